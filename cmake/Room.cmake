@@ -1,0 +1,55 @@
+# mi_room(NAME [DEPS room...] [LIBS target...])
+#
+# One library target a room: mi_<name>, from every *.cc of the calling folder but tests and benchmarks, which become
+# <name>_test and <name>_bench. A room's headers are reachable as "<name>/x.h" only by the rooms that list it in DEPS: each
+# room has an include folder of its own (a link in the build tree), so the rooms' table is enforced by the compiler.
+# LIBS are the third-party libraries confined to the room; they are not passed on.
+
+set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>
+    <mutex> <optional> <span> <string> <string_view> <unordered_map> <utility> <variant> <vector>)
+
+function(mi_room name)
+  cmake_parse_arguments(ROOM "" "" "DEPS;LIBS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  set(tests ${sources})
+  set(benches ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$|/main\\.cc$")
+
+  set(view ${CMAKE_BINARY_DIR}/include/${name})
+  file(MAKE_DIRECTORY ${view})
+  file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${view}/${name} SYMBOLIC)
+
+  list(TRANSFORM ROOM_DEPS PREPEND mi_)
+  if(sources)
+    add_library(mi_${name} STATIC ${sources})
+    target_include_directories(mi_${name} PUBLIC ${view})
+    target_link_libraries(mi_${name} PUBLIC ${ROOM_DEPS} Threads::Threads PRIVATE ${ROOM_LIBS})
+    target_precompile_headers(mi_${name} PRIVATE ${MI_PCH_HEADERS})
+  else()
+    add_library(mi_${name} INTERFACE)
+    target_include_directories(mi_${name} INTERFACE ${view})
+    target_link_libraries(mi_${name} INTERFACE ${ROOM_DEPS} Threads::Threads)
+  endif()
+
+  if(BUILD_TESTING AND tests AND NOT MI_FUZZ)
+    mi_test(${name}_test ${tests})
+    target_link_libraries(${name}_test PRIVATE mi_${name} ${ROOM_LIBS})
+  endif()
+  if(BUILD_TESTING AND benches AND NOT MI_FUZZ AND NOT MI_SANITIZE)
+    add_executable(${name}_bench ${benches})
+    target_link_libraries(${name}_bench PRIVATE mi_${name} ${ROOM_LIBS} benchmark::benchmark_main)
+    set_property(GLOBAL APPEND PROPERTY MI_BENCHES ${name}_bench)
+  endif()
+endfunction()
+
+# A GoogleTest binary whose cases become tests of their own, so that they run in parallel.
+function(mi_test name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} PRIVATE ${MI_PCH_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
+  target_compile_definitions(${name} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  include(GoogleTest)
+  gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+endfunction()

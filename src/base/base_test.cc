@@ -1,0 +1,61 @@
+#include <thread>
+
+#include "base/bounded_queue.h"
+#include "base/clock.h"
+#include "base/format.h"
+#include "base/result.h"
+
+namespace mi {
+namespace {
+
+TEST(Error, SaysWhatWasBeingDoneInFront) {
+  EXPECT_EQ(Error(Errc::kUnavailable, "disk full").Within("append"), Error(Errc::kUnavailable, "append: disk full"));
+}
+
+TEST(FormatBytes, SpeaksAsPeopleDo) {
+  auto f = [](uint64_t bytes, std::string_view want) { EXPECT_EQ(FormatBytes(bytes), want); };
+  f(0, "0 B");
+  f(1023, "1023 B");
+  f(1536, "1.5 KiB");
+  f(uint64_t{41} << 20, "41 MiB");
+  f(uint64_t{4} << 30, "4 GiB");
+}
+
+TEST(BoundedQueue, RefusesWhatDoesNotFitAndLeavesItWithTheCaller) {
+  BoundedQueue<std::string> queue(1);
+  std::string second = "second";
+  EXPECT_TRUE(queue.TryPush("first"));
+  EXPECT_FALSE(queue.TryPush(std::move(second)));
+  EXPECT_EQ(second, "second");
+}
+
+TEST(BoundedQueue, HandsOutWhatIsInsideAfterItIsClosedAndThenNothing) {
+  BoundedQueue<int> queue(4);
+  EXPECT_TRUE(queue.TryPush(1));
+  queue.Close();
+  EXPECT_FALSE(queue.TryPush(2));
+  EXPECT_EQ(queue.Pop(), 1);
+  EXPECT_EQ(queue.Pop(), std::nullopt);
+}
+
+TEST(BoundedQueue, WakesAWaiterWhenAnItemArrives) {
+  BoundedQueue<int> queue(4);
+  std::thread producer([&] { EXPECT_TRUE(queue.TryPush(7)); });
+  EXPECT_EQ(queue.Pop(), 7);
+  producer.join();
+}
+
+TEST(BoundedQueue, GivesUpAtTheDeadline) {
+  BoundedQueue<int> queue(4);
+  EXPECT_EQ(queue.PopUntil(std::chrono::steady_clock::now()), std::nullopt);
+}
+
+TEST(ManualClock, MovesOnlyWhenItIsTold) {
+  ManualClock clock(5'000);
+  EXPECT_EQ(clock.NowSeconds(), 5);
+  clock.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(clock.NowMs(), 7'000);
+}
+
+}  // namespace
+}  // namespace mi

@@ -1,0 +1,24 @@
+#include "base/result.h"
+
+namespace mi {
+
+std::string_view ToString(Errc code) {
+  switch (code) {
+    case Errc::kInvalid: return "invalid";
+    case Errc::kTooLarge: return "too large";
+    case Errc::kOverloaded: return "overloaded";
+    case Errc::kUnavailable: return "unavailable";
+    case Errc::kCorrupt: return "corrupt";
+    case Errc::kInternal: return "internal";
+  }
+  return "unknown";
+}
+
+Error Error::Within(std::string_view context) const {
+  std::string message(context);
+  message += ": ";
+  message += message_;
+  return {code_, std::move(message)};
+}
+
+}  // namespace mi

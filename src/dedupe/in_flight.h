@@ -1,0 +1,53 @@
+// Publish once: which unknown series are on their way to the stream, and who waits for them.
+//
+// A request claims the fingerprints it does not find in the seen table. Those that another request claimed already are
+// awaited, not published again. Claims belong to the batch, not to the connection: a request that gives up (time-out,
+// peer gone) fails alone; the batch goes on and settles its claims.
+//
+// Threads: safe; sharded mutexes, never held while a waiter is called.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "model/fingerprint.h"
+
+namespace mi::dedupe {
+
+// Waits for the series of one request. Called back once: when all are settled.
+// Ownership: shared by the request and the claims it waits for.
+class Waiter {
+ public:
+  // `done` gets the first error among its series, or success; it is called from the thread that settles the last one.
+  using Done = std::move_only_function<void(Status)>;
+  explicit Waiter(Done done) : done_(std::move(done)) {}
+
+ private:
+  friend class InFlight;
+  Done done_;
+  // implementation state
+};
+
+class InFlight {
+ public:
+  static std::unique_ptr<InFlight> Create();
+  virtual ~InFlight() = default;
+
+  // Claims each fingerprint that nobody has claimed and gives their indices: publish those, then Settle each, whatever
+  // happens. `waiter` is told when all of `fingerprints`, its own and the awaited ones, are settled; at once when there
+  // are none. A fingerprint that stands twice is claimed once. Must be called once a waiter.
+  virtual std::vector<size_t> Claim(std::span<const model::Fingerprint> fingerprints,
+                                    std::shared_ptr<Waiter> waiter) = 0;
+
+  // Ends claims with what became of them. Mark series seen before: who comes between the two would publish again.
+  virtual void Settle(std::span<const model::Fingerprint> fingerprints, const Status& outcome) = 0;
+
+  virtual size_t size() const = 0;
+};
+
+}  // namespace mi::dedupe

@@ -1,0 +1,144 @@
+#include "model/labels.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/format.h"
+
+namespace mi::model {
+namespace {
+
+constexpr char kLabelTag = 0x0a;
+constexpr char kNameTag = 0x0a;
+constexpr char kValueTag = 0x12;
+
+void AppendVarint(uint64_t value, std::string& out) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+size_t VarintSize(uint64_t value) {
+  size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
+
+// A minimal varint of at most 5 bytes; null when there is none at `at`.
+const char* ReadVarint(const char* at, const char* end, uint64_t& value) {
+  value = 0;
+  for (int shift = 0; at < end && shift < 35; shift += 7) {
+    const auto byte = static_cast<unsigned char>(*at++);
+    value |= uint64_t{byte & 0x7fU} << shift;
+    if (byte < 0x80) return (byte == 0 && shift > 0) ? nullptr : at;
+  }
+  return nullptr;
+}
+
+const char* ReadField(char tag, const char* at, const char* end, std::string_view& field) {
+  if (at == end || *at != tag) return nullptr;
+  uint64_t size = 0;
+  at = ReadVarint(at + 1, end, size);
+  if (at == nullptr || size > static_cast<uint64_t>(end - at)) return nullptr;
+  field = {at, static_cast<size_t>(size)};
+  return at + size;
+}
+
+// The position behind the label at `at`; null when no canonical label stands there.
+const char* ReadLabel(const char* at, const char* end, Label& label) {
+  std::string_view message;
+  const char* next = ReadField(kLabelTag, at, end, message);
+  if (next == nullptr) return nullptr;
+  const char* inside = ReadField(kNameTag, message.data(), next, label.name);
+  if (inside == nullptr || ReadField(kValueTag, inside, next, label.value) != next) return nullptr;
+  return next;
+}
+
+}  // namespace
+
+LabelsView::iterator& LabelsView::iterator::operator++() {
+  at_ = next_;
+  if (at_ == end_) return *this;
+  next_ = ReadLabel(at_, end_, label_);
+  if (next_ == nullptr) at_ = next_ = end_;
+  return *this;
+}
+
+std::string_view LabelsView::Get(std::string_view name) const {
+  for (const Label& label : *this) {
+    if (label.name == name) return label.value;
+    if (label.name > name) break;
+  }
+  return {};
+}
+
+void AppendCanonical(Label label, std::string& out) {
+  const size_t inside =
+      2 + VarintSize(label.name.size()) + label.name.size() + VarintSize(label.value.size()) + label.value.size();
+  out.push_back(kLabelTag);
+  AppendVarint(inside, out);
+  out.push_back(kNameTag);
+  AppendVarint(label.name.size(), out);
+  out.append(label.name);
+  out.push_back(kValueTag);
+  AppendVarint(label.value.size(), out);
+  out.append(label.value);
+}
+
+Result<Labels> Labels::FromUnsorted(std::span<const Label> labels) {
+  std::vector<Label> sorted(labels.begin(), labels.end());
+  std::ranges::sort(sorted, {}, &Label::name);
+  std::string bytes;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i].name.empty()) return Fail(Errc::kInvalid, "a label has an empty name");
+    if (i > 0 && sorted[i].name == sorted[i - 1].name) {
+      return Fail(Errc::kInvalid, format("label name \"{}\" stands twice", sorted[i].name));
+    }
+    if (!sorted[i].value.empty()) AppendCanonical(sorted[i], bytes);
+  }
+  return Labels(std::move(bytes));
+}
+
+bool IsCanonical(std::string_view bytes) {
+  const char* at = bytes.data();
+  const char* end = at + bytes.size();
+  std::string_view before;
+  while (at != end) {
+    Label label;
+    at = ReadLabel(at, end, label);
+    if (at == nullptr || label.value.empty() || label.name <= before) return false;
+    before = label.name;
+  }
+  return true;
+}
+
+// Table-free check of well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF.
+bool IsValidUtf8(std::string_view text) {
+  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* end = at + text.size();
+  auto continues = [&](const unsigned char* byte) { return byte < end && (*byte & 0xc0) == 0x80; };
+  while (at < end) {
+    const unsigned char lead = *at;
+    if (lead < 0x80) {
+      ++at;
+    } else if (lead >= 0xc2 && lead <= 0xdf) {
+      if (!continues(at + 1)) return false;
+      at += 2;
+    } else if ((lead & 0xf0) == 0xe0) {
+      if (!continues(at + 1) || !continues(at + 2)) return false;
+      if ((lead == 0xe0 && at[1] < 0xa0) || (lead == 0xed && at[1] > 0x9f)) return false;
+      at += 3;
+    } else if (lead >= 0xf0 && lead <= 0xf4) {
+      if (!continues(at + 1) || !continues(at + 2) || !continues(at + 3)) return false;
+      if ((lead == 0xf0 && at[1] < 0x90) || (lead == 0xf4 && at[1] > 0x8f)) return false;
+      at += 4;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace mi::model

@@ -1,0 +1,102 @@
+// The label set of one series, in the one form that everything hashes, stores and sends.
+//
+// Canonical bytes: the labels sorted by the bytes of their names, each as a field 1 of remote write 1.0's TimeSeries:
+// 0x0a len 0x0a len name 0x12 len value, minimal varints, no empty names or values, no name twice
+// (docs/formats/identity.md).
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/result.h"
+
+namespace mi::model {
+
+inline constexpr std::string_view kMetricName = "__name__";
+
+// Borrowed: valid as long as the bytes that it points into.
+struct Label {
+  std::string_view name;
+  std::string_view value;
+  friend bool operator==(const Label&, const Label&) = default;
+};
+
+// Walks canonical bytes that somebody else owns. A value: copy it freely, for as long as the bytes live.
+// Requires: IsCanonical(bytes). Bytes that are not end the walk early; nothing outside them is read.
+class LabelsView {
+ public:
+  class iterator {
+   public:
+    using value_type = Label;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::forward_iterator_tag;
+    iterator() = default;
+    const Label& operator*() const { return label_; }
+    const Label* operator->() const { return &label_; }
+    iterator& operator++();
+    iterator operator++(int) {
+      iterator before = *this;
+      ++*this;
+      return before;
+    }
+    friend bool operator==(const iterator& a, const iterator& b) { return a.at_ == b.at_; }
+
+   private:
+    friend class LabelsView;
+    iterator(const char* at, const char* end) : next_(at), end_(end) { ++*this; }
+    const char* at_ = nullptr;    // where label_ begins; end_ when there is no more
+    const char* next_ = nullptr;  // behind label_
+    const char* end_ = nullptr;
+    Label label_;
+  };
+
+  LabelsView() = default;
+  explicit LabelsView(std::string_view canonical) : bytes_(canonical) {}
+
+  iterator begin() const { return {bytes_.data(), bytes_.data() + bytes_.size()}; }
+  iterator end() const { return {bytes_.data() + bytes_.size(), bytes_.data() + bytes_.size()}; }
+  bool empty() const { return bytes_.empty(); }
+  size_t CountLabels() const { return static_cast<size_t>(std::distance(begin(), end())); }
+
+  // The value of `name`; '' when there is no such label (an absent label and an empty one are the same).
+  std::string_view Get(std::string_view name) const;
+  std::string_view metric_name() const { return Get(kMetricName); }
+  std::string_view canonical() const { return bytes_; }
+
+  friend bool operator==(const LabelsView& a, const LabelsView& b) { return a.bytes_ == b.bytes_; }
+
+ private:
+  std::string_view bytes_;
+};
+
+// Owns the canonical bytes of a label set.
+class Labels {
+ public:
+  Labels() = default;
+
+  // Sorts, leaves out empty values. kInvalid: an empty name, or a name twice. Says nothing about UTF-8 or limits.
+  static Result<Labels> FromUnsorted(std::span<const Label> labels);
+
+  LabelsView view() const { return LabelsView(bytes_); }
+  const std::string& canonical() const { return bytes_; }
+  friend bool operator==(const Labels&, const Labels&) = default;
+
+ private:
+  explicit Labels(std::string bytes) : bytes_(std::move(bytes)) {}
+  std::string bytes_;
+};
+
+// Appends one label's canonical bytes. The caller keeps the order.
+void AppendCanonical(Label label, std::string& out);
+
+// Whether the bytes are canonical to the last bit; for bytes that come from a disk or a peer.
+bool IsCanonical(std::string_view bytes);
+
+bool IsValidUtf8(std::string_view text);
+
+}  // namespace mi::model

@@ -1,0 +1,77 @@
+// Series on their way from a request to the store: one tenant, one moment, one arena.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "model/fingerprint.h"
+#include "model/labels.h"
+#include "model/tenant.h"
+
+namespace mi::model {
+
+// What a sender says about a metric family. `type` is the lower-case word of the exposition format ("counter", "gauge",
+// "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown").
+struct MetricMetadata {
+  std::string family;
+  std::string type;
+  std::string help;
+  std::string unit;
+  friend bool operator==(const MetricMetadata&, const MetricMetadata&) = default;
+};
+
+// Borrowed from the batch that holds it.
+struct Series {
+  Fingerprint fingerprint;
+  LabelsView labels;
+};
+
+// Threads: compatible. Views that it hands out are valid until the next Add.
+class SeriesBatch {
+ public:
+  SeriesBatch() = default;
+  // `seen_at_ms`: the receiver's clock, ms since the epoch.
+  SeriesBatch(Tenant tenant, int64_t seen_at_ms) : tenant_(std::move(tenant)), seen_at_ms_(seen_at_ms) {}
+
+  // Requires: IsCanonical(canonical), and fingerprint is its.
+  void Add(Fingerprint fingerprint, std::string_view canonical) {
+    bytes_.append(canonical);
+    entries_.push_back({fingerprint, bytes_.size()});
+  }
+  void AddMetadata(MetricMetadata metadata) { metadata_.push_back(std::move(metadata)); }
+
+  const Tenant& tenant() const { return tenant_; }
+  int64_t seen_at_ms() const { return seen_at_ms_; }
+  size_t size() const { return entries_.size(); }
+  bool empty() const { return entries_.empty() && metadata_.empty(); }
+  size_t byte_size() const { return bytes_.size(); }
+  Series operator[](size_t i) const {
+    const size_t begin = i == 0 ? 0 : entries_[i - 1].end;
+    return {entries_[i].fingerprint, LabelsView(std::string_view(bytes_).substr(begin, entries_[i].end - begin))};
+  }
+  const std::vector<MetricMetadata>& metadata() const { return metadata_; }
+
+ private:
+  struct Entry {
+    Fingerprint fingerprint;
+    size_t end;  // in bytes_; an entry begins where the one before it ends
+  };
+
+  Tenant tenant_;
+  int64_t seen_at_ms_ = 0;
+  std::string bytes_;
+  std::vector<Entry> entries_;
+  std::vector<MetricMetadata> metadata_;
+};
+
+// Series of which a sample arrived for the first time in their activity window (architecture: two clocks). A hint:
+// nothing waits for it, and last_seen = max(last_seen, seen_at_ms), so that replays do no harm.
+struct ActivityBatch {
+  int64_t seen_at_ms = 0;
+  std::vector<Fingerprint> fingerprints;
+};
+
+}  // namespace mi::model

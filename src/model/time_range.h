@@ -1,0 +1,15 @@
+// A span of time in a question; both ends inclusive.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+namespace mi::model {
+
+struct TimeRange {
+  int64_t start_ms = std::numeric_limits<int64_t>::min();
+  int64_t end_ms = std::numeric_limits<int64_t>::max();
+  friend bool operator==(const TimeRange&, const TimeRange&) = default;
+};
+
+}  // namespace mi::model

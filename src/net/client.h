@@ -1,0 +1,44 @@
+// A small blocking HTTP/1.1 client for the load generator and the tests: one connection, kept alive.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace mi::net {
+
+struct Url {
+  std::string host;
+  std::string port;    // "80" when the text has none
+  std::string target;  // path and query, never empty
+  // kInvalid for anything but http://host[:port][/…].
+  static Result<Url> Parse(std::string_view text);
+};
+
+struct ClientResponse {
+  int status = 0;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  std::string_view Header(std::string_view name) const;  // case-insensitive; '' when absent
+};
+
+// Threads: confined to one thread.
+class Client {
+ public:
+  // Does not connect yet.
+  static std::unique_ptr<Client> Create(std::string host, std::string port, std::chrono::milliseconds timeout);
+  virtual ~Client() = default;
+
+  // Sends a request and waits for its answer; connects (again) when needed. kUnavailable when that fails or takes too
+  // long.
+  virtual Result<ClientResponse> Send(std::string_view method, std::string_view target,
+                                      const std::vector<std::pair<std::string, std::string>>& headers,
+                                      std::string_view body) = 0;
+};
+
+}  // namespace mi::net

@@ -1,0 +1,120 @@
+// HTTP as the handlers see it: plain structs, no library behind them in sight.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mi::net {
+
+// A request, borrowed: everything in it is valid only until Handler::Handle (or Head) returns.
+class Request {
+ public:
+  virtual ~Request() = default;
+
+  virtual std::string_view method() const = 0;  // "GET"
+  virtual std::string_view path() const = 0;    // decoded of %XX; never empty
+  virtual std::string_view query() const = 0;   // raw, without '?'
+  // The value of a header, by case-insensitive name; several of one name are joined with ", "; nothing when absent.
+  virtual std::optional<std::string_view> Header(std::string_view name) const = 0;
+  // Nothing when the body is chunked.
+  virtual std::optional<uint64_t> content_length() const = 0;
+  // Empty in Head().
+  virtual std::string_view body() const = 0;
+  // Address of the peer, without the port.
+  virtual std::string_view peer() const = 0;
+  // Every header as it came, for passing a request on.
+  virtual void ForEachHeader(const std::function<void(std::string_view name, std::string_view value)>& visit) const = 0;
+};
+
+struct Response {
+  int status = 200;
+  std::string content_type = "text/plain; charset=utf-8";  // '' for none (a 204)
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+  // When set, the answer is sent chunked: called for one chunk after another, on a thread that may compute, until it
+  // leaves the string empty. `body` is then ignored.
+  std::function<void(std::string& chunk)> next_chunk;
+};
+
+// Answers one request: exactly once, from any thread, also after Handle has returned. Destroyed unused, it answers 500.
+// A reply whose connection has gone is a no-op.
+class Reply {
+ public:
+  using Send = std::move_only_function<void(Response)>;
+  explicit Reply(Send send) : send_(std::move(send)) {}
+  Reply(Reply&& other) noexcept : send_(std::exchange(other.send_, nullptr)) {}
+  Reply& operator=(Reply&& other) noexcept {
+    std::swap(send_, other.send_);
+    return *this;
+  }
+  ~Reply() {
+    if (send_) send_({.status = 500, .body = "no answer was made\n"});
+  }
+
+  void operator()(Response response) { std::exchange(send_, nullptr)(std::move(response)); }
+
+ private:
+  Send send_;
+};
+
+// What a handler wants done with a request of which the head has arrived.
+struct HeadDecision {
+  // Answer at once; the body is read and thrown away (within the server's bound) so that the sender gets to read the
+  // answer.
+  std::optional<Response> answer;
+  uint64_t max_body_bytes = 1 << 20;
+  // What is said when the body (its declared length, or what arrived of a chunked one) passes max_body_bytes.
+  std::function<Response(uint64_t body_bytes)> too_large;
+};
+
+// Threads: called from any of the server's threads, concurrently. Must not block: hand work to a thread of your own.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  virtual HeadDecision Head(const Request&) { return {}; }
+  virtual void Handle(const Request& request, Reply reply) = 0;
+};
+
+// Which handler answers which path. Built before the server starts, then constant.
+class Router {
+ public:
+  // Exact paths. A pattern may end in "/*" (any rest), and hold "{name}" for one segment:
+  // "/select/{tenant}/prometheus/*". The most specific pattern wins: exact before {name} before *. Handlers outlive the
+  // router.
+  void Add(std::string_view pattern, Handler& handler);
+  // Null when no pattern matches: the server answers 404.
+  Handler* Find(std::string_view path) const;
+
+ private:
+  struct Route {
+    std::vector<std::string> segments;
+    bool any_rest = false;
+    Handler* handler = nullptr;
+  };
+  std::vector<Route> routes_;
+};
+
+// Decodes %XX and '+' of one form component. Malformed escapes stand as they are.
+std::string DecodeForm(std::string_view text);
+
+// The parameters of a query string or of an application/x-www-form-urlencoded body, in order, repeated names kept.
+class FormParameters {
+ public:
+  static FormParameters Parse(std::string_view encoded);
+  void Append(std::string_view encoded);
+
+  std::optional<std::string_view> First(std::string_view name) const;
+  std::vector<std::string_view> All(std::string_view name) const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> pairs_;
+};
+
+}  // namespace mi::net

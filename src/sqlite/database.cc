@@ -1,0 +1,163 @@
+#include "sqlite/database.h"
+
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "base/format.h"
+
+namespace mi::sqlite {
+namespace {
+
+Errc CodeOf(int result) {
+  switch (result & 0xff) {
+    case SQLITE_FULL: return Errc::kOverloaded;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: return Errc::kCorrupt;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_NOMEM:
+    case SQLITE_INTERRUPT: return Errc::kUnavailable;
+    default: return Errc::kInternal;
+  }
+}
+
+std::unexpected<Error> FailWith(sqlite3* database, int result) {
+  const char* path = sqlite3_db_filename(database, "main");
+  return Fail(CodeOf(result),
+              format("{}: {} (sqlite {})", path == nullptr ? "?" : path, sqlite3_errmsg(database), result));
+}
+
+}  // namespace
+
+void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
+void Database::Close::operator()(sqlite3* database) const { sqlite3_close_v2(database); }
+
+Statement& Statement::Bind(int parameter, int64_t value) {
+  const int result = sqlite3_bind_int64(handle_.get(), parameter, value);
+  if (result != SQLITE_OK) bind_error_ = result;
+  return *this;
+}
+
+Statement& Statement::BindText(int parameter, std::string_view value) {
+  // A null pointer would bind NULL, not ''.
+  const char* text = value.empty() ? "" : value.data();
+  const int result = sqlite3_bind_text64(handle_.get(), parameter, text, value.size(), SQLITE_STATIC, SQLITE_UTF8);
+  if (result != SQLITE_OK) bind_error_ = result;
+  return *this;
+}
+
+Statement& Statement::BindBlob(int parameter, std::string_view value) {
+  const char* bytes = value.empty() ? "" : value.data();
+  const int result = sqlite3_bind_blob64(handle_.get(), parameter, bytes, value.size(), SQLITE_STATIC);
+  if (result != SQLITE_OK) bind_error_ = result;
+  return *this;
+}
+
+Result<bool> Statement::Step() {
+  const int bind_error = std::exchange(bind_error_, 0);
+  const int result = bind_error != 0 ? bind_error : sqlite3_step(handle_.get());
+  if (result == SQLITE_ROW) return true;
+  if (result == SQLITE_DONE) {
+    sqlite3_reset(handle_.get());
+    return false;
+  }
+  auto error = FailWith(sqlite3_db_handle(handle_.get()), result);
+  sqlite3_reset(handle_.get());
+  return error;
+}
+
+Status Statement::Run() {
+  const Result<bool> row = Step();
+  if (!row) return Fail(row.error());
+  Reset();
+  return {};
+}
+
+void Statement::Reset() { sqlite3_reset(handle_.get()); }
+
+int64_t Statement::Int(int column) const { return sqlite3_column_int64(handle_.get(), column); }
+
+std::string_view Statement::Text(int column) const {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(handle_.get(), column));
+  return {text, static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column))};
+}
+
+std::string_view Statement::Blob(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(handle_.get(), column));
+  return {bytes, static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column))};
+}
+
+bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL; }
+
+Result<Database> Database::Open(const std::string& path, const OpenOptions& options) {
+  const int flags = options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  sqlite3* handle = nullptr;
+  const int result = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX,
+                                     options.vfs.empty() ? nullptr : options.vfs.c_str());
+  Database database(handle, path);
+  if (handle == nullptr) return Fail(Errc::kUnavailable, format("{}: out of memory", path));
+  if (result != SQLITE_OK) return Fail(CodeOf(result), format("{}: {}", path, sqlite3_errmsg(handle)));
+  sqlite3_extended_result_codes(handle, 1);
+  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  if (!options.read_only) {
+    if (Status s = database.Exec("PRAGMA journal_mode=WAL"); !s) return Fail(s.error());
+  }
+  if (Status s = database.Exec(format("PRAGMA synchronous={}", options.synchronous)); !s) return Fail(s.error());
+  return database;
+}
+
+Status Database::Exec(const std::string& sql) {
+  const int result = sqlite3_exec(handle_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+  if (result != SQLITE_OK) return FailWith(handle_.get(), result);
+  return {};
+}
+
+Result<Statement> Database::Prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int result = sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (result != SQLITE_OK) return FailWith(handle_.get(), result);
+  return Statement(statement);
+}
+
+Result<int64_t> Database::QueryInt(std::string_view sql) {
+  Result<Statement> statement = Prepare(sql);
+  if (!statement) return Fail(statement.error());
+  const Result<bool> row = statement->Step();
+  if (!row) return Fail(row.error());
+  return *row ? statement->Int(0) : 0;
+}
+
+int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_.get()); }
+int64_t Database::changes() const { return sqlite3_changes64(handle_.get()); }
+bool Database::in_transaction() const { return sqlite3_get_autocommit(handle_.get()) == 0; }
+
+Result<Database::CheckpointResult> Database::Checkpoint() {
+  int frames = 0;
+  int done = 0;
+  const int result = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+  if (result == SQLITE_BUSY) return CheckpointResult{};
+  if (result != SQLITE_OK) return FailWith(handle_.get(), result);
+  return CheckpointResult{.complete = frames == done};
+}
+
+Result<Transaction> Transaction::Begin(Database& database) {
+  if (Status begun = database.Exec("BEGIN IMMEDIATE"); !begun) return Fail(begun.error());
+  return Transaction(database);
+}
+
+Transaction::~Transaction() {
+  if (database_ != nullptr && database_->in_transaction()) (void)database_->Exec("ROLLBACK");
+}
+
+Status Transaction::Commit() {
+  Status committed = database_->Exec("COMMIT");
+  if (committed) database_ = nullptr;
+  return committed;
+}
+
+}  // namespace mi::sqlite

@@ -1,0 +1,106 @@
+// SQLite's two handles, wrapped once for the rooms that keep files with it (stream's journal, store's catalogue).
+//
+// Errors: kOverloaded: disk full. kUnavailable: busy, I/O error, cannot open. kCorrupt: damaged, or no database.
+//         kInternal: misuse, constraint. The message holds SQLite's own words and the path.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace mi::sqlite {
+
+struct OpenOptions {
+  bool read_only = false;
+  std::string synchronous = "full";  // off, normal, full, extra
+  std::string vfs;                   // '' = the default; tests give one that loses what was not synced
+  int busy_timeout_ms = 5'000;
+};
+
+// A prepared statement. Threads: confined to one thread. Must not outlive its database.
+// Parameters are numbered from 1, columns from 0.
+class Statement {
+ public:
+  Statement() = default;
+
+  Statement& Bind(int parameter, int64_t value);
+  Statement& BindText(int parameter, std::string_view value);  // borrowed until the next Reset
+  Statement& BindBlob(int parameter, std::string_view value);  // borrowed until the next Reset
+
+  // True: a row is there. False: done (the statement is reset). A failed bind is reported here.
+  Result<bool> Step();
+  // For statements without rows: binds are kept until here, then reset.
+  Status Run();
+  void Reset();
+
+  int64_t Int(int column) const;
+  std::string_view Text(int column) const;  // valid until the next Step or Reset
+  std::string_view Blob(int column) const;  // the same
+  bool IsNull(int column) const;
+
+ private:
+  friend class Database;
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const;
+  };
+  explicit Statement(sqlite3_stmt* handle) : handle_(handle) {}
+  std::unique_ptr<sqlite3_stmt, Finalize> handle_;
+  int bind_error_ = 0;
+};
+
+// A connection in WAL mode. Threads: confined to one thread at a time.
+class Database {
+ public:
+  // Creates the file when it is missing and not read_only. Sets WAL, synchronous, foreign keys off, the busy timeout.
+  static Result<Database> Open(const std::string& path, const OpenOptions& options);
+
+  // One or several statements without parameters.
+  Status Exec(const std::string& sql);
+  Result<Statement> Prepare(std::string_view sql);  // kept by SQLite for long use
+  // The first column of the first row of a statement without parameters; 0 when there is no row.
+  Result<int64_t> QueryInt(std::string_view sql);
+
+  int64_t last_insert_rowid() const;
+  int64_t changes() const;
+  bool in_transaction() const;
+
+  struct CheckpointResult {
+    bool complete = false;  // every frame of the WAL is in the database file, and synced
+  };
+  // Never waits for readers.
+  Result<CheckpointResult> Checkpoint();
+
+  const std::string& path() const { return path_; }
+  sqlite3* handle() const { return handle_.get(); }
+
+ private:
+  struct Close {
+    void operator()(sqlite3* database) const;
+  };
+  Database(sqlite3* handle, std::string path) : path_(std::move(path)), handle_(handle) {}
+  std::string path_;
+  std::unique_ptr<sqlite3, Close> handle_;
+};
+
+// Begins at once (BEGIN IMMEDIATE); rolls back when it is destroyed uncommitted.
+class Transaction {
+ public:
+  static Result<Transaction> Begin(Database& database);
+  Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
+  Transaction& operator=(Transaction&&) = delete;
+  ~Transaction();
+  Status Commit();  // on failure the transaction is rolled back
+
+ private:
+  explicit Transaction(Database& database) : database_(&database) {}
+  Database* database_;
+};
+
+}  // namespace mi::sqlite

@@ -1,0 +1,75 @@
+#include "sqlite/database.h"
+
+#include <filesystem>
+
+namespace mi::sqlite {
+namespace {
+
+class DatabaseTest : public testing::Test {
+ protected:
+  DatabaseTest() { std::filesystem::create_directories(directory_); }
+  ~DatabaseTest() override { std::filesystem::remove_all(directory_); }
+  Result<Database> Open(OpenOptions options = {}) { return Database::Open(directory_ + "/test.db", options); }
+
+  const std::string directory_ =
+      testing::TempDir() + "sqlite." + testing::UnitTest::GetInstance()->current_test_info()->name();
+};
+
+TEST_F(DatabaseTest, KeepsBytesExactly) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a TEXT, b BLOB, c INTEGER)"));
+  Statement insert = database.Prepare("INSERT INTO t VALUES (?, ?, ?)").value();
+  const std::string bytes("nul\0 and \xff", 10);
+  ASSERT_TRUE(insert.BindText(1, "").BindBlob(2, bytes).Bind(3, -7).Run());
+  Statement select = database.Prepare("SELECT a, b, c, a IS NULL FROM t").value();
+  ASSERT_TRUE(select.Step().value());
+  EXPECT_EQ(select.Text(0), "");
+  EXPECT_EQ(select.Blob(1), bytes);
+  EXPECT_EQ(select.Int(2), -7);
+  EXPECT_EQ(select.Int(3), 0);
+  EXPECT_FALSE(select.Step().value());
+}
+
+TEST_F(DatabaseTest, RollsBackATransactionThatIsNotCommitted) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
+  {
+    Transaction transaction = Transaction::Begin(database).value();
+    ASSERT_TRUE(database.Exec("INSERT INTO t VALUES (1)"));
+  }
+  EXPECT_EQ(database.QueryInt("SELECT count(*) FROM t"), 0);
+  {
+    Transaction transaction = Transaction::Begin(database).value();
+    ASSERT_TRUE(database.Exec("INSERT INTO t VALUES (1)"));
+    ASSERT_TRUE(transaction.Commit());
+  }
+  EXPECT_EQ(database.QueryInt("SELECT count(*) FROM t"), 1);
+}
+
+TEST_F(DatabaseTest, NamesADamagedFile) {
+  std::FILE* file = std::fopen((directory_ + "/test.db").c_str(), "w");
+  std::fputs("this is no database, whatever its name says; it is longer than a header of one hundred bytes, too.......",
+             file);
+  std::fclose(file);
+  const Result<Database> database = Open();
+  ASSERT_FALSE(database);
+  EXPECT_EQ(database.error().code(), Errc::kCorrupt);
+  EXPECT_TRUE(database.error().message().contains("test.db")) << database.error().message();
+}
+
+TEST_F(DatabaseTest, SaysThatADirectoryIsMissing) {
+  const Result<Database> database = Database::Open(directory_ + "/no/such/dir.db", {});
+  ASSERT_FALSE(database);
+  EXPECT_EQ(database.error().code(), Errc::kUnavailable);
+}
+
+TEST_F(DatabaseTest, SaysThatTheDiskIsFull) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a); PRAGMA max_page_count=4"));
+  const Status full = database.Exec("INSERT INTO t VALUES (zeroblob(100000))");
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().code(), Errc::kOverloaded);
+}
+
+}  // namespace
+}  // namespace mi::sqlite
