@@ -8,6 +8,10 @@
 set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>
     <mutex> <optional> <span> <string> <string_view> <unordered_map> <utility> <variant> <vector>)
 
+set(MI_THREADED_ROOMS base dedupe stream index catalog net receive telemetry config)
+
+add_custom_target(benches)
+
 function(mi_room name)
   cmake_parse_arguments(ROOM "" "" "DEPS;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
@@ -33,14 +37,19 @@ function(mi_room name)
     target_link_libraries(mi_${name} INTERFACE ${ROOM_DEPS} Threads::Threads)
   endif()
 
-  if(BUILD_TESTING AND tests AND NOT MI_FUZZ)
+  # ThreadSanitizer runs where threads meet.
+  set(tested ${BUILD_TESTING})
+  if(MI_FUZZ OR (MI_SANITIZE STREQUAL "thread" AND NOT name IN_LIST MI_THREADED_ROOMS))
+    set(tested OFF)
+  endif()
+  if(tested AND tests)
     mi_test(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE mi_${name} ${ROOM_LIBS})
   endif()
-  if(BUILD_TESTING AND benches AND NOT MI_FUZZ AND NOT MI_SANITIZE)
-    add_executable(${name}_bench ${benches})
+  if(benchmark_FOUND AND benches)
+    add_executable(${name}_bench EXCLUDE_FROM_ALL ${benches})
     target_link_libraries(${name}_bench PRIVATE mi_${name} ${ROOM_LIBS} benchmark::benchmark_main)
-    set_property(GLOBAL APPEND PROPERTY MI_BENCHES ${name}_bench)
+    add_dependencies(benches ${name}_bench)
   endif()
 endfunction()
 
@@ -51,5 +60,5 @@ function(mi_test name)
   target_precompile_headers(${name} PRIVATE ${MI_PCH_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
   target_compile_definitions(${name} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   include(GoogleTest)
-  gtest_discover_tests(${name} TEST_PREFIX "${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+  gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
 endfunction()

@@ -29,6 +29,12 @@ else()
   add_compile_options(-Wduplicated-cond -Wlogical-op -fpch-preprocess)
 endif()
 
+# Which build a test belongs to, in front of its name: three builds run in one ctest.
+string(REGEX MATCH "^[a-z]+" MI_FLAVOUR "${MI_SANITIZE}")
+if(MI_FLAVOUR)
+  string(APPEND MI_FLAVOUR ":")
+endif()
+
 if(MI_SANITIZE)
   add_compile_options(-fsanitize=${MI_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${MI_SANITIZE})
