@@ -3,6 +3,8 @@
 #include "base/bounded_queue.h"
 #include "base/clock.h"
 #include "base/format.h"
+#include "base/json.h"
+#include "base/live.h"
 #include "base/result.h"
 
 namespace mi {
@@ -48,6 +50,26 @@ TEST(BoundedQueue, WakesAWaiterWhenAnItemArrives) {
 TEST(BoundedQueue, GivesUpAtTheDeadline) {
   BoundedQueue<int> queue(4);
   EXPECT_EQ(queue.PopUntil(std::chrono::steady_clock::now()), std::nullopt);
+}
+
+TEST(Json, EscapesWhatAStringMayNotHold) {
+  auto f = [](std::string_view text, std::string_view want) {
+    std::string out;
+    AppendJsonString(text, out);
+    EXPECT_EQ(out, want);
+  };
+  f("", R"("")");
+  f("plain 平台", R"("plain 平台")");
+  f("a\"b\\c\nd", R"("a\"b\\c\nd")");
+  f(std::string_view("\0\x1f\x7f", 3), "\"\\u0000\\u001f\x7f\"");
+}
+
+TEST(Live, LetsAReaderKeepWhatItGot) {
+  Live<int> live(1);
+  const auto before = live.Get();
+  live.Set(2);
+  EXPECT_EQ(*before, 1);
+  EXPECT_EQ(*live.Get(), 2);
 }
 
 TEST(ManualClock, MovesOnlyWhenItIsTold) {
