@@ -1,0 +1,114 @@
+// Remote write 1.0 and 2.0, as the receiver reads them (docs/formats/remote-write.md).
+//
+// The fast path is one walk over the decoded request that copies nothing: each series gets a 128-bit key to ask the
+// seen table for. Only series that are not known go on to the Canonicaliser, which decodes, checks and sorts their
+// labels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "codec/series_limits.h"
+#include "model/fingerprint.h"
+#include "model/series_batch.h"
+
+namespace mi::codec {
+
+enum class Schema : uint8_t { kV1, kV2 };
+
+// What ScannedSeries::key says about the series.
+enum class KeyKind : uint8_t {
+  kNone,         // nothing: ask the Canonicaliser
+  kRaw,          // the hash of the labels as they were sent: the fingerprint if they are canonical, else an alias
+  kFingerprint,  // the fingerprint
+};
+
+// One TimeSeries message of a request. Views point into the decoded request.
+struct ScannedSeries {
+  model::Fingerprint key;
+  std::string_view message;
+  std::string_view labels;  // 1.0: the label fields, 2.0: the packed references; empty when they are not in one piece
+  uint32_t samples = 0;
+  uint32_t histograms = 0;
+  uint32_t exemplars = 0;  // without those that were refused
+  KeyKind key_kind = KeyKind::kNone;
+  Refusal refusal = Refusal::kNone;  // found by the walk; holds for known series too
+  bool stale_only = false;           // all samples and histograms are stale markers: no activity, and not new
+
+  // Without a sample, histogram or exemplar there is no identity; what such a series brings is its metadata.
+  bool has_items() const { return (samples | histograms | exemplars) != 0; }
+};
+
+// A statement about a metric family, not decoded yet: most requests repeat what is known.
+struct ScannedMetadata {
+  uint64_t hash = 0;  // of tenant and content, the same in every request: who has seen it need not decode it again
+  std::string_view message;  // 1.0: MetricMetadata, 2.0: Metadata
+  uint32_t series = 0;       // 2.0: the series that carried it
+};
+
+// The result of one walk, and the walk itself. Reuse it: its arrays keep their memory.
+// Threads: confined to one. Ownership: borrows the decoded request until the next Scan.
+class RequestScan {
+ public:
+  RequestScan();
+  ~RequestScan();
+  RequestScan(RequestScan&&) noexcept;
+  RequestScan& operator=(RequestScan&&) noexcept;
+
+  // kInvalid: the request as a whole cannot be read; nothing of it may be used.
+  Status Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter);
+
+  Schema schema() const { return schema_; }
+  std::span<const ScannedSeries> series() const { return series_; }
+  std::span<const ScannedMetadata> metadata() const { return metadata_; }
+  std::span<const std::string_view> symbols() const { return symbols_; }  // 2.0
+
+  // Items refused although their series stands (2.0: exemplars and metadata with references beyond the symbols).
+  uint64_t refused_items() const { return refused_items_; }
+  const std::string& first_refused_item() const { return first_refused_item_; }  // one line; empty when none
+
+  // Decodes one statement. A family without a name gives an empty `family`: pass over it. kInvalid, kTooLarge: this
+  // item is refused.
+  Result<model::MetricMetadata> Decode(const ScannedMetadata& metadata, const SeriesLimits& limits) const;
+
+ private:
+  friend class V1Walk;
+  friend class V2Walk;
+
+  Schema schema_ = Schema::kV1;
+  std::vector<ScannedSeries> series_;
+  std::vector<ScannedMetadata> metadata_;
+  std::vector<std::string_view> symbols_;
+  uint64_t refused_items_ = 0;
+  std::string first_refused_item_;
+};
+
+// The slow path: the canonical label bytes of one series, or why it is refused.
+// Threads: confined to one. Reuse it: it keeps its buffers.
+class Canonicaliser {
+ public:
+  struct Outcome {
+    Refusal refusal = Refusal::kNone;
+    std::string_view canonical;       // valid until the next call, and as long as the decoded request
+    bool key_is_fingerprint = false;  // the labels were sent canonically: the key is fingerprinter(canonical) already
+  };
+
+  // Also for series without items, whose labels are checked like all others.
+  Outcome operator()(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits);
+
+  // One line for the sender: which series, which limit, value and knob. Requires: the series is refused, by the walk or
+  // by the call above with the same limits.
+  std::string Explain(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits);
+
+ private:
+  std::vector<model::Label> labels_;
+  std::string bytes_;
+};
+
+}  // namespace mi::codec

@@ -1,0 +1,58 @@
+// Makes remote-write requests: the load generator and tests.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "codec/histogram.h"
+#include "codec/remote_write.h"
+#include "model/labels.h"
+#include "model/series_batch.h"
+
+namespace mi::codec {
+
+inline constexpr uint64_t kStaleMarker = 0x7ff0000000000002;  // the bits of a double
+
+struct WireSample {
+  double value = 0;
+  int64_t timestamp_ms = 0;
+};
+
+struct WireExemplar {
+  std::vector<std::pair<std::string, std::string>> labels;
+  double value = 0;
+  int64_t timestamp_ms = 0;
+};
+
+// Labels are written in the order in which they stand here, whatever it is.
+struct WireSeries {
+  std::vector<std::pair<std::string, std::string>> labels;
+  std::vector<WireSample> samples;
+  std::vector<Histogram> histograms;
+  std::vector<WireExemplar> exemplars;
+  std::optional<model::MetricMetadata> metadata;  // 2.0; `family` is not written there
+};
+
+// Threads: confined to one.
+class RequestEncoder {
+ public:
+  explicit RequestEncoder(Schema schema);
+  ~RequestEncoder();
+
+  void Add(const WireSeries& series);
+  void AddMetadata(const model::MetricMetadata& metadata);  // 1.0 only
+
+  // The request so far, uncompressed; begins anew.
+  std::string Finish();
+
+ private:
+  struct State;
+  Schema schema_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mi::codec
