@@ -51,7 +51,8 @@ class Metrics {
   virtual Histogram& GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels = {},
                                   const std::vector<double>& buckets = SecondsBuckets()) = 0;
 
-  // Called before each rendering, to set gauges that are cheaper to read than to keep.
+  // Called before each rendering, one after the other and never twice at once, to set gauges that are cheaper to read
+  // than to keep. It must not render, nor add to OnRender, and what it captures must outlive this.
   virtual void OnRender(std::function<void()> refresh) = 0;
 
   // The text exposition format 0.0.4, all families.

@@ -1,0 +1,220 @@
+#include "telemetry/log.h"
+
+#include <filesystem>
+#include <fstream>
+#include <regex>
+#include <sstream>
+#include <thread>
+
+#include "telemetry/printable.h"
+
+namespace mi::telemetry {
+namespace {
+
+namespace fs = std::filesystem;
+
+class LogTest : public testing::Test {
+ protected:
+  LogTest() {
+    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::path(testing::TempDir()) / (std::string("log_test_") + test->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~LogTest() override { fs::remove_all(folder_); }
+
+  LogOptions ToFile(const std::string& name = "mi.log") const {
+    LogOptions options;
+    options.filename = (folder_ / name).string();
+    return options;
+  }
+
+  static std::string Read(const fs::path& path) {
+    std::ifstream in(path);
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+
+  static std::vector<std::string> Lines(const fs::path& path) {
+    std::vector<std::string> lines;
+    std::ifstream in(path);
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    return lines;
+  }
+
+  fs::path folder_;
+};
+
+std::unique_ptr<Logger> Open(const LogOptions& options) {
+  auto logger = Logger::Create(options);
+  EXPECT_TRUE(logger.has_value()) << (logger ? "" : logger.error().message());
+  return logger ? std::move(*logger) : Logger::Null();
+}
+
+TEST_F(LogTest, TextLinesAreTimeLevelMessage) {
+  auto log = Open(ToFile());
+  log->Warn("{} of {} hosts", 2, 3);
+  const std::regex shape(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warn  2 of 3 hosts\n)");
+  EXPECT_TRUE(std::regex_match(Read(folder_ / "mi.log"), shape)) << Read(folder_ / "mi.log");
+}
+
+TEST_F(LogTest, JsonLinesAreOneObjectEach) {
+  auto options = ToFile();
+  options.format = "json";
+  auto log = Open(options);
+  log->Error("a \"quoted\" \\ {}", "line\nand another");
+  const std::regex shape(
+      R"re(\{"time":"[0-9T:.-]{23}Z","level":"error","msg":"a \\"quoted\\" \\\\ line\\u000aand another"\}\n)re");
+  EXPECT_TRUE(std::regex_match(Read(folder_ / "mi.log"), shape)) << Read(folder_ / "mi.log");
+}
+
+TEST(Printable, NoMessageBreaksItsLineOrTheTerminal) {
+  auto f = [](std::string_view message, std::string_view want) {
+    std::string line;
+    AppendPrintable(message, line);
+    EXPECT_EQ(line, want);
+  };
+  f("plain \\ text", "plain \\ text");
+  f("two\nlines\r", "two\\nlines\\x0d");
+  f(std::string_view("a\0b", 3), "a\\x00b");
+  f("\x1b[31mred", "\\x1b[31mred");
+  f("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
+  f("\xc2\x9b"
+    "31m",
+    "\\xc2\\x9b31m");  // C1: a terminal takes it for ESC [
+  f("cut \xe2\x82", "cut \\xe2\\x82");
+  f("\xc0\xaf \xff", "\\xc0\\xaf \\xff");  // overlong, never a lead
+  f("\xed\xa0\x80", "\\xed\\xa0\\x80");    // a surrogate
+}
+
+TEST(Printable, JsonStaysJson) {
+  auto f = [](std::string_view message, std::string_view want) {
+    std::string line;
+    AppendJsonEscaped(message, line);
+    EXPECT_EQ(line, want);
+  };
+  f("\"\\\n\t", "\\\"\\\\\\u000a\\u0009");
+  f(std::string_view("\0\x7f", 2), "\\u0000\\u007f");
+  f("a\xff"
+    "b\xe2\x82",
+    "a\xEF\xBF\xBD"
+    "b\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
+TEST_F(LogTest, WritesOnlyFromItsLevelUpwards) {
+  auto options = ToFile();
+  options.level = "warn";
+  auto log = Open(options);
+  log->Debug("no");
+  log->Info("no");
+  log->Warn("yes");
+  log->Error("yes");
+  EXPECT_EQ(Lines(folder_ / "mi.log").size(), 2U);
+  EXPECT_FALSE(log->Enabled(Level::kInfo));
+  EXPECT_TRUE(log->Enabled(Level::kWarn));
+}
+
+TEST_F(LogTest, RefusesWhatItDoesNotKnowAndWhatItCannotOpen) {
+  auto f = [](const LogOptions& options, Errc code, std::string_view part) {
+    const auto log = Logger::Create(options);
+    ASSERT_FALSE(log.has_value());
+    EXPECT_EQ(log.error().code(), code);
+    EXPECT_THAT(log.error().message(), testing::HasSubstr(part));
+  };
+  LogOptions level;
+  level.level = "loud";
+  f(level, Errc::kInvalid, "log.level is 'loud'");
+  LogOptions format;
+  format.format = "xml";
+  f(format, Errc::kInvalid, "log.format is 'xml'");
+  std::ofstream(folder_ / "file") << "in the way";
+  f(ToFile("file/mi.log"), Errc::kUnavailable, "log.filename");
+}
+
+TEST_F(LogTest, AFailedReconfigureChangesNothing) {
+  auto log = Open(ToFile());
+  std::ofstream(folder_ / "file") << "in the way";
+  auto bad = ToFile("file/mi.log");
+  bad.level = "error";
+  EXPECT_FALSE(log->Reconfigure(bad).has_value());
+  log->Info("still here");
+  EXPECT_EQ(Lines(folder_ / "mi.log").size(), 1U);
+}
+
+TEST_F(LogTest, NoLineIsLostWhileItIsReconfigured) {
+  auto log = Open(ToFile("a.log"));
+  constexpr int kThreads = 3;
+  constexpr int kLines = 300;
+  std::vector<std::thread> writers;
+  for (int t = 0; t < kThreads; ++t) {
+    writers.emplace_back([&] {
+      for (int i = 0; i < kLines; ++i) log->Info("line {}", i);
+    });
+  }
+  for (int i = 0; i < 60; ++i) {
+    auto options = ToFile(i % 2 == 0 ? "b.log" : "a.log");
+    options.format = i % 3 == 0 ? "json" : "text";
+    EXPECT_TRUE(log->Reconfigure(options).has_value());
+  }
+  for (auto& writer : writers) writer.join();
+  EXPECT_EQ(Lines(folder_ / "a.log").size() + Lines(folder_ / "b.log").size(), size_t{kThreads} * kLines);
+}
+
+TEST_F(LogTest, AFullDiskCostsLinesOfTheFileOnlyAndItSaysHowMany) {
+  fs::create_symlink("/dev/full", folder_ / "mi.log");
+  auto log = Open(ToFile());
+  testing::internal::CaptureStderr();
+  log->Info("one");
+  log->Info("two");
+  const std::string on_stderr = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(on_stderr, testing::HasSubstr("one"));
+  EXPECT_THAT(on_stderr, testing::HasSubstr("two"));
+  fs::remove(folder_ / "mi.log");  // room again
+  log->Info("three");
+  const auto lines = Lines(folder_ / "mi.log");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_THAT(lines[0], testing::HasSubstr("three"));
+  EXPECT_THAT(lines[1], testing::HasSubstr("2 log lines went to stderr instead"));
+  EXPECT_THAT(lines[1], testing::HasSubstr("No space left on device"));
+}
+
+TEST_F(LogTest, ADirectoryThatWasRemovedIsMadeAgain) {
+  auto log = Open(ToFile("logs/mi.log"));
+  log->Info("before");
+  fs::remove_all(folder_ / "logs");
+  log->Info("after");
+  EXPECT_EQ(Lines(folder_ / "logs/mi.log").size(), 1U);
+}
+
+TEST_F(LogTest, AFileMovedAwayBySomebodyElseIsOpenedAgain) {
+  auto log = Open(ToFile());
+  log->Info("before");
+  fs::rename(folder_ / "mi.log", folder_ / "mi.log.1");
+  log->Info("after");
+  EXPECT_EQ(Lines(folder_ / "mi.log").size(), 1U);
+}
+
+TEST_F(LogTest, DevelopersSeeTheConsoleTooAndNoFileMeansConsole) {
+  auto options = ToFile();
+  options.also_console = true;
+  auto log = Open(options);
+  testing::internal::CaptureStderr();
+  log->Info("both");
+  EXPECT_TRUE(log->Reconfigure(LogOptions{}).has_value());
+  log->Info("console");
+  const std::string on_stderr = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(on_stderr, testing::HasSubstr("both"));
+  EXPECT_THAT(on_stderr, testing::HasSubstr("console"));
+  EXPECT_EQ(Lines(folder_ / "mi.log").size(), 1U);
+}
+
+TEST(NullLogger, WritesNothing) {
+  auto log = Logger::Null();
+  testing::internal::CaptureStderr();
+  log->Error("nobody hears this");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+}  // namespace
+}  // namespace mi::telemetry
