@@ -44,11 +44,13 @@ struct Collision {
   std::string stored_content;
 };
 
+// Every series that was applied is in exactly one of inserted, existing and collisions.
 struct ApplyResult {
-  std::vector<InsertedSeries> inserted;
+  std::vector<InsertedSeries> inserted;  // in the order of arrival
+  // At most once an id; also an inserted series that stood in several batches, when its times are not its batch's.
   std::vector<SeenUpdate> updated;
   std::vector<Collision> collisions;
-  uint64_t existing = 0;  // known before, updated or not
+  uint64_t existing = 0;  // known before, or repeated within the call; updated or not
 };
 
 // Writes the catalogue.
