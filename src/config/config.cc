@@ -1,0 +1,20 @@
+#include "config/config.h"
+
+#include "base/format.h"
+
+namespace mi::config {
+
+std::string_view ToString(Role role) {
+  switch (role) {
+    case Role::kStandalone: return "standalone";
+    case Role::kProducer: return "producer";
+    case Role::kConsumer: return "consumer";
+    case Role::kQuery: return "query";
+    case Role::kAll: return "all";
+  }
+  return "unknown";
+}
+
+std::string AppOptions::ListenAddress() const { return listen.empty() ? mi::format(":{}", port) : listen; }
+
+}  // namespace mi::config
