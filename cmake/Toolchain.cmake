@@ -18,7 +18,8 @@ if(MI_CCACHE)
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${MI_CCACHE})
 endif()
 
-add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align
+# Designated initialisers leave members at their defaults on purpose: no -Wmissing-field-initializers.
+add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align
                     -Wimplicit-fallthrough -Wextra-semi -Wvla -fno-omit-frame-pointer)
 if(MI_WARNINGS_AS_ERRORS)
   add_compile_options(-Werror)
