@@ -1,0 +1,43 @@
+#include "receive/cache_handler.h"
+
+#include "base/format.h"
+#include "base/json.h"
+#include "model/identity.h"
+#include "receive/write_tenant.h"
+
+namespace mi::receive {
+namespace {
+
+net::Response Answer(int code, std::string_view message, std::string_view key, bool found, uint64_t count) {
+  net::Response response{.status = code, .content_type = "application/json; charset=utf-8"};
+  std::string& body = response.body;
+  body = format(R"({{"code":{},"message":)", code);
+  AppendJsonString(message, body);
+  body += R"(,"data":{"key":)";
+  AppendJsonString(key, body);
+  body += format(R"(,"value":{},"count":{}}}}})", found ? "1" : "null", count);
+  return response;
+}
+
+}  // namespace
+
+void CacheHandler::Handle(const net::Request& request, net::Reply reply) {
+  if (request.method() != "GET" && request.method() != "HEAD") {
+    net::Response response{.status = 405, .body = "the cache is asked with GET\n"};
+    response.headers.emplace_back("Allow", "GET, HEAD");
+    return reply(std::move(response));
+  }
+  const auto parameters = net::FormParameters::Parse(request.query());
+  const std::string key(parameters.First("key").value_or(""));
+  const uint64_t count = seen_.stats().entries;
+  const Result<model::Tenant> tenant = TenantOf(request);
+  if (!tenant) return reply(Answer(400, tenant.error().message(), key, false, count));
+  const Result<model::Labels> labels = model::ParseIdentity(key);
+  if (!labels) return reply(Answer(400, labels.error().message(), key, false, count));
+  const model::Fingerprinter fingerprinter(identity_secret_, *tenant);
+  const bool found = seen_.Contains(fingerprinter(labels->canonical()));
+  // The status stays 200 for a series that is not there, as it was before: the message says so.
+  reply(Answer(200, found ? "OK" : "Not Found", key, found, count));
+}
+
+}  // namespace mi::receive

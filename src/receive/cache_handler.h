@@ -1,0 +1,27 @@
+// GET /api/v1/metrics/cache?key=<identity>: whether a series is in the local table.
+//
+// The answer's shape is that of the service which this one replaces:
+// {"code":200,"message":"OK","data":{"key","value","count"}}.
+#pragma once
+
+#include <string>
+
+#include "dedupe/seen_set.h"
+#include "net/http.h"
+
+namespace mi::receive {
+
+// Threads: safe. The table outlives it.
+class CacheHandler final : public net::Handler {
+ public:
+  CacheHandler(std::string identity_secret, dedupe::SeenSet& seen)
+      : identity_secret_(std::move(identity_secret)), seen_(seen) {}
+
+  void Handle(const net::Request& request, net::Reply reply) override;
+
+ private:
+  const std::string identity_secret_;
+  dedupe::SeenSet& seen_;
+};
+
+}  // namespace mi::receive

@@ -1,0 +1,193 @@
+#include "receive/intake.h"
+
+#include <algorithm>
+
+namespace mi::receive {
+namespace {
+
+using codec::KeyKind;
+using codec::Refusal;
+using codec::ScannedSeries;
+using dedupe::Seen;
+using dedupe::Touch;
+using model::Fingerprint;
+
+// The metadata table is a seen table as well; its keys need 128 bits of which the upper ones are spread.
+Fingerprint MetadataKey(uint64_t hash) { return {.hi = hash * 0x9e3779b97f4a7c15, .lo = hash}; }
+
+// Whether there is something to catalogue: a sample, histogram or exemplar that is no farewell.
+bool BringsASeries(const ScannedSeries& series) { return series.has_items() && !series.stale_only; }
+
+Touch TouchOf(const ScannedSeries& series) { return BringsASeries(series) ? Touch::kActive : Touch::kStale; }
+
+}  // namespace
+
+Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant& tenant,
+                            const model::Fingerprinter& fingerprinter, const ReceiveOptions& options) {
+  Context context{scan, tenant, fingerprinter, options, {}};
+  Tally& tally = context.sorted.tally;
+  tally.series = scan.series().size();
+  tally.refused_items = scan.refused_items();
+  tally.first_refusal = scan.first_refused_item();
+  active_.clear();
+
+  LookUpKeys(context);
+  if (!alias_series_.empty()) LookUpAliases(context);
+  if (!unknown_.empty()) {
+    ResolveUnknown(context);
+    LookUpResolved(context);
+  }
+  if (!scan.metadata().empty()) SortMetadata(context);
+  PublishActivity();
+
+  tally.known = tally.series - tally.refused - tally.fresh;
+  deps_.metrics.known.Add(static_cast<double>(tally.known));
+  return std::move(context.sorted);
+}
+
+void Intake::LookUpKeys(Context& context) {
+  keys_.clear();
+  touches_.clear();
+  key_series_.clear();
+  unknown_.clear();
+  alias_series_.clear();
+  const auto all = context.scan.series();
+  for (uint32_t i = 0; i < all.size(); ++i) {
+    const ScannedSeries& series = all[i];
+    if (series.refusal != Refusal::kNone) {
+      Refuse(context, series, series.refusal);
+    } else if (series.key_kind == KeyKind::kNone) {
+      unknown_.push_back(i);
+    } else {
+      keys_.push_back(series.key);
+      touches_.push_back(TouchOf(series));
+      key_series_.push_back(i);
+    }
+  }
+  answers_.resize(keys_.size());
+  deps_.seen.Lookup(keys_, touches_, answers_);
+  for (size_t k = 0; k < keys_.size(); ++k) {
+    const ScannedSeries& series = all[key_series_[k]];
+    if (answers_[k] != Seen::kUnknown) {
+      Note(keys_[k], answers_[k]);
+      CountItems(series, context.sorted.tally);
+    } else if (series.key_kind == KeyKind::kRaw) {
+      alias_series_.push_back(key_series_[k]);
+    } else {
+      unknown_.push_back(key_series_[k]);
+    }
+  }
+}
+
+void Intake::LookUpAliases(Context& context) {
+  const auto all = context.scan.series();
+  keys_.clear();
+  for (const uint32_t i : alias_series_) keys_.push_back(all[i].key);
+  answers_.resize(keys_.size());
+  deps_.seen.LookupAliases(keys_, answers_);
+  for (size_t k = 0; k < keys_.size(); ++k) {
+    if (answers_[k] == Seen::kUnknown) {
+      unknown_.push_back(alias_series_[k]);
+    } else {
+      CountItems(all[alias_series_[k]], context.sorted.tally);
+    }
+  }
+}
+
+void Intake::ResolveUnknown(Context& context) {
+  resolved_.clear();
+  canonical_.clear();
+  canonical_ends_.clear();
+  keys_.clear();
+  for (const uint32_t i : unknown_) {
+    const ScannedSeries& series = context.scan.series()[i];
+    const auto outcome = canonicaliser_(context.scan, series, context.options.series);
+    if (outcome.refusal != Refusal::kNone) {
+      Refuse(context, series, outcome.refusal);
+      continue;
+    }
+    CountItems(series, context.sorted.tally);
+    if (!BringsASeries(series)) continue;
+    keys_.push_back(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical));
+    resolved_.push_back({.series = i, .aliased = series.key_kind == KeyKind::kRaw && !outcome.key_is_fingerprint});
+    canonical_.append(outcome.canonical);
+    canonical_ends_.push_back(canonical_.size());
+  }
+}
+
+void Intake::LookUpResolved(Context& context) {
+  touches_.assign(keys_.size(), Touch::kActive);
+  answers_.resize(keys_.size());
+  deps_.seen.Lookup(keys_, touches_, answers_);
+  std::vector<Fingerprint> aliases;
+  Arrivals& arrivals = context.sorted.arrivals;
+  for (size_t k = 0; k < keys_.size(); ++k) {
+    const Fingerprint& key = context.scan.series()[resolved_[k].series].key;
+    if (answers_[k] != Seen::kUnknown) {
+      Note(keys_[k], answers_[k]);
+      if (resolved_[k].aliased) aliases.push_back(key);
+      continue;
+    }
+    const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
+    model::SeriesBatch& batch = BatchOf(context, deps_.clock.NowMs());
+    if (resolved_[k].aliased) arrivals.aliases.push_back({key, arrivals.fingerprints.size()});
+    batch.Add(keys_[k], std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin));
+    arrivals.fingerprints.push_back(keys_[k]);
+    ++context.sorted.tally.fresh;
+  }
+  if (!aliases.empty()) deps_.seen.InsertAliases(aliases);
+}
+
+void Intake::SortMetadata(Context& context) {
+  const auto all = context.scan.metadata();
+  keys_.clear();
+  for (const codec::ScannedMetadata& metadata : all) keys_.push_back(MetadataKey(metadata.hash));
+  touches_.assign(keys_.size(), Touch::kActive);
+  answers_.resize(keys_.size());
+  deps_.seen_metadata.Lookup(keys_, touches_, answers_);
+  Arrivals& arrivals = context.sorted.arrivals;
+  for (size_t k = 0; k < keys_.size(); ++k) {
+    // Once an activity window a known statement is published again: that moves its last_seen.
+    if (answers_[k] == Seen::kKnown ||
+        std::ranges::find(arrivals.metadata_keys, keys_[k]) != arrivals.metadata_keys.end()) {
+      continue;
+    }
+    Result<model::MetricMetadata> metadata = context.scan.Decode(all[k], context.options.series);
+    if (!metadata) {
+      Tally& tally = context.sorted.tally;
+      if (tally.refused_items++ == 0 && tally.refused == 0) tally.first_refusal = metadata.error().message();
+      continue;
+    }
+    if (metadata->family.empty()) continue;
+    BatchOf(context, deps_.clock.NowMs()).AddMetadata(*std::move(metadata));
+    arrivals.metadata_keys.push_back(keys_[k]);
+  }
+}
+
+void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refusal) {
+  Tally& tally = context.sorted.tally;
+  if (tally.refused++ == 0) tally.first_refusal = canonicaliser_.Explain(context.scan, series, context.options.series);
+  deps_.metrics.CountRefused(refusal);
+}
+
+void Intake::Note(const Fingerprint& fingerprint, Seen answer) {
+  if (answer == Seen::kKnownNewWindow) active_.push_back(fingerprint);
+}
+
+void Intake::PublishActivity() {
+  if (!active_.empty()) deps_.activity.PublishActivity({deps_.clock.NowMs(), active_});
+}
+
+void Intake::CountItems(const ScannedSeries& series, Tally& tally) {
+  tally.samples += series.samples;
+  tally.histograms += series.histograms;
+  tally.exemplars += series.exemplars;
+}
+
+model::SeriesBatch& Intake::BatchOf(Context& context, int64_t now_ms) {
+  auto& batch = context.sorted.arrivals.batch;
+  if (batch == nullptr) batch = std::make_shared<model::SeriesBatch>(context.tenant, now_ms);
+  return *batch;
+}
+
+}  // namespace mi::receive

@@ -1,0 +1,25 @@
+// What a write request says about its own form: schema and compression, from its headers.
+//
+// Source: the remote-write 1.0 and 2.0 specifications, VictoriaMetrics' remote-write protocol
+// (docs/formats/remote-write.md).
+#pragma once
+
+#include "base/result.h"
+#include "codec/compression.h"
+#include "codec/remote_write.h"
+#include "net/http.h"
+
+namespace mi::receive {
+
+struct Form {
+  codec::Schema schema = codec::Schema::kV1;
+  codec::Compression compression = codec::Compression::kSnappy;
+};
+
+// kInvalid names the header and its value: the answer is 415.
+Result<Form> Negotiate(const net::Request& request);
+
+// The label `protocol` of receive_requests_total: "1.0", "2.0".
+std::string_view ToString(codec::Schema schema);
+
+}  // namespace mi::receive

@@ -1,0 +1,42 @@
+#include "receive/receive_metrics.h"
+
+#include "base/format.h"
+
+namespace mi::receive {
+namespace {
+
+constexpr std::string_view kSeries = "receive_series_total";
+constexpr std::string_view kSeriesHelp = "Series in requests that were read: known (durable before), new, or refused.";
+
+}  // namespace
+
+ReceiveMetrics::ReceiveMetrics(telemetry::Metrics& metrics)
+    : known(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "known"}})),
+      fresh(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "new"}})),
+      refused(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "refused"}})),
+      in_flight(metrics.GetGauge("receive_in_flight", "Write requests that wait for their series to become durable.")),
+      metrics_(metrics),
+      seconds_(metrics.GetHistogram("receive_request_seconds", "From a write request's last byte to its answer.")) {}
+
+void ReceiveMetrics::CountRequest(std::string_view protocol, std::string_view encoding, int status, double seconds) {
+  seconds_.Observe(seconds);
+  const std::string key = format("{} {} {}", protocol, encoding, status);
+  MutexLock lock(mutex_);
+  telemetry::Counter*& counter = requests_[key];
+  if (counter == nullptr) {
+    counter = &metrics_.GetCounter(
+        "receive_requests_total", "Write requests by protocol, encoding and status code.",
+        {{"protocol", std::string(protocol)}, {"encoding", std::string(encoding)}, {"code", format("{}", status)}});
+  }
+  counter->Add();
+}
+
+void ReceiveMetrics::CountRefused(codec::Refusal refusal) {
+  refused.Add();
+  metrics_
+      .GetCounter("receive_refused_series_total", "Series that were refused, by reason.",
+                  {{"reason", std::string(ToString(refusal))}})
+      .Add();
+}
+
+}  // namespace mi::receive

@@ -1,0 +1,35 @@
+// The counters that explain every series' fate.
+#pragma once
+
+#include <array>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "codec/series_limits.h"
+#include "telemetry/metrics.h"
+
+namespace mi::receive {
+
+// Threads: safe.
+class ReceiveMetrics {
+ public:
+  explicit ReceiveMetrics(telemetry::Metrics& metrics);
+
+  void CountRequest(std::string_view protocol, std::string_view encoding, int status, double seconds);
+  void CountRefused(codec::Refusal refusal);
+
+  telemetry::Counter& known;
+  telemetry::Counter& fresh;
+  telemetry::Counter& refused;
+  telemetry::Gauge& in_flight;
+
+ private:
+  telemetry::Metrics& metrics_;
+  telemetry::Histogram& seconds_;
+  Mutex mutex_;
+  std::map<std::string, telemetry::Counter*> requests_ GUARDED_BY(mutex_);
+};
+
+}  // namespace mi::receive

@@ -1,0 +1,84 @@
+#include "receive/write_answer.h"
+
+#include "base/format.h"
+
+namespace mi::receive {
+namespace {
+
+constexpr std::string_view kRetryAfterSeconds = "5";
+
+// A 1.0 answer must not carry these; a 2.0 answer without them counts as 415 (remote write 2.0, "Required Written
+// Response Headers").
+void AddWrittenCounts(codec::Schema schema, const Tally& written, net::Response& response) {
+  if (schema != codec::Schema::kV2) return;
+  response.headers.emplace_back("X-Prometheus-Remote-Write-Samples-Written", format("{}", written.samples));
+  response.headers.emplace_back("X-Prometheus-Remote-Write-Histograms-Written", format("{}", written.histograms));
+  response.headers.emplace_back("X-Prometheus-Remote-Write-Exemplars-Written", format("{}", written.exemplars));
+}
+
+net::Response Text(int status, std::string_view line) {
+  net::Response response{.status = status, .body = std::string(line)};
+  response.body.push_back('\n');
+  return response;
+}
+
+std::string Describe(const Tally& tally) {
+  if (tally.refused > 0) {
+    return format("{} of {} series refused, the others are kept; the first: {}", tally.refused, tally.series,
+                  tally.first_refusal);
+  }
+  return format("{} exemplars or metadata refused, all series are kept; the first: {}", tally.refused_items,
+                tally.first_refusal);
+}
+
+}  // namespace
+
+bool IsWorthRepeating(Errc code) {
+  switch (code) {
+    case Errc::kInvalid:
+    case Errc::kTooLarge: return false;
+    case Errc::kOverloaded:
+    case Errc::kUnavailable:
+    case Errc::kCorrupt:
+    case Errc::kInternal: return true;
+  }
+  return true;
+}
+
+net::Response AnswerTo(codec::Schema schema, const Tally& tally, const Status& durable) {
+  if (!durable && IsWorthRepeating(durable.error().code())) {
+    net::Response response = TryLater(durable.error().message());
+    AddWrittenCounts(schema, Tally{}, response);
+    return response;
+  }
+  net::Response response{.status = 204, .content_type = ""};
+  if (!durable) {
+    response = Text(400, durable.error().message());
+  } else if (tally.refused > 0 || tally.refused_items > 0) {
+    response = Text(400, Describe(tally));
+  }
+  AddWrittenCounts(schema, tally, response);
+  return response;
+}
+
+net::Response RefuseRequest(codec::Schema schema, const Error& error) {
+  net::Response response = Text(400, error.message());
+  AddWrittenCounts(schema, Tally{}, response);
+  return response;
+}
+
+net::Response RefuseForm(const Error& error) { return Text(415, error.message()); }
+
+net::Response RefuseMethod() {
+  net::Response response = Text(405, "remote write is a POST");
+  response.headers.emplace_back("Allow", "POST");
+  return response;
+}
+
+net::Response TryLater(std::string_view because) {
+  net::Response response = Text(503, because);
+  response.headers.emplace_back("Retry-After", kRetryAfterSeconds);
+  return response;
+}
+
+}  // namespace mi::receive

@@ -1,0 +1,129 @@
+#include "receive/write_handler.h"
+
+#include <utility>
+
+#include "base/format.h"
+#include "receive/write_answer.h"
+#include "receive/write_tenant.h"
+
+namespace mi::receive {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Older vmagents ask which protocol is spoken here, the first ones with GET: "1" means zstd.
+bool IsProtocolProbe(const net::Request& request) {
+  return net::FormParameters::Parse(request.query()).First("get_vm_proto_version") == "1";
+}
+
+bool IsStopping(const std::atomic<bool>& refusing) { return refusing.load(std::memory_order_relaxed); }
+
+}  // namespace
+
+struct WriteHandler::Workspace {
+  explicit Workspace(IntakeDeps deps) : intake(deps) {}
+  codec::Decompressor decompressor;
+  codec::RequestScan scan;
+  Intake intake;
+};
+
+WriteHandler::WriteHandler(WriteHandlerOptions options, WriteHandlerDeps deps)
+    : options_(std::move(options)), deps_(deps) {}
+WriteHandler::~WriteHandler() = default;
+
+void WriteHandler::RegisterRoutes(net::Router& router) {
+  for (const char* path : {"/api/v1/metrics/write", "/api/v1/write", "/api/v1/push", "/api/v1/receive",
+                           "/insert/{tenant}/prometheus", "/insert/{tenant}/prometheus/api/v1/write"}) {
+    router.Add(path, *this);
+  }
+}
+
+std::optional<net::Response> WriteHandler::CheckForm(const net::Request& request, Form& form) const {
+  if (!request.query().empty() && IsProtocolProbe(request)) return net::Response{.body = "1"};
+  if (request.method() != "POST") return RefuseMethod();
+  const Result<Form> negotiated = Negotiate(request);
+  if (!negotiated) return RefuseForm(negotiated.error());
+  form = *negotiated;
+  if (IsStopping(refusing_)) return TryLater("the service is stopping");
+  return std::nullopt;
+}
+
+net::HeadDecision WriteHandler::Head(const net::Request& request) {
+  Form form;
+  net::HeadDecision decision;
+  decision.max_body_bytes = deps_.options.Get()->max_body_bytes;
+  decision.answer = CheckForm(request, form);
+  if (decision.answer) {
+    CountRequest(form, decision.answer->status, deps_.intake.clock.Steady());
+    return decision;
+  }
+  decision.too_large = [this, form, limit = decision.max_body_bytes](uint64_t bytes) {
+    CountRequest(form, 400, deps_.intake.clock.Steady());
+    return RefuseRequest(form.schema, Error(Errc::kTooLarge, format("body is {}, limit {} (receive.max_body_bytes)",
+                                                                    FormatBytes(bytes), FormatBytes(limit))));
+  };
+  return decision;
+}
+
+void WriteHandler::Handle(const net::Request& request, net::Reply reply) {
+  const auto begun = deps_.intake.clock.Steady();
+  Form form;
+  std::optional<net::Response> answer = CheckForm(request, form);
+  if (!answer) {
+    std::unique_ptr<Workspace> workspace = Borrow();
+    answer = Receive(request, form, *workspace, reply, begun);
+    Return(std::move(workspace));
+  }
+  if (!answer) return;
+  CountRequest(form, answer->status, begun);
+  reply(*std::move(answer));
+}
+
+std::optional<net::Response> WriteHandler::Receive(const net::Request& request, const Form& form, Workspace& workspace,
+                                                   net::Reply& reply, steady_clock::time_point begun) {
+  const auto options = deps_.options.Get();
+  const Result<model::Tenant> tenant = TenantOf(request);
+  if (!tenant) return RefuseRequest(form.schema, tenant.error());
+  const Result<std::string_view> decoded =
+      workspace.decompressor.Decode(form.compression, request.body(), options->max_decoded_bytes);
+  if (!decoded) return RefuseRequest(form.schema, decoded.error());
+  const model::Fingerprinter fingerprinter(options_.identity_secret, *tenant);
+  if (const Status scanned = workspace.scan.Scan(form.schema, *decoded, fingerprinter); !scanned) {
+    return RefuseRequest(form.schema, scanned.error());
+  }
+  auto [tally, arrivals] = workspace.intake.Sort(workspace.scan, *tenant, fingerprinter, *options);
+  if (arrivals.empty()) return AnswerTo(form.schema, tally, {});
+
+  deps_.departures.Send(
+      std::move(arrivals), options->answer_timeout,
+      [this, form, begun, tally = std::move(tally), reply = std::move(reply)](Status durable) mutable {
+        net::Response response = AnswerTo(form.schema, tally, durable);
+        CountRequest(form, response.status, begun);
+        reply(std::move(response));
+      });
+  return std::nullopt;
+}
+
+void WriteHandler::CountRequest(const Form& form, int status, steady_clock::time_point begun) {
+  const std::chrono::duration<double> took = deps_.intake.clock.Steady() - begun;
+  deps_.intake.metrics.CountRequest(ToString(form.schema), ToString(form.compression), status, took.count());
+}
+
+std::unique_ptr<WriteHandler::Workspace> WriteHandler::Borrow() {
+  {
+    MutexLock lock(mutex_);
+    if (!idle_.empty()) {
+      std::unique_ptr<Workspace> workspace = std::move(idle_.back());
+      idle_.pop_back();
+      return workspace;
+    }
+  }
+  return std::make_unique<Workspace>(deps_.intake);
+}
+
+void WriteHandler::Return(std::unique_ptr<Workspace> workspace) {
+  MutexLock lock(mutex_);
+  idle_.push_back(std::move(workspace));
+}
+
+}  // namespace mi::receive
