@@ -81,8 +81,9 @@ class SeriesConsumer {
 
   virtual ~SeriesConsumer() = default;
 
-  // Begins where the store left off; a stream that the store does not know is read from its first record.
-  // kCorrupt when the store is ahead of the stream (it is not the stream that it was fed from).
+  // Begins where the store left off; a stream that the store does not know is read from its first record, and so is one
+  // that ends before the stored position (it was replaced by an older copy): positions that Poll gives afterwards are
+  // never mistaken for those of the lost records. What is missing on either side is logged.
   virtual Status Start(PositionLookup positions) = 0;
 
   // Up to `max_series` series (at least one record), waiting at most `max_wait` for the first. Empty: nothing came.
@@ -99,7 +100,7 @@ class SeriesConsumer {
   virtual void Release(std::span<const Position> durable) = 0;
 
   virtual Lag CurrentLag() const = 0;
-  // Ends a Poll that waits.
+  // Ends a Poll that waits; when none does, the next one that would.
   virtual void Wake() = 0;
 };
 

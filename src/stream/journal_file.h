@@ -1,0 +1,65 @@
+// The journal's file as its one writer sees it: append, trim, measure.
+//
+// Threads: confined to one thread.
+// Errors: those of sqlite/database.h; kOverloaded: the disk is full. After a failure nothing of the call has happened,
+//         and the next call tries again.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "sqlite/database.h"
+#include "stream/journal.h"
+
+namespace mi::stream {
+
+class JournalFile {
+ public:
+  // Creates the tables when the file is new.
+  static Result<JournalFile> Open(const JournalOptions& options);
+
+  struct Row {
+    std::string bytes;
+    uint64_t series = 0;
+    int64_t seen_at_ms = 0;  // the earliest in the row
+  };
+
+  // One synced transaction: deletes at most some rows that are before `trim_before`, then appends.
+  Status Append(std::span<const Row> rows, int64_t trim_before);
+  // Deletes some rows before `trim_before`; true when none of them is left.
+  Result<bool> Trim(int64_t trim_before);
+  // Moves the WAL into the file, which gives back its room when the disk is full, and writes a row, to see whether that
+  // works.
+  Status Probe();
+
+  int64_t first_offset() const { return first_offset_; }  // next_offset() when the journal is empty
+  int64_t next_offset() const { return next_offset_; }
+  uint64_t bytes_in_use() const { return bytes_in_use_; }  // as of the last transaction
+  // What a row of so many bytes adds to bytes_in_use(), rounded up.
+  uint64_t CostOf(uint64_t row_bytes) const;
+
+ private:
+  explicit JournalFile(sqlite::Database database) : database_(std::move(database)) {}
+  Status Prepare();
+  Status DeleteBefore(int64_t offset);
+  Status Measure();
+
+  sqlite::Database database_;
+  sqlite::Statement insert_;
+  sqlite::Statement delete_;
+  sqlite::Statement page_count_;
+  sqlite::Statement freelist_count_;
+  sqlite::Statement probe_;
+  int64_t first_offset_ = 1;
+  int64_t next_offset_ = 1;
+  uint64_t page_bytes_ = 0;
+  uint64_t bytes_in_use_ = 0;
+};
+
+// What both sides of the journal open their connections with.
+Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options);
+
+}  // namespace mi::stream
