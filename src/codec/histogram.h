@@ -10,6 +10,9 @@
 
 namespace mi::codec {
 
+// The bits of the double that ends a series. Any other NaN is a value.
+inline constexpr uint64_t kStaleMarker = 0x7ff0000000000002;
+
 struct BucketSpan {
   int32_t offset = 0;
   uint32_t length = 0;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "codec/histogram.h"
 #include "codec/series_limits.h"
 #include "model/fingerprint.h"
 #include "model/series_batch.h"
@@ -21,6 +22,11 @@
 namespace mi::codec {
 
 enum class Schema : uint8_t { kV1, kV2 };
+
+// What one request may hold, whatever its size: without these, 64 MiB of empty messages would take gigabytes to list.
+// Real senders stay below 50,000 series.
+inline constexpr size_t kMaxSeriesPerRequest = 1'000'000;  // and as many statements of metadata
+inline constexpr size_t kMaxSymbolsPerRequest = 2'000'000;
 
 // What ScannedSeries::key says about the series.
 enum class KeyKind : uint8_t {
@@ -56,18 +62,12 @@ struct ScannedMetadata {
 // Threads: confined to one. Ownership: borrows the decoded request until the next Scan.
 class RequestScan {
  public:
-  RequestScan();
-  ~RequestScan();
-  RequestScan(RequestScan&&) noexcept;
-  RequestScan& operator=(RequestScan&&) noexcept;
-
-  // kInvalid: the request as a whole cannot be read; nothing of it may be used.
+  // kInvalid, kTooLarge: the request as a whole is refused; nothing of it may be used.
   Status Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter);
 
   Schema schema() const { return schema_; }
   std::span<const ScannedSeries> series() const { return series_; }
   std::span<const ScannedMetadata> metadata() const { return metadata_; }
-  std::span<const std::string_view> symbols() const { return symbols_; }  // 2.0
 
   // Items refused although their series stands (2.0: exemplars and metadata with references beyond the symbols).
   uint64_t refused_items() const { return refused_items_; }
@@ -78,15 +78,28 @@ class RequestScan {
   Result<model::MetricMetadata> Decode(const ScannedMetadata& metadata, const SeriesLimits& limits) const;
 
  private:
+  friend class Walk;
   friend class V1Walk;
   friend class V2Walk;
+  friend class Canonicaliser;
+
+  // 2.0: a string of the request's table.
+  struct Symbol {
+    std::string_view text;
+    uint64_t order;  // its first 8 bytes, big-endian: compares as the text does, but for ties
+    uint64_t hash;   // 0 until somebody needs it
+  };
+
+  std::string_view FamilyOf(const ScannedSeries& series) const;  // 2.0: the value of __name__
 
   Schema schema_ = Schema::kV1;
   std::vector<ScannedSeries> series_;
   std::vector<ScannedMetadata> metadata_;
-  std::vector<std::string_view> symbols_;
+  std::vector<Symbol> symbols_;
   uint64_t refused_items_ = 0;
   std::string first_refused_item_;
+  Histogram histogram_;              // scratch
+  std::unique_ptr<char[]> rebuilt_;  // 2.0: the canonical bytes of the series at hand
 };
 
 // The slow path: the canonical label bytes of one series, or why it is refused.
@@ -107,8 +120,23 @@ class Canonicaliser {
   std::string Explain(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits);
 
  private:
+  Refusal Collect(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits);
+  Refusal CollectV1(const ScannedSeries& series, const SeriesLimits& limits);
+  Refusal CollectV2(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits);
+  Refusal Take(model::Label label, const SeriesLimits& limits);
+  Refusal Sort();
+  std::string WhichSeries(const RequestScan& scan, const ScannedSeries& series) const;
+  std::string Reason(const RequestScan& scan, const ScannedSeries& series, Refusal refusal,
+                     const SeriesLimits& limits) const;
+  std::string HistogramReason(const RequestScan& scan, const ScannedSeries& series) const;
+  Refusal Refuse(Refusal refusal, std::string_view name, size_t value = 0);
+
   std::vector<model::Label> labels_;
   std::string bytes_;
+  bool sent_canonically_ = false;
+  size_t canonical_size_ = 0;
+  std::string_view blamed_name_;  // what the last refusal was about, for Explain
+  size_t blamed_size_ = 0;
 };
 
 }  // namespace mi::codec

@@ -15,8 +15,6 @@
 
 namespace mi::codec {
 
-inline constexpr uint64_t kStaleMarker = 0x7ff0000000000002;  // the bits of a double
-
 struct WireSample {
   double value = 0;
   int64_t timestamp_ms = 0;

@@ -1,0 +1,154 @@
+#include "codec/compression.h"
+
+#include <snappy.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "base/format.h"
+
+namespace mi::codec {
+namespace {
+
+// A buffer above this size is looked at now and then, and given back when it was needed once.
+constexpr size_t kHugeBuffer = 4 << 20;
+constexpr uint32_t kDecodesBetweenLooks = 256;
+
+std::unexpected<Error> TooLarge(uint64_t size, uint64_t limit, std::string_view how) {
+  return Fail(Errc::kTooLarge, format("body decodes to {}{}, limit {} (receive.max_decoded_bytes)", how,
+                                      FormatBytes(size), FormatBytes(limit)));
+}
+
+// What all frames of the body declare together; an unknown part makes it unknown. Walks over block headers only.
+unsigned long long DeclaredZstdSize(std::string_view body, uint64_t limit) {
+  unsigned long long total = 0;
+  while (!body.empty() && total <= limit) {
+    const unsigned long long size = ZSTD_getFrameContentSize(body.data(), body.size());
+    if (size == ZSTD_CONTENTSIZE_ERROR || size == ZSTD_CONTENTSIZE_UNKNOWN) return size;
+    if (__builtin_add_overflow(total, size, &total)) return ZSTD_CONTENTSIZE_ERROR;
+    const size_t frame = ZSTD_findFrameCompressedSize(body.data(), body.size());
+    if (ZSTD_isError(frame)) return ZSTD_CONTENTSIZE_ERROR;
+    body.remove_prefix(frame);
+  }
+  return total;
+}
+
+}  // namespace
+
+std::string_view ToString(Compression compression) {
+  switch (compression) {
+    case Compression::kSnappy: return "snappy";
+    case Compression::kZstd: return "zstd";
+  }
+  return "unknown";
+}
+
+void Decompressor::FreeDCtx::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
+
+Decompressor::Decompressor() = default;
+Decompressor::~Decompressor() = default;
+Decompressor::Decompressor(Decompressor&&) noexcept = default;
+Decompressor& Decompressor::operator=(Decompressor&&) noexcept = default;
+
+Result<std::string_view> Decompressor::Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes) {
+  if (body.empty()) return Fail(Errc::kInvalid, "the body is empty");
+  ForgetHugeBuffer();
+  const bool snappy_first = named == Compression::kSnappy;
+  auto decoded = snappy_first ? DecodeSnappy(body, max_decoded_bytes) : DecodeZstd(body, max_decoded_bytes);
+  if (!decoded && decoded.error().code() == Errc::kInvalid) {
+    auto other = snappy_first ? DecodeZstd(body, max_decoded_bytes) : DecodeSnappy(body, max_decoded_bytes);
+    if (other) decoded = other;
+  }
+  if (decoded) recent_peak_ = std::max(recent_peak_, decoded->size());
+  return decoded;
+}
+
+Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, uint64_t limit) {
+  size_t size = 0;
+  if (!snappy::GetUncompressedLength(body.data(), body.size(), &size)) {
+    return Fail(Errc::kInvalid, "the body is not snappy: no length in front");
+  }
+  if (size > limit) return TooLarge(size, limit, "");
+  // No element makes more than 64 bytes of 3: a longer promise is a lie that need not be allocated for.
+  if (size / 32 > body.size()) return Fail(Errc::kInvalid, "the body is not snappy: shorter than its length says");
+  char* out = Reserve(size);
+  if (!snappy::RawUncompress(body.data(), body.size(), out)) {
+    return Fail(Errc::kInvalid, "the body is not snappy in block format");
+  }
+  return std::string_view(out, size);
+}
+
+Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, uint64_t limit) {
+  const unsigned long long size = DeclaredZstdSize(body, limit);
+  if (size == ZSTD_CONTENTSIZE_ERROR) return Fail(Errc::kInvalid, "the body is not zstd");
+  if (!zstd_) zstd_.reset(ZSTD_createDCtx());
+  if (size == ZSTD_CONTENTSIZE_UNKNOWN) return DecodeZstdStream(body, limit);
+  if (size > limit) return TooLarge(size, limit, "");
+  char* out = Reserve(size);
+  const size_t written = ZSTD_decompressDCtx(zstd_.get(), out, size, body.data(), body.size());
+  if (ZSTD_isError(written)) {
+    return Fail(Errc::kInvalid, format("the body is not zstd: {}", ZSTD_getErrorName(written)));
+  }
+  return std::string_view(out, written);
+}
+
+// Frames that do not say how large they are: decoded piece by piece, so that memory follows what is really there.
+Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, uint64_t limit) {
+  ZSTD_DCtx_reset(zstd_.get(), ZSTD_reset_session_and_parameters);
+  // The window is memory too; a frame that needs more of it than may be decoded is no honest one.
+  const int window_log = std::clamp(static_cast<int>(std::bit_width(limit)), 10, 27);
+  ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, window_log);
+  ZSTD_inBuffer in{body.data(), body.size(), 0};
+  size_t size = 0;
+  size_t pending = 1;  // 0 when a frame has ended
+  while (in.pos < in.size || pending != 0) {
+    const size_t room = std::max<size_t>({64 << 10, body.size() * 4, size * 2});
+    char* out = Reserve(std::min<uint64_t>(room, limit + 1), size);
+    ZSTD_outBuffer chunk{out, std::min<uint64_t>(capacity_, limit + 1), size};
+    const size_t before = in.pos;
+    pending = ZSTD_decompressStream(zstd_.get(), &chunk, &in);
+    if (ZSTD_isError(pending)) {
+      return Fail(Errc::kInvalid, format("the body is not zstd: {}", ZSTD_getErrorName(pending)));
+    }
+    const bool stuck = chunk.pos == size && in.pos == before && in.pos == in.size;
+    size = chunk.pos;
+    if (size > limit) return TooLarge(limit, limit, "more than ");
+    if (stuck && pending != 0) return Fail(Errc::kInvalid, "the body is not zstd: cut short");
+  }
+  return std::string_view(buffer_.get(), size);
+}
+
+// At least `size` bytes; the first `keep` survive.
+char* Decompressor::Reserve(size_t size, size_t keep) {
+  if (size <= capacity_ && buffer_) return buffer_.get();
+  const size_t capacity = std::max<size_t>(size, 4096);
+  auto grown = std::make_unique_for_overwrite<char[]>(capacity);
+  std::copy_n(buffer_.get(), keep, grown.get());
+  buffer_ = std::move(grown);
+  capacity_ = capacity;
+  return buffer_.get();
+}
+
+void Decompressor::ForgetHugeBuffer() {
+  if (decodes_until_look_-- > 0) return;
+  decodes_until_look_ = kDecodesBetweenLooks;
+  if (capacity_ > kHugeBuffer && recent_peak_ < capacity_ / 4) {
+    buffer_.reset();
+    capacity_ = 0;
+  }
+  recent_peak_ = 0;
+}
+
+std::string Compress(Compression compression, std::string_view raw) {
+  std::string out;
+  if (compression == Compression::kSnappy) {
+    snappy::Compress(raw.data(), raw.size(), &out);
+    return out;
+  }
+  out.resize(ZSTD_compressBound(raw.size()));
+  out.resize(ZSTD_compress(out.data(), out.size(), raw.data(), raw.size(), /*level=*/1));
+  return out;
+}
+
+}  // namespace mi::codec

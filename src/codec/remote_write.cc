@@ -1,0 +1,134 @@
+#include "codec/remote_write.h"
+
+#include <array>
+
+#include "base/format.h"
+#include "codec/walk.h"
+
+namespace mi::codec {
+namespace {
+
+// An array that one monstrous request grew does not stay so for ever.
+template <typename T>
+void Restart(std::vector<T>& array) {
+  constexpr size_t kHuge = 1 << 16;
+  if (array.capacity() > kHuge && array.size() < array.capacity() / 8) array = std::vector<T>();
+  array.clear();
+}
+
+std::string_view MetricTypeName(uint64_t type) {
+  // The same numbers in both schemas.
+  static constexpr std::array<std::string_view, 8> kNames = {"unknown",        "counter", "gauge", "histogram",
+                                                             "gaugehistogram", "summary", "info",  "stateset"};
+  return type < kNames.size() ? kNames[type] : kNames[0];
+}
+
+Status CheckText(std::string_view what, std::string_view text, size_t limit, std::string_view knob) {
+  if (text.size() > limit) {
+    return Fail(Errc::kTooLarge,
+                format("metadata: {} of {}, limit {} ({})", what, FormatBytes(text.size()), FormatBytes(limit), knob));
+  }
+  if (!model::IsValidUtf8(text)) return Fail(Errc::kInvalid, format("metadata: {} is not UTF-8", what));
+  return {};
+}
+
+}  // namespace
+
+Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter) {
+  schema_ = schema;
+  Restart(series_);
+  Restart(metadata_);
+  Restart(symbols_);
+  refused_items_ = 0;
+  first_refused_item_.clear();
+  if (schema == Schema::kV1) return V1Walk(*this, decoded, fingerprinter).Run();
+  return V2Walk(*this, decoded, fingerprinter).Run();
+}
+
+std::string_view RequestScan::FamilyOf(const ScannedSeries& series) const {
+  std::string_view name;
+  bool at_name = true;
+  std::string_view family;
+  wire::FieldReader reader(series.message);
+  while (reader.Next()) {
+    if (reader.field().number != 1) continue;
+    wire::ReadRepeatedVarint(reader.field(), [&](uint64_t wide) {
+      const auto ref = static_cast<uint32_t>(wide);
+      const std::string_view text = ref < symbols_.size() ? symbols_[ref].text : std::string_view();
+      if (at_name) name = text;
+      if (!at_name && name == model::kMetricName && family.empty()) family = text;
+      at_name = !at_name;
+    });
+  }
+  return family;
+}
+
+Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadata, const SeriesLimits& limits) const {
+  std::string_view family;
+  std::string_view help;
+  std::string_view unit;
+  uint64_t type = 0;
+  auto symbol = [this](uint64_t ref) { return symbols_[static_cast<uint32_t>(ref)].text; };  // the walk checked it
+  wire::FieldReader reader(metadata.message);
+  while (reader.Next()) {
+    const wire::Field& field = reader.field();
+    if (field.number == 1) type = static_cast<uint32_t>(field.scalar);
+    if (schema_ == Schema::kV2) {
+      if (field.number == 3) help = symbol(field.scalar);
+      if (field.number == 4) unit = symbol(field.scalar);
+    } else {
+      if (field.number == 2) family = field.bytes;
+      if (field.number == 4) help = field.bytes;
+      if (field.number == 5) unit = field.bytes;
+    }
+  }
+  if (schema_ == Schema::kV2) family = FamilyOf(series_[metadata.series]);
+  // Help is prose: it may be as long as a series, not only as a value.
+  const std::array<Status, 3> checks = {
+      CheckText("family name", family, limits.max_value_bytes, "receive.max_value_bytes"),
+      CheckText("unit", unit, limits.max_value_bytes, "receive.max_value_bytes"),
+      CheckText("help", help, limits.max_series_bytes, "receive.max_series_bytes")};
+  for (const Status& check : checks) {
+    if (!check) return Fail(check.error());
+  }
+  return model::MetricMetadata{.family = std::string(family),
+                               .type = std::string(MetricTypeName(type)),
+                               .help = std::string(help),
+                               .unit = std::string(unit)};
+}
+
+bool Walk::ReadOddSample(std::string_view message, uint64_t& bits) {
+  bits = 0;
+  wire::FieldReader reader(message);
+  while (reader.Next()) {
+    const wire::Field& field = reader.field();
+    if (field.number == 1) bits = field.scalar;
+    if (field.number == 1 && field.type != wire::Type::kFixed64) return false;
+    if (field.number == 2 && field.type != wire::Type::kVarint) return false;
+  }
+  return reader.ok();
+}
+
+bool Walk::TakeHistogram(std::string_view message, ScannedSeries& series) {
+  if (!ReadHistogram(message, scan_.histogram_)) return false;
+  ++series.histograms;
+  active_ |= !scan_.histogram_.is_stale();
+  if (series.refusal == Refusal::kNone && !Validate(scan_.histogram_)) series.refusal = Refusal::kBadHistogram;
+  return true;
+}
+
+void Walk::RefuseItem(std::string message) {
+  if (scan_.refused_items_++ == 0) scan_.first_refused_item_ = std::move(message);
+}
+
+std::unexpected<Error> Walk::Broken(const char* at) const {
+  return Fail(Errc::kInvalid,
+              format("the body is no remote write {} request: broken behind byte {} of {} (decoded)",
+                     scan_.schema_ == Schema::kV1 ? "1.0" : "2.0", at - decoded_.data(), decoded_.size()));
+}
+
+std::unexpected<Error> Walk::TooMany(std::string_view what, size_t limit) const {
+  return Fail(Errc::kTooLarge, format("the request holds more than {} {}: send smaller ones", limit, what));
+}
+
+}  // namespace mi::codec

@@ -1,0 +1,131 @@
+// WriteRequest{1 timeseries, 3 metadata}, TimeSeries{1 labels, 2 samples, 3 exemplars, 4 histograms}.
+#include "base/format.h"
+#include "codec/walk.h"
+
+namespace mi::codec {
+namespace {
+
+using wire::Field;
+using wire::Tag;
+using wire::Type;
+
+constexpr unsigned char kLabels = Tag(1, Type::kBytes);
+constexpr unsigned char kSamples = Tag(2, Type::kBytes);
+
+// The position behind the run of label fields that begins at `at`; looks at their lengths only. What is inside them is
+// checked on the slow path: bytes that were never accepted are not known, and so never pass by their hash.
+const char* SkipLabels(const char* at, const char* end) {
+  while (at != end && static_cast<unsigned char>(*at) == kLabels) {
+    if (end - at < 2) return nullptr;
+    uint64_t size = static_cast<unsigned char>(at[1]);
+    at += 2;
+    if (size >= 0x80) {
+      at = wire::ReadLongVarint(at - 1, end, size);
+      if (at == nullptr) return nullptr;
+    }
+    if (size > static_cast<uint64_t>(end - at)) return nullptr;
+    at += size;
+  }
+  return at;
+}
+
+}  // namespace
+
+Status V1Walk::Run() {
+  const char* at = decoded_.data();
+  const char* const end = at + decoded_.size();
+  while (at != end) {
+    const char* const begin = at;
+    if (static_cast<unsigned char>(*at) == Tag(1, Type::kBytes)) {
+      std::string_view message;
+      at = wire::ReadBytes(at + 1, end, message);
+      if (at == nullptr || !WalkSeries(message)) return Broken(begin);
+    } else {
+      Field field;
+      at = wire::ReadField(at, end, field);
+      if (at == nullptr || !TakeTopLevel(field)) return Broken(begin);
+    }
+    if (scan_.series_.size() > kMaxSeriesPerRequest) return TooMany("series", kMaxSeriesPerRequest);
+    if (scan_.metadata_.size() > kMaxSeriesPerRequest) return TooMany("metadata", kMaxSeriesPerRequest);
+  }
+  // Answering 204 to these would lose everything without a word.
+  if (looks_like_v2_ && scan_.series_.empty() && scan_.metadata_.empty()) {
+    return Fail(Errc::kInvalid, "the body is a remote write 2.0 request, the Content-Type says 1.0");
+  }
+  return {};
+}
+
+bool V1Walk::TakeTopLevel(const Field& field) {
+  if (field.number == 1) return field.type == Type::kBytes && WalkSeries(field.bytes);
+  if (field.number == 3) return field.type == Type::kBytes && WalkMetadata(field.bytes);
+  looks_like_v2_ |= field.Is(4, Type::kBytes) || field.Is(5, Type::kBytes);
+  return true;
+}
+
+bool V1Walk::WalkSeries(std::string_view message) {
+  ScannedSeries& series = scan_.series_.emplace_back();
+  series.message = message;
+  bool in_one_piece = true;
+  Begin();
+  const char* at = message.data();
+  const char* const end = at + message.size();
+  while (at != end) {
+    const char* const begin = at;
+    const auto tag = static_cast<unsigned char>(*at);
+    if (tag == kLabels) {
+      at = SkipLabels(at, end);
+      if (at == nullptr) return false;
+      in_one_piece &= series.labels.empty();
+      series.labels = {begin, static_cast<size_t>(at - begin)};
+    } else if (tag == kSamples) {
+      std::string_view sample;
+      at = wire::ReadBytes(at + 1, end, sample);
+      if (at == nullptr || !TakeSample(sample, series)) return false;
+    } else {
+      Field field;
+      at = wire::ReadField(at, end, field);
+      if (at == nullptr) return false;
+      if (field.number > 4) continue;
+      if (field.type != Type::kBytes) return false;
+      if (field.number == 1) in_one_piece = false;  // a label behind a padded tag
+      if (!TakeItem(field.number, field.bytes, series)) return false;
+    }
+  }
+  series.stale_only = IsStaleOnly(series);
+  if (!in_one_piece) {
+    series.labels = {};
+  } else if (!series.labels.empty() && series.has_items()) {
+    series.key = fingerprinter_(series.labels);
+    series.key_kind = KeyKind::kRaw;
+  }
+  return true;
+}
+
+bool V1Walk::TakeItem(uint32_t number, std::string_view message, ScannedSeries& series) {
+  switch (number) {
+    case 2: return TakeSample(message, series);
+    case 4: return TakeHistogram(message, series);
+    case 3: {
+      wire::FieldReader exemplar(message);
+      while (exemplar.Next()) {
+      }
+      ++series.exemplars;
+      return exemplar.ok();
+    }
+    default: return true;
+  }
+}
+
+bool V1Walk::WalkMetadata(std::string_view message) {
+  wire::FieldReader reader(message);
+  while (reader.Next()) {
+    const Field& field = reader.field();
+    if (field.number == 1 && field.type != Type::kVarint) return false;
+    const bool is_text = field.number == 2 || field.number == 4 || field.number == 5;
+    if (is_text && field.type != Type::kBytes) return false;
+  }
+  scan_.metadata_.push_back({.hash = fingerprinter_(message).lo, .message = message, .series = 0});
+  return reader.ok();
+}
+
+}  // namespace mi::codec

@@ -1,0 +1,123 @@
+// What the walks over 1.0 and 2.0 requests have in common. Internal to this room.
+#pragma once
+
+#include <string_view>
+
+#include "codec/remote_write.h"
+#include "codec/wire.h"
+
+namespace mi::codec {
+
+class Walk {
+ protected:
+  Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
+      : scan_(scan), decoded_(decoded), fingerprinter_(fingerprinter) {}
+
+  // Each takes one message of the series at hand. False: the message is broken, and with it the request.
+  bool TakeSample(std::string_view message, ScannedSeries& series) {
+    uint64_t bits = 0;
+    if (!ReadSample(message, bits)) return false;
+    ++series.samples;
+    active_ |= bits != kStaleMarker;
+    return true;
+  }
+  bool TakeHistogram(std::string_view message, ScannedSeries& series);
+
+  void Begin() { active_ = false; }
+  // Whether what was taken since Begin is nothing but stale markers.
+  bool IsStaleOnly(const ScannedSeries& series) const {
+    return !active_ && series.exemplars == 0 && (series.samples | series.histograms) != 0;
+  }
+
+  void RefuseItem(std::string message);
+  std::unexpected<Error> Broken(const char* at) const;
+  std::unexpected<Error> TooMany(std::string_view what, size_t limit) const;
+
+  RequestScan& scan_;
+  std::string_view decoded_;
+  const model::Fingerprinter& fingerprinter_;
+
+ private:
+  // The bits of a Sample's value; the same message in 1.0 and 2.0, but for a field that nobody needs here.
+  static bool ReadSample(std::string_view message, uint64_t& bits) {
+    const char* at = message.data();
+    const char* const end = at + message.size();
+    // As every sender writes it: value, unless it is 0, then the timestamp.
+    if (message.size() > 9 && *at == wire::Tag(1, wire::Type::kFixed64)) {
+      bits = wire::Load<uint64_t>(at + 1);
+      at += 9;
+    }
+    if (at != end && *at == wire::Tag(2, wire::Type::kVarint)) {
+      uint64_t timestamp = 0;
+      at = wire::ReadVarint(at + 1, end, timestamp);
+    }
+    return at == end || ReadOddSample(message, bits);
+  }
+  static bool ReadOddSample(std::string_view message, uint64_t& bits);
+
+  bool active_ = false;
+};
+
+class V1Walk : Walk {
+ public:
+  V1Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
+      : Walk(scan, decoded, fingerprinter) {}
+  Status Run();
+
+ private:
+  bool WalkSeries(std::string_view message);
+  bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
+  bool WalkMetadata(std::string_view message);
+  bool TakeTopLevel(const wire::Field& field);
+
+  bool looks_like_v2_ = false;
+};
+
+class V2Walk : Walk {
+ public:
+  V2Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
+      : Walk(scan, decoded, fingerprinter) {}
+  Status Run();
+
+ private:
+  struct Metadata {
+    std::string_view message;
+    uint32_t family = 0;
+    uint32_t type = 0;
+    uint32_t help = 0;
+    uint32_t unit = 0;
+    bool SameAs(const Metadata& other) const {
+      return family == other.family && type == other.type && help == other.help && unit == other.unit;
+    }
+  };
+  struct SymbolPair {
+    const RequestScan::Symbol* name;
+    const RequestScan::Symbol* value;
+  };
+
+  Status CollectTopLevel();
+  void AddSymbol(const char* field_begin, std::string_view text);
+  bool WalkSeries(ScannedSeries& series);
+  bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
+  bool TakeExemplar(std::string_view message, ScannedSeries& series);
+  bool ReadMetadata(std::string_view message, Metadata& out);
+  void TakeMetadata(Metadata metadata, const ScannedSeries& series);
+
+  // The canonical bytes of a series whose references stand in one piece; empty when only the slow path can make them,
+  // or when the references are no good (then `series` says so, or `broken_` is set).
+  std::string_view Rebuild(ScannedSeries& series);
+  std::string_view RebuildUnsorted(ScannedSeries& series);
+  bool CheckReferences(std::string_view packed, Refusal& refusal);
+  char* AppendLabel(char* out, const RequestScan::Symbol& name, const RequestScan::Symbol& value) const;
+  char* AppendSymbol(char* out, const RequestScan::Symbol& symbol) const;
+  uint64_t HashOf(uint32_t symbol);
+
+  bool looks_like_v1_ = false;
+  bool symbols_as_written_ = true;  // each stands behind its own minimal length, so that both are copied at once
+  bool broken_ = false;
+  uint32_t family_ = 0;  // of the series at hand; 0: none
+  Metadata metadata_;    // likewise
+  Metadata last_metadata_;
+};
+
+}  // namespace mi::codec
