@@ -103,6 +103,7 @@ Result<Database> Database::Open(const std::string& path, const OpenOptions& opti
   if (result != SQLITE_OK) return Fail(CodeOf(result), format("{}: {}", path, sqlite3_errmsg(handle)));
   sqlite3_extended_result_codes(handle, 1);
   sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  database.busy_timeout_ms_ = options.busy_timeout_ms;
   if (!options.read_only) {
     if (Status s = database.Exec("PRAGMA journal_mode=WAL"); !s) return Fail(s.error());
   }
@@ -136,13 +137,38 @@ int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(h
 int64_t Database::changes() const { return sqlite3_changes64(handle_.get()); }
 bool Database::in_transaction() const { return sqlite3_get_autocommit(handle_.get()) == 0; }
 
-Result<Database::CheckpointResult> Database::Checkpoint() {
+Result<Database::CheckpointResult> Database::RunCheckpoint(int mode) {
   int frames = 0;
   int done = 0;
-  const int result = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &frames, &done);
+  const int result = sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, mode, &frames, &done);
+  if (wal_ && frames >= 0) wal_->frames = frames;
   if (result == SQLITE_BUSY) return CheckpointResult{};
   if (result != SQLITE_OK) return FailWith(handle_.get(), result);
   return CheckpointResult{.complete = frames == done};
+}
+
+Result<Database::CheckpointResult> Database::Checkpoint() { return RunCheckpoint(SQLITE_CHECKPOINT_PASSIVE); }
+
+Result<Database::CheckpointResult> Database::TruncateWal(int wait_ms) {
+  sqlite3_busy_timeout(handle_.get(), wait_ms);
+  Result<CheckpointResult> result = RunCheckpoint(SQLITE_CHECKPOINT_TRUNCATE);
+  sqlite3_busy_timeout(handle_.get(), busy_timeout_ms_);
+  return result;
+}
+
+Status Database::OwnCheckpoints() {
+  constexpr int64_t kFrameHeaderBytes = 24;
+  const Result<int64_t> page_bytes = QueryInt("PRAGMA page_size");
+  if (!page_bytes) return Fail(page_bytes.error());
+  wal_ = std::make_unique<Wal>(Wal{.frames = 0, .frame_bytes = *page_bytes + kFrameHeaderBytes});
+  sqlite3_wal_hook(
+      handle_.get(),
+      [](void* wal, sqlite3*, const char*, int frames) {
+        static_cast<Wal*>(wal)->frames = frames;
+        return SQLITE_OK;
+      },
+      wal_.get());
+  return {};
 }
 
 Result<Transaction> Transaction::Begin(Database& database) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/result.h"
 
@@ -76,6 +77,13 @@ class Database {
   };
   // Never waits for readers.
   Result<CheckpointResult> Checkpoint();
+  // As Checkpoint, but waits up to `wait_ms` for readers to let go of the log, and then empties its file. Writers wait.
+  Result<CheckpointResult> TruncateWal(int wait_ms);
+
+  // From now on SQLite makes no checkpoints by itself on this connection, and wal_bytes() counts.
+  Status OwnCheckpoints();
+  // What the log held after this connection's last commit or checkpoint.
+  int64_t wal_bytes() const { return wal_ ? wal_->frames * wal_->frame_bytes : 0; }
 
   const std::string& path() const { return path_; }
   sqlite3* handle() const { return handle_.get(); }
@@ -85,7 +93,15 @@ class Database {
     void operator()(sqlite3* database) const;
   };
   Database(sqlite3* handle, std::string path) : path_(std::move(path)), handle_(handle) {}
+  Result<CheckpointResult> RunCheckpoint(int mode);
+
+  struct Wal {
+    int64_t frames = 0;
+    int64_t frame_bytes = 0;
+  };
   std::string path_;
+  int busy_timeout_ms_ = 0;
+  std::unique_ptr<Wal> wal_;  // its address is known to SQLite
   std::unique_ptr<sqlite3, Close> handle_;
 };
 

@@ -1,0 +1,56 @@
+#include "store/apply_plan.h"
+
+#include <algorithm>
+
+namespace mi::store {
+
+ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(batches) {
+  struct Entry {
+    model::Fingerprint fingerprint;
+    Occurrence at;
+    auto operator<=>(const Entry&) const = default;
+  };
+  std::vector<Entry> entries;
+  for (size_t b = 0; b < batches.size(); ++b) {
+    for (size_t i = 0; i < batches[b].size(); ++i) entries.push_back({batches[b][i].fingerprint, {b, i}});
+  }
+  std::ranges::sort(entries);
+
+  occurrences_.reserve(entries.size());
+  series_.reserve(entries.size());
+  for (const Entry& entry : entries) occurrences_.push_back(entry.at);
+  for (size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
+    while (end < entries.size() && entries[end].fingerprint == entries[begin].fingerprint) ++end;
+    AddFingerprint(begin, end);
+  }
+}
+
+bool ApplyPlan::SameIdentity(const Occurrence& a, const Occurrence& b) const {
+  return At(a).labels == At(b).labels && batches_[a.batch].tenant() == batches_[b.batch].tenant();
+}
+
+void ApplyPlan::AddFingerprint(size_t begin, size_t end) {
+  while (begin < end) {
+    const Occurrence leader = occurrences_[begin];
+    const auto rest = std::stable_partition(occurrences_.begin() + static_cast<std::ptrdiff_t>(begin),
+                                            occurrences_.begin() + static_cast<std::ptrdiff_t>(end),
+                                            [&](const Occurrence& at) { return SameIdentity(leader, at); });
+    const auto next = static_cast<size_t>(rest - occurrences_.begin());
+    AddIdentity(begin, next);
+    begin = next;
+  }
+}
+
+void ApplyPlan::AddIdentity(size_t begin, size_t end) {
+  PlannedSeries series{.fingerprint = At(occurrences_[begin]).fingerprint,
+                       .occurrences = std::span(occurrences_).subspan(begin, end - begin),
+                       .first_seen_ms = batches_[occurrences_[begin].batch].seen_at_ms(),
+                       .last_seen_ms = batches_[occurrences_[begin].batch].seen_at_ms()};
+  for (const Occurrence& at : series.occurrences) {
+    series.first_seen_ms = std::min(series.first_seen_ms, batches_[at.batch].seen_at_ms());
+    series.last_seen_ms = std::max(series.last_seen_ms, batches_[at.batch].seen_at_ms());
+  }
+  series_.push_back(series);
+}
+
+}  // namespace mi::store

@@ -1,0 +1,56 @@
+// What one Apply call brings, brought into the order in which a database likes to be asked: every identity once, sorted
+// by fingerprint, its times merged. Knows no database; every adapter starts from it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/series_batch.h"
+
+namespace mi::store {
+
+// Where a series stands in what was applied.
+struct Occurrence {
+  size_t batch;
+  size_t index;
+  friend auto operator<=>(const Occurrence&, const Occurrence&) = default;
+};
+
+// One identity (tenant and labels) of a call.
+struct PlannedSeries {
+  model::Fingerprint fingerprint;
+  std::span<const Occurrence> occurrences;  // ascending, at least one
+  int64_t first_seen_ms;
+  int64_t last_seen_ms;
+
+  const Occurrence& first() const { return occurrences.front(); }
+};
+
+// Ownership: borrows the batches, which must outlive it. Threads: compatible.
+class ApplyPlan {
+ public:
+  explicit ApplyPlan(std::span<const model::SeriesBatch> batches);
+  ApplyPlan(const ApplyPlan&) = delete;
+  ApplyPlan& operator=(const ApplyPlan&) = delete;
+
+  // Ascending by fingerprint. Several in a row with the same fingerprint are collisions within the call: at most one of
+  // them can be stored.
+  std::span<const PlannedSeries> series() const { return series_; }
+  const model::Tenant& TenantOf(const PlannedSeries& series) const { return batches_[series.first().batch].tenant(); }
+  model::LabelsView LabelsOf(const PlannedSeries& series) const { return At(series.first()).labels; }
+
+ private:
+  model::Series At(const Occurrence& at) const { return batches_[at.batch][at.index]; }
+  bool SameIdentity(const Occurrence& a, const Occurrence& b) const;
+  // The occurrences [begin, end) have one fingerprint.
+  void AddFingerprint(size_t begin, size_t end);
+  void AddIdentity(size_t begin, size_t end);
+
+  std::span<const model::SeriesBatch> batches_;
+  std::vector<Occurrence> occurrences_;
+  std::vector<PlannedSeries> series_;
+};
+
+}  // namespace mi::store

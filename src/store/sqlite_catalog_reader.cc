@@ -1,0 +1,131 @@
+#include "store/sqlite_catalog_reader.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/format.h"
+
+namespace mi::store {
+namespace {
+
+// A slice takes some 10 ms; until it ends the WAL cannot be begun anew.
+constexpr int64_t kSliceRows = 10'000;
+
+// Steps through a statement over (id > ?1 ORDER BY id LIMIT ?2), slice by slice. `visit` gives false to end it.
+template <typename Visit>
+Status ReadSlices(sqlite::Statement& select, int64_t after_id, Visit visit) {
+  for (;;) {
+    int64_t rows = 0;
+    select.Bind(1, after_id).Bind(2, kSliceRows);
+    for (;;) {
+      const Result<bool> row = select.Step();
+      if (!row) return Fail(row.error());
+      if (!*row) break;
+      ++rows;
+      after_id = select.Int(0);
+      if (!visit(select)) {
+        select.Reset();
+        return {};
+      }
+    }
+    if (rows < kSliceRows) return {};
+  }
+}
+
+Result<model::Fingerprint> FingerprintAt(const sqlite::Statement& row, int column) {
+  const std::string_view bytes = row.Blob(column);
+  if (bytes.size() == 16) return model::Fingerprint::FromBytes(bytes);
+  return Fail(Errc::kCorrupt, format("metric {}: its fingerprint has {} bytes, not 16", row.Int(0), bytes.size()));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Database database) {
+  std::unique_ptr<SqliteCatalogReader> reader(new SqliteCatalogReader(std::move(database)));
+  // metric_seen has a row a series and is the smallest table to count.
+  const std::pair<sqlite::Statement*, std::string_view> statements[] = {
+      {&reader->state_,
+       "SELECT (SELECT catalog_uuid FROM schema_version), (SELECT max(id) FROM metric), "
+       "(SELECT count(*) FROM metric_seen)"},
+      {&reader->series_,
+       "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
+       "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
+       "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
+      {&reader->fingerprints_,
+       "SELECT m.id, m.fingerprint, s.last_seen FROM metric m JOIN metric_seen s ON s.metric_id = m.id "
+       "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
+      {&reader->metadata_, "SELECT tenant, metric_family, type, help, unit FROM metric_metadata"}};
+  for (const auto& [statement, sql] : statements) {
+    Result<sqlite::Statement> prepared = reader->database_.Prepare(sql);
+    if (!prepared) return Fail(prepared.error());
+    *statement = *std::move(prepared);
+  }
+  return reader;
+}
+
+Result<CatalogState> SqliteCatalogReader::State() {
+  const Result<bool> row = state_.Step();
+  if (!row) return Fail(row.error());
+  CatalogState state{.uuid = std::string(state_.Text(0)),
+                     .highest_id = static_cast<uint64_t>(state_.Int(1)),
+                     .series = static_cast<uint64_t>(state_.Int(2))};
+  state_.Reset();
+  return state;
+}
+
+Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
+  Status status;
+  const auto after = static_cast<int64_t>(std::min(after_id, uint64_t{INT64_MAX}));
+  Status read = ReadSlices(series_, after, [&](const sqlite::Statement& row) {
+    const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 3);
+    if (!fingerprint) {
+      status = Fail(fingerprint.error());
+      return false;
+    }
+    return visit({.id = static_cast<uint64_t>(row.Int(0)),
+                  .tenant = row.Text(1),
+                  .content = row.Text(2),
+                  .fingerprint = *fingerprint,
+                  .first_seen_ms = row.Int(4),
+                  .last_seen_ms = row.Int(5)});
+  });
+  return read ? status : read;
+}
+
+Status SqliteCatalogReader::ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) {
+  Status status;
+  Status read = ReadSlices(fingerprints_, 0, [&](const sqlite::Statement& row) {
+    const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 1);
+    if (!fingerprint) {
+      status = Fail(fingerprint.error());
+      return false;
+    }
+    return visit(*fingerprint, row.Int(2));
+  });
+  return read ? status : read;
+}
+
+Status SqliteCatalogReader::ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) {
+  for (;;) {
+    const Result<bool> row = metadata_.Step();
+    if (!row) return Fail(row.error());
+    if (!*row) return {};
+    Result<model::Tenant> tenant = model::Tenant::Parse(metadata_.Text(0));
+    if (!tenant) {
+      metadata_.Reset();
+      return Fail(Errc::kCorrupt, format("metric_metadata: {}", tenant.error().message()));
+    }
+    const bool more = visit({.tenant = *std::move(tenant),
+                             .metadata = {.family = std::string(metadata_.Text(1)),
+                                          .type = std::string(metadata_.Text(2)),
+                                          .help = std::string(metadata_.Text(3)),
+                                          .unit = std::string(metadata_.Text(4))}});
+    if (!more) {
+      metadata_.Reset();
+      return {};
+    }
+  }
+}
+
+}  // namespace mi::store

@@ -1,0 +1,218 @@
+#include "store/sqlite_schema.h"
+
+#include <array>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/format.h"
+
+namespace mi::store {
+namespace {
+
+// Migrations[n] leads from version n to n + 1. Never edit one that was released: add the next.
+constexpr std::array<std::string_view, kSqliteSchemaVersion> kMigrations = {R"sql(
+CREATE TABLE schema_version (
+  version INTEGER NOT NULL,
+  catalog_uuid TEXT NOT NULL,
+  secret_check TEXT NOT NULL            -- 16 hex digits
+);
+CREATE TABLE metric_basic_label (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  env TEXT NOT NULL,
+  service TEXT NOT NULL,
+  __name__ TEXT NOT NULL,
+  hash BLOB NOT NULL UNIQUE
+);
+CREATE TABLE metric (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- an id that was given is never given again
+  metric_basic_label_id INTEGER NOT NULL,
+  fingerprint BLOB NOT NULL UNIQUE,     -- before the long column: reading it need not pass over the content
+  metric TEXT NOT NULL
+);
+CREATE TABLE metric_seen (
+  metric_id INTEGER PRIMARY KEY,
+  first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL
+);
+CREATE TABLE metric_label_name (id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE);
+CREATE TABLE metric_label_value (id INTEGER PRIMARY KEY, value TEXT NOT NULL, hash BLOB NOT NULL UNIQUE);
+CREATE TABLE metric_label (
+  metric_label_name_id INTEGER NOT NULL,
+  metric_label_value_id INTEGER NOT NULL,
+  metric_id INTEGER NOT NULL,
+  PRIMARY KEY (metric_label_name_id, metric_label_value_id, metric_id)
+) WITHOUT ROWID;
+CREATE TABLE metric_metadata (
+  tenant TEXT NOT NULL,
+  metric_family TEXT NOT NULL,
+  type TEXT NOT NULL,
+  help TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  last_seen INTEGER NOT NULL,
+  PRIMARY KEY (tenant, metric_family)
+);
+CREATE TABLE stream_position (
+  stream TEXT NOT NULL,
+  partition_id INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL,
+  PRIMARY KEY (stream, partition_id)
+) WITHOUT ROWID;
+
+CREATE VIEW v_series AS
+SELECT m.id AS id, b.tenant AS tenant, b.env AS env, b.service AS service, b.__name__ AS name, m.metric AS content,
+       lower(hex(m.fingerprint)) AS fingerprint, s.first_seen AS first_seen, s.last_seen AS last_seen,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.first_seen / 1000, 'unixepoch') AS first_seen_utc,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.last_seen / 1000, 'unixepoch') AS last_seen_utc
+FROM metric m
+JOIN metric_basic_label b ON b.id = m.metric_basic_label_id
+JOIN metric_seen s ON s.metric_id = m.id;
+
+CREATE VIEW v_series_label AS
+SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
+FROM metric_label l
+JOIN metric_label_name n ON n.id = l.metric_label_name_id
+JOIN metric_label_value v ON v.id = l.metric_label_value_id;
+)sql"};
+
+constexpr std::string_view kOurTables =
+    "'metric', 'metric_basic_label', 'metric_seen', 'metric_label', 'metric_label_name', 'metric_label_value', "
+    "'metric_metadata', 'stream_position'";
+
+struct SchemaRow {
+  int64_t version;
+  std::string uuid;
+  std::string secret_check;
+};
+
+std::string FormatSecretCheck(uint64_t check) { return format("{:016x}", check); }
+
+Result<std::vector<std::string>> TextColumn(sqlite::Database& database, std::string_view sql) {
+  Result<sqlite::Statement> select = database.Prepare(sql);
+  if (!select) return Fail(select.error());
+  std::vector<std::string> values;
+  for (;;) {
+    const Result<bool> row = select->Step();
+    if (!row) return Fail(row.error());
+    if (!*row) return values;
+    values.emplace_back(select->Text(0));
+  }
+}
+
+// Nothing: an empty database. An error: tables that are not ours.
+Result<std::optional<SchemaRow>> ReadSchemaRow(sqlite::Database& database) {
+  Result<std::vector<std::string>> tables = TextColumn(
+      database,
+      "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+  if (!tables) return Fail(tables.error());
+  if (tables->empty()) return std::nullopt;
+  const Result<int64_t> known =
+      database.QueryInt("SELECT count(*) FROM pragma_table_info('schema_version') WHERE name = 'catalog_uuid'");
+  if (!known) return Fail(known.error());
+  if (*known == 0) {
+    Result<std::vector<std::string>> ours = TextColumn(
+        database, format("SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ({})", kOurTables));
+    if (!ours) return Fail(ours.error());
+    if (ours->empty()) {
+      return Fail(Errc::kInvalid, format("{} is the database of another program (it has a table {}): give metric-index "
+                                         "a data directory of its own (app.data_dir)",
+                                         database.path(), tables->front()));
+    }
+    std::string renames;
+    for (const std::string& table : *ours) renames += format(" ALTER TABLE {} RENAME TO legacy_{};", table, table);
+    return Fail(
+        Errc::kInvalid,
+        format("{} holds tables of the older service, without schema_version, and they are left untouched. Stop "
+               "its consumers (its producers may go on), run this in sqlite3:{} and start again: the stream is "
+               "replayed into new tables. Or move the file away",
+               database.path(), renames));
+  }
+  Result<sqlite::Statement> select = database.Prepare("SELECT version, catalog_uuid, secret_check FROM schema_version");
+  if (!select) return Fail(select.error());
+  const Result<bool> row = select->Step();
+  if (!row) return Fail(row.error());
+  if (!*row) return Fail(Errc::kCorrupt, format("{}: schema_version has no row: restore a backup", database.path()));
+  return SchemaRow{select->Int(0), std::string(select->Text(1)), std::string(select->Text(2))};
+}
+
+Status CheckRow(const sqlite::Database& database, const SchemaRow& row, uint64_t secret_check) {
+  if (row.version > kSqliteSchemaVersion) {
+    return Fail(Errc::kInvalid,
+                format("{} has schema version {}, this binary knows up to {}: run the newer metric-index "
+                       "that made it, or restore the backup from before",
+                       database.path(), row.version, kSqliteSchemaVersion));
+  }
+  if (row.secret_check != FormatSecretCheck(secret_check)) {
+    return Fail(Errc::kInvalid,
+                format("{} was made with another identity.secret (its check is {}, ours {}): every "
+                       "fingerprint in it would differ. Put the old secret back, or begin a new catalogue "
+                       "in another app.data_dir",
+                       database.path(), row.secret_check, FormatSecretCheck(secret_check)));
+  }
+  return {};
+}
+
+// A random (version 4) uuid.
+Result<std::string> MakeUuid(sqlite::Database& database) {
+  Result<std::vector<std::string>> hex = TextColumn(database, "SELECT lower(hex(randomblob(16)))");
+  if (!hex) return Fail(hex.error());
+  std::string digits = hex->at(0);
+  digits[12] = '4';
+  digits[16] = "89ab"[digits[16] % 4];
+  return format("{}-{}-{}-{}-{}", digits.substr(0, 8), digits.substr(8, 4), digits.substr(12, 4), digits.substr(16, 4),
+                digits.substr(20));
+}
+
+Status Migrate(sqlite::Database& database, int64_t from) {
+  for (auto version = static_cast<size_t>(from); version < kMigrations.size(); ++version) {
+    if (Status done = database.Exec(std::string(kMigrations[version])); !done) {
+      return Fail(done.error().Within(format("schema migration {} to {}", version, version + 1)));
+    }
+  }
+  return {};
+}
+
+// Requires: the tables of the current version, a catalogue without a row.
+Result<std::string> WriteFirstRow(sqlite::Database& database, uint64_t secret_check) {
+  Result<std::string> uuid = MakeUuid(database);
+  if (!uuid) return uuid;
+  Result<sqlite::Statement> insert = database.Prepare("INSERT INTO schema_version VALUES (?, ?, ?)");
+  if (!insert) return Fail(insert.error());
+  const std::string check = FormatSecretCheck(secret_check);
+  if (Status s = insert->Bind(1, kSqliteSchemaVersion).BindText(2, *uuid).BindText(3, check).Run(); !s) {
+    return Fail(s.error());
+  }
+  return uuid;
+}
+
+}  // namespace
+
+Result<std::string> EnsureSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
+  Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
+  if (!transaction) return Fail(transaction.error());
+  Result<std::optional<SchemaRow>> row = ReadSchemaRow(database);
+  if (!row) return Fail(row.error());
+  if (*row) {
+    if (Status checked = CheckRow(database, **row, secret_check); !checked) return Fail(checked.error());
+    if ((*row)->version == kSqliteSchemaVersion) return (*row)->uuid;
+  }
+  if (Status done = Migrate(database, *row ? (*row)->version : 0); !done) return Fail(done.error());
+  Result<std::string> uuid = *row ? Result<std::string>((*row)->uuid) : WriteFirstRow(database, secret_check);
+  if (!uuid) return uuid;
+  if (Status s = database.Exec(format("UPDATE schema_version SET version = {}", kSqliteSchemaVersion)); !s) {
+    return Fail(s.error());
+  }
+  if (Status s = transaction->Commit(); !s) return Fail(s.error());
+  return uuid;
+}
+
+Result<std::string> CheckSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
+  Result<std::optional<SchemaRow>> row = ReadSchemaRow(database);
+  if (!row) return Fail(row.error());
+  if (!*row) return Fail(Errc::kUnavailable, format("{} has no tables yet", database.path()));
+  if (Status checked = CheckRow(database, **row, secret_check); !checked) return Fail(checked.error());
+  return (*row)->uuid;
+}
+
+}  // namespace mi::store

@@ -1,0 +1,324 @@
+#include "store/sqlite_series_store.h"
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+#include <utility>
+
+#include "base/format.h"
+#include "model/identity.h"
+
+namespace mi::store {
+namespace {
+
+constexpr std::array<std::string_view, 1> kNameColumns = {"name"};
+constexpr std::array<std::string_view, 1> kValueColumns = {"value"};
+constexpr std::array<std::string_view, 4> kBasicColumns = {"tenant", "env", "service", "__name__"};
+enum Dictionary : size_t { kNames, kValues, kBasicLabels };
+
+bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }
+
+std::string_view View(const std::array<char, 16>& bytes) { return {bytes.data(), bytes.size()}; }
+
+void AddCollisions(const PlannedSeries& series, std::string_view stored_content, ApplyResult& result) {
+  for (const Occurrence& at : series.occurrences) {
+    result.collisions.push_back({at.batch, at.index, std::string(stored_content)});
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database database, const Limits& limits) {
+  std::unique_ptr<SqliteSeriesStore> store(new SqliteSeriesStore(std::move(database), limits));
+  if (Status s = store->Prepare(); !s) return Fail(s.error());
+  return store;
+}
+
+Status SqliteSeriesStore::Prepare() {
+  const std::pair<sqlite::Statement*, std::string_view> statements[] = {
+      {&find_,
+       "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen FROM metric m "
+       "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id JOIN metric_seen s ON s.metric_id = m.id "
+       "WHERE m.fingerprint = ?"},
+      {&next_id_, "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'metric'"},
+      {&insert_series_, "INSERT INTO metric (id, metric_basic_label_id, fingerprint, metric) VALUES (?, ?, ?, ?)"},
+      {&insert_seen_, "INSERT INTO metric_seen (metric_id, first_seen, last_seen) VALUES (?, ?, ?)"},
+      {&insert_posting_,
+       "INSERT INTO metric_label (metric_label_name_id, metric_label_value_id, metric_id) VALUES (?, ?, ?)"},
+      {&update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
+      {&find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
+      {&advance_seen_,
+       "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND last_seen < ?1 RETURNING first_seen"},
+      {&upsert_metadata_,
+       "INSERT INTO metric_metadata (tenant, metric_family, type, help, unit, last_seen) VALUES (?, ?, ?, ?, ?, ?) "
+       "ON CONFLICT DO UPDATE SET type = excluded.type, help = excluded.help, unit = excluded.unit, "
+       "last_seen = excluded.last_seen WHERE (excluded.last_seen, excluded.type, excluded.help, excluded.unit) > "
+       "(metric_metadata.last_seen, metric_metadata.type, metric_metadata.help, metric_metadata.unit)"},
+      {&upsert_position_,
+       "INSERT INTO stream_position (stream, partition_id, next_offset) VALUES (?, ?, ?) "
+       "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"},
+      {&position_, "SELECT next_offset FROM stream_position WHERE stream = ? AND partition_id = ?"},
+      {&positions_, "SELECT stream, partition_id, next_offset FROM stream_position"}};
+  for (const auto& [statement, sql] : statements) {
+    Result<sqlite::Statement> prepared = database_.Prepare(sql);
+    if (!prepared) return Fail(prepared.error());
+    *statement = *std::move(prepared);
+  }
+  const uint64_t bytes = limits_.dictionary_bytes;
+  for (const SqliteDictionaryTable& table : {SqliteDictionaryTable{"metric_label_name", kNameColumns, bytes / 8},
+                                             SqliteDictionaryTable{"metric_label_value", kValueColumns, bytes / 8 * 6},
+                                             SqliteDictionaryTable{"metric_basic_label", kBasicColumns, bytes / 8}}) {
+    Result<SqliteDictionary> dictionary = SqliteDictionary::Open(database_, table);
+    if (!dictionary) return Fail(dictionary.error());
+    dictionaries_.push_back(*std::move(dictionary));
+  }
+  return database_.OwnCheckpoints();
+}
+
+Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
+                                             std::span<const StreamPosition> positions) {
+  if (Status room = MakeRoomInWal(); !room) return Fail(room.error());
+  const ApplyPlan plan(batches);
+  Result<ApplyResult> result = ApplyInTransaction(plan, batches, positions);
+  if (!result) {
+    for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
+    return result;
+  }
+  CheckpointWhenDue();
+  return result;
+}
+
+Result<ApplyResult> SqliteSeriesStore::ApplyInTransaction(const ApplyPlan& plan,
+                                                          std::span<const model::SeriesBatch> batches,
+                                                          std::span<const StreamPosition> positions) {
+  Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database_);
+  if (!transaction) return Fail(transaction.error());
+  ApplyResult result;
+  std::vector<const PlannedSeries*> fresh;
+  const std::span<const PlannedSeries> series = plan.series();
+  for (size_t begin = 0, end = 0; begin < series.size(); begin = end) {
+    while (end < series.size() && series[end].fingerprint == series[begin].fingerprint) ++end;
+    if (Status s = ApplyFingerprint(plan, series.subspan(begin, end - begin), fresh, result); !s)
+      return Fail(s.error());
+  }
+  std::ranges::sort(fresh, {}, [](const PlannedSeries* planned) { return planned->first(); });
+  if (Status s = InsertSeries(plan, fresh, batches, result); !s) return Fail(s.error());
+  for (const model::SeriesBatch& batch : batches) {
+    if (Status s = ApplyMetadata(batch); !s) return Fail(s.error());
+  }
+  for (const StreamPosition& position : positions) {
+    if (Status s = ApplyPosition(position); !s) return Fail(s.error());
+  }
+  if (Status s = transaction->Commit(); !s) return Fail(s.error());
+  return result;
+}
+
+Status SqliteSeriesStore::ApplyFingerprint(const ApplyPlan& plan, std::span<const PlannedSeries> variants,
+                                           std::vector<const PlannedSeries*>& fresh, ApplyResult& result) {
+  const std::array<char, 16> fingerprint = variants.front().fingerprint.ToBytes();
+  const Result<bool> found = find_.BindBlob(1, View(fingerprint)).Step();
+  if (!found) return Fail(found.error());
+  if (!*found) {
+    fresh.push_back(&variants.front());
+    for (const PlannedSeries& other : variants.subspan(1)) {
+      AddCollisions(other, model::FormatIdentity(plan.LabelsOf(variants.front())), result);
+    }
+    return {};
+  }
+  const int64_t id = find_.Int(0);
+  const int64_t first_seen_ms = find_.Int(3);
+  const int64_t last_seen_ms = find_.Int(4);
+  const PlannedSeries* known = nullptr;
+  for (const PlannedSeries& series : variants) {
+    content_.clear();
+    model::AppendIdentity(plan.LabelsOf(series), content_);
+    if (find_.Text(1) == content_ && find_.Text(2) == plan.TenantOf(series).name()) {
+      known = &series;
+    } else {
+      AddCollisions(series, find_.Text(1), result);
+    }
+  }
+  find_.Reset();
+  if (known == nullptr) return {};
+  result.existing += known->occurrences.size();
+  if (known->first_seen_ms >= first_seen_ms && known->last_seen_ms <= last_seen_ms) return {};
+  return UpdateSeen(id, std::min(first_seen_ms, known->first_seen_ms), std::max(last_seen_ms, known->last_seen_ms),
+                    result);
+}
+
+Status SqliteSeriesStore::UpdateSeen(int64_t id, int64_t first_seen_ms, int64_t last_seen_ms, ApplyResult& result) {
+  result.updated.push_back({static_cast<uint64_t>(id), first_seen_ms, last_seen_ms});
+  return update_seen_.Bind(1, first_seen_ms).Bind(2, last_seen_ms).Bind(3, id).Run();
+}
+
+Status SqliteSeriesStore::InsertSeries(const ApplyPlan& plan, std::span<const PlannedSeries* const> fresh,
+                                       std::span<const model::SeriesBatch> batches, ApplyResult& result) {
+  if (fresh.empty()) return {};
+  const Result<bool> row = next_id_.Step();
+  if (!row) return Fail(row.error());
+  int64_t id = *row ? next_id_.Int(0) : 1;
+  next_id_.Reset();
+  postings_.clear();
+  for (const PlannedSeries* series : fresh) {
+    const size_t postings_before = postings_.size();
+    Status inserted = ResolveLabels(plan.LabelsOf(*series), id);
+    if (inserted) inserted = InsertRows(plan, *series, id);
+    if (!inserted && inserted.error().code() == Errc::kInvalid) {
+      postings_.resize(postings_before);
+      AddCollisions(*series, inserted.error().message(), result);
+      continue;
+    }
+    if (!inserted) return inserted;
+    const Occurrence& at = series->first();
+    result.inserted.push_back({static_cast<uint64_t>(id), at.batch, at.index});
+    result.existing += series->occurrences.size() - 1;
+    const int64_t told = batches[at.batch].seen_at_ms();
+    if (series->first_seen_ms != told || series->last_seen_ms != told) {
+      result.updated.push_back({static_cast<uint64_t>(id), series->first_seen_ms, series->last_seen_ms});
+    }
+    ++id;
+  }
+  return InsertPostings();
+}
+
+Status SqliteSeriesStore::InsertRows(const ApplyPlan& plan, const PlannedSeries& series, int64_t id) {
+  const Result<int64_t> basic_label = BasicLabelId(plan.TenantOf(series), plan.LabelsOf(series));
+  if (!basic_label) return Fail(basic_label.error());
+  content_.clear();
+  model::AppendIdentity(plan.LabelsOf(series), content_);
+  const std::array<char, 16> fingerprint = series.fingerprint.ToBytes();
+  Status inserted =
+      insert_series_.Bind(1, id).Bind(2, *basic_label).BindBlob(3, View(fingerprint)).BindText(4, content_).Run();
+  if (!inserted) return inserted;
+  return insert_seen_.Bind(1, id).Bind(2, series.first_seen_ms).Bind(3, series.last_seen_ms).Run();
+}
+
+Result<int64_t> SqliteSeriesStore::BasicLabelId(const model::Tenant& tenant, model::LabelsView labels) {
+  std::array<std::string_view, 4> values = {tenant.name(), "", "", ""};
+  for (const model::Label& label : labels) {
+    if (label.name == "env") values[1] = label.value;
+    if (label.name == "service") values[2] = label.value;
+    if (label.name == model::kMetricName) values[3] = label.value;
+  }
+  // Netstrings: no two lists of four texts give the same key, whatever bytes are in them.
+  key_.clear();
+  for (const std::string_view value : values) format_to(std::back_inserter(key_), "{}:{},", value.size(), value);
+  return dictionaries_[kBasicLabels].IdOf(key_, values);
+}
+
+Status SqliteSeriesStore::ResolveLabels(model::LabelsView labels, int64_t id) {
+  for (const model::Label& label : labels) {
+    if (IsBasicLabel(label.name)) continue;
+    const Result<int64_t> name = dictionaries_[kNames].IdOf(label.name, {&label.name, 1});
+    if (!name) return Fail(name.error());
+    const Result<int64_t> value = dictionaries_[kValues].IdOf(label.value, {&label.value, 1});
+    if (!value) return Fail(value.error());
+    postings_.push_back({*name, *value, id});
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::InsertPostings() {
+  std::ranges::sort(postings_);
+  for (const Posting& posting : postings_) {
+    Status inserted = insert_posting_.Bind(1, posting.name).Bind(2, posting.value).Bind(3, posting.series).Run();
+    if (!inserted) return inserted;
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::ApplyMetadata(const model::SeriesBatch& batch) {
+  for (const model::MetricMetadata& metadata : batch.metadata()) {
+    upsert_metadata_.BindText(1, batch.tenant().name()).BindText(2, metadata.family).BindText(3, metadata.type);
+    upsert_metadata_.BindText(4, metadata.help).BindText(5, metadata.unit).Bind(6, batch.seen_at_ms());
+    if (Status s = upsert_metadata_.Run(); !s) return s;
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::ApplyPosition(const StreamPosition& position) {
+  return upsert_position_.BindText(1, position.stream).Bind(2, position.partition).Bind(3, position.next_offset).Run();
+}
+
+Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
+  if (Status room = MakeRoomInWal(); !room) return Fail(room.error());
+  std::unordered_map<model::Fingerprint, int64_t> seen;
+  for (const model::ActivityBatch& batch : batches) {
+    for (const model::Fingerprint& fingerprint : batch.fingerprints) {
+      int64_t& at = seen.try_emplace(fingerprint, batch.seen_at_ms).first->second;
+      at = std::max(at, batch.seen_at_ms);
+    }
+  }
+  std::vector<std::pair<model::Fingerprint, int64_t>> sorted(seen.begin(), seen.end());
+  std::ranges::sort(sorted);
+
+  Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database_);
+  if (!transaction) return Fail(transaction.error());
+  std::vector<std::pair<int64_t, int64_t>> known;  // id, last_seen
+  for (const auto& [fingerprint, last_seen_ms] : sorted) {
+    const std::array<char, 16> bytes = fingerprint.ToBytes();
+    const Result<bool> found = find_id_.BindBlob(1, View(bytes)).Step();
+    if (!found) return Fail(found.error());
+    if (!*found) continue;
+    known.emplace_back(find_id_.Int(0), last_seen_ms);
+    find_id_.Reset();
+  }
+  std::ranges::sort(known);
+  std::vector<SeenUpdate> updated;
+  for (const auto& [id, last_seen_ms] : known) {
+    const Result<bool> moved = advance_seen_.Bind(1, last_seen_ms).Bind(2, id).Step();
+    if (!moved) return Fail(moved.error());
+    if (!*moved) continue;
+    updated.push_back({static_cast<uint64_t>(id), advance_seen_.Int(0), last_seen_ms});
+    advance_seen_.Reset();
+  }
+  if (Status s = transaction->Commit(); !s) return Fail(s.error());
+  CheckpointWhenDue();
+  return updated;
+}
+
+Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& stream, int32_t partition) {
+  const Result<bool> found = position_.BindText(1, stream).Bind(2, partition).Step();
+  if (!found) return Fail(found.error());
+  if (!*found) return std::nullopt;
+  const int64_t next_offset = position_.Int(0);
+  position_.Reset();
+  return next_offset;
+}
+
+Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
+  // Read before: whatever is committed while we checkpoint is not promised.
+  std::vector<StreamPosition> committed;
+  for (;;) {
+    const Result<bool> row = positions_.Step();
+    if (!row) return Fail(row.error());
+    if (!*row) break;
+    committed.push_back({std::string(positions_.Text(0)), static_cast<int32_t>(positions_.Int(1)), positions_.Int(2)});
+  }
+  const Result<sqlite::Database::CheckpointResult> checkpoint = database_.Checkpoint();
+  if (!checkpoint) return Fail(checkpoint.error());
+  if (checkpoint->complete) covered_ = std::move(committed);
+  return covered_;
+}
+
+// Readers that overlap without a pause keep the log from being begun anew although all of it is in the database: then
+// we wait for them, briefly.
+Status SqliteSeriesStore::MakeRoomInWal() {
+  constexpr int kWaitMs = 1'000;
+  if (static_cast<uint64_t>(database_.wal_bytes()) <= limits_.max_wal_bytes) return {};
+  const Result<sqlite::Database::CheckpointResult> checkpoint = database_.TruncateWal(kWaitMs);
+  if (!checkpoint) return Fail(checkpoint.error());
+  if (static_cast<uint64_t>(database_.wal_bytes()) <= limits_.max_wal_bytes) return {};
+  return Fail(Errc::kOverloaded,
+              format("{}-wal holds {}, limit {}: another process reads the catalogue in one long transaction (an open "
+                     "sqlite3 shell?); it must end first",
+                     database_.path(), FormatBytes(static_cast<uint64_t>(database_.wal_bytes())),
+                     FormatBytes(limits_.max_wal_bytes)));
+}
+
+void SqliteSeriesStore::CheckpointWhenDue() {
+  // What fails here fails again, and is reported, in Checkpoint().
+  if (static_cast<uint64_t>(database_.wal_bytes()) > limits_.checkpoint_wal_bytes) (void)database_.Checkpoint();
+}
+
+}  // namespace mi::store
