@@ -7,30 +7,44 @@
 // Threads: safe; sharded mutexes, never held while a waiter is called.
 #pragma once
 
-#include <cstdint>
+#include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
+#include "dedupe/seen_set.h"
 #include "model/fingerprint.h"
 
 namespace mi::dedupe {
 
-// Waits for the series of one request. Called back once: when all are settled.
-// Ownership: shared by the request and the claims it waits for.
+// Waits for the series of one request. Called back once: when all are settled, unless it was abandoned before.
+// Ownership: shared by the request and the claims it waits for. Threads: safe.
 class Waiter {
  public:
   // `done` gets the first error among its series, or success; it is called from the thread that settles the last one.
   using Done = std::move_only_function<void(Status)>;
   explicit Waiter(Done done) : done_(std::move(done)) {}
 
+  // The request gives up: true when `done` has not been called and never will be; what it holds is let go. False: it
+  // has been called, or is being called by another thread. Claims go on either way.
+  bool Abandon();
+
  private:
-  friend class InFlight;
+  friend class InFlightShards;
+
+  void Expect(size_t series) { unsettled_.fetch_add(series, std::memory_order_relaxed); }
+  void Settled(const Status& outcome);
+
   Done done_;
-  // implementation state
+  std::atomic<size_t> unsettled_ = 1;  // the claiming itself, so that `done` is not called half-way through it
+  std::atomic<bool> over_ = false;     // whoever sets it owns `done_`
+  Mutex mutex_;
+  std::optional<Error> first_error_ GUARDED_BY(mutex_);
 };
 
 class InFlight {
@@ -44,10 +58,15 @@ class InFlight {
   virtual std::vector<size_t> Claim(std::span<const model::Fingerprint> fingerprints,
                                     std::shared_ptr<Waiter> waiter) = 0;
 
-  // Ends claims with what became of them. Mark series seen before: who comes between the two would publish again.
+  // Ends claims with what became of them. Mark series seen before: who comes between the two would publish again
+  // (SettlePublished does both). What is not claimed is passed over.
   virtual void Settle(std::span<const model::Fingerprint> fingerprints, const Status& outcome) = 0;
 
   virtual size_t size() const = 0;
 };
+
+// The one way from "published" to "seen": marks the series seen if, and only if, they are durable; then settles.
+void SettlePublished(std::span<const model::Fingerprint> fingerprints, const Status& outcome, SeenSet& seen,
+                     InFlight& in_flight);
 
 }  // namespace mi::dedupe

@@ -1,0 +1,46 @@
+// What the tests of this room share.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dedupe/seen_set.h"
+#include "model/fingerprint.h"
+
+namespace mi::dedupe::testing {
+
+// Fingerprints like those of real series: spread over all bits, and the same ones for the same numbers.
+inline model::Fingerprint Series(uint64_t number) {
+  const auto mix = [](uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
+    return x ^ (x >> 31);
+  };
+  return {.hi = mix(2 * number + 1), .lo = mix(~(2 * number))};
+}
+
+inline std::vector<model::Fingerprint> SeriesRange(uint64_t begin, uint64_t end) {
+  std::vector<model::Fingerprint> series;
+  series.reserve(end - begin);
+  for (uint64_t number = begin; number < end; ++number) series.push_back(Series(number));
+  return series;
+}
+
+inline std::vector<Seen> Look(SeenSet& seen, const std::vector<model::Fingerprint>& series,
+                              Touch touch = Touch::kActive) {
+  std::vector<Seen> answers(series.size());
+  seen.Lookup(series, std::vector<Touch>(series.size(), touch), answers);
+  return answers;
+}
+
+inline Seen Look(SeenSet& seen, model::Fingerprint series, Touch touch = Touch::kActive) {
+  return Look(seen, std::vector{series}, touch).front();
+}
+
+inline std::vector<Seen> LookAliases(SeenSet& seen, const std::vector<model::Fingerprint>& aliases) {
+  std::vector<Seen> answers(aliases.size());
+  seen.LookupAliases(aliases, answers);
+  return answers;
+}
+
+}  // namespace mi::dedupe::testing

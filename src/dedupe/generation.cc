@@ -1,0 +1,82 @@
+#include "dedupe/generation.h"
+
+#include <sys/mman.h>
+
+#include <array>
+
+namespace mi::dedupe {
+
+std::unique_ptr<Generation> Generation::Create(size_t pages) {
+  void* memory = mmap(nullptr, pages * kPageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  return std::unique_ptr<Generation>(new Generation(static_cast<Line*>(memory), pages));
+}
+
+Generation::~Generation() { munmap(lines_, line_count_ * sizeof(Line)); }
+
+Entry Generation::Place(uint64_t key, uint8_t active, uint8_t confirmed) {
+  Line* const home = Home(key);
+  Line* line = home;
+  unsigned slot = line->SlotOf(0);
+  while (slot == Line::kSlots) {
+    line = NextInPage(line);
+    if (line == home) return {};
+    slot = line->SlotOf(0);
+  }
+  for (Line* passed = home; passed != line; passed = NextInPage(passed)) {
+    if (!passed->overflowed()) std::atomic_ref(passed->active).fetch_or(Line::kOverflow, std::memory_order_release);
+  }
+  StoreClock(line->active, slot, active);
+  StoreClock(line->confirmed, slot, confirmed);
+  line->SetKey(slot, key);
+  return {this, line, slot, key};
+}
+
+size_t Generation::CopyLine(size_t index) {
+  Line& from = lines_[index];
+  Generation& to = *next.load(std::memory_order_relaxed);
+  std::array<Entry, Line::kSlots> copies;
+  size_t lost = 0;
+  // First the copies, then the frost, then their clocks: a reader that meets the frost finds the copy.
+  for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
+    const uint64_t key = from.Key(slot);
+    if (key == 0) continue;
+    copies[slot] = to.Place(key, kPendingClock, kPendingClock);
+    if (!copies[slot]) ++lost;
+  }
+  for (const ClockWord word : {&Line::active, &Line::confirmed}) {
+    const uint64_t frozen = std::atomic_ref(from.*word).fetch_or(Line::kFrozen, std::memory_order_acq_rel);
+    for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
+      const Entry& copy = copies[slot];
+      if (!copy) continue;
+      std::atomic_ref ref(copy.line->*word);
+      uint64_t seen = ref.load(std::memory_order_acquire);
+      while (ClockIn(seen, copy.slot) == kPendingClock) {
+        const uint64_t filled = WithClock(seen, copy.slot, ClockIn(frozen, slot));
+        if (ref.compare_exchange_weak(seen, filled, std::memory_order_acq_rel)) break;
+      }
+    }
+  }
+  return lost;
+}
+
+void Generation::RepairOverflow(size_t page) {
+  Line* const first = lines_ + page * kPageLines;
+  uint64_t passed = 0;  // a bit a line: entries stand beyond it that belong to it or before
+  for (size_t at = 0; at < kPageLines; ++at) {
+    for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
+      const uint64_t key = first[at].Key(slot);
+      if (key == 0) continue;
+      for (size_t line = static_cast<size_t>(Home(key) - first); line != at; line = (line + 1) % kPageLines) {
+        passed |= uint64_t{1} << line;
+      }
+    }
+  }
+  for (size_t at = 0; at < kPageLines; ++at) {
+    if ((passed >> at & 1) == 0 && first[at].overflowed()) {
+      std::atomic_ref(first[at].active).fetch_and(~Line::kOverflow, std::memory_order_acq_rel);
+    }
+  }
+}
+
+}  // namespace mi::dedupe

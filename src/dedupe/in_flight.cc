@@ -1,0 +1,102 @@
+#include "dedupe/in_flight.h"
+
+#include <array>
+#include <unordered_map>
+#include <utility>
+
+namespace mi::dedupe {
+
+bool Waiter::Abandon() {
+  if (over_.exchange(true)) return false;
+  done_ = nullptr;
+  return true;
+}
+
+void Waiter::Settled(const Status& outcome) {
+  if (!outcome) {
+    const MutexLock lock(mutex_);
+    if (!first_error_) first_error_ = outcome.error();
+  }
+  if (unsettled_.fetch_sub(1, std::memory_order_acq_rel) != 1 || over_.exchange(true)) return;
+  Status status;
+  {
+    const MutexLock lock(mutex_);
+    if (first_error_) status = Fail(*first_error_);
+  }
+  std::exchange(done_, nullptr)(std::move(status));
+}
+
+class InFlightShards final : public InFlight {
+ public:
+  std::vector<size_t> Claim(std::span<const model::Fingerprint> fingerprints, std::shared_ptr<Waiter> waiter) override {
+    waiter->Expect(fingerprints.size());
+    std::vector<size_t> claimed;
+    claimed.reserve(fingerprints.size());
+    for (size_t index = 0; index < fingerprints.size(); ++index) {
+      Shard& shard = ShardOf(fingerprints[index]);
+      const MutexLock lock(shard.mutex);
+      const auto [claim, is_new] = shard.claims.try_emplace(fingerprints[index]);
+      if (is_new) {
+        claim->second.owner = waiter;
+        claimed.push_back(index);
+      } else {
+        claim->second.others.push_back(waiter);
+      }
+    }
+    waiter->Settled({});
+    return claimed;
+  }
+
+  void Settle(std::span<const model::Fingerprint> fingerprints, const Status& outcome) override {
+    for (const model::Fingerprint fingerprint : fingerprints) {
+      const std::optional<ClaimState> claim = Take(fingerprint);
+      if (!claim) continue;
+      claim->owner->Settled(outcome);
+      for (const auto& other : claim->others) other->Settled(outcome);
+    }
+  }
+
+  size_t size() const override {
+    size_t size = 0;
+    for (const Shard& shard : shards_) {
+      const MutexLock lock(shard.mutex);
+      size += shard.claims.size();
+    }
+    return size;
+  }
+
+ private:
+  // Nearly every claim is awaited by its owner alone.
+  struct ClaimState {
+    std::shared_ptr<Waiter> owner;
+    std::vector<std::shared_ptr<Waiter>> others;
+  };
+  struct alignas(64) Shard {
+    mutable Mutex mutex;
+    std::unordered_map<model::Fingerprint, ClaimState> claims GUARDED_BY(mutex);
+  };
+
+  std::optional<ClaimState> Take(model::Fingerprint fingerprint) {
+    Shard& shard = ShardOf(fingerprint);
+    const MutexLock lock(shard.mutex);
+    const auto claim = shard.claims.find(fingerprint);
+    if (claim == shard.claims.end()) return std::nullopt;
+    std::optional<ClaimState> state(std::move(claim->second));
+    shard.claims.erase(claim);
+    return state;
+  }
+
+  Shard& ShardOf(model::Fingerprint fingerprint) { return shards_[fingerprint.hi % shards_.size()]; }
+
+  std::array<Shard, 64> shards_;
+};
+
+std::unique_ptr<InFlight> InFlight::Create() { return std::make_unique<InFlightShards>(); }
+
+void SettlePublished(std::span<const model::Fingerprint> fingerprints, const Status& outcome, SeenSet& seen,
+                     InFlight& in_flight) {
+  if (outcome) seen.Insert(fingerprints);
+  in_flight.Settle(fingerprints, outcome);
+}
+
+}  // namespace mi::dedupe

@@ -1,0 +1,66 @@
+// One cache line of the seen table: six entries and their clocks. Read and touched without locks, filled under one.
+//
+//   bytes  0..47  six keys of 8 bytes; 0 is a free slot
+//   bytes 48..55  activity clocks of the six, flags, a spare byte
+//   bytes 56..63  confirmed clocks of the six, flags, a spare byte
+//
+// The clocks of a line share a word with its flags, so that "frozen" can never miss a clock that moves at the same
+// moment. A key is stored last (release) and read first (acquire): who finds a key finds its clocks.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+namespace mi::dedupe {
+
+struct alignas(64) Line {
+  static constexpr unsigned kSlots = 6;
+  // An entry whose home is this line or one before it stands further on.
+  static constexpr uint64_t kOverflow = uint64_t{1} << 48;
+  // Copied to the next generation: clocks stand still here and move there.
+  static constexpr uint64_t kFrozen = uint64_t{1} << 49;
+
+  uint64_t keys[kSlots];
+  uint64_t active;
+  uint64_t confirmed;
+
+  uint64_t Key(unsigned slot) { return std::atomic_ref(keys[slot]).load(std::memory_order_acquire); }
+  void SetKey(unsigned slot, uint64_t key) { std::atomic_ref(keys[slot]).store(key, std::memory_order_release); }
+
+  // The slot of `key`, or kSlots. All six are compared: where an entry stands is random, a branch on it costs more.
+  unsigned SlotOf(uint64_t key) {
+    unsigned matches = 1U << kSlots;
+    for (unsigned slot = 0; slot < kSlots; ++slot) matches |= static_cast<unsigned>(Key(slot) == key) << slot;
+    return static_cast<unsigned>(__builtin_ctz(matches));
+  }
+
+  bool overflowed() { return (std::atomic_ref(active).load(std::memory_order_acquire) & kOverflow) != 0; }
+};
+static_assert(sizeof(Line) == 64);
+
+// The lines of a page are one probe sequence and never leave it: one translation, and neighbours in memory.
+inline constexpr size_t kPageBytes = 4096;
+inline constexpr size_t kPageLines = kPageBytes / sizeof(Line);
+inline constexpr size_t kPageSlots = kPageLines * Line::kSlots;
+
+inline Line* NextInPage(Line* line) {
+  const auto at = reinterpret_cast<uintptr_t>(line);
+  return reinterpret_cast<Line*>((at & ~(kPageBytes - 1)) | ((at + sizeof(Line)) & (kPageBytes - 1)));
+}
+
+// Which of a line's two clock words.
+using ClockWord = uint64_t Line::*;
+
+inline uint8_t ClockIn(uint64_t word, unsigned slot) { return static_cast<uint8_t>(word >> (8 * slot)); }
+inline uint64_t WithClock(uint64_t word, unsigned slot, uint8_t clock) {
+  return (word & ~(uint64_t{0xff} << (8 * slot))) | (uint64_t{clock} << (8 * slot));
+}
+inline void StoreClock(uint64_t& word, unsigned slot, uint8_t clock) {
+  std::atomic_ref ref(word);
+  uint64_t seen = ref.load(std::memory_order_relaxed);
+  while (!ref.compare_exchange_weak(seen, WithClock(seen, slot, clock), std::memory_order_acq_rel)) {
+  }
+}
+
+}  // namespace mi::dedupe

@@ -1,0 +1,264 @@
+#include "dedupe/seen_set.h"
+
+#include <atomic>
+#include <cassert>
+
+#include "dedupe/line_table.h"
+
+namespace mi::dedupe {
+
+namespace {
+
+using model::Fingerprint;
+using Verdict = LineTable::Verdict;
+
+constexpr uint32_t kMaxIntervalS = 1U << 30;
+
+// The two clocks of the table as they stand during one call.
+struct Now {
+  Now(int64_t now_s, uint32_t interval_s, uint64_t confirm_after_s)
+      : windows(now_s, interval_s), confirm(now_s, confirm_after_s) {}
+
+  ActivityWindows windows;
+  ConfirmClock confirm;
+};
+
+bool TouchActivity(const Entry& entry, const Now& now) {
+  const uint8_t window = now.windows.ClockOf(entry.key);
+  return entry.Advance(&Line::active, window, [&](uint8_t clock) { return Age(window, clock) != 0; });
+}
+
+bool TakeConfirm(const Entry& entry, const Now& now) {
+  return entry.Advance(&Line::confirmed, now.confirm.now(),
+                       [&](uint8_t clock) { return now.confirm.Due(entry.key, clock); });
+}
+
+void MarkConfirmed(const Entry& entry, const Now& now) {
+  const uint8_t to = now.confirm.now();
+  entry.Advance(&Line::confirmed, to, [&](uint8_t clock) { return clock != to; });
+}
+
+// Holds a clock that gets old, so that it does not come round and look young.
+void KeepOld(const Entry& entry, ClockWord word, uint8_t now) {
+  constexpr uint32_t kOld = kOldestAge / 2;
+  entry.Advance(word, ClockOfAge(now, kOld), [&](uint8_t clock) { return Age(now, clock) > kOld; });
+}
+
+class LineSeenSet final : public SeenSet {
+ public:
+  LineSeenSet(const SeenOptions& options, const Clock& clock)
+      : clock_(clock),
+        interval_s_(static_cast<uint32_t>(std::clamp<uint64_t>(options.activity_interval_s, 1, kMaxIntervalS))),
+        idle_expire_s_(options.idle_expire_s),
+        confirm_after_s_(options.confirm_after_s) {
+    table_.SetMaxEntries(options.max_series);
+  }
+
+  void Lookup(std::span<const Fingerprint> fingerprints, std::span<const Touch> touches,
+              std::span<Seen> answers) override {
+    assert(fingerprints.size() == touches.size() && fingerprints.size() == answers.size());
+    const Now now = ReadClock();
+    table_.FindEach(fingerprints, [&](size_t index, const Entry& entry) {
+      if (!entry) {
+        answers[index] = Seen::kUnknown;
+      } else if (touches[index] == Touch::kActive && TouchActivity(entry, now)) {
+        answers[index] = Seen::kKnownNewWindow;
+      } else {
+        answers[index] = now.confirm.enabled() && TakeConfirm(entry, now) ? Seen::kKnownConfirm : Seen::kKnown;
+      }
+    });
+  }
+
+  bool Contains(Fingerprint fingerprint) override {
+    bool contained = false;
+    table_.FindEach({&fingerprint, 1}, [&](size_t, const Entry& entry) { contained = static_cast<bool>(entry); });
+    return contained;
+  }
+
+  size_t Insert(std::span<const Fingerprint> fingerprints) override {
+    const Now now = ReadClock();
+    size_t inside = 0;
+    for (const Fingerprint fingerprint : fingerprints) {
+      inside += InsertAt(fingerprint, now.windows.ClockOf(LineTable::KeyOf(fingerprint)), now);
+    }
+    table_.Collect();
+    return inside;
+  }
+
+  size_t Insert(Fingerprint fingerprint, int64_t last_seen_ms) override {
+    const Now now = ReadClock();
+    const int64_t last_seen_s = std::max<int64_t>(0, last_seen_ms / 1000);
+    const size_t inside = InsertAt(fingerprint, ClockAt(LineTable::KeyOf(fingerprint), last_seen_s, now), now);
+    table_.Collect();
+    return inside;
+  }
+
+  void Confirm(std::span<const Fingerprint> fingerprints) override {
+    const Now now = ReadClock();
+    table_.FindEach(fingerprints, [&](size_t, const Entry& entry) {
+      if (entry) MarkConfirmed(entry, now);
+    });
+  }
+
+  void LookupAliases(std::span<const Fingerprint> aliases, std::span<Seen> answers) override {
+    assert(aliases.size() == answers.size());
+    const Now now = ReadClock();
+    aliases_.FindEach(aliases, [&](size_t index, const Entry& entry) {
+      const bool known = entry && entry.Clock(&Line::active) == now.windows.ClockOf(entry.key);
+      answers[index] = known ? Seen::kKnown : Seen::kUnknown;
+    });
+  }
+
+  void InsertAliases(std::span<const Fingerprint> aliases) override {
+    const Now now = ReadClock();
+    aliases_.SetMaxEntries(table_.slots() / 4);
+    for (const Fingerprint alias : aliases) {
+      aliases_.Insert(alias, now.windows.ClockOf(LineTable::KeyOf(alias)), 0,
+                      [&](const Entry& entry) { TouchActivity(entry, now); });
+    }
+    aliases_.Collect();
+  }
+
+  void Sweep() override {
+    for (size_t shard = 0; shard < LineTable::kShards; ++shard) {
+      SweepSeries(shard);
+      SweepAliases(shard);
+      table_.Shrink(shard);
+      aliases_.Shrink(shard);
+    }
+    table_.Collect();
+    aliases_.Collect();
+  }
+
+  void Reconfigure(SeenOptions options) override {
+    table_.SetMaxEntries(options.max_series);
+    idle_expire_s_ = options.idle_expire_s;
+    const uint64_t before = confirm_after_s_.exchange(options.confirm_after_s);
+    if (ConfirmClock::UnitOf(before) == ConfirmClock::UnitOf(options.confirm_after_s)) return;
+    // Clocks of another unit say nothing: all count as confirmed now, and are asked again spread over their jitter.
+    const Now now = ReadClock();
+    for (size_t shard = 0; shard < LineTable::kShards; ++shard) {
+      table_.Visit(
+          shard,
+          [&](const Entry& entry) {
+            MarkConfirmed(entry, now);
+            return Verdict::kKeep;
+          },
+          [] {});
+    }
+  }
+
+  Stats stats() const override {
+    return {.entries = table_.entries(),
+            .alias_entries = aliases_.entries(),
+            .bytes = table_.bytes() + aliases_.bytes(),
+            .refused_inserts = refused_inserts_};
+  }
+
+  size_t shards() const override { return LineTable::kShards; }
+
+  SeenEntries CopyShard(size_t shard) override {
+    SeenEntries copy;
+    copy.at_s = clock_.NowSeconds();
+    table_.Visit(
+        shard,
+        [&](const Entry& entry) {
+          copy.keys.push_back(entry.key);
+          copy.active.push_back(entry.Clock(&Line::active));
+          return Verdict::kKeep;
+        },
+        [&] {
+          copy.keys.clear();
+          copy.active.clear();
+        });
+    return copy;
+  }
+
+  void FillShard(size_t shard, const SeenEntries& entries) override {
+    const Now now = ReadClock();
+    const ActivityWindows then(entries.at_s, interval_s_);
+    table_.Reserve(shard, entries.keys.size());
+    for (size_t index = 0; index < entries.keys.size(); ++index) {
+      const uint64_t key = entries.keys[index];
+      const int64_t passed = now.windows.NumberOf(key) - then.NumberOf(key);
+      const int64_t age = passed + Age(then.ClockOf(key), entries.active[index]);
+      InsertAt({.hi = uint64_t{shard} << 56, .lo = key}, ClockOfAgeNow(key, age, now), now);
+    }
+    table_.Collect();
+  }
+
+ private:
+  Now ReadClock() const {
+    return {std::max<int64_t>(0, clock_.NowSeconds()), interval_s_, confirm_after_s_.load(std::memory_order_relaxed)};
+  }
+
+  static uint8_t ClockOfAgeNow(uint64_t key, int64_t age, const Now& now) {
+    return ClockOfAge(now.windows.ClockOf(key), static_cast<uint32_t>(std::clamp<int64_t>(age, 0, kGreatestAge)));
+  }
+
+  uint8_t ClockAt(uint64_t key, int64_t at_s, const Now& now) const {
+    const ActivityWindows then(at_s, interval_s_);
+    return ClockOfAgeNow(key, now.windows.NumberOf(key) - then.NumberOf(key), now);
+  }
+
+  // 1 when the fingerprint is in the table afterwards.
+  size_t InsertAt(Fingerprint fingerprint, uint8_t active, const Now& now) {
+    const auto inserted = table_.Insert(fingerprint, active, now.confirm.now(), [&](const Entry& entry) {
+      const uint8_t window = now.windows.ClockOf(entry.key);
+      entry.Advance(&Line::active, active, [&](uint8_t clock) { return Age(window, clock) > Age(window, active); });
+      MarkConfirmed(entry, now);
+    });
+    if (inserted != LineTable::Inserted::kRefused) return 1;
+    ++refused_inserts_;
+    return 0;
+  }
+
+  // From this age on an entry is idle: it was last seen somewhere in its window, so one window more. 0: never.
+  uint32_t IdleAge() const {
+    const uint64_t expire_s = idle_expire_s_;
+    if (expire_s == 0) return 0;
+    return static_cast<uint32_t>(std::min<uint64_t>((expire_s - 1) / interval_s_ + 2, kGreatestAge));
+  }
+
+  void SweepSeries(size_t shard) {
+    const Now now = ReadClock();
+    const uint32_t idle_age = IdleAge();
+    table_.Visit(
+        shard,
+        [&](const Entry& entry) {
+          const uint8_t window = now.windows.ClockOf(entry.key);
+          if (idle_age != 0 && Age(window, entry.Clock(&Line::active)) >= idle_age) return Verdict::kDrop;
+          if (idle_age == 0) KeepOld(entry, &Line::active, window);
+          KeepOld(entry, &Line::confirmed, now.confirm.now());
+          return Verdict::kKeep;
+        },
+        [] {});
+  }
+
+  void SweepAliases(size_t shard) {
+    const Now now = ReadClock();
+    aliases_.Visit(
+        shard,
+        [&](const Entry& entry) {
+          const bool current = Age(now.windows.ClockOf(entry.key), entry.Clock(&Line::active)) == 0;
+          return current ? Verdict::kKeep : Verdict::kDrop;
+        },
+        [] {});
+  }
+
+  const Clock& clock_;
+  const uint32_t interval_s_;
+  std::atomic<uint64_t> idle_expire_s_;
+  std::atomic<uint64_t> confirm_after_s_;
+  std::atomic<uint64_t> refused_inserts_ = 0;
+  LineTable table_;
+  LineTable aliases_;
+};
+
+}  // namespace
+
+std::unique_ptr<SeenSet> SeenSet::Create(SeenOptions options, const Clock& clock) {
+  return std::make_unique<LineSeenSet>(options, clock);
+}
+
+}  // namespace mi::dedupe

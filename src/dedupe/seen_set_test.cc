@@ -1,0 +1,365 @@
+#include "dedupe/seen_set.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <unordered_map>
+
+#include "dedupe/dedupe_testing.h"
+
+namespace mi::dedupe {
+namespace {
+
+using model::Fingerprint;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::Each;
+using testing::Look;
+using testing::LookAliases;
+using testing::Series;
+using testing::SeriesRange;
+
+class SeenSetTest : public ::testing::Test {
+ protected:
+  std::unique_ptr<SeenSet> Make(SeenOptions options = {}) { return SeenSet::Create(options, clock_); }
+
+  ManualClock clock_;
+};
+
+TEST_F(SeenSetTest, KnowsWhatWasInsertedAndNothingElse) {
+  const auto seen = Make();
+  const auto in = SeriesRange(0, 5000);
+  EXPECT_EQ(seen->Insert(in), 5000);
+  EXPECT_THAT(Look(*seen, in), Each(Seen::kKnown));
+  EXPECT_THAT(Look(*seen, SeriesRange(5000, 10'000)), Each(Seen::kUnknown));
+  EXPECT_EQ(seen->stats().entries, 5000);
+}
+
+TEST_F(SeenSetTest, InsertingTwiceIsInsertingOnce) {
+  const auto seen = Make();
+  const auto in = SeriesRange(0, 100);
+  EXPECT_EQ(seen->Insert(in), 100);
+  EXPECT_EQ(seen->Insert(in), 100);
+  EXPECT_EQ(seen->stats().entries, 100);
+}
+
+TEST_F(SeenSetTest, TakesAFingerprintOfZeros) {
+  const auto seen = Make();
+  EXPECT_EQ(Look(*seen, Fingerprint{}), Seen::kUnknown);
+  seen->Insert(std::vector{Fingerprint{}});
+  EXPECT_EQ(Look(*seen, Fingerprint{}), Seen::kKnown);
+}
+
+TEST_F(SeenSetTest, SeriesThatShareTheLowerHalfAreNotTheSame) {
+  const auto seen = Make();
+  seen->Insert(std::vector{Fingerprint{.hi = 1ULL << 60, .lo = 7}});
+  EXPECT_EQ(Look(*seen, Fingerprint{.hi = 2ULL << 60, .lo = 7}), Seen::kUnknown);
+}
+
+TEST_F(SeenSetTest, TellsTheFirstActivityOfEachWindowOnce) {
+  const auto seen = Make();
+  const auto in = SeriesRange(0, 1000);
+  seen->Insert(in);
+  for (int window = 0; window < 600; ++window) {  // a byte's clock comes round twice
+    clock_.Advance(seconds(3600));
+    ASSERT_THAT(Look(*seen, in), Each(Seen::kKnownNewWindow)) << window;
+    ASSERT_THAT(Look(*seen, in), Each(Seen::kKnown)) << window;
+  }
+}
+
+TEST_F(SeenSetTest, WindowsDoNotAllTurnAtOnce) {
+  const auto seen = Make();
+  const auto in = SeriesRange(0, 6000);
+  seen->Insert(in);
+  for (int minute = 0; minute < 60; ++minute) {
+    clock_.Advance(minutes(1));
+    const auto answers = Look(*seen, in);
+    EXPECT_NEAR(std::ranges::count(answers, Seen::kKnownNewWindow), 100, 60) << minute;
+  }
+}
+
+TEST_F(SeenSetTest, StaleMarkersAreNoActivity) {
+  const auto seen = Make();
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(hours(2));
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnown);
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kActive), Seen::kKnownNewWindow);
+  EXPECT_EQ(Look(*seen, Series(2), Touch::kStale), Seen::kUnknown);
+}
+
+TEST_F(SeenSetTest, ContainsMovesNoClock) {
+  const auto seen = Make();
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(hours(1));
+  EXPECT_TRUE(seen->Contains(Series(1)));
+  EXPECT_FALSE(seen->Contains(Series(2)));
+  EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnownNewWindow);
+}
+
+TEST_F(SeenSetTest, AClockThatIsSetBackMakesNobodyOldAndTellsNoWindowTwice) {
+  const auto seen = Make();
+  const auto in = SeriesRange(0, 1000);
+  seen->Insert(in);
+  clock_.Advance(hours(5));
+  EXPECT_THAT(Look(*seen, in), Each(Seen::kKnownNewWindow));
+  clock_.Advance(hours(-3));
+  EXPECT_THAT(Look(*seen, in), Each(Seen::kKnown));
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().entries, 1000);
+  clock_.Advance(hours(3));
+  EXPECT_THAT(Look(*seen, in), Each(Seen::kKnown));
+}
+
+TEST_F(SeenSetTest, IdleEntriesLeaveNotBeforeTheirTimeAndAtMostTwoWindowsLater) {
+  const auto seen = Make({.activity_interval_s = 3600, .idle_expire_s = 86'400});
+  const auto in = SeriesRange(0, 1000);
+  seen->Insert(in);
+  clock_.Advance(hours(24) - seconds(1));
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().entries, 1000);
+  clock_.Advance(hours(2) + seconds(1));
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().entries, 0);
+  EXPECT_THAT(Look(*seen, in), Each(Seen::kUnknown));
+}
+
+TEST_F(SeenSetTest, ActivityKeepsAnEntryAndStaleMarkersDoNot) {
+  const auto seen = Make();
+  seen->Insert(std::vector{Series(1), Series(2)});
+  for (int hour = 0; hour < 30; ++hour) {
+    clock_.Advance(hours(1));
+    Look(*seen, Series(1), Touch::kActive);
+    Look(*seen, Series(2), Touch::kStale);
+    seen->Sweep();
+  }
+  EXPECT_TRUE(seen->Contains(Series(1)));
+  EXPECT_FALSE(seen->Contains(Series(2)));
+}
+
+TEST_F(SeenSetTest, AnExpiryBeyondTheClocksByteIsHeldAtItsLimit) {
+  const auto seen = Make({.activity_interval_s = 60, .idle_expire_s = 86'400});
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(minutes(198));
+  seen->Sweep();
+  EXPECT_TRUE(seen->Contains(Series(1)));
+  clock_.Advance(minutes(2));
+  seen->Sweep();
+  EXPECT_FALSE(seen->Contains(Series(1)));
+}
+
+TEST_F(SeenSetTest, AnExpiryOfZeroIsNever) {
+  const auto seen = Make({.idle_expire_s = 0});
+  seen->Insert(std::vector{Series(1)});
+  for (int hour = 0; hour < 2000; ++hour) {
+    clock_.Advance(hours(1));
+    seen->Sweep();
+  }
+  EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnownNewWindow);
+}
+
+TEST_F(SeenSetTest, AnEntryFromTheStoreIsAsOldAsItWasLastSeen) {
+  const auto seen = Make();
+  const int64_t now_ms = clock_.NowMs();
+  const auto insert = [&](uint64_t number, int64_t hours_ago) {
+    seen->Insert(Series(number), now_ms - hours_ago * 3'600'000);
+  };
+  insert(1, 0), insert(2, 20), insert(3, 30), insert(4, 30'000), insert(5, -1000);
+  seen->Insert(Series(6), INT64_MIN);
+  EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnown);
+  seen->Sweep();
+  const auto contains = [&](uint64_t number) { return seen->Contains(Series(number)); };
+  EXPECT_TRUE(contains(1) && contains(2) && contains(5));
+  EXPECT_FALSE(contains(3) || contains(4) || contains(6));
+  EXPECT_EQ(Look(*seen, Series(2)), Seen::kKnownNewWindow);
+}
+
+TEST_F(SeenSetTest, AnOldSightingDoesNotAgeAnEntry) {
+  const auto seen = Make();
+  seen->Insert(std::vector{Series(1)});
+  seen->Insert(Series(1), clock_.NowMs() - 100 * 3'600'000LL);
+  EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnown);
+}
+
+TEST_F(SeenSetTest, NothingAsksBehindWhereThereIsNothingToAsk) {
+  const auto seen = Make({.idle_expire_s = 0, .confirm_after_s = 0});
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(hours(1000));
+  Look(*seen, Series(1));
+  EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnown);
+}
+
+TEST_F(SeenSetTest, AsksBehindFromThreeQuartersOnSpreadOverTheLastQuarter) {
+  const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
+  const auto in = SeriesRange(0, 4000);
+  seen->Insert(in);
+  const auto asked = [&](seconds by) {
+    clock_.Advance(by);
+    const auto answers = Look(*seen, in, Touch::kStale);
+    return std::ranges::count(answers, Seen::kKnownConfirm);
+  };
+  EXPECT_EQ(asked(seconds(1349)), 0);
+  EXPECT_NEAR(asked(seconds(225)), 2000, 600);
+  EXPECT_NEAR(asked(seconds(270)), 2000, 600);
+  EXPECT_EQ(asked(seconds(0)), 0);
+}
+
+TEST_F(SeenSetTest, AsksOnceAndAgainOnlyWhenTheAnswerGotLost) {
+  const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(seconds(1850));
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnownConfirm);
+  clock_.Advance(seconds(1300));
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnown);
+  clock_.Advance(seconds(550));
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnownConfirm);
+}
+
+TEST_F(SeenSetTest, WhatWasConfirmedIsYoungAgain) {
+  const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(seconds(1300));
+  seen->Confirm(std::vector{Series(1), Series(2)});
+  clock_.Advance(seconds(1300));
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnown);
+  EXPECT_FALSE(seen->Contains(Series(2)));
+}
+
+TEST_F(SeenSetTest, ALongUnseenEntryIsAskedForHoweverOldItIs) {
+  for (const int hours_unseen : {1, 2, 3, 5, 24}) {
+    const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
+    seen->Insert(std::vector{Series(1)});
+    for (int minute = 0; minute < hours_unseen * 60; ++minute) {
+      clock_.Advance(minutes(1));
+      seen->Sweep();
+    }
+    EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnownConfirm) << hours_unseen;
+  }
+}
+
+TEST_F(SeenSetTest, ANewConfirmAgeStartsTheClocksAgain) {
+  const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 0});
+  seen->Insert(std::vector{Series(1)});
+  clock_.Advance(hours(10));
+  seen->Reconfigure({.confirm_after_s = 600});
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnown);
+  clock_.Advance(seconds(620));
+  EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnownConfirm);
+}
+
+TEST_F(SeenSetTest, RefusesWhatIsBeyondItsBoundAndCountsIt) {
+  const auto seen = Make({.max_series = 100});
+  EXPECT_EQ(seen->Insert(SeriesRange(0, 150)), 100);
+  EXPECT_EQ(seen->Insert(SeriesRange(0, 100)), 100);
+  EXPECT_EQ(seen->stats().entries, 100);
+  EXPECT_EQ(seen->stats().refused_inserts, 50);
+  seen->Reconfigure({.max_series = 120});
+  EXPECT_EQ(seen->Insert(SeriesRange(100, 150)), 20);
+}
+
+TEST_F(SeenSetTest, RoomOfIdleEntriesIsUsedAgain) {
+  const auto seen = Make({.max_series = 1000});
+  seen->Insert(SeriesRange(0, 1000));
+  clock_.Advance(hours(30));
+  EXPECT_EQ(seen->Insert(SeriesRange(1000, 2000)), 0);
+  seen->Sweep();
+  EXPECT_EQ(seen->Insert(SeriesRange(1000, 2000)), 1000);
+}
+
+TEST_F(SeenSetTest, AliasesAreKnownUntilTheirWindowTurns) {
+  const auto seen = Make();
+  seen->Insert(SeriesRange(0, 1000));
+  const auto aliases = SeriesRange(10'000, 11'000);
+  seen->InsertAliases(aliases);
+  EXPECT_THAT(LookAliases(*seen, aliases), Each(Seen::kKnown));
+  EXPECT_THAT(Look(*seen, aliases), Each(Seen::kUnknown));
+  clock_.Advance(minutes(30));
+  const auto answers = LookAliases(*seen, aliases);
+  EXPECT_NEAR(std::ranges::count(answers, Seen::kKnown), 500, 100);
+  clock_.Advance(minutes(30));
+  EXPECT_THAT(LookAliases(*seen, aliases), Each(Seen::kUnknown));
+  seen->InsertAliases(aliases);
+  EXPECT_THAT(LookAliases(*seen, aliases), Each(Seen::kKnown));
+  EXPECT_EQ(seen->stats().entries, 1000);
+  EXPECT_EQ(seen->stats().alias_entries, 1000);
+  clock_.Advance(hours(1));
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().alias_entries, 0);
+}
+
+TEST_F(SeenSetTest, AliasesTakeAtMostAQuarterOfTheTable) {
+  const auto seen = Make();
+  seen->Insert(SeriesRange(0, 80'000));
+  const uint64_t slots = 256 * 384;
+  seen->InsertAliases(SeriesRange(100'000, 200'000));
+  EXPECT_GE(seen->stats().alias_entries, slots / 4);
+  EXPECT_LE(seen->stats().alias_entries, 2 * slots / 4);
+}
+
+TEST_F(SeenSetTest, GrowsAndShrinksWithinItsBytesAnEntry) {
+  const auto seen = Make();
+  for (uint64_t number = 0; number < 1'000'000; number += 10'000) seen->Insert(SeriesRange(number, number + 10'000));
+  EXPECT_THAT(Look(*seen, SeriesRange(0, 1'000'000)), Each(Seen::kKnown));
+  seen->Sweep();
+  EXPECT_LE(seen->stats().bytes, 20 * 1'000'000 + (2 << 20));
+  clock_.Advance(hours(23));
+  Look(*seen, SeriesRange(0, 10'000));
+  clock_.Advance(hours(3));
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().entries, 10'000);
+  EXPECT_LE(seen->stats().bytes, 3 << 20);
+  EXPECT_THAT(Look(*seen, SeriesRange(10'000, 100'000)), Each(Seen::kUnknown));
+}
+
+TEST_F(SeenSetTest, KeysThatWereMadeToMeetAreRefusedInsteadOfEatingMemory) {
+  const auto seen = Make();
+  std::vector<Fingerprint> meeting;
+  for (uint64_t number = 1; number <= 10'000; ++number) meeting.push_back({.hi = 0, .lo = number});
+  EXPECT_LT(seen->Insert(meeting), 1000);
+  EXPECT_LE(seen->stats().bytes, 3 << 20);
+  EXPECT_GT(seen->stats().refused_inserts, 9000);
+  EXPECT_GT(seen->Insert(SeriesRange(0, 10'000)), 9'950);  // all but those of the page that is full
+}
+
+// Against the plainest table there is, which knows nothing of bytes, lines and generations.
+TEST_F(SeenSetTest, AgreesWithAPlainMap) {
+  std::mt19937_64 random(7);
+  const SeenOptions options{.activity_interval_s = 600, .idle_expire_s = 7200};
+  const auto seen = Make(options);
+  std::unordered_map<Fingerprint, int64_t> model;  // to the window of the last activity
+  const auto window = [&](Fingerprint f) {
+    const uint64_t phase = (uint64_t{static_cast<uint32_t>(f.lo)} * 600) >> 32;
+    return (clock_.NowSeconds() + static_cast<int64_t>(phase)) / 600;
+  };
+  const auto any = [&] { return Series(random() % 60'000); };
+  for (int step = 0; step < 3000; ++step) {
+    clock_.Advance(seconds(random() % 60));
+    std::vector<Fingerprint> batch(random() % 300);
+    std::ranges::generate(batch, any);
+    if (random() % 3 == 0) {
+      ASSERT_EQ(seen->Insert(batch), batch.size());
+      for (const Fingerprint f : batch) model[f] = window(f);
+    } else {
+      const Touch touch = random() % 4 == 0 ? Touch::kStale : Touch::kActive;
+      const auto answers = Look(*seen, batch, touch);
+      for (size_t index = 0; index < batch.size(); ++index) {
+        const auto known = model.find(batch[index]);
+        Seen expected = known == model.end() ? Seen::kUnknown : Seen::kKnown;
+        if (expected == Seen::kKnown && touch == Touch::kActive && known->second < window(batch[index])) {
+          known->second = window(batch[index]);
+          expected = Seen::kKnownNewWindow;
+        }
+        ASSERT_EQ(answers[index], expected) << step;
+      }
+    }
+    if (random() % 20 == 0) {
+      seen->Sweep();
+      std::erase_if(model, [&](const auto& entry) { return window(entry.first) - entry.second >= 7200 / 600 + 1; });
+    }
+    ASSERT_EQ(seen->stats().entries, model.size()) << step;
+  }
+}
+
+}  // namespace
+}  // namespace mi::dedupe
