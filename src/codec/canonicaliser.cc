@@ -174,7 +174,7 @@ std::string Canonicaliser::Explain(const RequestScan& scan, const ScannedSeries&
 std::string Canonicaliser::WhichSeries(const RequestScan& scan, const ScannedSeries& series) const {
   const auto number = static_cast<size_t>(&series - scan.series().data()) + 1;
   std::string_view name;
-  if (scan.schema() == Schema::kV2) name = scan.FamilyOf(series);
+  if (scan.schema() == Schema::kV2 && !scan.symbols_.empty()) name = scan.symbols_[scan.FamilyOf(series)].text;
   wire::FieldReader reader(series.message);
   while (scan.schema() == Schema::kV1 && reader.Next()) {
     model::Label label;

@@ -45,24 +45,6 @@ Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::F
   return V2Walk(*this, decoded, fingerprinter).Run();
 }
 
-std::string_view RequestScan::FamilyOf(const ScannedSeries& series) const {
-  std::string_view name;
-  bool at_name = true;
-  std::string_view family;
-  wire::FieldReader reader(series.message);
-  while (reader.Next()) {
-    if (reader.field().number != 1) continue;
-    wire::ReadRepeatedVarint(reader.field(), [&](uint64_t wide) {
-      const auto ref = static_cast<uint32_t>(wide);
-      const std::string_view text = ref < symbols_.size() ? symbols_[ref].text : std::string_view();
-      if (at_name) name = text;
-      if (!at_name && name == model::kMetricName && family.empty()) family = text;
-      at_name = !at_name;
-    });
-  }
-  return family;
-}
-
 Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadata, const SeriesLimits& limits) const {
   std::string_view family;
   std::string_view help;
@@ -82,7 +64,7 @@ Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadat
       if (field.number == 5) unit = field.bytes;
     }
   }
-  if (schema_ == Schema::kV2) family = FamilyOf(series_[metadata.series]);
+  if (schema_ == Schema::kV2) family = symbol(FamilyOf(series_[metadata.series]));
   // Help is prose: it may be as long as a series, not only as a value.
   const std::array<Status, 3> checks = {
       CheckText("family name", family, limits.max_value_bytes, "receive.max_value_bytes"),

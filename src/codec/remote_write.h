@@ -90,7 +90,7 @@ class RequestScan {
     uint64_t hash;   // 0 until somebody needs it
   };
 
-  std::string_view FamilyOf(const ScannedSeries& series) const;  // 2.0: the value of __name__
+  uint32_t FamilyOf(const ScannedSeries& series) const;  // 2.0: the symbol of its metric name; 0 when it has none
 
   Schema schema_ = Schema::kV1;
   std::vector<ScannedSeries> series_;

@@ -40,6 +40,8 @@ class RequestEncoder {
  public:
   explicit RequestEncoder(Schema schema);
   ~RequestEncoder();
+  RequestEncoder(RequestEncoder&&) noexcept;
+  RequestEncoder& operator=(RequestEncoder&&) noexcept;
 
   void Add(const WireSeries& series);
   void AddMetadata(const model::MetricMetadata& metadata);  // 1.0 only

@@ -44,7 +44,30 @@ char* WriteVarint(char* out, size_t value) {
 
 size_t VarintSize(size_t value) { return value < 0x80 ? 1 : value < 0x4000 ? 2 : (std::bit_width(value) + 6) / 7; }
 
+// Calls `take` with every reference of a series, however they are written.
+template <typename Take>
+void ForEachReference(std::string_view series, Take&& take) {
+  wire::FieldReader reader(series);
+  while (reader.Next()) {
+    if (reader.field().number != 1) continue;
+    wire::ReadRepeatedVarint(reader.field(), [&](uint64_t wide) { take(static_cast<uint32_t>(wide)); });
+  }
+}
+
 }  // namespace
+
+uint32_t RequestScan::FamilyOf(const ScannedSeries& series) const {
+  uint32_t family = 0;
+  bool is_name = true;
+  bool is_family = false;
+  ForEachReference(series.message, [&](uint32_t reference) {
+    const std::string_view text = reference < symbols_.size() ? symbols_[reference].text : std::string_view();
+    if (is_name) is_family = text == model::kMetricName;
+    if (!is_name && is_family && family == 0 && !text.empty()) family = reference;
+    is_name = !is_name;
+  });
+  return family;
+}
 
 Status V2Walk::Run() {
   if (Status collected = CollectTopLevel(); !collected) return collected;
@@ -94,6 +117,7 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   Begin();
   metadata_ = {};
   family_ = 0;
+  references_good_ = true;
   const char* at = series.message.data();
   const char* const end = at + series.message.size();
   while (at != end) {
@@ -117,9 +141,14 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   }
   series.stale_only = IsStaleOnly(series);
   if (!in_one_piece) {
-    Refusal ignored = Refusal::kNone;
-    if (!CheckReferences(series.labels, ignored)) return false;
     series.labels = {};
+    size_t count = 0;
+    bool in_range = true;
+    ForEachReference(series.message, [&](uint32_t reference) {
+      in_range &= reference < scan_.symbols_.size();
+      ++count;
+    });
+    NoteReferences(series, in_range, count);
   } else if (!series.labels.empty()) {
     const std::string_view canonical = Rebuild(series);
     if (broken_) return false;
@@ -184,7 +213,7 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
     return RefuseItem(
         format("metadata refers to symbol {} of {}", std::max(metadata.help, metadata.unit), scan_.symbols_.size()));
   }
-  metadata.family = family_;
+  metadata.family = family_ != 0 || !references_good_ ? family_ : scan_.FamilyOf(series);
   if (metadata.family == 0 || metadata.SameAs(last_metadata_)) return;
   last_metadata_ = metadata;
   const std::array<uint64_t, 4> content = {metadata.type, HashOf(metadata.family), HashOf(metadata.help),
@@ -235,52 +264,51 @@ std::string_view V2Walk::Rebuild(ScannedSeries& series) {
 
 // Everything that the loop above does not take: finds out why, and sorts where that is all there is to it.
 std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
-  Refusal refusal = Refusal::kNone;
-  if (!CheckReferences(series.labels, refusal)) return broken_ = true, std::string_view();
-  if (refusal != Refusal::kNone) return series.refusal = refusal, std::string_view();
   std::array<SymbolPair, kMaxUnsortedLabels> pairs;
+  const RequestScan::Symbol* name = nullptr;
   size_t count = 0;
   size_t bytes = 0;
-  bool small = symbols_as_written_;
-  const char* at = series.labels.data();
-  const char* const end = at + series.labels.size();
-  while (at != end) {
-    uint64_t name_reference = 0;
-    uint64_t value_reference = 0;
-    at = wire::ReadVarint(at, end, name_reference);
-    at = wire::ReadVarint(at, end, value_reference);
-    const auto& name = scan_.symbols_[static_cast<uint32_t>(name_reference)];
-    const auto& value = scan_.symbols_[static_cast<uint32_t>(value_reference)];
-    if (IsMetricName(name.order, name.text.size())) family_ = static_cast<uint32_t>(value_reference);
-    bytes += name.text.size() + value.text.size() + kCopySlack;
-    small = small && count < pairs.size() && bytes <= kMaxRebuiltBytes && !name.text.empty() &&
-            std::max(name.text.size(), value.text.size()) <= kMaxSymbolBytes;
-    if (small) pairs[count++] = {&name, &value};
-  }
-  if (!small) return {};
-  std::sort(pairs.data(), pairs.data() + count, [](const SymbolPair& a, const SymbolPair& b) {
+  bool in_range = true;
+  bool small = symbols_as_written_;  // small and simple enough to be sorted here
+  const Field field{.number = 1, .type = Type::kBytes, .bytes = series.labels};
+  const bool read = wire::ReadRepeatedVarint(field, [&](uint64_t wide) {
+    const auto reference = static_cast<uint32_t>(wide);
+    in_range &= reference < scan_.symbols_.size();
+    const bool is_name = count++ % 2 == 0;
+    small &= in_range && count <= 2 * kMaxUnsortedLabels && bytes <= kMaxRebuiltBytes;
+    if (!small) return;
+    const RequestScan::Symbol& symbol = scan_.symbols_[reference];
+    bytes += symbol.text.size() + kCopySlack;
+    small = symbol.text.size() <= kMaxSymbolBytes;
+    if (is_name) {
+      name = &symbol;
+      small &= !symbol.text.empty();
+    } else {
+      pairs[count / 2 - 1] = {name, &symbol};
+    }
+  });
+  if (!read) return broken_ = true, std::string_view();
+  NoteReferences(series, in_range, count);
+  if (!small || series.refusal != Refusal::kNone) return {};
+  const std::span<SymbolPair> labels(pairs.data(), count / 2);
+  std::ranges::sort(labels, [](const SymbolPair& a, const SymbolPair& b) {
     return a.name->order != b.name->order ? a.name->order < b.name->order : a.name->text < b.name->text;
   });
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
-  for (size_t i = 0; i < count; ++i) {
-    if (i > 0 && pairs[i].name->text == pairs[i - 1].name->text) return {};  // twice: the slow path refuses it
-    if (!pairs[i].value->text.empty()) out = AppendLabel(out, *pairs[i].name, *pairs[i].value);
+  const SymbolPair* before = nullptr;
+  for (const SymbolPair& label : labels) {
+    if (before != nullptr && before->name->text == label.name->text) return {};  // twice: the slow path refuses it
+    before = &label;
+    if (!label.value->text.empty()) out = AppendLabel(out, *label.name, *label.value);
   }
   return {begin, static_cast<size_t>(out - begin)};
 }
 
-// False: not even varints.
-bool V2Walk::CheckReferences(std::string_view packed, Refusal& refusal) {
-  const Field field{.number = 1, .type = Type::kBytes, .bytes = packed};
-  size_t count = 0;
-  bool in_range = true;
-  const bool read = wire::ReadRepeatedVarint(field, [&](uint64_t reference) {
-    in_range &= static_cast<uint32_t>(reference) < scan_.symbols_.size();
-    ++count;
-  });
-  if (!in_range || count % 2 != 0) refusal = Refusal::kBadReference;
-  return read;
+void V2Walk::NoteReferences(ScannedSeries& series, bool in_range, size_t count) {
+  const bool good = in_range && count % 2 == 0;
+  if (!good && series.refusal == Refusal::kNone) series.refusal = Refusal::kBadReference;
+  references_good_ = good;
 }
 
 char* V2Walk::AppendLabel(char* out, const RequestScan::Symbol& name, const RequestScan::Symbol& value) const {

@@ -107,7 +107,7 @@ class V2Walk : Walk {
   // or when the references are no good (then `series` says so, or `broken_` is set).
   std::string_view Rebuild(ScannedSeries& series);
   std::string_view RebuildUnsorted(ScannedSeries& series);
-  bool CheckReferences(std::string_view packed, Refusal& refusal);
+  void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
   char* AppendLabel(char* out, const RequestScan::Symbol& name, const RequestScan::Symbol& value) const;
   char* AppendSymbol(char* out, const RequestScan::Symbol& symbol) const;
   uint64_t HashOf(uint32_t symbol);
@@ -115,8 +115,9 @@ class V2Walk : Walk {
   bool looks_like_v1_ = false;
   bool symbols_as_written_ = true;  // each stands behind its own minimal length, so that both are copied at once
   bool broken_ = false;
-  uint32_t family_ = 0;  // of the series at hand; 0: none
-  Metadata metadata_;    // likewise
+  bool references_good_ = true;  // of the series at hand
+  uint32_t family_ = 0;          // of the series at hand; 0: none
+  Metadata metadata_;            // likewise
   Metadata last_metadata_;
 };
 

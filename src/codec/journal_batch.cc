@@ -1,0 +1,186 @@
+#include "codec/journal_batch.h"
+
+#include <zstd.h>
+
+#include <array>
+
+#include "base/format.h"
+#include "codec/wire.h"
+#include "model/fingerprint.h"
+
+// A row (docs/formats/journal-batch.md): version u8, checksum u64, series u32, fingerprints 16 bytes each, zstd frame.
+namespace mi::codec {
+namespace {
+
+constexpr char kVersion = 1;
+constexpr size_t kChecksumAt = 1;
+constexpr size_t kCountAt = kChecksumAt + 8;
+constexpr size_t kFingerprintsAt = kCountAt + 4;
+constexpr size_t kFingerprintBytes = 16;
+constexpr int kLevel = 1;
+
+// XXH3 over all that follows the checksum: 20 GB/s, where zstd's own would leave the fingerprints out.
+uint64_t Checksum(std::string_view row) {
+  static const model::Fingerprinter kHash("journal row", model::Tenant());
+  return kHash(row.substr(kCountAt)).lo;
+}
+
+template <typename T>
+void Store(T value, char* at) {
+  std::memcpy(at, &value, sizeof value);
+}
+
+void AppendVarint(uint64_t value, std::string& out) {
+  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
+  out.push_back(static_cast<char>(value));
+}
+
+void AppendText(std::string_view text, std::string& out) {
+  AppendVarint(text.size(), out);
+  out.append(text);
+}
+
+void AppendBatch(const model::SeriesBatch& batch, std::string& out) {
+  AppendText(batch.tenant().name(), out);
+  AppendVarint(static_cast<uint64_t>(batch.seen_at_ms()), out);
+  AppendVarint(batch.size(), out);
+  AppendVarint(batch.metadata().size(), out);
+  for (size_t i = 0; i < batch.size(); ++i) AppendText(batch[i].labels.canonical(), out);
+  for (const model::MetricMetadata& metadata : batch.metadata()) {
+    for (const std::string* text : {&metadata.family, &metadata.type, &metadata.help, &metadata.unit}) {
+      AppendText(*text, out);
+    }
+  }
+}
+
+std::unexpected<Error> Corrupt(std::string_view what) { return Fail(Errc::kCorrupt, format("journal row: {}", what)); }
+
+// Reads what AppendBatch wrote; null positions as in wire.h.
+class BatchReader {
+ public:
+  BatchReader(std::string_view plain, std::string_view fingerprints)
+      : at_(plain.data()), end_(at_ + plain.size()), fingerprints_(fingerprints) {}
+
+  Result<std::vector<model::SeriesBatch>> ReadAll() {
+    std::vector<model::SeriesBatch> batches;
+    for (uint64_t left = TakeVarint(); left > 0; --left) {
+      Result<model::SeriesBatch> batch = ReadBatch();
+      if (!batch) return Fail(batch.error());
+      batches.push_back(std::move(*batch));
+    }
+    if (at_ == nullptr) return Corrupt("cut short");
+    if (at_ != end_ || !fingerprints_.empty()) return Corrupt("bytes left over");
+    return batches;
+  }
+
+ private:
+  Result<model::SeriesBatch> ReadBatch() {
+    const std::string_view tenant_name = TakeText();
+    const auto tenant = model::Tenant::Parse(tenant_name);
+    if (at_ == nullptr) return Corrupt("cut short");
+    if (!tenant || tenant->name() != tenant_name) return Corrupt("its tenant is none");
+    const auto seen_at_ms = static_cast<int64_t>(TakeVarint());
+    const uint64_t series = TakeVarint();
+    const uint64_t metadata = TakeVarint();
+    model::SeriesBatch batch(*tenant, seen_at_ms);
+    for (uint64_t i = 0; i < series && at_ != nullptr; ++i) {
+      const std::string_view canonical = TakeText();
+      if (fingerprints_.size() < kFingerprintBytes) return Corrupt("fewer fingerprints than series");
+      if (at_ == nullptr || !model::IsCanonical(canonical)) return Corrupt("labels that are not canonical");
+      batch.Add(model::Fingerprint::FromBytes(fingerprints_.substr(0, kFingerprintBytes)), canonical);
+      fingerprints_.remove_prefix(kFingerprintBytes);
+    }
+    for (uint64_t i = 0; i < metadata && at_ != nullptr; ++i) {
+      model::MetricMetadata entry;
+      for (std::string* text : {&entry.family, &entry.type, &entry.help, &entry.unit}) *text = TakeText();
+      batch.AddMetadata(std::move(entry));
+    }
+    if (at_ == nullptr) return Corrupt("cut short");
+    return batch;
+  }
+
+  uint64_t TakeVarint() {
+    uint64_t value = 0;
+    if (at_ != nullptr) at_ = wire::ReadVarint(at_, end_, value);
+    return at_ == nullptr ? 0 : value;
+  }
+  std::string_view TakeText() {
+    std::string_view text;
+    if (at_ != nullptr) at_ = wire::ReadBytes(at_, end_, text);
+    return at_ == nullptr ? std::string_view() : text;
+  }
+
+  const char* at_;  // null after a fault
+  const char* end_;
+  std::string_view fingerprints_;
+};
+
+}  // namespace
+
+void JournalEncoder::FreeCCtx::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
+void JournalDecoder::FreeDCtx::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
+
+JournalEncoder::JournalEncoder() : zstd_(ZSTD_createCCtx()) {}
+JournalEncoder::~JournalEncoder() = default;
+JournalDecoder::JournalDecoder() : zstd_(ZSTD_createDCtx()) {}
+JournalDecoder::~JournalDecoder() = default;
+
+Result<std::string_view> JournalEncoder::Encode(const model::SeriesBatch& batch) {
+  const model::SeriesBatch* const one = &batch;
+  return Encode({&one, 1});
+}
+
+Result<std::string_view> JournalEncoder::Encode(std::span<const model::SeriesBatch* const> batches) {
+  size_t series = 0;
+  plain_.clear();
+  AppendVarint(batches.size(), plain_);
+  for (const model::SeriesBatch* batch : batches) {
+    series += batch->size();
+    AppendBatch(*batch, plain_);
+  }
+  if (plain_.size() > kMaxJournalRowBytes || series > UINT32_MAX) {
+    return Fail(Errc::kTooLarge, format("a journal row of {}, limit {} (fixed)", FormatBytes(plain_.size()),
+                                        FormatBytes(kMaxJournalRowBytes)));
+  }
+  const size_t frame_at = kFingerprintsAt + series * kFingerprintBytes;
+  row_.resize(frame_at + ZSTD_compressBound(plain_.size()));
+  char* at = row_.data() + kFingerprintsAt;
+  for (const model::SeriesBatch* batch : batches) {
+    for (size_t i = 0; i < batch->size(); ++i, at += kFingerprintBytes) {
+      const auto bytes = (*batch)[i].fingerprint.ToBytes();
+      std::memcpy(at, bytes.data(), bytes.size());
+    }
+  }
+  const size_t frame = ZSTD_compressCCtx(zstd_.get(), at, row_.size() - frame_at, plain_.data(), plain_.size(), kLevel);
+  if (ZSTD_isError(frame)) {
+    return Fail(Errc::kInternal, format("compress a journal row: {}", ZSTD_getErrorName(frame)));
+  }
+  row_.resize(frame_at + frame);
+  row_[0] = kVersion;
+  Store(static_cast<uint32_t>(series), row_.data() + kCountAt);
+  Store(Checksum(row_), row_.data() + kChecksumAt);
+  return std::string_view(row_);
+}
+
+Result<std::vector<model::SeriesBatch>> JournalDecoder::Decode(std::string_view row) {
+  if (row.size() < kFingerprintsAt) return Corrupt(format("{} bytes are no row", row.size()));
+  if (row[0] != kVersion) {
+    return Corrupt(format("version {}, this program reads {}", static_cast<unsigned char>(row[0]), int{kVersion}));
+  }
+  if (Checksum(row) != wire::Load<uint64_t>(row.data() + kChecksumAt)) return Corrupt("its checksum is another");
+  const uint64_t series = wire::Load<uint32_t>(row.data() + kCountAt);
+  if (series * kFingerprintBytes > row.size() - kFingerprintsAt) return Corrupt("fewer fingerprints than series");
+  const std::string_view fingerprints = row.substr(kFingerprintsAt, series * kFingerprintBytes);
+  const std::string_view frame = row.substr(kFingerprintsAt + fingerprints.size());
+  const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
+  if (size > kMaxJournalRowBytes) return Corrupt("no zstd frame of a size that a row can have");
+  if (size > plain_capacity_ || !plain_) {
+    plain_ = std::make_unique_for_overwrite<char[]>(size);
+    plain_capacity_ = size;
+  }
+  const size_t written = ZSTD_decompressDCtx(zstd_.get(), plain_.get(), size, frame.data(), frame.size());
+  if (ZSTD_isError(written)) return Corrupt(ZSTD_getErrorName(written));
+  return BatchReader({plain_.get(), written}, fingerprints).ReadAll();
+}
+
+}  // namespace mi::codec

@@ -1,0 +1,138 @@
+#include "codec/remote_write_encode.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <protozero/pbf_writer.hpp>
+#include <unordered_map>
+
+namespace mi::codec {
+namespace {
+
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+
+uint32_t MetricTypeNumber(std::string_view type) {
+  static constexpr std::array<std::string_view, 8> kNames = {"unknown",        "counter", "gauge", "histogram",
+                                                             "gaugehistogram", "summary", "info",  "stateset"};
+  const auto found = std::ranges::find(kNames, type);
+  return found == kNames.end() ? 0 : static_cast<uint32_t>(found - kNames.begin());
+}
+
+void WriteSample(protozero::pbf_writer out, const WireSample& sample) {
+  if (std::bit_cast<uint64_t>(sample.value) != 0) out.add_double(1, sample.value);  // as proto3 does
+  if (sample.timestamp_ms != 0) out.add_int64(2, sample.timestamp_ms);
+}
+
+void WriteSpans(protozero::pbf_writer& out, uint32_t number, const std::vector<BucketSpan>& spans) {
+  for (const BucketSpan& span : spans) {
+    protozero::pbf_writer inner(out, number);
+    inner.add_sint32(1, span.offset);
+    inner.add_uint32(2, span.length);
+  }
+}
+
+void WriteHistogram(protozero::pbf_writer out, const Histogram& h) {
+  if (h.is_float) {
+    out.add_double(2, h.float_count);
+    out.add_double(7, h.float_zero_count);
+  } else {
+    out.add_uint64(1, h.count);
+    out.add_uint64(6, h.zero_count);
+  }
+  out.add_double(3, h.sum);
+  out.add_sint32(4, h.schema);
+  out.add_double(5, h.zero_threshold);
+  WriteSpans(out, 8, h.negative_spans);
+  out.add_packed_sint64(9, h.negative_deltas.begin(), h.negative_deltas.end());
+  out.add_packed_double(10, h.negative_counts.begin(), h.negative_counts.end());
+  WriteSpans(out, 11, h.positive_spans);
+  out.add_packed_sint64(12, h.positive_deltas.begin(), h.positive_deltas.end());
+  out.add_packed_double(13, h.positive_counts.begin(), h.positive_counts.end());
+  out.add_int64(15, h.timestamp_ms);
+  out.add_packed_double(16, h.custom_values.begin(), h.custom_values.end());
+}
+
+void WriteLabelsV1(protozero::pbf_writer& out, const Pairs& labels) {
+  for (const auto& [name, value] : labels) {
+    protozero::pbf_writer label(out, 1);
+    label.add_string(1, name);
+    label.add_string(2, value);
+  }
+}
+
+}  // namespace
+
+struct RequestEncoder::State {
+  std::string series;   // the fields of the series and of 1.0's metadata
+  std::string symbols;  // 2.0: the fields of the table, in order
+  std::unordered_map<std::string, uint32_t> known;
+
+  uint32_t SymbolOf(const std::string& text) {
+    const auto [at, is_new] = known.try_emplace(text, static_cast<uint32_t>(known.size()));
+    if (is_new) protozero::pbf_writer(symbols).add_string(4, text);
+    return at->second;
+  }
+  void WriteReferences(protozero::pbf_writer& out, const Pairs& labels) {
+    std::vector<uint32_t> references;
+    for (const auto& [name, value] : labels) {
+      references.push_back(SymbolOf(name));
+      references.push_back(SymbolOf(value));
+    }
+    out.add_packed_uint32(1, references.begin(), references.end());
+  }
+};
+
+RequestEncoder::RequestEncoder(Schema schema) : schema_(schema), state_(std::make_unique<State>()) {
+  if (schema == Schema::kV2) state_->SymbolOf("");
+}
+RequestEncoder::~RequestEncoder() = default;
+RequestEncoder::RequestEncoder(RequestEncoder&&) noexcept = default;
+RequestEncoder& RequestEncoder::operator=(RequestEncoder&&) noexcept = default;
+
+void RequestEncoder::Add(const WireSeries& series) {
+  const bool v1 = schema_ == Schema::kV1;
+  protozero::pbf_writer request(state_->series);
+  protozero::pbf_writer out(request, v1 ? 1 : 5);
+  if (v1) {
+    WriteLabelsV1(out, series.labels);
+  } else {
+    state_->WriteReferences(out, series.labels);
+  }
+  for (const WireSample& sample : series.samples) WriteSample(protozero::pbf_writer(out, 2), sample);
+  for (const Histogram& histogram : series.histograms) {
+    WriteHistogram(protozero::pbf_writer(out, v1 ? 4 : 3), histogram);
+  }
+  for (const WireExemplar& exemplar : series.exemplars) {
+    protozero::pbf_writer inner(out, v1 ? 3 : 4);
+    if (v1) {
+      WriteLabelsV1(inner, exemplar.labels);
+    } else {
+      state_->WriteReferences(inner, exemplar.labels);
+    }
+    inner.add_double(2, exemplar.value);
+    inner.add_int64(3, exemplar.timestamp_ms);
+  }
+  if (!v1 && series.metadata) {
+    protozero::pbf_writer inner(out, 5);
+    inner.add_enum(1, static_cast<int32_t>(MetricTypeNumber(series.metadata->type)));
+    inner.add_uint32(3, state_->SymbolOf(series.metadata->help));
+    inner.add_uint32(4, state_->SymbolOf(series.metadata->unit));
+  }
+}
+
+void RequestEncoder::AddMetadata(const model::MetricMetadata& metadata) {
+  protozero::pbf_writer request(state_->series);
+  protozero::pbf_writer out(request, 3);
+  out.add_enum(1, static_cast<int32_t>(MetricTypeNumber(metadata.type)));
+  out.add_string(2, metadata.family);
+  out.add_string(4, metadata.help);
+  out.add_string(5, metadata.unit);
+}
+
+std::string RequestEncoder::Finish() {
+  std::string request = std::move(state_->symbols) + state_->series;
+  *this = RequestEncoder(schema_);
+  return request;
+}
+
+}  // namespace mi::codec

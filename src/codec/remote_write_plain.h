@@ -1,0 +1,41 @@
+// Remote write read the plain way: every field decoded, every label copied and sorted. Slow, and short enough to be
+// seen to be right: tests and fuzzing hold the fast path against it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "codec/remote_write.h"
+
+namespace mi::codec {
+
+struct PlainSeries {
+  bool refused = false;
+  std::string canonical;  // empty when refused
+  bool has_items = false;
+  bool stale_only = false;
+  uint32_t samples = 0;
+  uint32_t histograms = 0;
+  uint32_t exemplars = 0;
+  friend bool operator==(const PlainSeries&, const PlainSeries&) = default;
+};
+
+struct PlainRequest {
+  std::vector<PlainSeries> series;
+  std::vector<model::MetricMetadata> metadata;  // in order, with repetitions; what Decode would refuse is left out
+  uint64_t refused_items = 0;                   // as RequestScan::refused_items
+};
+
+Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const SeriesLimits& limits);
+
+// The same question put to the fast path and, for every series, to the Canonicaliser. kInternal: a key lied.
+Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
+                                const model::Fingerprinter& fingerprinter);
+
+// Empty when both ways agree on what is accepted, on identities, keys and counts; else what they differ in.
+std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits);
+
+}  // namespace mi::codec
