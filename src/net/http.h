@@ -103,6 +103,8 @@ class Router {
 
 // Decodes %XX and '+' of one form component. Malformed escapes stand as they are.
 std::string DecodeForm(std::string_view text);
+// The same for a path or one segment of it, where '+' is a plus.
+std::string DecodePath(std::string_view text);
 
 // The parameters of a query string or of an application/x-www-form-urlencoded body, in order, repeated names kept.
 class FormParameters {

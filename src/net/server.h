@@ -1,4 +1,5 @@
-// The HTTP/1.1 listener: N threads, one io_context and one acceptor each (SO_REUSEPORT), one coroutine a connection.
+// The HTTP/1.1 listener: N threads, one io_context and one acceptor each (SO_REUSEPORT); connections never change
+// threads.
 //
 // Bodies of a declared length are read straight into buffers that a thread reuses; chunked ones take a slower path.
 // Answers keep the order of pipelined requests. `Expect: 100-continue` is answered once a handler's Head() accepts the
@@ -22,9 +23,11 @@ struct ServerOptions {
   uint64_t max_connections = 20'000;                      // one more is answered 503 and closed
   uint64_t max_header_bytes = 64 << 10;                   // 431
   uint64_t max_buffered_bytes = uint64_t{1} << 30;        // bodies in memory over all connections; past it: 503
+  uint64_t max_discarded_bytes = 64 << 20;                // of a refused body, so that its sender reads the answer
+  unsigned chunk_threads = 2;                             // make the chunks of streamed answers (Response::next_chunk)
   std::chrono::milliseconds idle_timeout{5 * 60 * 1000};  // between requests
   std::chrono::milliseconds read_timeout{30 * 1000};      // for one request to arrive, from its first byte on
-  std::chrono::milliseconds write_timeout{60 * 1000};     // for a chunk of an answer to be taken
+  std::chrono::milliseconds write_timeout{60 * 1000};     // for the peer to take 64 KiB of an answer, or the rest
 };
 
 // Limits that can change while the server runs.

@@ -1,0 +1,83 @@
+// Memory for bodies while they arrive: a budget over all connections, and buffers that a thread uses again and again.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace mi::net {
+
+// Counts bytes that connections hold. Threads: safe.
+class MemoryBudget {
+ public:
+  explicit MemoryBudget(uint64_t limit) : limit_(limit) {}
+
+  bool TryTake(uint64_t bytes) {
+    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= limit_) return true;
+    GiveBack(bytes);
+    return false;
+  }
+  void GiveBack(uint64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+  uint64_t used() const { return used_.load(std::memory_order_relaxed); }
+  uint64_t limit() const { return limit_; }
+
+ private:
+  const uint64_t limit_;
+  std::atomic<uint64_t> used_{0};
+};
+
+// Memory without a meaning yet: never zeroed.
+struct Block {
+  std::unique_ptr<char[]> bytes;
+  size_t capacity = 0;
+};
+
+// Blocks that were used before, the one used last first, so that a steady stream of requests stays in the same cache
+// lines. Threads: confined to one.
+class BlockPool {
+ public:
+  // At least `capacity` bytes.
+  Block Take(size_t capacity);
+  void Return(Block block);
+  size_t kept_bytes() const { return kept_bytes_; }
+
+ private:
+  static constexpr size_t kMaxKeptBytes = 64 << 20;
+  std::vector<Block> free_;
+  size_t kept_bytes_ = 0;
+};
+
+// A body that grows as it arrives: what is merely announced costs nothing. Gives everything back when it dies.
+// Threads: confined to one.
+class BodyBuffer {
+ public:
+  BodyBuffer(BlockPool& pool, MemoryBudget& budget) : pool_(pool), budget_(budget) {}
+  BodyBuffer(const BodyBuffer&) = delete;
+  BodyBuffer& operator=(const BodyBuffer&) = delete;
+  ~BodyBuffer() { Clear(); }
+
+  // Makes room for `size` bytes in all. False when the budget has none left.
+  bool Reserve(size_t size);
+  // Requires: room for them.
+  void Append(std::string_view bytes);
+  char* end() { return block_.bytes.get() + size_; }
+  size_t room() const { return reserved_ - size_; }
+  void Grew(size_t by) { size_ += by; }
+  void Clear();
+
+  size_t size() const { return size_; }
+  size_t reserved() const { return reserved_; }
+  std::string_view view() const { return {block_.bytes.get(), size_}; }
+
+ private:
+  BlockPool& pool_;
+  MemoryBudget& budget_;
+  Block block_;
+  size_t reserved_ = 0;  // taken from the budget; never more than the block's capacity
+  size_t size_ = 0;
+};
+
+}  // namespace mi::net

@@ -1,0 +1,118 @@
+#include "net/http.h"
+
+#include <algorithm>
+
+namespace mi::net {
+namespace {
+
+std::vector<std::string_view> SplitSegments(std::string_view path) {
+  std::vector<std::string_view> segments;
+  if (path.starts_with('/')) path.remove_prefix(1);
+  for (;;) {
+    const size_t slash = path.find('/');
+    segments.push_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) return segments;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+bool IsPlaceholder(std::string_view segment) { return segment.starts_with('{') && segment.ends_with('}'); }
+
+// Exact segments go before {name}, a longer pattern before its own prefix with a *.
+bool MoreSpecific(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    const bool a_open = IsPlaceholder(a[i]);
+    const bool b_open = IsPlaceholder(b[i]);
+    if (a_open != b_open) return b_open;
+  }
+  return a.size() > b.size();
+}
+
+int HexDigit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+enum class Plus { kLiteral, kBlank };
+
+std::string Decode(std::string_view text, Plus plus) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 && HexDigit(text[i + 2]) >= 0) {
+      out.push_back(static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2])));
+      i += 2;
+    } else {
+      out.push_back(text[i] == '+' && plus == Plus::kBlank ? ' ' : text[i]);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void Router::Add(std::string_view pattern, Handler& handler) {
+  Route route{.segments = {}, .any_rest = pattern.ends_with("/*"), .handler = &handler};
+  if (route.any_rest) pattern.remove_suffix(2);
+  if (!route.any_rest || !pattern.empty()) {
+    for (const std::string_view segment : SplitSegments(pattern)) route.segments.emplace_back(segment);
+  }
+  const auto at = std::find_if(routes_.begin(), routes_.end(), [&](const Route& other) {
+    if (route.any_rest != other.any_rest) return other.any_rest;
+    return MoreSpecific(route.segments, other.segments);
+  });
+  routes_.insert(at, std::move(route));
+}
+
+Handler* Router::Find(std::string_view path) const {
+  const std::vector<std::string_view> segments = SplitSegments(path);
+  for (const Route& route : routes_) {
+    const size_t wanted = route.segments.size();
+    if (route.any_rest ? segments.size() <= wanted : segments.size() != wanted) continue;
+    const bool matches = std::equal(route.segments.begin(), route.segments.end(), segments.begin(),
+                                    [](std::string_view pattern, std::string_view segment) {
+                                      return IsPlaceholder(pattern) ? !segment.empty() : pattern == segment;
+                                    });
+    if (matches) return route.handler;
+  }
+  return nullptr;
+}
+
+std::string DecodeForm(std::string_view text) { return Decode(text, Plus::kBlank); }
+std::string DecodePath(std::string_view text) { return Decode(text, Plus::kLiteral); }
+
+FormParameters FormParameters::Parse(std::string_view encoded) {
+  FormParameters parameters;
+  parameters.Append(encoded);
+  return parameters;
+}
+
+void FormParameters::Append(std::string_view encoded) {
+  while (!encoded.empty()) {
+    const std::string_view pair = encoded.substr(0, encoded.find('&'));
+    encoded.remove_prefix(std::min(pair.size() + 1, encoded.size()));
+    if (pair.empty()) continue;
+    const size_t equals = pair.find('=');
+    pairs_.emplace_back(DecodeForm(pair.substr(0, equals)),
+                        equals == std::string_view::npos ? "" : DecodeForm(pair.substr(equals + 1)));
+  }
+}
+
+std::optional<std::string_view> FormParameters::First(std::string_view name) const {
+  for (const auto& [key, value] : pairs_) {
+    if (key == name) return value;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string_view> FormParameters::All(std::string_view name) const {
+  std::vector<std::string_view> values;
+  for (const auto& [key, value] : pairs_) {
+    if (key == name) values.emplace_back(value);
+  }
+  return values;
+}
+
+}  // namespace mi::net

@@ -1,0 +1,50 @@
+// Listening sockets: the address as people write it, and a port that nobody else serves.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+
+namespace mi::net {
+
+// "127.0.0.1:7001", "localhost:7001", "[::1]:7001", ":7001".
+struct ListenAddress {
+  std::string host;  // '' for all addresses
+  uint16_t port = 0;
+  static Result<ListenAddress> Parse(std::string_view text);
+};
+
+// Owns a descriptor.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;  // the old one is closed with `other`
+  }
+  ~FileDescriptor();
+
+  int get() const { return fd_; }
+  int Release() { return std::exchange(fd_, -1); }
+
+ private:
+  int fd_ = -1;
+};
+
+struct Listeners {
+  std::vector<FileDescriptor> sockets;  // bound to one address, listening, non-blocking
+  uint16_t port = 0;                    // the one that was taken
+  bool ipv6 = false;
+};
+
+// `count` sockets that share the address by SO_REUSEPORT. kInvalid for a text that is no address; kUnavailable when the
+// port is in use (by anybody, also by a process that allows sharing) or cannot be had.
+Result<Listeners> Listen(std::string_view address, unsigned count);
+
+}  // namespace mi::net

@@ -1,0 +1,85 @@
+#include "net/response_text.h"
+
+#include <ctime>
+
+#include "base/format.h"
+
+namespace mi::net {
+namespace {
+
+void AppendHeader(std::string_view name, std::string_view value, std::string& out) {
+  out.append(name).append(": ");
+  for (const char c : value) out.push_back(c == '\r' || c == '\n' || c == '\0' ? ' ' : c);
+  out.append("\r\n");
+}
+
+}  // namespace
+
+std::string_view ReasonPhrase(int status) {
+  switch (status) {
+    case 100: return "Continue";
+    case 200: return "OK";
+    case 201: return "Created";
+    case 202: return "Accepted";
+    case 204: return "No Content";
+    case 301: return "Moved Permanently";
+    case 302: return "Found";
+    case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 409: return "Conflict";
+    case 413: return "Content Too Large";
+    case 415: return "Unsupported Media Type";
+    case 417: return "Expectation Failed";
+    case 422: return "Unprocessable Content";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 502: return "Bad Gateway";
+    case 503: return "Service Unavailable";
+    case 504: return "Gateway Timeout";
+    default: return "Unknown";
+  }
+}
+
+bool HasBody(int status) { return status >= 200 && status != 204 && status != 304; }
+
+void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out) {
+  format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", response.status, ReasonPhrase(response.status));
+  AppendHeader("Date", form.date, out);
+  for (const auto& [name, value] : response.headers) AppendHeader(name, value, out);
+  if (HasBody(response.status)) {
+    if (!response.content_type.empty()) AppendHeader("Content-Type", response.content_type, out);
+    if (!response.next_chunk) {
+      format_to(std::back_inserter(out), "Content-Length: {}\r\n", response.body.size());
+    } else if (!form.http10) {
+      AppendHeader("Transfer-Encoding", "chunked", out);
+    }
+  }
+  if (form.persistence == Persistence::kClose) {
+    AppendHeader("Connection", "close", out);
+  } else if (form.http10) {
+    AppendHeader("Connection", "keep-alive", out);
+  }
+  out.append("\r\n");
+}
+
+std::string FormatHttpDate(int64_t unix_seconds) {
+  static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const std::time_t at = unix_seconds;
+  std::tm utc{};
+  gmtime_r(&at, &utc);
+  return format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday, kMonths[utc.tm_mon],
+                utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+}  // namespace mi::net
