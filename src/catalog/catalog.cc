@@ -1,0 +1,175 @@
+#include "catalog/catalog.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "base/mutex.h"
+#include "catalog/identity_scan.h"
+#include "catalog/interner.h"
+#include "catalog/snapshot.h"
+#include "catalog/storage.h"
+#include "model/identity.h"
+
+namespace mi::catalog {
+namespace {
+
+// More labels than any receiver lets through; bounds what the tail of a window can hold.
+constexpr size_t kMostLabels = 65'535;
+constexpr uint64_t kMostPairs = kNoPair;
+// Rows that are passed over are all counted; the first are named in the log.
+constexpr uint64_t kNamedInLog = 10;
+
+class CatalogImpl final : public Catalog {
+ public:
+  explicit CatalogImpl(const CatalogOptions& options) : options_(options) {
+    options_.max_series = std::min(options_.max_series, kMostSeries);
+    Publish();
+  }
+
+  std::shared_ptr<const Snapshot> Current() const override { return CurrentImpl(); }
+  Status Load(store::CatalogReader& reader) override;
+  void Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) override;
+  void UpdateSeen(std::span<const store::SeenUpdate> updates) override;
+  Stats stats() const override { return CurrentImpl()->stats(); }
+  std::vector<std::pair<std::string, uint64_t>> SeriesByTenant(size_t limit) const override;
+
+ private:
+  std::shared_ptr<const SnapshotImpl> CurrentImpl() const {
+    MutexLock lock(mutex_);
+    return current_;
+  }
+  void Publish();
+  Status Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times);
+  Status AddStored(const store::StoredSeries& series);
+  void CountUnreadable(uint64_t id, const Error& error);
+  void CountRefused(const Error& error);
+
+  CatalogOptions options_;
+  std::shared_ptr<Storage> storage_ = std::make_shared<Storage>();  // shared with the snapshots
+  Interner interner_{storage_->dictionary};
+  std::vector<model::Label> labels_;  // reused
+  uint64_t read_through_ = 0;         // the highest id that Load has seen, readable or not
+  PassedOver passed_over_;
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const SnapshotImpl> current_ GUARDED_BY(mutex_);  // shared with the readers
+};
+
+void CatalogImpl::Publish() {
+  std::shared_ptr<const SnapshotImpl> next =
+      std::make_shared<SnapshotImpl>(storage_, options_.activity_interval_s, passed_over_);
+  MutexLock lock(mutex_);
+  current_.swap(next);  // the one before ends after the lock: it may be the last to hold a table
+}
+
+// kTooLarge: nothing was added.
+Status CatalogImpl::Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times) {
+  Storage& storage = *storage_;
+  if (storage.series.size() >= options_.max_series) {
+    return Fail(Errc::kTooLarge, format("the catalogue in memory is full: series {} would be one above the limit of {}",
+                                        id, options_.max_series));
+  }
+  if (storage.dictionary.pair_count() + labels.size() + 2 > kMostPairs) {
+    return Fail(Errc::kTooLarge, format("the catalogue in memory is full: series {} would need a label pair above the "
+                                        "limit of {}",
+                                        id, kMostPairs));
+  }
+  const std::span<const PairId> pairs = interner_(tenant, labels);
+  const Ordinal ordinal = storage.series.size();
+  storage.series.Append(id, pairs, times);
+  storage.postings.Add(storage.dictionary, ordinal, pairs);
+  return {};
+}
+
+Status CatalogImpl::AddStored(const store::StoredSeries& series) {
+  const SeenTimes times = SeenTimes::FromMs(series.first_seen_ms, series.last_seen_ms);
+  model::Labels parsed;  // what labels_ points into where the scan gives up
+  if (!ScanIdentity(series.content, labels_)) {
+    Result<model::Labels> labels = model::ParseIdentity(series.content);
+    if (!labels) {
+      CountUnreadable(series.id, labels.error());
+      return {};
+    }
+    parsed = std::move(*labels);
+    labels_.assign(parsed.view().begin(), parsed.view().end());
+  }
+  if (labels_.size() > kMostLabels) {
+    CountUnreadable(series.id, Error(Errc::kTooLarge, format("{} labels, limit {}", labels_.size(), kMostLabels)));
+    return {};
+  }
+  return Add(series.id, series.tenant, labels_, times);
+}
+
+void CatalogImpl::CountUnreadable(uint64_t id, const Error& error) {
+  ++passed_over_.unreadable;
+  if (options_.logger == nullptr || passed_over_.unreadable > kNamedInLog) return;
+  options_.logger->Error("catalogue: series {} is passed over, its content cannot be read: {}", id, error.message());
+}
+
+// Once, then only counted: a full catalogue refuses every series that comes.
+void CatalogImpl::CountRefused(const Error& error) {
+  if (passed_over_.refused++ > 0 || options_.logger == nullptr) return;
+  options_.logger->Error("catalogue: {}; the store has it, questions will not see it", error.message());
+}
+
+Status CatalogImpl::Load(store::CatalogReader& reader) {
+  Status added;
+  auto add = [&](const store::StoredSeries& series) {
+    if (series.id <= storage_->series.highest_id()) return true;
+    added = AddStored(series);
+    if (added) read_through_ = series.id;
+    return added.has_value();
+  };
+  const Status read = reader.ReadSeries(std::max(read_through_, storage_->series.highest_id()), add);
+  if (!added) CountRefused(added.error());
+  Status metadata;
+  if (read && added) {
+    metadata = reader.ReadMetadata([&](const store::StoredMetadata& stored) {
+      storage_->metadata.Add(stored.tenant, stored.metadata);
+      return true;
+    });
+  }
+  Publish();
+  if (!read) return read;
+  return added ? metadata : added;
+}
+
+void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) {
+  for (const store::InsertedSeries& inserted : applied.inserted) {
+    if (inserted.id <= storage_->series.highest_id()) continue;
+    const model::SeriesBatch& batch = batches[inserted.batch];
+    const model::LabelsView view = batch[inserted.index].labels;
+    labels_.assign(view.begin(), view.end());
+    const SeenTimes times = SeenTimes::FromMs(batch.seen_at_ms(), batch.seen_at_ms());
+    const Status added = Add(inserted.id, batch.tenant().name(), labels_, times);
+    if (!added) CountRefused(added.error());
+  }
+  for (const model::SeriesBatch& batch : batches) {
+    for (const model::MetricMetadata& metadata : batch.metadata()) storage_->metadata.Add(batch.tenant(), metadata);
+  }
+  UpdateSeen(applied.updated);
+  Publish();
+}
+
+void CatalogImpl::UpdateSeen(std::span<const store::SeenUpdate> updates) {
+  SeriesLog& series = storage_->series;
+  for (const store::SeenUpdate& update : updates) {
+    const auto ordinal = series.Find(update.id, series.size());
+    if (ordinal) series.SetTimes(*ordinal, SeenTimes::FromMs(update.first_seen_ms, update.last_seen_ms));
+  }
+}
+
+std::vector<std::pair<std::string, uint64_t>> CatalogImpl::SeriesByTenant(size_t limit) const {
+  const auto snapshot = CurrentImpl();  // what the names point into
+  auto counts = snapshot->CountByTenant();
+  std::ranges::sort(
+      counts, [](const auto& a, const auto& b) { return std::tie(b.second, a.first) < std::tie(a.second, b.first); });
+  if (counts.size() > limit) counts.resize(limit);
+  return {counts.begin(), counts.end()};
+}
+
+}  // namespace
+
+std::unique_ptr<Catalog> Catalog::Create(CatalogOptions options) { return std::make_unique<CatalogImpl>(options); }
+
+}  // namespace mi::catalog

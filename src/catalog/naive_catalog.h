@@ -1,0 +1,79 @@
+// The catalogue as one would write it without a care: for the tests, which hold the real one against it.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "catalog/catalog.h"
+#include "model/identity.h"
+
+namespace mi::catalog {
+
+using LabelMap = std::map<std::string, std::string>;
+
+inline model::Labels ToLabels(const LabelMap& map) {
+  std::vector<model::Label> labels;
+  for (const auto& [name, value] : map) labels.push_back({name, value});
+  return model::Labels::FromUnsorted(labels).value();
+}
+
+struct NaiveSeries {
+  uint64_t id = 0;
+  std::string tenant;
+  LabelMap labels;
+  int64_t first_seen_ms = 0;
+  int64_t last_seen_ms = 0;
+};
+
+// Also the store that Load reads from.
+class NaiveCatalog final : public store::CatalogReader {
+ public:
+  std::vector<NaiveSeries> series;  // by id
+  std::vector<store::StoredMetadata> metadata;
+
+  Result<store::CatalogState> State() override {
+    return store::CatalogState{"naive", series.empty() ? 0 : series.back().id, series.size()};
+  }
+  Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
+    for (const NaiveSeries& one : series) {
+      if (one.id <= after_id) continue;
+      const std::string content = model::FormatIdentity(ToLabels(one.labels).view());
+      if (!visit({one.id, one.tenant, content, {}, one.first_seen_ms, one.last_seen_ms})) break;
+    }
+    return {};
+  }
+  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
+  Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>& visit) override {
+    for (const auto& one : metadata) {
+      if (!visit(one)) break;
+    }
+    return {};
+  }
+};
+
+// Series to be told to a catalogue by Append.
+struct Told {
+  std::vector<model::SeriesBatch> batches;
+  store::ApplyResult applied;
+
+  // A batch for each series: each may have its own tenant and time.
+  void Add(const NaiveSeries& one) {
+    batches.emplace_back(model::Tenant::Parse(one.tenant).value(), one.first_seen_ms);
+    batches.back().Add({}, ToLabels(one.labels).canonical());
+    applied.inserted.push_back({one.id, batches.size() - 1, 0});
+  }
+};
+
+inline std::vector<Ordinal> Ordinals(const SeriesSet& set) {
+  std::vector<Ordinal> ordinals;
+  set.ForEach([&](Ordinal ordinal) {
+    ordinals.push_back(ordinal);
+    return true;
+  });
+  return ordinals;
+}
+
+}  // namespace mi::catalog

@@ -1,0 +1,212 @@
+#include "catalog/postings.h"
+
+#include <cstring>
+
+namespace mi::catalog {
+namespace {
+
+constexpr uint8_t kHasOlder = 1;
+constexpr uint8_t kIsBits = 2;
+
+// Pair::tail: the window it speaks of, and the newest entry in that window's tail.
+uint64_t PackTail(uint32_t window, uint32_t entry) { return uint64_t{window} << 32 | entry; }
+uint32_t TailWindow(uint64_t packed) { return static_cast<uint32_t>(packed >> 32); }
+uint32_t TailNewest(uint64_t packed) { return static_cast<uint32_t>(packed); }
+
+void AppendVarint(uint64_t value, std::vector<uint8_t>& out) {
+  uint8_t bytes[kMaxVarint];
+  out.insert(out.end(), bytes, PutVarint(value, bytes));
+}
+
+void EncodeGaps(std::span<const uint16_t> values, std::vector<uint8_t>& out) {
+  out.clear();
+  uint32_t next = 0;
+  for (size_t i = 0; i < values.size();) {
+    uint32_t run = 1;
+    while (i + run < values.size() && values[i + run] == values[i] + run) ++run;
+    const uint32_t gap = values[i] - next;
+    if (run >= kShortestRun) {
+      AppendVarint(uint64_t{gap} << 1 | 1, out);
+      AppendVarint(run - kShortestRun, out);
+    } else {
+      run = 1;
+      AppendVarint(uint64_t{gap} << 1, out);
+    }
+    next = values[i] + run;
+    i += run;
+  }
+}
+
+}  // namespace
+
+PostingNode PostingNode::At(const uint8_t* at) {
+  PostingNode node;
+  const uint8_t flags = *at++;
+  if ((flags & kHasOlder) != 0) {
+    std::memcpy(&node.older, at, sizeof(node.older));
+    at += sizeof(node.older);
+  }
+  auto take = [&at] {
+    uint64_t value = 0;
+    at = GetVarint(at, value);
+    return static_cast<uint32_t>(value);
+  };
+  node.window = take();
+  node.before = take();
+  node.count = take();
+  node.is_bits = (flags & kIsBits) != 0;
+  node.payload = at;
+  return node;
+}
+
+void PostingNode::AddTo(uint64_t* window_words) const {
+  if (is_bits) {
+    for (uint32_t i = 0; i < kWindowWords; ++i) {
+      uint64_t word = 0;
+      std::memcpy(&word, payload + i * sizeof(word), sizeof(word));
+      window_words[i] |= word;
+    }
+    return;
+  }
+  ForEachRun([&](uint32_t first, uint32_t run) {
+    if (run == 1) {
+      window_words[first / 64] |= uint64_t{1} << first % 64;
+    } else {
+      SetBits(window_words, first, run);
+    }
+    return true;
+  });
+}
+
+// The order of the two loads matters: the writer seals a window before a pair's tail speaks of a later one, so whoever
+// sees the later tail also sees the sealed node.
+PostingsView::Place PostingsView::Find(const Pair& pair) const {
+  const uint64_t tail = pair.tail.load(std::memory_order_acquire);
+  const bool is_ours = TailNewest(tail) != 0 && TailWindow(tail) == window();
+  return {.newest_entry = is_ours ? TailNewest(tail) : 0,
+          .window_may_be_sealed = !is_ours,
+          .newest_node = pair.sealed.load(std::memory_order_acquire)};
+}
+
+WindowBits PostingsView::VisibleBits(const PostingNode& node) const {
+  WindowBits bits{};
+  node.AddTo(bits.data());
+  const uint32_t visible = series_ % kWindow;
+  for (uint32_t i = 0; i < kWindowWords; ++i) {
+    if (i * 64 >= visible) {
+      bits[i] = 0;
+    } else if (visible - i * 64 < 64) {
+      bits[i] &= (uint64_t{1} << (visible - i * 64)) - 1;
+    }
+  }
+  return bits;
+}
+
+uint64_t PostingsView::Count(const Pair& pair) const {
+  const Place place = Find(pair);
+  uint64_t count = 0;
+  for (uint32_t i = place.newest_entry; i != 0;) {
+    const TailEntry& entry = (*tail_)[i - 1];
+    if (window() * kWindow + entry.in_window < series_) {
+      count = entry.count;
+      break;
+    }
+    i = entry.older;
+  }
+  for (const uint8_t* at = place.newest_node; at != nullptr;) {
+    const PostingNode node = PostingNode::At(at);
+    at = node.older;
+    if (node.window < window()) return count + node.before + node.count;
+    if (node.window == window() && place.window_may_be_sealed) {
+      for (const uint64_t word : VisibleBits(node)) count += static_cast<uint64_t>(std::popcount(word));
+    }
+  }
+  return count;
+}
+
+void PostingsView::AddTo(const Pair& pair, SetBuilder& out) const {
+  const Place place = Find(pair);
+  for (uint32_t i = place.newest_entry; i != 0;) {
+    const TailEntry& entry = (*tail_)[i - 1];
+    const Ordinal ordinal = window() * kWindow + entry.in_window;
+    if (ordinal < series_) out.Add(ordinal);
+    i = entry.older;
+  }
+  for (const uint8_t* at = place.newest_node; at != nullptr;) {
+    const PostingNode node = PostingNode::At(at);
+    at = node.older;
+    if (node.window < window()) {
+      node.AddTo(out.Window(node.window));
+    } else if (node.window == window() && place.window_may_be_sealed && series_ % kWindow != 0) {
+      const WindowBits bits = VisibleBits(node);
+      uint64_t* words = out.Window(node.window);
+      for (uint32_t i = 0; i < kWindowWords; ++i) words[i] |= bits[i];
+    }
+  }
+}
+
+void Postings::Add(Dictionary& dictionary, Ordinal ordinal, std::span<const PairId> pairs) {
+  const uint32_t window = ordinal / kWindow;
+  for (const PairId id : pairs) {
+    Pair& pair = dictionary.pair(id);
+    const uint64_t packed = pair.tail.load(std::memory_order_relaxed);
+    const uint32_t newest = TailWindow(packed) == window ? TailNewest(packed) : 0;
+    if (newest == 0) touched_.push_back(id);
+    TailEntry& entry = tail_->Append();
+    entry.older = newest;
+    entry.in_window = static_cast<uint16_t>(ordinal % kWindow);
+    entry.count = static_cast<uint16_t>(newest == 0 ? 1 : (*tail_)[newest - 1].count + 1);
+    pair.tail.store(PackTail(window, static_cast<uint32_t>(tail_->size())), std::memory_order_release);
+  }
+  size_ = ordinal + 1;
+  if (size_ % kWindow == 0) Seal(dictionary);
+}
+
+void Postings::Seal(Dictionary& dictionary) {
+  const uint32_t window = size_ / kWindow - 1;
+  for (const PairId id : touched_) SealPair(dictionary.pair(id), window);
+  touched_.clear();
+  tail_ = std::make_shared<Tail>();
+}
+
+void Postings::SealPair(Pair& pair, uint32_t window) {
+  uint32_t entry = TailNewest(pair.tail.load(std::memory_order_relaxed));
+  const uint32_t count = (*tail_)[entry - 1].count;
+  values_.resize(count);
+  for (uint32_t i = count; i > 0; --i) {
+    const TailEntry& at = (*tail_)[entry - 1];
+    values_[i - 1] = at.in_window;
+    entry = at.older;
+  }
+  EncodeGaps(values_, gaps_);
+  const bool is_bits = gaps_.size() > sizeof(WindowBits);
+
+  const uint8_t* older = pair.sealed.load(std::memory_order_relaxed);
+  uint32_t before = 0;
+  if (older != nullptr) {
+    const PostingNode node = PostingNode::At(older);
+    before = node.before + node.count;
+  }
+  const size_t head =
+      1 + (older != nullptr ? sizeof(older) : 0) + VarintSize(window) + VarintSize(before) + VarintSize(count);
+  uint8_t* const begin = nodes_.Allocate(head + (is_bits ? sizeof(WindowBits) : gaps_.size()));
+  uint8_t* at = begin;
+  *at++ = static_cast<uint8_t>((older != nullptr ? kHasOlder : 0) | (is_bits ? kIsBits : 0));
+  if (older != nullptr) {
+    std::memcpy(at, &older, sizeof(older));
+    at += sizeof(older);
+  }
+  at = PutVarint(window, at);
+  at = PutVarint(before, at);
+  at = PutVarint(count, at);
+  if (is_bits) {
+    WindowBits bits{};
+    for (const uint16_t value : values_) bits[value / 64] |= uint64_t{1} << value % 64;
+    std::memcpy(at, bits.data(), sizeof(bits));
+  } else {
+    std::memcpy(at, gaps_.data(), gaps_.size());
+  }
+  pair.sealed.store(begin, std::memory_order_release);
+}
+
+}  // namespace mi::catalog

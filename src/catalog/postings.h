@@ -1,0 +1,162 @@
+// In which series each pair stands. Ordinals only grow, so every list is appended to and nothing is ever rewritten:
+//
+//   sealed  a chain of nodes over Pair::sealed, newest first, at most one for each window of 16,384 ordinals. A node
+//           is gaps and runs in varints, or 2 KB of bits where that is shorter.
+//   tail    the window that is still filling: a chain of entries over Pair::tail, newest first, in an array that the
+//           window's snapshots share. When the window is full its entries become nodes and a new tail begins.
+//
+// An append costs the same however much there is already; sealing costs a millisecond every 16,384 series.
+//
+// Threads: one writer. Readers hold a PostingsView, which passes over what is newer than itself.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "catalog/byte_arena.h"
+#include "catalog/dictionary.h"
+#include "catalog/set_builder.h"
+#include "catalog/stable_array.h"
+#include "catalog/varint.h"
+
+namespace mi::catalog {
+
+// One series of a pair in the window that is filling.
+struct TailEntry {
+  uint32_t older;      // index + 1 in the tail's entries, 0: none
+  uint16_t in_window;  // its ordinal
+  uint16_t count;      // of the pair's series in this window up to here
+};
+using Tail = StableArray<TailEntry, 8192>;
+
+using WindowBits = std::array<uint64_t, kWindowWords>;
+
+// A sealed node, as it reads. The bytes: flags (1: an older node, 2: bits), the older node's address if any, then as
+// varints window, `before` and `count`, then gaps or bits.
+struct PostingNode {
+  const uint8_t* older = nullptr;
+  uint32_t window = 0;
+  uint32_t before = 0;  // the pair's series in older nodes
+  uint32_t count = 0;
+  bool is_bits = false;
+  const uint8_t* payload = nullptr;
+
+  static PostingNode At(const uint8_t* at);
+
+  // Calls visit(first, count) for each run of ordinals in the window, ascending; false ends it, and is given back.
+  template <typename Visit>
+  bool ForEachRun(Visit visit) const;
+  void AddTo(uint64_t* window_words) const;
+};
+
+// The postings as they were when `series` series stood in the log. A value that shares the tail.
+class PostingsView {
+ public:
+  PostingsView(uint32_t series, std::shared_ptr<const Tail> tail) : series_(series), tail_(std::move(tail)) {}
+
+  uint64_t Count(const Pair& pair) const;
+  void AddTo(const Pair& pair, SetBuilder& out) const;
+  // Calls visit(first, count) for each run of ordinals, newest window first; false ends it, and is given back.
+  template <typename Visit>
+  bool ForEachRun(const Pair& pair, Visit visit) const;
+
+ private:
+  // Where the pair's series are to be found: its tail entries if this view's window is still filling, and nodes.
+  struct Place {
+    uint32_t newest_entry;  // index + 1, 0: none
+    bool window_may_be_sealed;
+    const uint8_t* newest_node;
+  };
+
+  uint32_t window() const { return series_ / kWindow; }
+  Place Find(const Pair& pair) const;
+  // The part of this view's own window that it may see, of a node that was sealed after the view was made.
+  WindowBits VisibleBits(const PostingNode& node) const;
+
+  uint32_t series_;
+  std::shared_ptr<const Tail> tail_;
+};
+
+class Postings {
+ public:
+  // Requires: ordinals ascending from 0 without gaps, pairs of one ordinal distinct.
+  void Add(Dictionary& dictionary, Ordinal ordinal, std::span<const PairId> pairs);
+  PostingsView View() const { return {size_, tail_}; }
+  size_t bytes() const { return nodes_.bytes() + tail_->bytes() + touched_.capacity() * sizeof(PairId); }
+
+ private:
+  void Seal(Dictionary& dictionary);
+  void SealPair(Pair& pair, uint32_t window);
+
+  uint32_t size_ = 0;
+  ByteArena nodes_;
+  std::shared_ptr<Tail> tail_ = std::make_shared<Tail>();  // shared with the snapshots of its window
+  std::vector<PairId> touched_;                            // that have entries in the tail
+  std::vector<uint16_t> values_;                           // reused
+  std::vector<uint8_t> gaps_;                              // reused
+};
+
+// Gaps and runs: (gap << 1), or (gap << 1 | 1) and the run's length - kShortestRun; a gap counts from behind the run
+// before it.
+inline constexpr uint32_t kShortestRun = 3;
+
+template <typename Visit>
+bool PostingNode::ForEachRun(Visit visit) const {
+  if (is_bits) {
+    for (uint32_t i = 0; i < kWindowWords; ++i) {
+      uint64_t word = 0;
+      std::memcpy(&word, payload + i * sizeof(word), sizeof(word));
+      for (; word != 0; word &= word - 1) {
+        if (!visit(i * 64 + static_cast<uint32_t>(std::countr_zero(word)), 1U)) return false;
+      }
+    }
+    return true;
+  }
+  const uint8_t* at = payload;
+  uint32_t next = 0;
+  for (uint32_t left = count; left > 0;) {
+    uint64_t gap = 0;
+    at = GetVarint(at, gap);
+    uint32_t run = 1;
+    if ((gap & 1) != 0) {
+      uint64_t longer = 0;
+      at = GetVarint(at, longer);
+      run = static_cast<uint32_t>(longer) + kShortestRun;
+    }
+    next += static_cast<uint32_t>(gap >> 1);
+    if (!visit(next, run)) return false;
+    next += run;
+    left -= run;
+  }
+  return true;
+}
+
+template <typename Visit>
+bool PostingsView::ForEachRun(const Pair& pair, Visit visit) const {
+  const Place place = Find(pair);
+  for (uint32_t i = place.newest_entry; i != 0;) {
+    const TailEntry& entry = (*tail_)[i - 1];
+    const Ordinal ordinal = window() * kWindow + entry.in_window;
+    if (ordinal < series_ && !visit(ordinal, 1U)) return false;
+    i = entry.older;
+  }
+  for (const uint8_t* at = place.newest_node; at != nullptr;) {
+    const PostingNode node = PostingNode::At(at);
+    at = node.older;
+    auto in_window = [&](uint32_t first, uint32_t count) { return visit(node.window * kWindow + first, count); };
+    if (node.window < window()) {
+      if (!node.ForEachRun(in_window)) return false;
+    } else if (node.window == window() && place.window_may_be_sealed) {
+      const WindowBits bits = VisibleBits(node);
+      PostingNode visible{.is_bits = true, .payload = reinterpret_cast<const uint8_t*>(bits.data())};
+      if (!visible.ForEachRun(in_window)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace mi::catalog

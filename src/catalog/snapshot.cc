@@ -1,0 +1,177 @@
+#include "catalog/snapshot.h"
+
+#include <algorithm>
+#include <limits>
+#include <tuple>
+#include <unordered_map>
+
+#include "catalog/shape.h"
+
+namespace mi::catalog {
+namespace {
+
+// Above this many series of a pair, a compressed set and one intersection beat asking for each.
+constexpr uint64_t kFewSeries = 4096;
+// Longer activity intervals are as good as for ever, and must not overflow.
+constexpr uint64_t kLongestInterval = uint64_t{1} << 40;
+
+int64_t FloorSeconds(int64_t ms) { return ms / 1000 - (ms % 1000 < 0 ? 1 : 0); }
+int64_t CeilSeconds(int64_t ms) { return ms / 1000 + (ms % 1000 > 0 ? 1 : 0); }
+
+}  // namespace
+
+SnapshotImpl::SnapshotImpl(std::shared_ptr<const Storage> storage, uint64_t activity_interval_s, PassedOver passed_over)
+    : storage_(std::move(storage)),
+      dictionary_(storage_->dictionary),
+      postings_(storage_->postings.View()),
+      series_(storage_->series.size()),
+      metadata_(storage_->metadata.size()),
+      activity_interval_s_(static_cast<int64_t>(std::min(activity_interval_s, kLongestInterval))),
+      stats_{.series = series_,
+             .bytes = storage_->bytes(),
+             .pairs = storage_->dictionary.label_pair_count(),
+             .highest_id = storage_->series.highest_id(),
+             .unreadable = passed_over.unreadable,
+             .refused = passed_over.refused} {}
+
+template <typename Wanted>
+SeriesSet SnapshotImpl::WithShapes(Wanted wanted) const {
+  SetBuilder builder(series_);
+  dictionary_.ForEachPair(kShapes, [&](PairId shape) {
+    if (wanted(ShapeView(dictionary_.Value(shape)))) postings_.AddTo(dictionary_.pair(shape), builder);
+    return true;
+  });
+  return builder.Build();
+}
+
+SeriesSet SnapshotImpl::OfTenant(std::string_view tenant) const {
+  const auto pair = dictionary_.FindPair(kTenants, tenant);
+  if (!pair) return {};
+  return WithShapes([&](const ShapeView& shape) { return shape.tenant() == *pair; });
+}
+
+std::vector<std::string_view> SnapshotImpl::Tenants() const {
+  std::vector<std::string_view> tenants;
+  dictionary_.ForEachPair(kTenants, [&](PairId pair) {
+    tenants.push_back(dictionary_.Value(pair));
+    return true;
+  });
+  std::ranges::sort(tenants);
+  return tenants;
+}
+
+std::vector<std::string_view> SnapshotImpl::LabelNames() const {
+  std::vector<std::string_view> names;
+  names.reserve(dictionary_.name_count());
+  for (NameId id = kReservedNames; id < dictionary_.name_count(); ++id) names.push_back(dictionary_.name(id).text);
+  std::ranges::sort(names);
+  return names;
+}
+
+void SnapshotImpl::ForEachValue(std::string_view name,
+                                const std::function<bool(std::string_view value, PairId pair)>& visit) const {
+  const auto id = dictionary_.FindName(name);
+  if (!id) return;
+  dictionary_.ForEachPair(*id, [&](PairId pair) { return visit(dictionary_.Value(pair), pair); });
+}
+
+std::optional<PairId> SnapshotImpl::FindPair(std::string_view name, std::string_view value) const {
+  const auto id = dictionary_.FindName(name);
+  if (!id) return std::nullopt;
+  return dictionary_.FindPair(*id, value);
+}
+
+SeriesSet SnapshotImpl::WithAnyPair(std::span<const PairId> pairs) const {
+  SetBuilder builder(series_);
+  for (const PairId pair : pairs) postings_.AddTo(dictionary_.pair(pair), builder);
+  return builder.Build();
+}
+
+SeriesSet SnapshotImpl::WithLabel(std::string_view name) const {
+  const auto id = dictionary_.FindName(name);
+  if (!id) return {};
+  return WithShapes([&](const ShapeView& shape) { return shape.Has(*id); });
+}
+
+uint64_t SnapshotImpl::CountWithPair(PairId pair, const SeriesSet& within) const {
+  if (CountWithPair(pair) > kFewSeries) return WithPair(pair).CountIn(within);
+  uint64_t count = 0;
+  postings_.ForEachRun(dictionary_.pair(pair), [&](uint32_t first, uint32_t run) {
+    count += run == 1 ? (within.Contains(first) ? 1 : 0) : within.CountInRange(first, uint64_t{first} + run);
+    return true;
+  });
+  return count;
+}
+
+bool SnapshotImpl::AnyWithPair(PairId pair, const SeriesSet& within) const {
+  if (CountWithPair(pair) > kFewSeries) return WithPair(pair).Intersects(within);
+  return !postings_.ForEachRun(dictionary_.pair(pair), [&](uint32_t first, uint32_t run) {
+    return !(run == 1 ? within.Contains(first) : within.CountInRange(first, uint64_t{first} + run) > 0);
+  });
+}
+
+void SnapshotImpl::CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const {
+  counts.assign(dictionary_.pair_count(), 0);
+  within.ForEach([&](Ordinal ordinal) {
+    storage_->series.Read(ordinal, [&](PairId pair) { ++counts[pair]; });
+    return true;
+  });
+}
+
+SeriesSet SnapshotImpl::SeenIn(const SeriesSet& set, model::TimeRange range) const {
+  if (range == model::TimeRange{}) return set;
+  // first <= end, and last + interval >= start, in whole seconds on both sides: exact for whole seconds.
+  const int64_t latest_first = FloorSeconds(range.end_ms);
+  const int64_t earliest_last = CeilSeconds(range.start_ms) - activity_interval_s_;
+  SetBuilder builder(series_);
+  set.ForEach([&](Ordinal ordinal) {
+    const SeenTimes times = storage_->series.Times(ordinal);
+    if (times.first <= latest_first && times.last >= earliest_last) builder.Add(ordinal);
+    return true;
+  });
+  return builder.Build();
+}
+
+void SnapshotImpl::Read(Ordinal ordinal, SeriesView& out) const {
+  out.labels.clear();
+  out.id = storage_->series.Read(ordinal, [&](PairId id) {
+    const Pair& pair = dictionary_.pair(id);
+    if (pair.name == kShapes) {
+      out.tenant = dictionary_.Value(ShapeView(GetText(pair.value)).tenant());
+    } else {
+      out.labels.push_back({dictionary_.name(pair.name).text, GetText(pair.value)});
+    }
+  });
+  std::ranges::sort(out.labels, {}, &model::Label::name);
+  const SeenTimes times = storage_->series.Times(ordinal);
+  out.first_seen_ms = int64_t{times.first} * 1000;
+  out.last_seen_ms = int64_t{times.last} * 1000;
+}
+
+void SnapshotImpl::ForEachMetadata(std::span<const std::string> tenants,
+                                   const std::function<bool(const store::StoredMetadata&)>& visit) const {
+  std::vector<const store::StoredMetadata*> found;
+  for (uint32_t i = 0; i < metadata_; ++i) {
+    const store::StoredMetadata& entry = storage_->metadata[i];
+    if (tenants.empty() || std::ranges::find(tenants, entry.tenant.name()) != tenants.end()) found.push_back(&entry);
+  }
+  std::ranges::stable_sort(found, {}, [](const store::StoredMetadata* entry) {
+    return std::tie(entry->metadata.family, entry->tenant.name());
+  });
+  for (const store::StoredMetadata* entry : found) {
+    if (!visit(*entry)) return;
+  }
+}
+
+std::vector<std::pair<std::string_view, uint64_t>> SnapshotImpl::CountByTenant() const {
+  std::unordered_map<PairId, uint64_t> counts;
+  dictionary_.ForEachPair(kShapes, [&](PairId shape) {
+    counts[ShapeView(dictionary_.Value(shape)).tenant()] += postings_.Count(dictionary_.pair(shape));
+    return true;
+  });
+  std::vector<std::pair<std::string_view, uint64_t>> named;
+  for (const auto& [tenant, count] : counts) named.emplace_back(dictionary_.Value(tenant), count);
+  return named;
+}
+
+}  // namespace mi::catalog
