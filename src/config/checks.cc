@@ -1,0 +1,70 @@
+#include "config/checks.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+
+namespace mi::config {
+namespace {
+
+bool IsPort(std::string_view text, uint32_t least) {
+  uint32_t port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && end == text.data() + text.size() && port >= least && port <= 65535;
+}
+
+bool IsHost(std::string_view host) {
+  if (host.starts_with('[')) return host.size() > 2 && host.ends_with(']');
+  const auto is_bad = [](char c) { return c == ':' || c == '/' || c == '@' || c == '[' || c == ']' || c == ' '; };
+  return !host.empty() && std::none_of(host.begin(), host.end(), is_bad);
+}
+
+struct Parts {
+  std::string_view host;
+  std::string_view port;
+};
+
+Parts SplitAtLastColon(std::string_view value) {
+  const size_t colon = value.rfind(':');
+  if (colon == std::string_view::npos) return {value, {}};
+  return {value.substr(0, colon), value.substr(colon + 1)};
+}
+
+bool IsTopicCharacter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+}  // namespace
+
+std::string_view NotEmpty(std::string_view value) { return value.empty() ? "a value" : ""; }
+
+std::string_view HostPort(std::string_view value) {
+  const Parts parts = SplitAtLastColon(value);
+  return IsHost(parts.host) && IsPort(parts.port, 1) ? "" : "host:port";
+}
+
+std::string_view ListenAddress(std::string_view value) {
+  if (value.empty()) return "";
+  const Parts parts = SplitAtLastColon(value);
+  const bool host = parts.host.empty() || IsHost(parts.host);
+  return host && IsPort(parts.port, 0) ? "" : "an address such as :7001, 127.0.0.1:7001 or [::]:7001";
+}
+
+std::string_view HttpUrl(std::string_view value) {
+  if (value.empty()) return "";
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!value.starts_with(scheme)) continue;
+    const auto rest = value.substr(scheme.size());
+    const bool blank = std::any_of(rest.begin(), rest.end(), [](char c) { return c == ' '; });
+    if (!rest.empty() && rest.front() != '/' && !blank) return "";
+  }
+  return "a URL that starts with http:// or https://";
+}
+
+std::string_view TopicName(std::string_view value) {
+  const bool legal = !value.empty() && value.size() <= 249 && value != "." && value != ".." &&
+                     std::all_of(value.begin(), value.end(), IsTopicCharacter);
+  return legal ? "" : "a Kafka topic: 1 to 249 of a-z A-Z 0-9 . _ -";
+}
+
+}  // namespace mi::config

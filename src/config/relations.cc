@@ -1,0 +1,159 @@
+// What options must be to one another. Each value is in its own range already.
+#include <algorithm>
+#include <array>
+
+#include "base/format.h"
+#include "config/draft.h"
+#include "config/numbers.h"
+#include "config/quote.h"
+
+namespace mi::config {
+namespace {
+
+std::string Seconds(milliseconds duration) { return WriteDuration(static_cast<uint64_t>(duration.count())); }
+
+class Relations {
+ public:
+  explicit Relations(Draft& draft) : draft_(draft), config_(draft.config) {}
+
+  void Check() {
+    Times();
+    Sizes();
+    Mysql();
+    Roles();
+    Kafka();
+    Remote();
+    Listener();
+  }
+
+ private:
+  // A fault stands where `path` was set, or else where `other` was, which does not go with its default.
+  void Require(bool holds, const std::string& path, std::string_view text, const std::string& other = {}) {
+    if (holds) return;
+    const auto& blamed = draft_.origins.contains(path) || other.empty() ? path : other;
+    draft_.AddFault(draft_.OriginOf(blamed), mi::format("{} {}", path, text));
+  }
+
+  // Both in the file, or both in the environment: probably a slip. A flag over a file is not.
+  void Listener() {
+    const auto port = draft_.OriginOf("app.port");
+    const auto listen = draft_.OriginOf("app.listen");
+    if (config_.app.listen.empty() || port.line == 0 || port.name != listen.name) return;
+    draft_.warnings.push_back(
+        mi::format("{}: app.port does not count, app.listen wins ({})", port.ToString(), Quoted(config_.app.listen)));
+  }
+
+  void Times() {
+    const auto& cache = config_.metric_store.cache;
+    Require(!cache.isexpire || cache.dist_interval < cache.expire, "metric_store.cache.dist_interval",
+            mi::format("is {}; it must be below metric_store.cache.expire, {}", Seconds(cache.dist_interval),
+                       Seconds(cache.expire)),
+            "metric_store.cache.expire");
+    Require(cache.idle_expire >= config_.catalog.activity_interval, "metric_store.cache.idle_expire",
+            mi::format("is {}; entries must outlive a catalog.activity_interval, {}", Seconds(cache.idle_expire),
+                       Seconds(config_.catalog.activity_interval)),
+            "catalog.activity_interval");
+  }
+
+  void Sizes() {
+    const auto& receive = config_.receive;
+    const auto at_most = [&](uint64_t value, std::string_view key, uint64_t limit, std::string_view limit_key) {
+      Require(value <= limit, "receive." + std::string(key),
+              mi::format("is {}; it cannot be above receive.{}, {}", WriteBytes(value), limit_key, WriteBytes(limit)),
+              "receive." + std::string(limit_key));
+    };
+    at_most(receive.max_series_bytes, "max_series_bytes", receive.max_decoded_bytes, "max_decoded_bytes");
+    at_most(receive.max_name_bytes, "max_name_bytes", receive.max_series_bytes, "max_series_bytes");
+    at_most(receive.max_value_bytes, "max_value_bytes", receive.max_series_bytes, "max_series_bytes");
+  }
+
+  void Mysql() {
+    const auto& mysql = config_.mysql;
+    Require(
+        mysql.max_idle_conns <= mysql.max_open_conns, "mysql.max_idle_conns",
+        mi::format("is {}; it cannot be above mysql.max_open_conns, {}", mysql.max_idle_conns, mysql.max_open_conns),
+        "mysql.max_open_conns");
+    Require(mysql.tls.cert.empty() == mysql.tls.key.empty(),
+            mysql.tls.cert.empty() ? "mysql.tls.key" : "mysql.tls.cert",
+            "needs the other of mysql.tls.cert and mysql.tls.key too");
+  }
+
+  void Roles() {
+    const Role role = config_.app.role_type;
+    const auto& store = config_.metric_store;
+    const bool all = role == Role::kAll;
+    const auto needs = [&](std::string_view brokers) {
+      return mi::format("is empty; role {} needs {}", ToString(role), brokers);
+    };
+    Require(!(all || role == Role::kProducer) || !store.producer.hosts.empty(), "metric_store.producer.hosts",
+            needs("the Kafka brokers to publish to"), "app.role_type");
+    Require(!(all || role == Role::kConsumer) || !store.consumer.hosts.empty(), "metric_store.consumer.hosts",
+            needs("the Kafka brokers to read from"), "app.role_type");
+    Require(!(all || role == Role::kConsumer) || !store.consumer.topics.empty(), "metric_store.consumer.topics",
+            needs("at least one topic"), "app.role_type");
+  }
+
+  // Options of librdkafka that would break a promise, with the values that do not.
+  void Kafka() {
+    struct Fixed {
+      std::string_view option;
+      std::string_view legal;  // '' = none
+      std::string_view why;
+    };
+    constexpr std::string_view kDurable = "an answer means that the brokers have it";
+    constexpr std::string_view kPositions = "positions are stored only with the data they cover";
+    constexpr std::array<Fixed, 14> kFixed = {{
+        {"acks", "all|-1", kDurable},
+        {"request.required.acks", "all|-1", kDurable},
+        {"enable.idempotence", "true", "records must neither be doubled nor reordered by a retry"},
+        {"enable.gapless.guarantee", "false", "one record that is refused must not stop all others"},
+        {"enable.auto.commit", "false", kPositions},
+        {"auto.commit.enable", "false", kPositions},
+        {"enable.auto.offset.store", "false", kPositions},
+        {"auto.offset.reset", "", "metric_store.consumer.offset_type says it"},
+        {"partition.assignment.strategy", "range|roundrobin|range,roundrobin|roundrobin,range",
+         "cooperative-sticky loses partitions in the librdkafka that is linked"},
+        {"bootstrap.servers", "", "metric_store.producer.hosts and metric_store.consumer.hosts say it"},
+        {"metadata.broker.list", "", "metric_store.producer.hosts and metric_store.consumer.hosts say it"},
+        {"group.id", "", "metric_store.consumer.group_id says it"},
+        {"plugin.library.paths", "", "code is not loaded from a configuration"},
+        {"enable.partition.eof", "false", "the end of a partition is no record"},
+    }};
+    for (const auto& [option, legal, why] : kFixed) {
+      const auto at = config_.librdkafka.find(std::string(option));
+      if (at == config_.librdkafka.end() || IsOneOf(at->second, legal)) continue;
+      Require(false, "librdkafka." + std::string(option),
+              legal.empty() ? mi::format("cannot be set: {}", why)
+                            : mi::format("cannot be {}: {} (only {})", Quoted(at->second), why, legal));
+    }
+  }
+
+  static bool IsOneOf(std::string_view value, std::string_view choices) {
+    while (!choices.empty()) {
+      const size_t end = std::min(choices.find('|'), choices.size());
+      if (choices.substr(0, end) == value) return true;
+      choices.remove_prefix(std::min(end + 1, choices.size()));
+    }
+    return false;
+  }
+
+  void Remote() {
+    size_t element = 0;
+    for (const auto& write : config_.remote.write) {
+      const std::string path = mi::format("remote.write[{}]", element++);
+      Require(!write.enabled || !write.url.empty(), path + ".enabled", "is true, but there is no url");
+      if (!write.enabled && !write.url.empty()) {
+        draft_.warnings.push_back(path + ": a url is set, but nothing is passed on to it: enabled is false");
+      }
+    }
+  }
+
+  Draft& draft_;
+  const Config& config_;
+};
+
+}  // namespace
+
+void CheckRelations(Draft& draft) { Relations(draft).Check(); }
+
+}  // namespace mi::config

@@ -1,0 +1,280 @@
+#include "config/rows.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "config/checks.h"
+
+namespace mi::config {
+namespace {
+
+#define AT(member) [](Config& config, size_t) -> Slot { return &config.member; }
+#define AT_WRITE(member) [](Config& config, size_t element) -> Slot { return &config.remote.write[element].member; }
+
+constexpr uint64_t kSecond = 1000;  // ranges of durations are in ms
+constexpr uint64_t kMinute = 60 * kSecond;
+constexpr uint64_t kHour = 60 * kMinute;
+constexpr uint64_t kDay = 24 * kHour;
+constexpr uint64_t kYear = 365 * kDay;
+
+constexpr auto kLive = Reload::kLive;
+constexpr auto kBytes = Unit::kBytes;
+constexpr auto kDuration = Unit::kDuration;
+constexpr auto kSeconds = Unit::kSeconds;
+
+// clang-format off: a row is a record, not code
+constexpr Row kRows[] = {
+    {.path = "app.name", .slot = AT(app.name), .check = NotEmpty,
+     .prose = "Shown in logs and metrics."},
+    {.path = "app.mode", .slot = AT(app.mode), .choices = "prod|dev",
+     .prose = "dev logs at debug, and to the console too. GO_ENV and METRIC_INDEX_ENV set it."},
+    {.path = "app.role_type", .slot = AT(app.role_type), .choices = "standalone|producer|consumer|query|all", .flag = "--role",
+     .prose = "What this process does. standalone needs nothing else; the others need Kafka, Redis or MySQL."},
+    {.path = "app.port", .slot = AT(app.port), .max = 65535,
+     .prose = "Port of the listener on every address; 0 is any free one. app.listen wins over it."},
+    {.path = "app.listen", .slot = AT(app.listen), .check = ListenAddress, .flag = "--listen",
+     .prose = "Address of the listener, such as 127.0.0.1:7001; empty is every address at app.port."},
+    {.path = "app.threads", .slot = AT(app.threads), .max = 1024,
+     .prose = "Threads that serve requests; 0 is one a core."},
+    {.path = "app.data_dir", .slot = AT(app.data_dir), .check = NotEmpty, .flag = "--data",
+     .prose = "Directory of the journal, the catalogue and the snapshot. One process at a time."},
+    {.path = "app.shutdown_timeout", .slot = AT(app.shutdown_timeout), .min = kSecond, .max = 10 * kMinute, .unit = kDuration,
+     .prose = "Longest stop: what is in flight is answered and flushed within it. Supervisors often kill after 10s."},
+
+    {.path = "log.level", .slot = AT(log.level), .choices = "debug|info|warn|error", .reload = kLive,
+     .prose = "Least severe level that is written."},
+    {.path = "log.filename", .slot = AT(log.filename), .reload = kLive,
+     .prose = "File of the log; its directories are made. Empty is the console (stderr)."},
+    {.path = "log.format", .slot = AT(log.format), .choices = "text|json", .reload = kLive,
+     .prose = "Lines for people, or one JSON object a line."},
+    {.path = "log.max_size", .slot = AT(log.max_size), .max = 1'048'576, .reload = kLive,
+     .prose = "MiB at which the file is set aside; 0 is never."},
+    {.path = "log.max_age", .slot = AT(log.max_age), .max = 36'500, .reload = kLive,
+     .prose = "Days that files set aside are kept; 0 is for ever."},
+    {.path = "log.max_backups", .slot = AT(log.max_backups), .max = 100'000, .reload = kLive,
+     .prose = "How many files set aside are kept; 0 is all."},
+
+    {.path = "receive.max_body_bytes", .slot = AT(receive.max_body_bytes), .min = kKiB, .max = kGiB, .unit = kBytes, .reload = kLive,
+     .prose = "Largest request body as it is sent."},
+    {.path = "receive.max_decoded_bytes", .slot = AT(receive.max_decoded_bytes), .min = kKiB, .max = 4 * kGiB, .unit = kBytes, .reload = kLive,
+     .prose = "Largest request body once decompressed; checked before memory is taken."},
+    {.path = "receive.max_series_bytes", .slot = AT(receive.max_series_bytes), .min = 64, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
+     .prose = "Largest label set of one series. A series over it is refused, the rest of its request stands."},
+    {.path = "receive.max_labels", .slot = AT(receive.max_labels), .min = 1, .max = 4096, .reload = kLive,
+     .prose = "Most labels of one series, the name included."},
+    {.path = "receive.max_name_bytes", .slot = AT(receive.max_name_bytes), .min = 8, .max = 64 * kKiB, .unit = kBytes, .reload = kLive,
+     .prose = "Longest label name."},
+    {.path = "receive.max_value_bytes", .slot = AT(receive.max_value_bytes), .min = 8, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
+     .prose = "Longest label value."},
+    {.path = "receive.require_metric_name", .slot = AT(receive.require_metric_name), .reload = kLive,
+     .prose = "Refuse series without __name__."},
+    {.path = "receive.answer_timeout", .slot = AT(receive.answer_timeout), .min = 100, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
+     .prose = "Longest wait for new series to become durable; then 503, and the sender repeats. Keep it below the sender's timeout (30s)."},
+    {.path = "receive.max_connections", .slot = AT(receive.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
+     .prose = "Most connections at once; further ones are closed."},
+    {.path = "receive.idle_timeout", .slot = AT(receive.idle_timeout), .min = kSecond, .max = kDay, .unit = kDuration, .reload = kLive,
+     .prose = "A connection that sends nothing for this long is closed."},
+
+    {.path = "metric_store.cache.default_expire", .slot = AT(metric_store.cache.default_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
+     .prose = "Age after which an entry of the local table is asked again in Redis."},
+    {.path = "metric_store.cache.cleanup_interval", .slot = AT(metric_store.cache.cleanup_interval), .min = kSecond, .max = kDay, .unit = kSeconds, .reload = kLive,
+     .prose = "How often idle entries of the local table are swept."},
+    {.path = "metric_store.cache.expire", .slot = AT(metric_store.cache.expire), .min = kSecond, .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
+     .prose = "Life of a series in Redis; then it is published again, and the catalogue heals itself."},
+    {.path = "metric_store.cache.dist_interval", .slot = AT(metric_store.cache.dist_interval), .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
+     .prose = "Spread of that life: expire - dist_interval + random(dist_interval), so that not all end at once."},
+    {.path = "metric_store.cache.isexpire", .slot = AT(metric_store.cache.isexpire), .reload = kLive,
+     .prose = "Whether entries in Redis end at all."},
+    {.path = "metric_store.cache.worker_num", .slot = AT(metric_store.cache.worker_num), .min = 1, .max = 1024, .reload = kLive,
+     .prose = "Redis connections for writes."},
+    {.path = "metric_store.cache.flush_lens", .slot = AT(metric_store.cache.flush_lens), .min = 1, .max = 100'000, .reload = kLive,
+     .prose = "Keys a Redis pipeline."},
+    {.path = "metric_store.cache.flush_interval", .slot = AT(metric_store.cache.flush_interval), .min = 1, .max = kHour, .unit = kSeconds, .reload = kLive,
+     .prose = "Longest that a key waits for its pipeline to fill."},
+    {.path = "metric_store.cache.idle_expire", .slot = AT(metric_store.cache.idle_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
+     .prose = "standalone: entries unseen for this long leave the local table."},
+    {.path = "metric_store.cache.max_series", .slot = AT(metric_store.cache.max_series), .max = 1'000'000'000'000, .reload = kLive,
+     .prose = "standalone: most entries of the local table; 0 is as many as memory holds."},
+
+    {.path = "metric_store.producer.hosts", .slot = AT(metric_store.producer.hosts), .check = HostPort,
+     .prose = "Kafka brokers that new series are published to."},
+    {.path = "metric_store.producer.topic", .slot = AT(metric_store.producer.topic), .check = TopicName,
+     .prose = "Topic of new series; activity goes to <topic>-activity."},
+
+    {.path = "metric_store.consumer.hosts", .slot = AT(metric_store.consumer.hosts), .check = HostPort,
+     .prose = "Kafka brokers that series are read from."},
+    {.path = "metric_store.consumer.topics", .slot = AT(metric_store.consumer.topics), .check = TopicName,
+     .prose = "Topics to read; records that can never be stored go to <topic>-dead-letter."},
+    {.path = "metric_store.consumer.group_id", .slot = AT(metric_store.consumer.group_id), .check = NotEmpty,
+     .prose = "Consumer group."},
+    {.path = "metric_store.consumer.work_num", .slot = AT(metric_store.consumer.work_num), .min = 1, .max = 1024,
+     .prose = "Batches that are stored at once, each by its own database connection."},
+    {.path = "metric_store.consumer.offset_type", .slot = AT(metric_store.consumer.offset_type), .choices = "oldest|newest",
+     .prose = "Where a group starts that has no offset on any partition. A new partition or a lost offset always starts at the oldest."},
+
+    {.path = "librdkafka", .slot = AT(librdkafka),
+     .prose = "Any option of librdkafka by its own name, such as compression.codec. Those that break a promise of this service are refused."},
+
+    {.path = "redis.host", .slot = AT(redis.host), .check = NotEmpty, .prose = "Host of Redis."},
+    {.path = "redis.port", .slot = AT(redis.port), .min = 1, .max = 65535, .prose = "Port of Redis."},
+    {.path = "redis.username", .slot = AT(redis.username), .prose = "User; empty is the default user."},
+    {.path = "redis.password", .slot = AT(redis.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
+    {.path = "redis.db", .slot = AT(redis.db), .max = 1'000'000, .prose = "Database number."},
+    {.path = "redis.pool_size", .slot = AT(redis.pool_size), .min = 1, .max = 100'000,
+     .prose = "Most connections. A few are enough: requests are pipelined."},
+    {.path = "redis.timeout", .slot = AT(redis.timeout), .min = 10, .max = kMinute, .unit = kDuration,
+     .prose = "Longest wait for Redis; then the request goes on without it."},
+
+    {.path = "mysql.host", .slot = AT(mysql.host), .check = NotEmpty, .prose = "Host of MySQL or MariaDB."},
+    {.path = "mysql.port", .slot = AT(mysql.port), .min = 1, .max = 65535, .prose = "Port of MySQL or MariaDB."},
+    {.path = "mysql.socket", .slot = AT(mysql.socket), .prose = "Unix socket; wins over host and port. Empty is TCP."},
+    {.path = "mysql.user", .slot = AT(mysql.user), .check = NotEmpty, .prose = "User."},
+    {.path = "mysql.password", .slot = AT(mysql.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
+    {.path = "mysql.db_name", .slot = AT(mysql.db_name), .check = NotEmpty, .prose = "Database; it must exist."},
+    {.path = "mysql.max_open_conns", .slot = AT(mysql.max_open_conns), .min = 1, .max = 100'000, .prose = "Most connections."},
+    {.path = "mysql.max_idle_conns", .slot = AT(mysql.max_idle_conns), .max = 100'000, .prose = "Connections kept open while idle."},
+    {.path = "mysql.tls.mode", .slot = AT(mysql.tls.mode), .choices = "off|required|verify",
+     .prose = "required encrypts; verify also checks the server's certificate and name."},
+    {.path = "mysql.tls.ca", .slot = AT(mysql.tls.ca), .prose = "File of the certificates that are trusted; empty is the system's."},
+    {.path = "mysql.tls.cert", .slot = AT(mysql.tls.cert), .prose = "File of the client's certificate; empty is none."},
+    {.path = "mysql.tls.key", .slot = AT(mysql.tls.key), .prose = "File of the client's key."},
+
+    {.path = "sqlite.synchronous", .slot = AT(sqlite.synchronous), .choices = "full|normal",
+     .prose = "full: what was acknowledged survives a power cut. normal: it survives a crash of the process only."},
+
+    {.path = "journal.max_bytes", .slot = AT(journal.max_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes,
+     .prose = "standalone: most bytes of series that wait to be indexed; then 503."},
+
+    {.path = "catalog.activity_interval", .slot = AT(catalog.activity_interval), .min = kSecond, .max = 7 * kDay, .unit = kSeconds,
+     .prose = "How finely the last sighting of a series is known."},
+
+    {.path = "identity.secret", .slot = AT(identity.secret), .secret = Secret::kYes,
+     .prose = "Makes fingerprints that outsiders cannot aim at. Another secret is another catalogue: choose it before the first start."},
+
+    {.path = "remote.write[].enabled", .slot = AT_WRITE(enabled), .reload = kLive,
+     .prose = "Whether requests are passed on to url."},
+    {.path = "remote.write[].url", .slot = AT_WRITE(url), .check = HttpUrl, .reload = kLive,
+     .prose = "Remote-write endpoint of a TSDB."},
+    {.path = "remote.write[].content_type", .slot = AT_WRITE(content_type), .check = NotEmpty, .reload = kLive,
+     .prose = "Used where the request itself had none."},
+    {.path = "remote.write[].queue_bytes", .slot = AT_WRITE(queue_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes, .reload = kLive,
+     .prose = "Most bytes that wait for this endpoint, in memory."},
+    {.path = "remote.write[].when_full", .slot = AT_WRITE(when_full), .choices = "drop_oldest|drop_newest", .reload = kLive,
+     .prose = "What is given up once they are reached."},
+    {.path = "remote.write[].connect_timeout", .slot = AT_WRITE(connect_timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
+     .prose = "Longest wait for a connection."},
+    {.path = "remote.write[].timeout", .slot = AT_WRITE(timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
+     .prose = "Longest wait for an answer."},
+
+    {.path = "remote.send.url", .slot = AT(remote.send.url), .check = HttpUrl, .reload = kLive,
+     .prose = "OpenTSDB put endpoint for what comes to /api/v1/metrics/send; empty is not sent on."},
+    {.path = "remote.send.content_type", .slot = AT(remote.send.content_type), .check = NotEmpty, .reload = kLive,
+     .prose = "Content-Type of those puts."},
+
+    {.path = "pprof.enabled", .slot = AT(pprof.enabled), .prose = "Serve profiles at /debug/pprof/."},
+    {.path = "pprof.listen", .slot = AT(pprof.listen), .check = ListenAddress,
+     .prose = "Listener of its own for profiles; empty is the main one."},
+};
+
+constexpr Misspelling kMisspellings[] = {
+    {"metric_store.consumer", "consummer"},
+    {"metric_store.cache.flush_interval", "fulsh_interval"},
+    {"mysql.max_idle_conns", "max_idel_conns"},
+    {"mysql.db_name", "dbname"},
+};
+
+constexpr Section kSections[] = {
+    {"app", "The process."},
+    {"log", "The log."},
+    {"receive", "Limits of what is received."},
+    {"metric_store.cache", "What is known: the local table, and Redis behind it."},
+    {"metric_store.producer", "Roles producer and all: where new series go."},
+    {"metric_store.consumer", "Roles consumer and all: where series come from."},
+    {"redis", "Roles producer and all."},
+    {"mysql", "Roles consumer, query and all."},
+    {"mysql.tls", "Encryption to the database."},
+    {"sqlite", "Role standalone: the catalogue's database and the journal."},
+    {"journal", "Role standalone: the stream of new series."},
+    {"catalog", "The catalogue."},
+    {"identity", "How series are told apart."},
+    {"remote.write", "Requests passed on to a TSDB: one section, or a list of them. The request's own headers are kept."},
+    {"remote.send", "OpenTSDB puts passed on."},
+    {"pprof", "Profiles of the running process."},
+};
+// clang-format on
+
+#undef AT
+#undef AT_WRITE
+
+// "remote.write[2].url" and "remote.write.url" as the row has it; others as they are.
+std::string Generic(std::string_view path) {
+  std::string generic(path);
+  for (size_t open = generic.find('['); open != std::string::npos; open = generic.find('[', open + 1)) {
+    const size_t close = generic.find(']', open);
+    if (close != std::string::npos) generic.erase(open + 1, close - open - 1);
+  }
+  const std::string_view list = "remote.write";
+  if (generic.starts_with(list) && generic.size() > list.size() && generic[list.size()] == '.') {
+    generic.insert(list.size(), "[]");
+  }
+  return generic;
+}
+
+}  // namespace
+
+std::span<const Row> Rows() { return kRows; }
+std::span<const Misspelling> Misspellings() { return kMisspellings; }
+std::span<const Section> Sections() { return kSections; }
+
+const Row* FindRow(std::string_view path) {
+  const std::string generic = Generic(path);
+  const auto at = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path == generic; });
+  return at == std::end(kRows) ? nullptr : at;
+}
+
+bool IsSection(std::string_view path) {
+  const std::string below = Generic(path) + ".";
+  return std::any_of(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path.starts_with(below); });
+}
+
+bool IsList(std::string_view path) {
+  const std::string below = std::string(path) + "[].";
+  return std::any_of(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path.starts_with(below); });
+}
+
+std::string_view ParentOf(std::string_view path) {
+  const size_t dot = path.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);
+}
+
+std::string_view LastWord(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+std::string PutRight(std::string_view path) {
+  std::string right(path);
+  for (const auto& [correct, wrong] : kMisspellings) {
+    std::string misspelled(ParentOf(correct));
+    misspelled += ".";
+    misspelled += wrong;
+    const bool whole = right == misspelled;
+    if (whole || right.starts_with(misspelled + ".")) right.replace(0, misspelled.size(), correct);
+  }
+  return right;
+}
+
+std::string EnvironmentName(std::string_view path) {
+  std::string name = "METRIC_INDEX_";
+  for (const char c : path) {
+    if (c == '[' || c == ']') continue;
+    name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return name;
+}
+
+bool IsSecretKafkaOption(std::string_view option) {
+  constexpr std::array<std::string_view, 5> kParts = {"password", "secret", "key.pem", "oauthbearer.config", "token"};
+  return std::any_of(kParts.begin(), kParts.end(),
+                     [&](auto part) { return option.find(part) != std::string_view::npos; });
+}
+
+}  // namespace mi::config

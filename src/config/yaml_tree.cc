@@ -1,0 +1,191 @@
+#include "config/yaml_tree.h"
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+
+#include <algorithm>
+#include <exception>
+#include <map>
+#include <sstream>
+#include <utility>
+
+#include "base/format.h"
+#include "config/quote.h"
+
+namespace mi::config {
+namespace {
+
+// Thrown through the parser, to stop it where going on would cost stack or sense.
+struct Stop : std::exception {};
+
+bool IsOrdinaryTag(std::string_view tag) {
+  constexpr std::string_view kStandard = "tag:yaml.org,2002:";
+  if (tag.empty() || tag == "?" || tag == "!") return true;
+  if (!tag.starts_with(kStandard)) return false;
+  tag.remove_prefix(kStandard.size());
+  return tag == "str" || tag == "int" || tag == "float" || tag == "bool" || tag == "null" || tag == "map" ||
+         tag == "seq";
+}
+
+class TreeBuilder final : public YAML::EventHandler {
+ public:
+  explicit TreeBuilder(YamlTree& tree) : tree_(tree) {}
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (++documents_ > 1) StopAt(mark, "a second document begins here; a configuration is one");
+  }
+  void OnDocumentEnd() override {}
+
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { Add(mark, YamlNode::Kind::kNull, {}); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
+    FaultAt(mark, "YAML aliases are not supported; write the value out");
+    Add(mark, YamlNode::Kind::kNull, {});
+  }
+  void OnAnchor(const YAML::Mark& mark, const std::string&) override {
+    FaultAt(mark, "YAML anchors are not supported; write the value out where it is used");
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, const std::string& value) override {
+    CheckTag(mark, tag);
+    Add(mark, YamlNode::Kind::kText, value);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    Open(mark, tag, YamlNode::Kind::kList);
+  }
+  void OnSequenceEnd() override { Close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    Open(mark, tag, YamlNode::Kind::kMap);
+  }
+  void OnMapEnd() override { Close(); }
+
+ private:
+  // A list or map that is being read.
+  struct OpenNode {
+    YamlNode node;
+    bool has_key = false;  // of a map: the next node is the value of `key`
+    YamlNode key;
+    std::map<std::string, int, std::less<>> lines;  // of the keys so far
+  };
+
+  static int LineOf(const YAML::Mark& mark) { return mark.line + 1; }
+
+  void FaultAt(const YAML::Mark& mark, std::string text) { tree_.faults.push_back({LineOf(mark), std::move(text)}); }
+  [[noreturn]] void StopAt(const YAML::Mark& mark, std::string text) {
+    FaultAt(mark, std::move(text));
+    throw Stop();
+  }
+
+  void CheckTag(const YAML::Mark& mark, const std::string& tag) {
+    if (!IsOrdinaryTag(tag)) FaultAt(mark, mi::format("the YAML tag {} is not supported", Quoted(tag)));
+  }
+
+  void Open(const YAML::Mark& mark, const std::string& tag, YamlNode::Kind kind) {
+    CheckTag(mark, tag);
+    if (open_.size() >= kMaxYamlDepth) StopAt(mark, mi::format("nested more than {} deep", kMaxYamlDepth));
+    if (AtKey()) StopAt(mark, mi::format("a key must be a word, is {}", Describe(kind)));
+    OpenNode opened;
+    opened.node.kind = kind;
+    opened.node.line = LineOf(mark);
+    open_.push_back(std::move(opened));
+  }
+
+  void Close() {
+    YamlNode done = std::move(open_.back().node);
+    open_.pop_back();
+    Place(std::move(done));
+  }
+
+  void Add(const YAML::Mark& mark, YamlNode::Kind kind, std::string text) {
+    YamlNode node;
+    node.kind = kind;
+    node.line = LineOf(mark);
+    node.text = std::move(text);
+    if (AtKey()) {
+      if (kind == YamlNode::Kind::kNull) FaultAt(mark, "a key is missing in front of ':'");
+      open_.back().key = std::move(node);
+      open_.back().has_key = true;
+    } else {
+      Place(std::move(node));
+    }
+  }
+
+  bool AtKey() const {
+    return !open_.empty() && open_.back().node.kind == YamlNode::Kind::kMap && !open_.back().has_key;
+  }
+
+  // Into what is open, or as the root.
+  void Place(YamlNode node) {
+    if (open_.empty()) {
+      tree_.root = std::move(node);
+      return;
+    }
+    OpenNode& parent = open_.back();
+    if (parent.node.kind == YamlNode::Kind::kMap) {
+      parent.has_key = false;
+      if (parent.key.kind == YamlNode::Kind::kNull) return;
+      const auto [at, first] = parent.lines.try_emplace(parent.key.text, parent.key.line);
+      if (!first) {
+        tree_.faults.push_back({parent.key.line, mi::format("key {} is here twice, first in line {}",
+                                                            Quoted(parent.key.text), at->second)});
+        return;
+      }
+      node.key = std::move(parent.key.text);
+      node.key_line = parent.key.line;
+    }
+    parent.node.children.push_back(std::move(node));
+  }
+
+  YamlTree& tree_;
+  std::vector<OpenNode> open_;
+  int documents_ = 0;
+};
+
+void Parse(std::string_view bytes, YamlTree& tree) {
+  TreeBuilder builder(tree);
+  try {
+    std::istringstream in{std::string(bytes)};
+    YAML::Parser parser(in);
+    while (parser.HandleNextDocument(builder)) {
+    }
+    tree.whole = true;
+  } catch (const Stop&) {
+  } catch (const YAML::Exception& error) {
+    tree.faults.push_back({error.mark.is_null() ? 0 : error.mark.line + 1, "not YAML: " + error.msg});
+  } catch (const std::exception& error) {
+    tree.faults.push_back({0, mi::format("not YAML: {}", error.what())});
+  }
+}
+
+}  // namespace
+
+std::string_view Describe(YamlNode::Kind kind) {
+  switch (kind) {
+    case YamlNode::Kind::kNull: return "nothing";
+    case YamlNode::Kind::kText: return "text";
+    case YamlNode::Kind::kList: return "a list";
+    case YamlNode::Kind::kMap: return "a section";
+  }
+  return "nothing";
+}
+
+YamlTree ParseYaml(std::string_view bytes) {
+  YamlTree tree;
+  if (const auto bad = FirstBadByte(bytes)) {
+    const auto line = 1 + std::count(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*bad), '\n');
+    tree.faults.push_back({static_cast<int>(line), "not text: a byte that is not UTF-8, or a control character"});
+    return tree;
+  }
+  Parse(bytes, tree);
+  if (tree.whole && tree.root.kind != YamlNode::Kind::kMap && tree.root.kind != YamlNode::Kind::kNull) {
+    tree.faults.push_back(
+        {tree.root.line, mi::format("a configuration is a section of keys, this is {}", Describe(tree.root.kind))});
+    tree.whole = false;
+  }
+  std::stable_sort(tree.faults.begin(), tree.faults.end(),
+                   [](const Fault& a, const Fault& b) { return a.line < b.line; });
+  return tree;
+}
+
+}  // namespace mi::config
