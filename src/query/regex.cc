@@ -1,0 +1,103 @@
+#include "query/regex.h"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "model/labels.h"
+
+namespace mi::query {
+namespace {
+
+constexpr std::string_view kMeta = R"(\.+*?()|[]{}^$)";
+
+bool IsAsciiPunctuation(char c) {
+  return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+}
+
+// Takes the literal at the front of `pattern` ("a\.b" is a literal), up to the first thing that is none.
+std::string TakeLiteral(std::string_view& pattern) {
+  std::string literal;
+  while (!pattern.empty()) {
+    size_t taken = 1;
+    if (pattern.front() == '\\') {
+      if (pattern.size() < 2 || !IsAsciiPunctuation(pattern[1])) break;
+      literal.push_back(pattern[1]);
+      taken = 2;
+    } else if (kMeta.contains(pattern.front())) {
+      break;
+    } else {
+      literal.push_back(pattern.front());
+    }
+    pattern.remove_prefix(taken);
+  }
+  return literal;
+}
+
+// "a|b|c", also in one pair of parentheses, as dashboards write the choice of several values.
+std::optional<Regex::Literals> AsLiterals(std::string_view pattern) {
+  const bool wrapped = pattern.starts_with('(') && pattern.ends_with(')') && !pattern.ends_with("\\)");
+  if (wrapped) pattern = pattern.substr(1, pattern.size() - 2);
+  Regex::Literals literals;
+  for (;;) {
+    literals.values.push_back(TakeLiteral(pattern));
+    if (pattern.empty()) break;
+    if (pattern.front() != '|') return std::nullopt;
+    pattern.remove_prefix(1);
+  }
+  std::ranges::sort(literals.values);
+  const auto repeated = std::ranges::unique(literals.values);
+  literals.values.erase(repeated.begin(), repeated.end());
+  return literals;
+}
+
+// "abc.*", "abc.+", ".*", ".+"
+std::optional<Regex::Prefix> AsPrefix(std::string_view pattern) {
+  Regex::Prefix prefix{.text = TakeLiteral(pattern)};
+  if (pattern != ".*" && pattern != ".+") return std::nullopt;
+  prefix.more = pattern == ".+";
+  return prefix;
+}
+
+}  // namespace
+
+Result<Regex> Regex::Compile(std::string_view pattern, ShortCuts short_cuts) {
+  // Broken UTF-8 is RE2's to refuse.
+  if (short_cuts == ShortCuts::kTaken && model::IsValidUtf8(pattern)) {
+    if (std::optional<Literals> literals = AsLiterals(pattern)) return Regex(*std::move(literals));
+    if (std::optional<Prefix> prefix = AsPrefix(pattern)) return Regex(*std::move(prefix));
+  }
+  RE2::Options options;
+  options.set_dot_nl(true);
+  options.set_never_capture(true);
+  options.set_log_errors(false);
+  options.set_max_mem(kMaxMemory);
+  auto program = std::make_shared<RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
+  if (!program->ok()) return Fail(Errc::kInvalid, program->error());
+  return Regex(Program(std::move(program)));
+}
+
+bool Regex::Matches(std::string_view text) const {
+  if (const auto* literals = std::get_if<Literals>(&form_)) {
+    return std::ranges::binary_search(literals->values, text, std::less<>());
+  }
+  if (const auto* prefix = std::get_if<Prefix>(&form_)) {
+    return text.starts_with(prefix->text) && text.size() >= prefix->text.size() + (prefix->more ? 1 : 0);
+  }
+  const re2::StringPiece piece(text.data(), text.size());
+  return std::get<Program>(form_)->Match(piece, 0, piece.size(), RE2::ANCHOR_BOTH, nullptr, 0);
+}
+
+const std::vector<std::string>* Regex::literals() const {
+  const auto* literals = std::get_if<Literals>(&form_);
+  return literals == nullptr ? nullptr : &literals->values;
+}
+
+bool Regex::MatchesAllValues() const {
+  const auto* prefix = std::get_if<Prefix>(&form_);
+  return prefix != nullptr && prefix->text.empty();
+}
+
+}  // namespace mi::query

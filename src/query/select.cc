@@ -1,0 +1,212 @@
+#include "query/select.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <ranges>
+#include <utility>
+
+namespace mi::query {
+namespace {
+
+using catalog::PairId;
+using catalog::SeriesSet;
+using catalog::Snapshot;
+
+// The series that a matcher picks out (kOf), or all but those (kAllBut: also the ones without the label).
+enum class Sense { kOf, kAllBut };
+
+// A matcher, looked up: the pairs that decide it, and how many series they stand on at most.
+struct Condition {
+  const Matcher* matcher = nullptr;
+  Sense sense = Sense::kOf;
+  bool any_value = false;  // every series with the label; `pairs` is then empty
+  std::vector<PairId> pairs;
+  uint64_t at_most = 0;
+};
+
+// The values by which series are told apart: those that match, or, when '' matches too, those that do not.
+bool Decides(const Matcher& matcher, std::string_view value) {
+  return matcher.Matches(value) != matcher.matches_empty();
+}
+
+// The values that decide a matcher, when it names them; null when only a walk over all values of the label can tell, as
+// for a=~"|x", which is decided by every value but x.
+std::optional<std::vector<std::string_view>> DecidingLiterals(const Matcher& matcher) {
+  std::vector<std::string_view> values;
+  if (!matcher.regex()) {
+    values.emplace_back(matcher.value());
+  } else if (const auto* literals = matcher.regex()->literals()) {
+    values.assign(literals->begin(), literals->end());
+  } else {
+    return std::nullopt;
+  }
+  if (std::ranges::find(values, std::string_view()) != values.end()) return std::nullopt;
+  return values;
+}
+
+// Whether a matcher only tells '' from the rest (a="", a=~".+"), or nothing from nothing (a=~".*").
+bool TreatsAllValuesAlike(const Matcher& matcher) {
+  if (!matcher.regex()) return matcher.value().empty();
+  const auto* literals = matcher.regex()->literals();
+  return matcher.regex()->MatchesAllValues() ||
+         (literals != nullptr && literals->size() == 1 && literals->front().empty());
+}
+
+Condition LookUp(const Snapshot& snapshot, const Matcher& matcher) {
+  Condition condition{.matcher = &matcher, .sense = matcher.matches_empty() ? Sense::kAllBut : Sense::kOf};
+  if (TreatsAllValuesAlike(matcher)) {
+    condition.any_value = Decides(matcher, "any");
+    condition.at_most = condition.any_value ? snapshot.series() : 0;
+    return condition;
+  }
+  auto add = [&](PairId pair) {
+    condition.pairs.push_back(pair);
+    condition.at_most += snapshot.CountWithPair(pair);
+  };
+  if (const auto literals = DecidingLiterals(matcher)) {
+    for (const std::string_view value : *literals) {
+      if (const std::optional<PairId> pair = snapshot.FindPair(matcher.name(), value)) add(*pair);
+    }
+  } else {
+    snapshot.ForEachValue(matcher.name(), [&](std::string_view value, PairId pair) {
+      if (Decides(matcher, value)) add(pair);
+      return true;
+    });
+  }
+  return condition;
+}
+
+SeriesSet Evaluate(const Snapshot& snapshot, const Condition& condition) {
+  if (condition.any_value) return snapshot.WithLabel(condition.matcher->name());
+  if (condition.pairs.size() == 1) return snapshot.WithPair(condition.pairs.front());
+  return snapshot.WithAnyPair(condition.pairs);
+}
+
+// Narrows from the most selective condition on, and stops as soon as nothing is left. `base` are those that may answer;
+// none: all.
+SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const SeriesSet* base) {
+  std::vector<Condition> conditions;
+  conditions.reserve(selector.matchers.size());
+  for (const Matcher& matcher : selector.matchers) {
+    conditions.push_back(LookUp(snapshot, matcher));
+    if (conditions.back().sense == Sense::kOf && conditions.back().at_most == 0) return {};
+  }
+  std::ranges::sort(conditions, {}, [](const Condition& c) { return std::pair(c.sense, c.at_most); });
+  std::optional<SeriesSet> found;
+  for (const Condition& condition : conditions) {
+    if (condition.at_most == 0) continue;
+    SeriesSet set = Evaluate(snapshot, condition);
+    if (!found && condition.sense == Sense::kOf) {
+      found = std::move(set);
+      if (base != nullptr) *found &= *base;
+    } else {
+      if (!found) found = base != nullptr ? *base : snapshot.All();
+      condition.sense == Sense::kOf ? * found &= set : * found -= set;
+    }
+    if (found->empty()) return {};
+  }
+  if (!found) return base != nullptr ? *base : snapshot.All();
+  return *std::move(found);
+}
+
+SeriesSet OfTenants(const Snapshot& snapshot, const std::vector<std::string>& tenants) {
+  SeriesSet set;
+  for (const std::string& tenant : tenants) set |= snapshot.OfTenant(tenant);
+  return set;
+}
+
+Strings SortAndCut(std::vector<std::string_view> items, size_t limit) {
+  Strings strings{.items = std::move(items)};
+  if (limit != kNoLimit && strings.items.size() > limit) {
+    std::ranges::partial_sort(strings.items, strings.items.begin() + static_cast<std::ptrdiff_t>(limit));
+    strings.items.resize(limit);
+    strings.cut = true;
+  } else {
+    std::ranges::sort(strings.items);
+  }
+  return strings;
+}
+
+bool IsEverything(const Scope& scope) { return scope.selectors.empty() && scope.tenants.empty() && !scope.range; }
+
+// Reading a series costs about as much as asking this many sets whether they meet another.
+constexpr uint64_t kSetsPerSeries = 8;
+
+// What `pick` finds in the series of a set, each once.
+template <typename Pick>
+std::vector<std::string_view> Collect(const Snapshot& snapshot, const SeriesSet& set, Pick pick) {
+  std::vector<std::string_view> found;
+  catalog::SeriesView series;
+  set.ForEach([&](catalog::Ordinal ordinal) {
+    snapshot.Read(ordinal, series);
+    pick(series, found);
+    return true;
+  });
+  std::ranges::sort(found);
+  const auto repeated = std::ranges::unique(found);
+  found.erase(repeated.begin(), repeated.end());
+  return found;
+}
+
+}  // namespace
+
+SeriesSet Select(const Snapshot& snapshot, const Scope& scope) {
+  std::optional<SeriesSet> base;
+  if (!scope.tenants.empty()) base = OfTenants(snapshot, scope.tenants);
+  SeriesSet found;
+  if (scope.selectors.empty()) {
+    found = base ? *std::move(base) : snapshot.All();
+  } else {
+    for (const Selector& selector : scope.selectors) found |= Match(snapshot, selector, base ? &*base : nullptr);
+  }
+  return scope.range && !found.empty() ? snapshot.SeenIn(found, *scope.range) : found;
+}
+
+Strings LabelNames(const Snapshot& snapshot, const Scope& scope, size_t limit) {
+  if (IsEverything(scope)) return SortAndCut(snapshot.LabelNames(), limit);
+  const SeriesSet set = Select(snapshot, scope);
+  const std::vector<std::string_view> names = snapshot.LabelNames();
+  if (set.size() * kSetsPerSeries <= names.size()) {
+    return SortAndCut(Collect(snapshot, set,
+                              [](const catalog::SeriesView& series, std::vector<std::string_view>& found) {
+                                for (const model::Label& label : series.labels) found.push_back(label.name);
+                              }),
+                      limit);
+  }
+  std::vector<std::string_view> found;
+  for (const std::string_view name : names) {
+    if (snapshot.WithLabel(name).Intersects(set)) found.push_back(name);
+  }
+  return SortAndCut(std::move(found), limit);
+}
+
+Strings LabelValues(const Snapshot& snapshot, std::string_view name, const Scope& scope, size_t limit) {
+  std::vector<std::string_view> found;
+  if (IsEverything(scope)) {
+    snapshot.ForEachValue(name, [&](std::string_view value, PairId) {
+      found.push_back(value);
+      return true;
+    });
+    return SortAndCut(std::move(found), limit);
+  }
+  const SeriesSet set = Select(snapshot, scope);
+  if (set.empty()) return {};
+  std::vector<std::pair<std::string_view, PairId>> values;
+  snapshot.ForEachValue(name, [&](std::string_view value, PairId pair) {
+    values.emplace_back(value, pair);
+    return true;
+  });
+  if (set.size() * kSetsPerSeries <= values.size()) {
+    found = Collect(snapshot, set, [&](const catalog::SeriesView& series, std::vector<std::string_view>& into) {
+      const auto label = std::ranges::find(series.labels, name, &model::Label::name);
+      if (label != series.labels.end()) into.push_back(label->value);
+    });
+  } else {
+    for (const auto& [value, pair] : values) {
+      if (snapshot.AnyWithPair(pair, set)) found.push_back(value);
+    }
+  }
+  return SortAndCut(std::move(found), limit);
+}
+
+}  // namespace mi::query
