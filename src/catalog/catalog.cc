@@ -170,6 +170,20 @@ std::vector<std::pair<std::string, uint64_t>> CatalogImpl::SeriesByTenant(size_t
 
 }  // namespace
 
+void Snapshot::CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const {
+  counts.clear();
+  SeriesView series;
+  within.ForEach([&](Ordinal ordinal) {
+    Read(ordinal, series);
+    for (const model::Label& label : series.labels) {
+      const PairId pair = FindPair(label.name, label.value).value();
+      if (pair >= counts.size()) counts.resize(pair + 1);
+      ++counts[pair];
+    }
+    return true;
+  });
+}
+
 std::unique_ptr<Catalog> Catalog::Create(CatalogOptions options) { return std::make_unique<CatalogImpl>(options); }
 
 }  // namespace mi::catalog

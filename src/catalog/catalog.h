@@ -59,11 +59,11 @@ class Snapshot {
   virtual uint64_t CountWithPair(PairId pair, const SeriesSet& within) const = 0;
   virtual bool AnyWithPair(PairId pair, const SeriesSet& within) const = 0;
 
-  // For every pair at once, how many series of `within` have it: `counts` becomes indexed by PairId (pairs that came
-  // later or are the catalogue's own are to be passed over). Costs some 10 ns for each label of each series of
-  // `within`: the way to count or list many pairs within a selector. Within everything, CountWithPair(pair) is cheaper
-  // still.
-  virtual void CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const = 0;
+  // For every pair at once, how many series of `within` have it. `counts` becomes indexed by PairId: a pair beyond its
+  // end has none, and some entries are the catalogue's own pairs, which nobody knows an id of. Costs some 10 ns for
+  // each label of each series of `within`: the way to count or list many pairs within a selector. Without a selector
+  // CountWithPair(pair) is cheaper still. Implemented here by Read and FindPair, for fakes.
+  virtual void CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const;
 
   // Those of `set` that existed in the range: first_seen <= end and last_seen + activity_interval >= start. Times are
   // kept in whole seconds, rounded away from each other: never one too few, at most one that missed by a second.
