@@ -1,0 +1,211 @@
+#include "query/select.h"
+
+#include <random>
+
+#include "base/format.h"
+#include "query/fake_snapshot.h"
+
+namespace mi::query {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+Scope Of(std::vector<std::string> selectors) {
+  Scope scope;
+  for (const std::string& selector : selectors) scope.selectors.push_back(ParseSelector(selector).value());
+  return scope;
+}
+
+std::vector<catalog::Ordinal> List(const catalog::SeriesSet& set) {
+  std::vector<catalog::Ordinal> list;
+  set.ForEach([&](catalog::Ordinal ordinal) {
+    list.push_back(ordinal);
+    return true;
+  });
+  return list;
+}
+
+FakeSnapshot SmallFleet() {
+  FakeSnapshot fleet;
+  fleet.Add({{"__name__", "up"}, {"job", "api"}, {"instance", "a:1"}});               // 0
+  fleet.Add({{"__name__", "up"}, {"job", "db"}, {"instance", "b:1"}});                // 1
+  fleet.Add({{"__name__", "up"}, {"instance", "c:1"}});                               // 2
+  fleet.Add({{"__name__", "http_requests_total"}, {"job", "api"}, {"code", "200"}});  // 3
+  fleet.Add({{"__name__", "http_requests_total"}, {"job", "api"}, {"code", "500"}});  // 4
+  fleet.AddSeries({.tenant = "team-b",
+                   .labels = {{"__name__", "up"}, {"job", "batch"}},
+                   .first_seen_ms = 1000,
+                   .last_seen_ms = 2000});  // 5
+  return fleet;
+}
+
+TEST(Select, FindsTheSeriesThatMatch) {
+  const FakeSnapshot fleet = SmallFleet();
+  auto f = [&](std::string selector, std::vector<catalog::Ordinal> want) {
+    EXPECT_EQ(List(Select(fleet, Of({selector}))), want) << selector;
+  };
+  f("up", {0, 1, 2, 5});
+  f(R"(up{job="api"})", {0});
+  f(R"(up{job!="api"})", {1, 2, 5});
+  f(R"(up{job=~"api|db"})", {0, 1});
+  f(R"(up{job=~"a.*"})", {0});
+  f(R"(up{job=~".*b.*"})", {1, 5});
+  f(R"(up{job!~"a.*"})", {1, 2, 5});
+  f(R"({__name__=~".+_total",code!~"5.."})", {3});
+  f("nothing", {});
+  f(R"(up{job="nothing"})", {});
+  f(R"(up{nothing="x"})", {});
+  f(R"(up{nothing!="x"})", {0, 1, 2, 5});
+  f(R"(up{__name__="down"})", {});
+  f(R"({__name__!="up",job="api"})", {3, 4});
+}
+
+TEST(Select, TakesAnAbsentLabelForAnEmptyOne) {
+  const FakeSnapshot fleet = SmallFleet();
+  auto f = [&](std::string selector, std::vector<catalog::Ordinal> want) {
+    EXPECT_EQ(List(Select(fleet, Of({selector}))), want) << selector;
+  };
+  f(R"(up{job=""})", {2});
+  f(R"(up{job!=""})", {0, 1, 5});
+  f(R"(up{job=~"|api"})", {0, 2});
+  f(R"(up{job!~"|api"})", {1, 5});
+  f(R"(up{job=~".*"})", {0, 1, 2, 5});
+  f(R"(up{job!~".*"})", {});
+  f(R"(up{job=~".+"})", {0, 1, 5});
+  f(R"(up{job!~".+"})", {2});
+  f(R"(up{job=~""})", {2});
+}
+
+TEST(Select, JoinsSelectorsAndKeepsToTenantsAndRange) {
+  const FakeSnapshot fleet = SmallFleet();
+  EXPECT_THAT(List(Select(fleet, Of({R"({job="db"})", R"({code="500"})", "up{job='db'}"}))), ElementsAre(1, 4));
+  EXPECT_THAT(List(Select(fleet, Scope())), ElementsAre(0, 1, 2, 3, 4, 5));
+  Scope scope = Of({"up"});
+  scope.tenants = {"team-b"};
+  EXPECT_THAT(List(Select(fleet, scope)), ElementsAre(5));
+  scope.tenants = {"", "team-b"};
+  EXPECT_THAT(List(Select(fleet, scope)), ElementsAre(0, 1, 2, 5));
+  scope.tenants = {"nobody"};
+  EXPECT_THAT(List(Select(fleet, scope)), IsEmpty());
+  scope.tenants.clear();
+  scope.range = {.start_ms = 1500, .end_ms = 3000};
+  EXPECT_THAT(List(Select(fleet, scope)), ElementsAre(5));
+  scope.range = {.start_ms = 0, .end_ms = 500};
+  EXPECT_THAT(List(Select(fleet, scope)), ElementsAre(0, 1, 2));
+}
+
+TEST(LabelNames, AreThoseOfTheSeriesInScopeSortedAndThenCut) {
+  const FakeSnapshot fleet = SmallFleet();
+  EXPECT_THAT(LabelNames(fleet, Scope()).items, ElementsAre("__name__", "code", "instance", "job"));
+  EXPECT_THAT(LabelNames(fleet, Of({"up"})).items, ElementsAre("__name__", "instance", "job"));
+  EXPECT_THAT(LabelNames(fleet, Of({"nothing"})).items, IsEmpty());
+  Scope team;
+  team.tenants = {"team-b"};
+  EXPECT_THAT(LabelNames(fleet, team).items, ElementsAre("__name__", "job"));
+  const Strings cut = LabelNames(fleet, Scope(), 2);
+  EXPECT_THAT(cut.items, ElementsAre("__name__", "code"));
+  EXPECT_TRUE(cut.cut);
+  EXPECT_FALSE(LabelNames(fleet, Scope(), 4).cut);
+}
+
+TEST(LabelValues, AreThoseOfTheSeriesInScopeSortedAndThenCut) {
+  const FakeSnapshot fleet = SmallFleet();
+  EXPECT_THAT(LabelValues(fleet, "job", Scope()).items, ElementsAre("api", "batch", "db"));
+  EXPECT_THAT(LabelValues(fleet, "job", Of({"http_requests_total"})).items, ElementsAre("api"));
+  EXPECT_THAT(LabelValues(fleet, "job", Of({"up", R"({code="500"})"}), 2).items, ElementsAre("api", "batch"));
+  EXPECT_TRUE(LabelValues(fleet, "job", Of({"up"}), 2).cut);
+  EXPECT_THAT(LabelValues(fleet, "nothing", Scope()).items, IsEmpty());
+  EXPECT_THAT(LabelValues(fleet, "nothing", Of({"up"})).items, IsEmpty());
+}
+
+// Random catalogues and random questions, against a walk over all series with all matchers.
+class Truth : public testing::TestWithParam<unsigned> {
+ protected:
+  std::string Pick(std::initializer_list<const char*> from) { return std::data(from)[random_() % from.size()]; }
+  std::string Name() { return Pick({"__name__", "a", "b", "c", "never"}); }
+
+  FakeSnapshot RandomFleet() {
+    FakeSnapshot fleet;
+    const size_t count = 1 + random_() % 150;
+    for (size_t i = 0; i < count; ++i) {
+      FakeSnapshot::Series series{.tenant = Pick({"", "", "t1", "t2"})};
+      for (const char* name : {"__name__", "a", "b", "c"}) {
+        if (random_() % 4 != 0) series.labels[name] = Pick({"x", "y", "xy", "x1", "x2", "z\n", "平", "1", "2", "3"});
+      }
+      if (random_() % 8 == 0) series.labels[format("rare{}", random_() % 30)] = "x";
+      series.first_seen_ms = static_cast<int64_t>(random_() % 100);
+      series.last_seen_ms = series.first_seen_ms + static_cast<int64_t>(random_() % 50);
+      fleet.AddSeries(std::move(series));
+    }
+    return fleet;
+  }
+
+  std::string RandomSelector() {
+    std::string text = "{";
+    const size_t count = 1 + random_() % 4;
+    for (size_t i = 0; i < count; ++i) {
+      text += format(
+          "{}{}\"{}\",", Name(), Pick({"=", "!=", "=~", "!~"}),
+          Pick({"", "x", "xy", "no", "x|y", "|x", "x.*", "x.+", ".*", ".+", "(x|xy)", "[xy].?", ".*1", "x?", "平"}));
+    }
+    return text + "}";
+  }
+
+  Scope RandomScope() {
+    Scope scope;
+    const size_t count = random_() % 4;
+    while (scope.selectors.size() < count) {
+      if (auto selector = ParseSelector(RandomSelector())) scope.selectors.push_back(*std::move(selector));
+    }
+    for (const char* tenant : {"", "t1", "t2", "t3"}) {
+      if (random_() % 5 == 0) scope.tenants.emplace_back(tenant);
+    }
+    if (random_() % 3 == 0) {
+      const auto start = static_cast<int64_t>(random_() % 120);
+      scope.range = {.start_ms = start, .end_ms = start + static_cast<int64_t>(random_() % 60)};
+    }
+    return scope;
+  }
+
+  static bool InScope(const FakeSnapshot::Series& series, const Scope& scope) {
+    auto matches = [&](const Selector& selector) {
+      return std::ranges::all_of(selector.matchers, [&](const Matcher& m) { return m.Matches(series.Get(m.name())); });
+    };
+    return (scope.selectors.empty() || std::ranges::any_of(scope.selectors, matches)) &&
+           (scope.tenants.empty() || std::ranges::find(scope.tenants, series.tenant) != scope.tenants.end()) &&
+           (!scope.range ||
+            (series.first_seen_ms <= scope.range->end_ms && series.last_seen_ms >= scope.range->start_ms));
+  }
+
+  std::mt19937 random_{GetParam()};
+};
+
+TEST_P(Truth, IsWhatEveryAnswerIs) {
+  const FakeSnapshot fleet = RandomFleet();
+  for (int i = 0; i < 40; ++i) {
+    const Scope scope = RandomScope();
+    std::vector<catalog::Ordinal> series;
+    std::set<std::string_view> names;
+    std::map<std::string, std::set<std::string_view>> values;
+    for (size_t at = 0; at < fleet.list().size(); ++at) {
+      if (!InScope(fleet.list()[at], scope)) continue;
+      series.push_back(static_cast<catalog::Ordinal>(at));
+      for (const auto& [name, value] : fleet.list()[at].labels) {
+        names.insert(name);
+        values[name].insert(value);
+      }
+    }
+    EXPECT_EQ(List(Select(fleet, scope)), series);
+    EXPECT_THAT(LabelNames(fleet, scope).items, testing::ElementsAreArray(names));
+    for (const char* name : {"__name__", "a", "c", "never"}) {
+      EXPECT_THAT(LabelValues(fleet, name, scope).items, testing::ElementsAreArray(values[name])) << name;
+    }
+    if (HasFailure()) FAIL() << "question " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Truth, testing::Range(1U, 51U));
+
+}  // namespace
+}  // namespace mi::query

@@ -1,0 +1,69 @@
+#include "query/series_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "model/tenant.h"
+
+namespace mi::query {
+namespace {
+
+constexpr uint64_t kBlock = 1 << 16;  // ordinals looked at in one go
+
+}  // namespace
+
+SeriesReader::SeriesReader(std::shared_ptr<const catalog::Snapshot> snapshot, catalog::SeriesSet set, size_t limit)
+    : snapshot_(std::move(snapshot)),
+      set_(std::move(set)),
+      limit_(limit),
+      merges_(SpansTenants()),
+      fingerprinter_("", model::Tenant()) {}
+
+const catalog::SeriesView* SeriesReader::Next() {
+  if (cut_ || !ReadNextNew()) return nullptr;
+  if (limit_ != 0 && given_ == limit_) {
+    cut_ = true;
+    return nullptr;
+  }
+  ++given_;
+  return &series_;
+}
+
+bool SeriesReader::ReadNextNew() {
+  for (;;) {
+    if (at_ == ordinals_.size() && !FetchOrdinals()) return false;
+    snapshot_->Read(ordinals_[at_++], series_);
+    if (!merges_) return true;
+    canonical_.clear();
+    for (const model::Label& label : series_.labels) model::AppendCanonical(label, canonical_);
+    if (met_.insert(fingerprinter_(canonical_)).second) return true;
+  }
+}
+
+bool SeriesReader::FetchOrdinals() {
+  ordinals_.clear();
+  at_ = 0;
+  const uint64_t end = snapshot_->series();
+  while (ordinals_.empty() && next_ordinal_ < end) {
+    const uint64_t block_end = std::min(next_ordinal_ + kBlock, end);
+    catalog::SeriesSet block = catalog::SeriesSet::Range(next_ordinal_, block_end);
+    block &= set_;
+    block.ForEach([this](catalog::Ordinal ordinal) {
+      ordinals_.push_back(ordinal);
+      return true;
+    });
+    next_ordinal_ = block_end;
+  }
+  return !ordinals_.empty();
+}
+
+bool SeriesReader::SpansTenants() {
+  if (set_.empty() || snapshot_->Tenants().size() < 2) return false;
+  set_.ForEach([this](catalog::Ordinal first) {
+    snapshot_->Read(first, series_);
+    return false;
+  });
+  return snapshot_->OfTenant(series_.tenant).CountIn(set_) != set_.size();
+}
+
+}  // namespace mi::query
