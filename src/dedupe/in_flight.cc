@@ -15,7 +15,9 @@ bool Waiter::Abandon() {
 void Waiter::Settled(const Status& outcome) {
   if (!outcome) {
     const MutexLock lock(mutex_);
-    if (!first_error_) first_error_ = outcome.error();
+    const bool retry_wins =
+        first_error_ && IsWorthRepeating(outcome.error().code()) && !IsWorthRepeating(first_error_->code());
+    if (!first_error_ || retry_wins) first_error_ = outcome.error();
   }
   if (unsettled_.fetch_sub(1, std::memory_order_acq_rel) != 1 || over_.exchange(true)) return;
   Status status;

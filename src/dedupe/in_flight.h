@@ -26,7 +26,8 @@ namespace mi::dedupe {
 // Ownership: shared by the request and the claims it waits for. Threads: safe.
 class Waiter {
  public:
-  // `done` gets the first error among its series, or success; it is called from the thread that settles the last one.
+  // `done` gets success, or the first error among its series that is worth repeating, or else the first; it is called
+  // from the thread that settles the last one.
   using Done = std::move_only_function<void(Status)>;
   explicit Waiter(Done done) : done_(std::move(done)) {}
 
@@ -55,6 +56,8 @@ class InFlight {
   // Claims each fingerprint that nobody has claimed and gives their indices: publish those, then Settle each, whatever
   // happens. `waiter` is told when all of `fingerprints`, its own and the awaited ones, are settled; at once when there
   // are none. A fingerprint that stands twice is claimed once. Must be called once a waiter.
+  // Look what you have claimed up once more before you publish it: between your first look and the claim another
+  // request may have settled it. What is known by now is settled as durable at once.
   virtual std::vector<size_t> Claim(std::span<const model::Fingerprint> fingerprints,
                                     std::shared_ptr<Waiter> waiter) = 0;
 

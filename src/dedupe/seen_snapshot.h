@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,7 +24,8 @@ struct SnapshotBinding {
 };
 
 // Writes `path`.tmp, syncs, renames, syncs the directory. `binding` is asked for after the entries have been copied.
-// Runs beside lookups and inserts.
+// Runs beside lookups and inserts; one call at a time for one path. kUnavailable when the disk refuses: what stood at
+// `path` before is then untouched.
 Status WriteSnapshot(SeenSet& seen, const std::string& path, const std::function<Result<SnapshotBinding>()>& binding);
 
 // A table filled from `path`. `now` is what the catalogue and the journal say at start: kCorrupt when the file is
