@@ -151,15 +151,16 @@ Status JournalConsumer::ReadRows(size_t max_series, int64_t end, Polled& polled)
     waiting += series;
     bytes += Decode(read_.Blob(3), next, polled);
   }
-  // Rows that are gone although nobody released them: a person deleted them.
-  if (next == position_) {
-    deps_.log.Warn("journal: {} has no rows from {} to {}", database_.path(), position_, end - 1);
+  const bool gone = next == position_;
+  if (gone) {
+    deps_.log.Warn("journal: {} has no rows from {} to {}, although nobody released them", database_.path(), position_,
+                   end - 1);
     next = end;
   }
   position_ = next;
   polled_ = waiting;
   polled.next = {At(next)};
-  return {};
+  return gone ? SetLag() : Status();
 }
 
 // Gives the bytes of labels that the row held.

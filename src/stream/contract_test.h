@@ -1,0 +1,90 @@
+// What every SeriesPublisher and SeriesConsumer must do, whatever stream is behind them. An adapter's test instantiates
+// the suite with a way to make an empty stream:
+//
+//   INSTANTIATE_TEST_SUITE_P(Journal, StreamContract, testing::Values(ContractCase{"Journal", MakeJournal}), CaseName);
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/mutex.h"
+#include "stream/ports.h"
+
+namespace mi::stream {
+
+// One empty stream, and what the suite must see or do behind the ports' back.
+class StreamUnderTest {
+ public:
+  virtual ~StreamUnderTest() = default;
+  virtual SeriesPublisher& publisher() = 0;
+  virtual SeriesConsumer& consumer() = 0;
+  // Ends publisher and consumer as a clean stop does, and makes new ones over the same stream. Start is not called.
+  virtual void Restart() = 0;
+  // Ends publishing, as the process does when it stops.
+  virtual void StopPublishing() = 0;
+  // A record that cannot be decoded, behind what is there.
+  virtual void AppendPoison(const std::string& bytes) = 0;
+  virtual std::vector<std::pair<std::string, std::string>> DeadLetters() = 0;  // bytes and reason, in order
+};
+
+struct ContractCase {
+  std::string name;
+  std::function<std::unique_ptr<StreamUnderTest>()> make;
+};
+
+inline std::string CaseName(const testing::TestParamInfo<ContractCase>& info) { return info.param.name; }
+
+// `count` series whose identities are named `prefix`_0, `prefix`_1 …
+model::SeriesBatch MakeBatch(std::string_view prefix, size_t count, int64_t seen_at_ms = 1'700'000'000'000,
+                             std::string_view tenant = "");
+// The identities in stream order, each behind its tenant and a bar when it has one.
+std::vector<std::string> Identities(const std::vector<model::SeriesBatch>& batches);
+std::vector<std::string> Identities(const model::SeriesBatch& batch);
+
+// Publishes and waits for the answer.
+PublishResult PublishAndWait(SeriesPublisher& publisher, model::SeriesBatch batch);
+
+// The positions that a store would have.
+class StoredPositions {
+ public:
+  PositionLookup Lookup();
+  void Store(const Polled& polled);
+  void FailNext(Error error) { fault_ = std::move(error); }
+  const std::vector<Position>& all() const { return positions_; }
+  void Set(std::vector<Position> positions) { positions_ = std::move(positions); }
+
+ private:
+  std::vector<Position> positions_;
+  std::optional<Error> fault_;
+};
+
+class StreamContract : public testing::TestWithParam<ContractCase> {
+ protected:
+  void Start() { ASSERT_TRUE(stream_->consumer().Start(stored_.Lookup())); }
+  void Restart() {
+    stream_->Restart();
+    Start();
+  }
+  void Publish(model::SeriesBatch batch) {
+    ASSERT_TRUE(PublishAndWait(stream_->publisher(), std::move(batch)).all_durable());
+  }
+  // One poll that waits for something; fails the test when nothing comes.
+  Polled Poll(size_t max_series = 100'000);
+  // Polls that take all there is, with their positions stored.
+  std::vector<std::string> PollAll();
+  // One poll that does not wait.
+  Polled PollNow();
+
+  std::unique_ptr<StreamUnderTest> stream_ = GetParam().make();
+  StoredPositions stored_;
+};
+
+}  // namespace mi::stream
