@@ -14,6 +14,18 @@ std::string_view ToString(Errc code) {
   return "unknown";
 }
 
+bool IsWorthRepeating(Errc code) {
+  switch (code) {
+    case Errc::kInvalid:
+    case Errc::kTooLarge: return false;
+    case Errc::kOverloaded:
+    case Errc::kUnavailable:
+    case Errc::kCorrupt:
+    case Errc::kInternal: return true;
+  }
+  return true;
+}
+
 Error Error::Within(std::string_view context) const {
   std::string message(context);
   message += ": ";

@@ -21,6 +21,9 @@ enum class Errc {
 
 std::string_view ToString(Errc code);
 
+// Whether the same input may succeed later.
+bool IsWorthRepeating(Errc code);
+
 class [[nodiscard]] Error {
  public:
   Error(Errc code, std::string message) : code_(code), message_(std::move(message)) {}

@@ -33,18 +33,6 @@ std::string Describe(const Tally& tally) {
 
 }  // namespace
 
-bool IsWorthRepeating(Errc code) {
-  switch (code) {
-    case Errc::kInvalid:
-    case Errc::kTooLarge: return false;
-    case Errc::kOverloaded:
-    case Errc::kUnavailable:
-    case Errc::kCorrupt:
-    case Errc::kInternal: return true;
-  }
-  return true;
-}
-
 net::Response AnswerTo(codec::Schema schema, const Tally& tally, const Status& durable) {
   if (!durable && IsWorthRepeating(durable.error().code())) {
     net::Response response = TryLater(durable.error().message());

@@ -22,7 +22,4 @@ net::Response RefuseForm(const Error& error);      // 415
 net::Response RefuseMethod();                      // 405
 net::Response TryLater(std::string_view because);  // 503
 
-// One translation of errors for what a sender may do about them.
-bool IsWorthRepeating(Errc code);
-
 }  // namespace mi::receive

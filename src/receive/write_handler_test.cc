@@ -1,0 +1,405 @@
+#include "receive/write_handler.h"
+
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "base/format.h"
+#include "codec/remote_write_encode.h"
+#include "model/identity.h"
+#include "net/fake_request.h"
+
+namespace mi::receive {
+namespace {
+
+using codec::Compression;
+using codec::Schema;
+using codec::WireSeries;
+using stream::PublishResult;
+
+// A publisher that keeps what it is given until the test settles it.
+class HeldPublisher final : public stream::SeriesPublisher {
+ public:
+  void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override {
+    batches.push_back(batch);
+    waiting_.push_back(std::move(done));
+    if (settle_at_once) SettleAll();
+  }
+  Status Health() const override { return {}; }
+
+  void SettleAll(const PublishResult& result = {}) {
+    while (!waiting_.empty()) {
+      Done done = std::move(waiting_.front());
+      waiting_.pop_front();
+      done(result);
+    }
+  }
+  // Every series that was published, as often as it was.
+  std::multiset<std::string> identities() const {
+    std::multiset<std::string> all;
+    for (const auto& batch : batches) {
+      for (size_t i = 0; i < batch->size(); ++i) all.insert(model::FormatIdentity((*batch)[i].labels));
+    }
+    return all;
+  }
+
+  bool settle_at_once = true;
+  std::vector<std::shared_ptr<const model::SeriesBatch>> batches;
+
+ private:
+  std::deque<Done> waiting_;
+};
+
+class CountingActivity final : public stream::ActivityPublisher {
+ public:
+  void PublishActivity(model::ActivityBatch batch) override { fingerprints += batch.fingerprints.size(); }
+  size_t fingerprints = 0;
+};
+
+WireSeries Up(std::string instance) {
+  return {.labels = {{"__name__", "up"}, {"instance", std::move(instance)}}, .samples = {{1, 1000}}};
+}
+
+std::string Body(std::vector<WireSeries> series, Schema schema = Schema::kV1,
+                 Compression compression = Compression::kSnappy) {
+  codec::RequestEncoder encoder(schema);
+  for (const WireSeries& one : series) encoder.Add(one);
+  return codec::Compress(compression, encoder.Finish());
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+class WriteHandlerTest : public testing::Test {
+ protected:
+  net::FakeAnswer Send(std::string body, std::vector<std::pair<std::string, std::string>> headers = {},
+                       std::string_view target = "/api/v1/write", std::string method = "POST") {
+    net::FakeRequest request(std::move(method), target, std::move(body));
+    for (auto& [name, value] : headers) request.With(name, value);
+    return net::Ask(handler_, request);
+  }
+  net::Response SendNow(std::string body, std::vector<std::pair<std::string, std::string>> headers = {},
+                        std::string_view target = "/api/v1/write", std::string method = "POST") {
+    return Send(std::move(body), std::move(headers), target, std::move(method)).Take();
+  }
+  net::Response SendV2(std::vector<WireSeries> series) {
+    return SendNow(Body(std::move(series), Schema::kV2),
+                   {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}});
+  }
+  void SetOptions(const std::function<void(ReceiveOptions&)>& change) {
+    ReceiveOptions options = *options_.Get();
+    change(options);
+    options_.Set(options);
+  }
+
+  ManualClock clock_;
+  std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
+  ReceiveMetrics metrics_{*registry_};
+  std::unique_ptr<dedupe::SeenSet> seen_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  HeldPublisher publisher_;
+  CountingActivity activity_;
+  Live<ReceiveOptions> options_{ReceiveOptions{}};
+  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_}};
+  WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, departures_, options_}};
+};
+
+TEST_F(WriteHandlerTest, CataloguesExactlyTheIdentitiesOfEveryGoldenRequest) {
+  for (const char* folder :
+       {"prometheus-3.16-v1", "prometheus-3.16-v2", "vmagent-1.150-zstd", "vmagent-1.150-snappy"}) {
+    for (const char* number : {"01", "02", "03"}) {
+      const std::string base = format("{}/tests/golden/{}/{}", MI_SOURCE_DIR, folder, number);
+      publisher_.batches.clear();
+      net::FakeRequest request("POST", "/api/v1/write", ReadFile(base + ".body"));
+      request.With("X-Scope-OrgID", format("{}-{}", folder, number));  // its own, so that nothing is known yet
+      request.With("Content-Encoding", std::string_view(folder).ends_with("zstd") ? "zstd" : "snappy");
+      if (std::string_view(folder).ends_with("v2")) {
+        request.With("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+      }
+      EXPECT_EQ(net::Ask(handler_, request).Take().status, 204) << base;
+
+      std::set<std::string> want;
+      std::istringstream lines(ReadFile(base + ".series"));
+      for (std::string line; std::getline(lines, line);) {
+        if (!line.empty()) want.insert(line);
+      }
+      const auto all = publisher_.identities();
+      EXPECT_EQ(std::set<std::string>(all.begin(), all.end()), want) << base;
+      EXPECT_EQ(all.size(), want.size()) << "published once each: " << base;
+    }
+  }
+}
+
+TEST_F(WriteHandlerTest, PublishesASeriesOnceAndKnowsItFromThenOn) {
+  EXPECT_EQ(SendNow(Body({Up("a"), Up("b")})).status, 204);
+  EXPECT_EQ(SendNow(Body({Up("a"), Up("b")})).status, 204);
+  EXPECT_EQ(publisher_.identities(), (std::multiset<std::string>{R"(up{instance="a"})", R"(up{instance="b"})"}));
+  EXPECT_EQ(metrics_.fresh.Value(), 2);
+  EXPECT_EQ(metrics_.known.Value(), 2);
+}
+
+TEST_F(WriteHandlerTest, AnswersOnlyWhenTheStreamHasEverything) {
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a")}));
+  EXPECT_FALSE(answer.arrived());
+  EXPECT_EQ(seen_->stats().entries, 0U);
+  publisher_.SettleAll();
+  EXPECT_EQ(answer.Take().status, 204);
+  EXPECT_EQ(seen_->stats().entries, 1U);
+}
+
+TEST_F(WriteHandlerTest, LetsTwoRequestsWithOneNewSeriesShareOnePublish) {
+  publisher_.settle_at_once = false;
+  auto first = Send(Body({Up("a")}));
+  auto second = Send(Body({Up("a"), Up("b")}));
+  EXPECT_EQ(publisher_.identities(), (std::multiset<std::string>{R"(up{instance="a"})", R"(up{instance="b"})"}));
+  EXPECT_FALSE(first.arrived() || second.arrived());
+  publisher_.SettleAll();
+  EXPECT_EQ(first.Take().status, 204);
+  EXPECT_EQ(second.Take().status, 204);
+}
+
+TEST_F(WriteHandlerTest, Answers503WithRetryAfterAndForgetsNothingWhenTheStreamIsAway) {
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a")}));
+  publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "journal: disk full")}}});
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(net::HeaderOf(response, "Retry-After"), "5");
+  EXPECT_EQ(response.body, "journal: disk full\n");
+  EXPECT_EQ(seen_->stats().entries, 0U);
+  publisher_.settle_at_once = true;
+  EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
+}
+
+TEST_F(WriteHandlerTest, FailsOnlyWhatAHalfFullQueueDidNotTake) {
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a"), Up("b"), Up("c")}));
+  publisher_.SettleAll({.failures = {{1, Error(Errc::kOverloaded, "full")}}});
+  EXPECT_EQ(answer.Take().status, 503);
+  EXPECT_EQ(seen_->stats().entries, 2U);
+  auto again = Send(Body({Up("a"), Up("b"), Up("c")}));
+  EXPECT_EQ(publisher_.batches.back()->size(), 1U);
+  publisher_.SettleAll();
+  EXPECT_EQ(again.Take().status, 204);
+}
+
+TEST_F(WriteHandlerTest, NeverAnswers5xxForASeriesThatTheStreamWillNeverTake) {
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a")}));
+  publisher_.SettleAll({.failures = {{0, Error(Errc::kTooLarge, "record is too large")}}});
+  EXPECT_EQ(answer.Take().status, 400);
+}
+
+TEST_F(WriteHandlerTest, LetsTheSenderRepeatWhenOneSeriesIsRefusedByTheStreamAndAnotherIsNotDurable) {
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a"), Up("b")}));
+  publisher_.SettleAll(
+      {.failures = {{0, Error(Errc::kTooLarge, "too large")}, {1, Error(Errc::kUnavailable, "broker away")}}});
+  EXPECT_EQ(answer.Take().status, 503);
+}
+
+TEST_F(WriteHandlerTest, AnswersAtTheTimeOutWhileTheBatchGoesOn) {
+  SetOptions([](ReceiveOptions& options) { options.answer_timeout = std::chrono::milliseconds(1); });
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a")}));
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_THAT(response.body, testing::HasSubstr("receive.answer_timeout"));
+  publisher_.SettleAll();
+  EXPECT_EQ(seen_->stats().entries, 1U);
+}
+
+TEST_F(WriteHandlerTest, AnswersWhoStillWaitsWhenTheServiceStops) {
+  publisher_.settle_at_once = false;
+  auto waiting = Send(Body({Up("a")}));
+  handler_.Refuse();
+  departures_.ExpireAll();
+  EXPECT_EQ(waiting.Take().status, 503);
+  EXPECT_EQ(SendNow(Body({Up("b")})).status, 503);
+  publisher_.SettleAll();
+}
+
+TEST_F(WriteHandlerTest, KeepsTheGoodSeriesOfARequestWithBadOnesAndSaysHowMany) {
+  publisher_.settle_at_once = false;
+  WireSeries twice = Up("x");
+  twice.labels.emplace_back("instance", "y");
+  auto answer = Send(Body({Up("a"), twice, Up("b"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}}));
+  EXPECT_FALSE(answer.arrived()) << "400 only after the valid rest is durable: the sender will not come back";
+  publisher_.SettleAll();
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, testing::HasSubstr("2 of 4 series refused"));
+  EXPECT_THAT(response.body, testing::HasSubstr("instance"));
+  EXPECT_EQ(publisher_.identities(), (std::multiset<std::string>{R"(up{instance="a"})", R"(up{instance="b"})"}));
+  EXPECT_EQ(metrics_.refused.Value(), 2);
+}
+
+TEST_F(WriteHandlerTest, PrefersTryingAgainToRefusingWhereBothApply) {
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}}));
+  publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "away")}}});
+  EXPECT_EQ(answer.Take().status, 503);
+}
+
+TEST_F(WriteHandlerTest, TakesUnsortedLabelsForTheSeriesThatTheyAre) {
+  EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
+  const WireSeries unsorted{.labels = {{"instance", "a"}, {"__name__", "up"}, {"empty", ""}}, .samples = {{1, 1}}};
+  EXPECT_EQ(SendNow(Body({unsorted})).status, 204);
+  EXPECT_EQ(SendNow(Body({unsorted})).status, 204);
+  EXPECT_EQ(publisher_.identities().size(), 1U);
+  EXPECT_EQ(seen_->stats().entries, 1U);
+  EXPECT_EQ(seen_->stats().alias_entries, 1U);
+}
+
+TEST_F(WriteHandlerTest, KnowsASeriesInEitherSchema) {
+  EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
+  EXPECT_EQ(SendV2({Up("a")}).status, 204);
+  EXPECT_EQ(publisher_.identities().size(), 1U);
+}
+
+TEST_F(WriteHandlerTest, DoesNotTakeAFarewellForANewSeries) {
+  const double stale = std::bit_cast<double>(codec::kStaleMarker);
+  const WireSeries gone{.labels = {{"__name__", "gone"}}, .samples = {{stale, 1}}};
+  EXPECT_EQ(SendNow(Body({gone})).status, 204);
+  EXPECT_TRUE(publisher_.batches.empty());
+}
+
+TEST_F(WriteHandlerTest, TellsOfActivityOnceAWindowAndNotForFarewells) {
+  WireSeries up = Up("a");
+  EXPECT_EQ(SendNow(Body({up})).status, 204);
+  EXPECT_EQ(activity_.fingerprints, 0U) << "its first sighting is in the batch";
+  clock_.Advance(std::chrono::hours(1));
+  WireSeries gone = up;
+  gone.samples = {{std::bit_cast<double>(codec::kStaleMarker), 1}};
+  EXPECT_EQ(SendNow(Body({gone})).status, 204);
+  EXPECT_EQ(activity_.fingerprints, 0U);
+  EXPECT_EQ(SendNow(Body({up})).status, 204);
+  EXPECT_EQ(SendNow(Body({up})).status, 204);
+  EXPECT_EQ(activity_.fingerprints, 1U);
+}
+
+TEST_F(WriteHandlerTest, CountsWhatWasWrittenForSchema2AndKeepsSilentForSchema1) {
+  WireSeries series = Up("a");
+  series.samples.push_back({2, 2000});
+  series.exemplars.push_back({.labels = {{"trace", "1"}}, .value = 1, .timestamp_ms = 1});
+  for (const int round : {1, 2}) {  // new, then known
+    const net::Response response = SendV2({series, {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}});
+    EXPECT_EQ(response.status, 400) << round;
+    EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Samples-Written"), "2");
+    EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Histograms-Written"), "0");
+    EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Exemplars-Written"), "1");
+  }
+  EXPECT_EQ(net::HeaderOf(SendNow(Body({series})), "X-Prometheus-Remote-Write-Samples-Written"), "");
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("new")}, Schema::kV2),
+                     {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}});
+  publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "away")}}});
+  EXPECT_EQ(net::HeaderOf(answer.Take(), "X-Prometheus-Remote-Write-Samples-Written"), "0");
+}
+
+TEST_F(WriteHandlerTest, PublishesMetadataOnceAndWaitsForIt) {
+  codec::RequestEncoder encoder(Schema::kV1);
+  encoder.AddMetadata({.family = "up", .type = "gauge", .help = "Whether it is up.", .unit = ""});
+  const std::string body = codec::Compress(Compression::kSnappy, encoder.Finish());
+  publisher_.settle_at_once = false;
+  auto answer = Send(body);
+  EXPECT_FALSE(answer.arrived());
+  publisher_.SettleAll();
+  EXPECT_EQ(answer.Take().status, 204);
+  EXPECT_EQ(SendNow(body).status, 204);
+  ASSERT_EQ(publisher_.batches.size(), 1U);
+  EXPECT_EQ(publisher_.batches[0]->metadata().at(0).help, "Whether it is up.");
+}
+
+TEST_F(WriteHandlerTest, NegotiatesSchemaAndCompression) {
+  auto f = [this](int status, std::string type, std::string encoding) {
+    std::vector<std::pair<std::string, std::string>> headers;
+    if (type != "-") headers.emplace_back("Content-Type", type);
+    if (encoding != "-") headers.emplace_back("Content-Encoding", encoding);
+    EXPECT_EQ(SendNow(Body({}), headers).status, status) << type << " " << encoding;
+  };
+  f(204, "-", "-");
+  f(204, "application/x-protobuf", "snappy");
+  f(204, "Application/X-Protobuf ; Proto=\"prometheus.WriteRequest\"; charset=utf-8", "SNAPPY");
+  f(415, "application/x-protobuf;proto=io.prometheus.write.v3.Request", "snappy");
+  f(415, "application/x-protobuf;proto=IO.prometheus.write.v2.Request", "snappy");
+  f(415, "application/json", "snappy");
+  f(415, "text/plain", "-");
+  f(415, "-", "gzip");
+  f(415, "-", "identity");
+  f(415, "-", "snappy, zstd");
+  f(204, "application/x-protobuf", "zstd");  // a mislabelled block is tried with the other codec
+}
+
+TEST_F(WriteHandlerTest, RefusesWhatCannotBeReadWith400NamingTheKnob) {
+  auto f = [this](std::string body, std::string_view part) {
+    const net::Response response = SendNow(std::move(body));
+    EXPECT_EQ(response.status, 400);
+    EXPECT_THAT(response.body, testing::HasSubstr(std::string(part)));
+    EXPECT_EQ(std::ranges::count(response.body, '\n'), 1) << response.body;
+  };
+  f("", "empty");
+  f("no snappy at all", "");
+  f(codec::Compress(Compression::kSnappy, "\x0b garbage"), "");
+  SetOptions([](ReceiveOptions& options) { options.max_body_bytes = 4; });
+  f("12345", "receive.max_body_bytes");
+  SetOptions([](ReceiveOptions& options) { options.max_body_bytes = 1 << 20, options.max_decoded_bytes = 8; });
+  f(Body({Up("a")}), "receive.max_decoded_bytes");
+}
+
+TEST_F(WriteHandlerTest, RefusesSeriesOverALimitNamingLimitValueAndKnob) {
+  SetOptions([](ReceiveOptions& options) { options.series.max_value_bytes = 5; });
+  const net::Response response = SendNow(Body({Up("sixsix")}));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, testing::AllOf(testing::HasSubstr("6"), testing::HasSubstr("5"),
+                                            testing::HasSubstr("receive.max_value_bytes")));
+}
+
+TEST_F(WriteHandlerTest, TakesPostsOnly) {
+  const net::Response response = SendNow("", {}, "/api/v1/write", "GET");
+  EXPECT_EQ(response.status, 405);
+  EXPECT_EQ(net::HeaderOf(response, "Allow"), "POST");
+}
+
+TEST_F(WriteHandlerTest, AnswersTheProbeOfOlderVmagentsBeforeItLooksAtAnythingElse) {
+  for (const char* method : {"GET", "POST"}) {
+    const net::Response response = SendNow("", {{"Content-Type", "text/html"}},
+                                           "/insert/0/prometheus/api/v1/write?get_vm_proto_version=1", method);
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(response.body, "1");
+  }
+}
+
+TEST_F(WriteHandlerTest, TakesTheTenantFromPathOrHeaderAndRefusesTwoDifferentOnes) {
+  auto f = [this](std::string_view path, std::string header, std::string_view tenant) {
+    std::vector<std::pair<std::string, std::string>> headers;
+    if (!header.empty()) headers.emplace_back("X-Scope-OrgID", header);
+    publisher_.batches.clear();
+    EXPECT_EQ(SendNow(Body({Up(format("{}{}", path, header))}), headers, path).status, 204) << path;
+    ASSERT_EQ(publisher_.batches.size(), 1U);
+    EXPECT_EQ(publisher_.batches[0]->tenant().name(), tenant);
+  };
+  f("/api/v1/write", "", "");
+  f("/api/v1/write", "team-a", "team-a");
+  f("/insert/0/prometheus", "", "");
+  f("/insert/7:1/prometheus/api/v1/write", "", "7:1");
+  f("/insert/7:0/prometheus/api/v1/write", "7", "7");
+  EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "8"}}, "/insert/7/prometheus").status, 400);
+  EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "a|b"}}).status, 400);
+  EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/a$b/prometheus").status, 400);
+}
+
+TEST_F(WriteHandlerTest, KeepsTenantsApart) {
+  EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "one"}}).status, 204);
+  EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "two"}}).status, 204);
+  EXPECT_EQ(publisher_.identities().size(), 2U);
+}
+
+}  // namespace
+}  // namespace mi::receive

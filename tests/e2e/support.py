@@ -1,0 +1,221 @@
+"""What every end-to-end test stands on: the real binary, real senders, each with its own directory and ports.
+
+A process started here is ended when its test ends, also when the test dies: each is told by the kernel when its parent is gone.
+Nothing sleeps to wait for something; `wait_for` asks until the thing is there.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("METRIC_INDEX_BUILD", ROOT / "build" / "dev"))
+BINARY = BUILD / "bin" / "metric-index"
+LOADGEN = BUILD / "bin" / "metric-index-loadgen"
+PARTS = ROOT / "build" / "parts" / "root"
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wait_for(condition, timeout=60, what=None):
+    """The first true answer of `condition`, asked again and again; an exception of it counts as no."""
+    deadline = time.monotonic() + timeout
+    last = None
+    while time.monotonic() < deadline:
+        try:
+            answer = condition()
+            if answer:
+                return answer
+            last = answer
+        except Exception as error:  # pylint: disable=broad-except
+            last = error
+        time.sleep(0.05)
+    raise AssertionError(f"waited {timeout} s for {what or condition}; the last answer was {last!r}")
+
+
+def free_port():
+    """A port that nobody listens on now. For parts that cannot pick their own."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def request(url, data=None, headers=None, method=None, timeout=30):
+    """(status, headers, body); an error status is an answer, not an exception."""
+    ask = urllib.request.Request(url, data=data, headers=headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(ask, timeout=timeout) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, dict(error.headers), error.read()
+
+
+def get_json(url, **parameters):
+    """The decoded answer of a GET; lists become repeated parameters."""
+    query = urllib.parse.urlencode(parameters, doseq=True)
+    status, _, body = request(f"{url}?{query}" if query else url)
+    if status != 200:
+        raise AssertionError(f"GET {url}: {status}: {body[:500]!r}")
+    return json.loads(body)
+
+
+class Process:
+    """A child whose output goes to a file."""
+
+    def __init__(self, name, arguments, log, env=None, cwd=None):
+        self.name, self.log = name, pathlib.Path(log)
+        with open(self.log, "ab") as output:
+            self.popen = subprocess.Popen(
+                [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=_die_with_parent)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def kill(self):
+        """SIGKILL, as a power switch would."""
+        self.popen.kill()
+        return self.popen.wait()
+
+    def stop(self, timeout=30):
+        """SIGTERM; gives the exit code."""
+        if self.alive():
+            self.popen.terminate()
+        try:
+            return self.popen.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not end within {timeout} s of SIGTERM; see {self.log}") from None
+
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+
+class MetricIndex(Process):
+    """The service on a port of its own choosing. Several of the same directory come one after another."""
+
+    def __init__(self, directory, *arguments, env=None, wait=True, binary=BINARY, port=0, prefix=()):
+        self.directory = pathlib.Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        log = self.directory / "metric-index.log"
+        self._log_begins = log.stat().st_size if log.exists() else 0
+        self.port = port
+        super().__init__("metric-index", [*prefix, binary, "serve", "--data", self.directory / "data", "--listen",
+                                          f"127.0.0.1:{port}", *arguments], log, env=env)
+        if wait:
+            self.wait_until_ready()
+
+    def output(self):
+        """What this process has printed, without its predecessors in the same directory."""
+        return super().output()[self._log_begins:]
+
+    @property
+    def url(self):
+        if not self.port:
+            self.port = wait_for(self._find_port, what="the port in the log")
+        return f"http://127.0.0.1:{self.port}"
+
+    def _find_port(self):
+        if not self.alive():
+            raise AssertionError(f"metric-index ended with {self.popen.returncode}:\n{self.output()[-2000:]}")
+        found = re.search(r"listening on http://[^ ]*:(\d+)", self.output())
+        return found and int(found.group(1))
+
+    def wait_until_ready(self, timeout=60):
+        wait_for(lambda: request(f"{self.url}/ready")[0] == 200, timeout, "/ready")
+
+    def metric(self, name, **labels):
+        """The sum over all series of a metric (without its prefix) that have these labels."""
+        _, _, text = request(f"{self.url}/metrics")
+        total = 0.0
+        for line in text.decode().splitlines():
+            match = re.match(r"metric_index_" + re.escape(name) + r"(\{[^}]*\})? (\S+)", line)
+            if match and all(f'{k}="{v}"' in (match.group(1) or "") for k, v in labels.items()):
+                total += float(match.group(2))
+        return total
+
+    def wait_until_indexed(self, timeout=60):
+        wait_for(lambda: self.metric("index_lag_records") == 0, timeout, "the index to catch up")
+
+    def series(self, *match, **parameters):
+        """The label sets that match, as a set of sorted tuples of pairs."""
+        data = get_json(f"{self.url}/api/v1/series", **{"match[]": list(match), **parameters})["data"]
+        return {tuple(sorted(labels.items())) for labels in data}
+
+
+def loadgen(*arguments, timeout=120):
+    """Runs the load generator to its end."""
+    return subprocess.run([str(LOADGEN), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
+                          preexec_fn=_die_with_parent, check=False)
+
+
+def golden(folder, number):
+    """(headers and path, body, identities) of a request that a real sender made."""
+    base = ROOT / "tests" / "golden" / folder / number
+    return (json.loads(base.with_suffix(".json").read_text()), base.with_suffix(".body").read_bytes(),
+            base.with_suffix(".series").read_text().splitlines())
+
+
+class TestCase(unittest.TestCase):
+    """A directory of its own; what is started through `start` is ended with the test."""
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"mi-{self.id().split('.')[-1][:40]}-"))
+        self._started = []
+
+    def tearDown(self):
+        failed = self._outcome is not None and any(error for _, error in getattr(self._outcome, "errors", []))
+        for process in reversed(self._started):
+            if process.alive():
+                process.kill()
+        if failed:
+            for process in self._started:
+                print(f"--- the end of {process.log}\n{process.output()[-3000:]}", file=sys.stderr)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self, process):
+        self._started.append(process)
+        return process
+
+    def service(self, *arguments, name="service", **options):
+        return self.start(MetricIndex(self.directory / name, *arguments, **options))
+
+
+def part(name):
+    """A binary of Debian's packages, unpacked by scripts/fetch-parts; skips the test loudly when it is missing."""
+    path = PARTS / "usr" / "bin" / name
+    if not path.exists():
+        print(f"*** {name} IS MISSING: run scripts/fetch-parts ***", file=sys.stderr)
+        raise unittest.SkipTest(f"{name} is missing")
+    return path
+
+
+def main():
+    """As unittest.main, but a run in which every test was skipped ends with 77, which ctest shows as skipped."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if result.testsRun > 0 and len(result.skipped) == result.testsRun else 0)
