@@ -40,6 +40,8 @@ class Regex {
 
   // The values that it matches, when they are a finite list; null otherwise. Answers without looking at any value.
   const std::vector<std::string>* literals() const;
+  // Whether it holds a compiled program, of up to kMaxMemory, rather than a short cut.
+  bool has_program() const { return std::holds_alternative<Program>(form_); }
   // Whether it matches every value but possibly ''.
   bool MatchesAllValues() const;
 
