@@ -127,9 +127,9 @@ Refusal Canonicaliser::CollectV2(const RequestScan& scan, const ScannedSeries& s
     if (reference >= symbols.size()) {
       refusal = Refuse(Refusal::kBadReference, {}, reference);
     } else if (references % 2 != 0) {
-      label.name = symbols[reference].text;
+      label.name = symbols.text(reference);
     } else {
-      label.value = symbols[reference].text;
+      label.value = symbols.text(reference);
       refusal = Take(label, limits);
     }
   };
@@ -174,7 +174,7 @@ std::string Canonicaliser::Explain(const RequestScan& scan, const ScannedSeries&
 std::string Canonicaliser::WhichSeries(const RequestScan& scan, const ScannedSeries& series) const {
   const auto number = static_cast<size_t>(&series - scan.series().data()) + 1;
   std::string_view name;
-  if (scan.schema() == Schema::kV2 && !scan.symbols_.empty()) name = scan.symbols_[scan.FamilyOf(series)].text;
+  if (scan.schema() == Schema::kV2 && !scan.symbols_.empty()) name = scan.symbols_.text(scan.FamilyOf(series));
   wire::FieldReader reader(series.message);
   while (scan.schema() == Schema::kV1 && reader.Next()) {
     model::Label label;

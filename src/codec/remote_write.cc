@@ -38,7 +38,8 @@ Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::F
   schema_ = schema;
   Restart(series_);
   Restart(metadata_);
-  Restart(symbols_);
+  symbols_.Clear();
+  if (!rebuilt_) rebuilt_ = std::make_unique_for_overwrite<char[]>(Walk::kRebuiltCapacity);
   refused_items_ = 0;
   first_refused_item_.clear();
   if (schema == Schema::kV1) return V1Walk(*this, decoded, fingerprinter).Run();
@@ -50,7 +51,7 @@ Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadat
   std::string_view help;
   std::string_view unit;
   uint64_t type = 0;
-  auto symbol = [this](uint64_t ref) { return symbols_[static_cast<uint32_t>(ref)].text; };  // the walk checked it
+  auto symbol = [this](uint64_t ref) { return symbols_.text(static_cast<uint32_t>(ref)); };  // the walk checked it
   wire::FieldReader reader(metadata.message);
   while (reader.Next()) {
     const wire::Field& field = reader.field();

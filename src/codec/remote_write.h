@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "codec/histogram.h"
 #include "codec/series_limits.h"
+#include "codec/symbol_table.h"
 #include "model/fingerprint.h"
 #include "model/series_batch.h"
 
@@ -83,23 +84,16 @@ class RequestScan {
   friend class V2Walk;
   friend class Canonicaliser;
 
-  // 2.0: a string of the request's table.
-  struct Symbol {
-    std::string_view text;
-    uint64_t order;  // its first 8 bytes, big-endian: compares as the text does, but for ties
-    uint64_t hash;   // 0 until somebody needs it
-  };
-
   uint32_t FamilyOf(const ScannedSeries& series) const;  // 2.0: the symbol of its metric name; 0 when it has none
 
   Schema schema_ = Schema::kV1;
   std::vector<ScannedSeries> series_;
   std::vector<ScannedMetadata> metadata_;
-  std::vector<Symbol> symbols_;
+  SymbolTable symbols_;  // 2.0
   uint64_t refused_items_ = 0;
   std::string first_refused_item_;
   Histogram histogram_;              // scratch
-  std::unique_ptr<char[]> rebuilt_;  // 2.0: the canonical bytes of the series at hand
+  std::unique_ptr<char[]> rebuilt_;  // the canonical bytes of the series at hand, where they had to be put together
 };
 
 // The slow path: the canonical label bytes of one series, or why it is refused.

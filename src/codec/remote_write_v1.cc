@@ -12,6 +12,35 @@ using wire::Type;
 constexpr unsigned char kLabels = Tag(1, Type::kBytes);
 constexpr unsigned char kSamples = Tag(2, Type::kBytes);
 
+constexpr size_t kProbeEvery = 64;
+
+// A minimal length of one or two bytes; null for all others.
+const char* ReadUsualLength(const char* at, const char* end, size_t& size) {
+  if (end - at < 2) return nullptr;
+  const auto low = static_cast<unsigned char>(at[0]);
+  const auto high = static_cast<unsigned char>(at[1]);
+  size = low;
+  if (low < 0x80) return at + 1;
+  size = (low & 0x7fU) | static_cast<size_t>(high) << 7;
+  return high == 0 || high >= 0x80 ? nullptr : at + 2;
+}
+
+// A label field to the letter of the canonical form, but that the value may be empty: the position behind it, or null.
+const char* ReadUsualLabel(const char* at, const char* end, model::Label& label) {
+  size_t size = 0;
+  at = ReadUsualLength(at + 1, end, size);
+  if (at == nullptr || size > static_cast<size_t>(end - at)) return nullptr;
+  end = at + size;
+  for (std::string_view* text : {&label.name, &label.value}) {
+    if (at == end || *at != (text == &label.name ? 0x0a : 0x12)) return nullptr;
+    at = ReadUsualLength(at + 1, end, size);
+    if (at == nullptr || size > static_cast<size_t>(end - at)) return nullptr;
+    *text = {at, size};
+    at += size;
+  }
+  return at == end ? at : nullptr;
+}
+
 // The position behind the run of label fields that begins at `at`; looks at their lengths only. What is inside them is
 // checked on the slow path: bytes that were never accepted are not known, and so never pass by their hash.
 const char* SkipLabels(const char* at, const char* end) {
@@ -95,10 +124,54 @@ bool V1Walk::WalkSeries(std::string_view message) {
   if (!in_one_piece) {
     series.labels = {};
   } else if (!series.labels.empty() && series.has_items()) {
-    series.key = fingerprinter_(series.labels);
-    series.key_kind = KeyKind::kRaw;
+    MakeKey(series);
   }
   return true;
+}
+
+// Most senders sort their labels: hashing them where they stand gives the fingerprint, and looking whether they are
+// sorted costs as much as the hash. vmagent appends its own labels behind the others, on every series it sends: an
+// alias for each would take a second place in the seen table. So one series in kProbeEvery is looked at, and when it is
+// not sorted, the labels of those that follow are sorted before they are hashed.
+void V1Walk::MakeKey(ScannedSeries& series) {
+  const bool probe = (scan_.series_.size() - 1) % kProbeEvery == 0;
+  if (probe || sorting_) {
+    const std::string_view canonical = Canonical(series.labels);
+    if (probe) sorting_ = canonical.data() != series.labels.data();
+    if (!canonical.empty()) {
+      series.key = fingerprinter_(canonical);
+      series.key_kind = KeyKind::kFingerprint;
+      return;
+    }
+  }
+  series.key = fingerprinter_(series.labels);
+  series.key_kind = KeyKind::kRaw;
+}
+
+// The canonical bytes of labels that are written as every sender writes them, whatever their order; else nothing.
+std::string_view V1Walk::Canonical(std::string_view labels) {
+  if (labels.size() > kMaxRebuiltBytes) return {};
+  sorter_.Clear();
+  bool has_empty_value = false;
+  const char* const end = labels.data() + labels.size();
+  for (const char* at = labels.data(); at != end;) {
+    model::Label label;
+    const char* const next = ReadUsualLabel(at, end, label);
+    if (next == nullptr || label.name.empty()) return {};
+    const std::string_view field(at, label.value.empty() ? 0 : static_cast<size_t>(next - at));
+    has_empty_value |= label.value.empty();
+    if (!sorter_.Add(OrderOf(label.name, end), label.name, field)) return {};
+    at = next;
+  }
+  if (sorter_.has_repeated_name()) return {};
+  if (sorter_.was_sorted() && !has_empty_value) return labels;
+  char* const begin = scan_.rebuilt_.get();
+  char* out = begin;
+  for (size_t i = 0; i < sorter_.size(); ++i) {
+    std::memcpy(out, sorter_[i].data(), sorter_[i].size());
+    out += sorter_[i].size();
+  }
+  return {begin, static_cast<size_t>(out - begin)};
 }
 
 bool V1Walk::TakeItem(uint32_t number, std::string_view message, ScannedSeries& series) {

@@ -16,33 +16,52 @@ using wire::Field;
 using wire::Tag;
 using wire::Type;
 
-// What the fast path puts together: more goes to the slow path, which checks the limits before it copies anything. It
-// also bounds what a few bytes of references to long symbols can cost.
-constexpr size_t kMaxSymbolBytes = 4096;
-constexpr size_t kMaxRebuiltBytes = 64 << 10;
-constexpr size_t kMaxUnsortedLabels = 128;
-constexpr size_t kMaxLabelBytes = 2 * kMaxSymbolBytes + 32;
-constexpr size_t kCopySlack = 32;  // AppendSymbol writes, and reads, up to so much behind the end
-
-constexpr uint64_t kMetricNameOrder = 0x5f5f6e616d655f5f;  // "__name__"
-
-bool IsMetricName(uint64_t order, size_t size) {
-  return order == kMetricNameOrder && size == model::kMetricName.size();
+// Copies a symbol's field under another tag: 32 bytes at a time, which is mostly once. The bytes behind are written
+// over by what follows.
+char* AppendField(char* out, char tag, const SymbolTable::Symbol& symbol) {
+  constexpr size_t kStep = SymbolTable::kCopySlack;
+  size_t done = 0;
+  do {
+    std::memcpy(out + done, symbol.field + done, kStep);
+    done += kStep;
+  } while (done < symbol.field_size);
+  *out = tag;
+  return out + symbol.field_size;
 }
 
-uint64_t OrderOf(std::string_view text) {
-  uint64_t word = 0;
-  std::memcpy(&word, text.data(), std::min(text.size(), sizeof word));
-  return __builtin_bswap64(word);
+// Requires: symbols of at most kMaxSymbolBytes, so that a length takes at most two bytes.
+char* AppendLabel(char* out, const SymbolTable::Symbol& name, const SymbolTable::Symbol& value) {
+  const uint32_t size = name.field_size + value.field_size;
+  const uint32_t two_bytes = size >= 0x80 ? 1 : 0;
+  out[0] = 0x0a;
+  out[1] = static_cast<char>((size & 0x7f) | two_bytes << 7);
+  out[2] = static_cast<char>(size >> 7);
+  out = AppendField(out + 2 + two_bytes, 0x0a, name);
+  return AppendField(out, 0x12, value);
 }
 
-char* WriteVarint(char* out, size_t value) {
-  for (; value >= 0x80; value >>= 7) *out++ = static_cast<char>(value | 0x80);
-  *out++ = static_cast<char>(value);
-  return out;
+// Two references that stand side by side, of one or two bytes each, without a branch on which. Gives how many bytes
+// they take; 0 when one is longer. Requires: 8 readable bytes.
+size_t ReadUsualPair(const char* at, uint32_t& first, uint32_t& second) {
+  const auto word = wire::Load<uint64_t>(at);
+  const uint64_t first_two = word >> 7 & 1;
+  const uint64_t rest = word >> (8 + 8 * first_two);
+  const uint64_t second_two = rest >> 7 & 1;
+  first = static_cast<uint32_t>((word & 0x7f) | (word >> 1 & 0x3f80 & -first_two));
+  second = static_cast<uint32_t>((rest & 0x7f) | (rest >> 1 & 0x3f80 & -second_two));
+  const bool longer = ((word & 0x8000 & -first_two) | (rest & 0x8000 & -second_two)) != 0;
+  return longer ? 0 : 2 + first_two + second_two;
 }
 
-size_t VarintSize(size_t value) { return value < 0x80 ? 1 : value < 0x4000 ? 2 : (std::bit_width(value) + 6) / 7; }
+// Any two references; null when there are none.
+const char* ReadPair(const char* at, const char* end, uint32_t& first, uint32_t& second) {
+  uint64_t wide = 0;
+  at = wire::ReadVarint(at, end, wide);
+  first = static_cast<uint32_t>(wide);
+  if (at != nullptr) at = wire::ReadVarint(at, end, wide);
+  second = static_cast<uint32_t>(wide);
+  return at;
+}
 
 // Calls `take` with every reference of a series, however they are written.
 template <typename Take>
@@ -61,7 +80,7 @@ uint32_t RequestScan::FamilyOf(const ScannedSeries& series) const {
   bool is_name = true;
   bool is_family = false;
   ForEachReference(series.message, [&](uint32_t reference) {
-    const std::string_view text = reference < symbols_.size() ? symbols_[reference].text : std::string_view();
+    const std::string_view text = reference < symbols_.size() ? symbols_.text(reference) : std::string_view();
     if (is_name) is_family = text == model::kMetricName;
     if (!is_name && is_family && family == 0 && !text.empty()) family = reference;
     is_name = !is_name;
@@ -71,15 +90,14 @@ uint32_t RequestScan::FamilyOf(const ScannedSeries& series) const {
 
 Status V2Walk::Run() {
   if (Status collected = CollectTopLevel(); !collected) return collected;
-  const auto& symbols = scan_.symbols_;
+  const SymbolTable& symbols = scan_.symbols_;
   if (symbols.empty() && !scan_.series_.empty()) return Fail(Errc::kInvalid, "the request has series but no symbols");
-  if (!symbols.empty() && !symbols[0].text.empty()) {
+  if (!symbols.empty() && !symbols.text(0).empty()) {
     return Fail(Errc::kInvalid, "the first symbol of the request is not the empty string");
   }
   if (looks_like_v1_ && symbols.empty()) {
     return Fail(Errc::kInvalid, "the body is a remote write 1.0 request, the Content-Type says 2.0");
   }
-  if (!scan_.rebuilt_) scan_.rebuilt_ = std::make_unique<char[]>(kMaxRebuiltBytes + kMaxLabelBytes + kCopySlack);
   for (ScannedSeries& series : scan_.series_) {
     if (!WalkSeries(series)) return Broken(series.message.data());
   }
@@ -97,19 +115,13 @@ Status V2Walk::CollectTopLevel() {
     at = wire::ReadField(at, end, field);
     if (at == nullptr) return Broken(begin);
     if ((field.number == 4 || field.number == 5) && field.type != Type::kBytes) return Broken(begin);
-    if (field.number == 4) AddSymbol(begin, field.bytes);
+    if (field.number == 4) scan_.symbols_.Add({begin, static_cast<size_t>(at - begin)}, field.bytes, end);
     if (field.number == 5) scan_.series_.emplace_back().message = field.bytes;
     looks_like_v1_ |= field.Is(1, Type::kBytes) || field.Is(3, Type::kBytes);  // reserved in 2.0
     if (scan_.series_.size() > kMaxSeriesPerRequest) return TooMany("series", kMaxSeriesPerRequest);
     if (scan_.symbols_.size() > kMaxSymbolsPerRequest) return TooMany("symbols", kMaxSymbolsPerRequest);
   }
   return {};
-}
-
-void V2Walk::AddSymbol(const char* field_begin, std::string_view text) {
-  const auto head = static_cast<size_t>(text.data() - field_begin);
-  if (head != 1 + VarintSize(text.size())) symbols_as_written_ = false;
-  scan_.symbols_.push_back({.text = text, .order = OrderOf(text), .hash = 0});
 }
 
 bool V2Walk::WalkSeries(ScannedSeries& series) {
@@ -216,91 +228,81 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
   metadata.family = family_ != 0 || !references_good_ ? family_ : scan_.FamilyOf(series);
   if (metadata.family == 0 || metadata.SameAs(last_metadata_)) return;
   last_metadata_ = metadata;
-  const std::array<uint64_t, 4> content = {metadata.type, HashOf(metadata.family), HashOf(metadata.help),
-                                           HashOf(metadata.unit)};
+  const std::array<uint64_t, 4> content = {metadata.type, scan_.symbols_.HashOf(metadata.family, fingerprinter_),
+                                           scan_.symbols_.HashOf(metadata.help, fingerprinter_),
+                                           scan_.symbols_.HashOf(metadata.unit, fingerprinter_)};
   const std::string_view bytes(reinterpret_cast<const char*>(content.data()), sizeof content);
   scan_.metadata_.push_back({.hash = fingerprinter_(bytes).lo,
                              .message = metadata.message,
                              .series = static_cast<uint32_t>(&series - scan_.series_.data())});
 }
 
-uint64_t V2Walk::HashOf(uint32_t symbol) {
-  RequestScan::Symbol& entry = scan_.symbols_[symbol];
-  if (entry.hash == 0) entry.hash = fingerprinter_(entry.text).lo | 1;
-  return entry.hash;
-}
-
 std::string_view V2Walk::Rebuild(ScannedSeries& series) {
-  const RequestScan::Symbol* const symbols = scan_.symbols_.data();
-  const size_t symbol_count = scan_.symbols_.size();
+  const SymbolTable& symbols = scan_.symbols_;
+  const uint64_t* const orders = symbols.orders();
+  const uint32_t symbol_count = symbols.size();
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
-  const RequestScan::Symbol* before = symbols;  // the empty string: below every name
   const char* at = series.labels.data();
   const char* const end = at + series.labels.size();
-  bool sorted = symbols_as_written_;
-  while (at != end && sorted) {
-    uint64_t name_reference = 0;
-    uint64_t value_reference = 0;
-    at = wire::ReadVarint(at, end, name_reference);
-    if (at != nullptr) at = wire::ReadVarint(at, end, value_reference);
-    if (at == nullptr || std::max(name_reference, value_reference) >= symbol_count) {
-      sorted = false;
-      break;
-    }
-    const RequestScan::Symbol& name = symbols[name_reference];
-    const RequestScan::Symbol& value = symbols[value_reference];
-    sorted = (before->order < name.order || (before->order == name.order && before->text < name.text)) &&
-             std::max(name.text.size(), value.text.size()) <= kMaxSymbolBytes &&
-             out - begin <= static_cast<ptrdiff_t>(kMaxRebuiltBytes);
-    before = &name;
-    if (value.text.empty() || !sorted) continue;
-    if (IsMetricName(name.order, name.text.size())) family_ = static_cast<uint32_t>(value_reference);
-    out = AppendLabel(out, name, value);
+  const char* const pairs_end = decoded_.data() + decoded_.size() - std::min<size_t>(decoded_.size(), 8);
+  uint32_t before = 0;  // the empty string: below every name
+  bool usual = symbols.copyable();
+  while (at != end && usual) {
+    uint32_t name = 0;
+    uint32_t value = 0;
+    const size_t size = at <= pairs_end ? ReadUsualPair(at, name, value) : 0;
+    at = size != 0 ? at + size : ReadPair(at, end, name, value);
+    if (at == nullptr || at > end || std::max(name, value) >= symbol_count) return RebuildUnsorted(series);
+    usual = (orders[before] < orders[name] ||
+             (orders[before] == orders[name] && symbols.text(before) < symbols.text(name))) &&
+            std::max(symbols[name].text_size, symbols[value].text_size) <= kMaxSymbolBytes &&
+            out - begin <= static_cast<ptrdiff_t>(kMaxRebuiltBytes);
+    before = name;
+    if (symbols[value].text_size == 0 || !usual) continue;
+    if (symbols.IsMetricName(name)) family_ = value;
+    out = AppendLabel(out, symbols[name], symbols[value]);
   }
-  if (!sorted) return RebuildUnsorted(series);
+  if (!usual) return RebuildUnsorted(series);
   return {begin, static_cast<size_t>(out - begin)};
 }
 
 // Everything that the loop above does not take: finds out why, and sorts where that is all there is to it.
 std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
-  std::array<SymbolPair, kMaxUnsortedLabels> pairs;
-  const RequestScan::Symbol* name = nullptr;
+  const SymbolTable& symbols = scan_.symbols_;
+  uint32_t name = 0;
   size_t count = 0;
   size_t bytes = 0;
   bool in_range = true;
-  bool small = symbols_as_written_;  // small and simple enough to be sorted here
+  bool usual = symbols.copyable();
+  family_ = 0;
+  sorter_.Clear();
   const Field field{.number = 1, .type = Type::kBytes, .bytes = series.labels};
   const bool read = wire::ReadRepeatedVarint(field, [&](uint64_t wide) {
     const auto reference = static_cast<uint32_t>(wide);
-    in_range &= reference < scan_.symbols_.size();
-    const bool is_name = count++ % 2 == 0;
-    small &= in_range && count <= 2 * kMaxUnsortedLabels && bytes <= kMaxRebuiltBytes;
-    if (!small) return;
-    const RequestScan::Symbol& symbol = scan_.symbols_[reference];
-    bytes += symbol.text.size() + kCopySlack;
-    small = symbol.text.size() <= kMaxSymbolBytes;
-    if (is_name) {
-      name = &symbol;
-      small &= !symbol.text.empty();
+    in_range &= reference < symbols.size();
+    ++count;
+    usual = usual && in_range && symbols[reference].text_size <= kMaxSymbolBytes;
+    if (!usual) return;
+    bytes += symbols[reference].field_size + 4;
+    if (count % 2 != 0) {
+      name = reference;
     } else {
-      pairs[count / 2 - 1] = {name, &symbol};
+      usual = bytes <= kMaxRebuiltBytes && symbols[name].text_size != 0 &&
+              sorter_.Add(symbols.orders()[name], symbols.text(name), {name, reference});
     }
   });
   if (!read) return broken_ = true, std::string_view();
   NoteReferences(series, in_range, count);
-  if (!small || series.refusal != Refusal::kNone) return {};
-  const std::span<SymbolPair> labels(pairs.data(), count / 2);
-  std::ranges::sort(labels, [](const SymbolPair& a, const SymbolPair& b) {
-    return a.name->order != b.name->order ? a.name->order < b.name->order : a.name->text < b.name->text;
-  });
+  // A name that stands twice is for the slow path to refuse.
+  if (!usual || !references_good_ || sorter_.has_repeated_name()) return {};
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
-  const SymbolPair* before = nullptr;
-  for (const SymbolPair& label : labels) {
-    if (before != nullptr && before->name->text == label.name->text) return {};  // twice: the slow path refuses it
-    before = &label;
-    if (!label.value->text.empty()) out = AppendLabel(out, *label.name, *label.value);
+  for (size_t i = 0; i < sorter_.size(); ++i) {
+    const SymbolPair& label = sorter_[i];
+    if (symbols[label.value].text_size == 0) continue;
+    if (symbols.IsMetricName(label.name)) family_ = label.value;
+    out = AppendLabel(out, symbols[label.name], symbols[label.value]);
   }
   return {begin, static_cast<size_t>(out - begin)};
 }
@@ -309,30 +311,6 @@ void V2Walk::NoteReferences(ScannedSeries& series, bool in_range, size_t count) 
   const bool good = in_range && count % 2 == 0;
   if (!good && series.refusal == Refusal::kNone) series.refusal = Refusal::kBadReference;
   references_good_ = good;
-}
-
-char* V2Walk::AppendLabel(char* out, const RequestScan::Symbol& name, const RequestScan::Symbol& value) const {
-  const size_t inside =
-      2 + VarintSize(name.text.size()) + name.text.size() + VarintSize(value.text.size()) + value.text.size();
-  *out++ = 0x0a;
-  out = WriteVarint(out, inside);
-  *out++ = 0x0a;
-  out = AppendSymbol(out, name);
-  *out++ = 0x12;
-  return AppendSymbol(out, value);
-}
-
-// A symbol's own length stands in front of it in the request, just as the canonical form wants it.
-char* V2Walk::AppendSymbol(char* out, const RequestScan::Symbol& symbol) const {
-  const size_t head = VarintSize(symbol.text.size());
-  const char* const from = symbol.text.data() - head;
-  const size_t size = head + symbol.text.size();
-  if (size <= kCopySlack && static_cast<size_t>(decoded_.data() + decoded_.size() - from) >= kCopySlack) {
-    std::memcpy(out, from, kCopySlack);  // one load and store; what is behind `size` is written over
-  } else {
-    std::memcpy(out, from, size);
-  }
-  return out + size;
 }
 
 }  // namespace mi::codec

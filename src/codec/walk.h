@@ -3,12 +3,20 @@
 
 #include <string_view>
 
+#include "codec/label_sorter.h"
 #include "codec/remote_write.h"
 #include "codec/wire.h"
 
 namespace mi::codec {
 
 class Walk {
+ public:
+  // What is put together on the fast path; what is larger goes the slow way, which checks the limits before it copies
+  // anything. It also bounds what a few bytes of references to long symbols can cost.
+  static constexpr size_t kMaxRebuiltBytes = 64 << 10;
+  static constexpr size_t kMaxSymbolBytes = 4096;
+  static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + 2 * kMaxSymbolBytes + 128;
+
  protected:
   Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
       : scan_(scan), decoded_(decoded), fingerprinter_(fingerprinter) {}
@@ -68,8 +76,12 @@ class V1Walk : Walk {
   bool WalkSeries(std::string_view message);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool WalkMetadata(std::string_view message);
+  void MakeKey(ScannedSeries& series);
+  std::string_view Canonical(std::string_view labels);
   bool TakeTopLevel(const wire::Field& field);
 
+  LabelSorter<std::string_view> sorter_;  // of label fields
+  bool sorting_ = false;
   bool looks_like_v2_ = false;
 };
 
@@ -91,12 +103,11 @@ class V2Walk : Walk {
     }
   };
   struct SymbolPair {
-    const RequestScan::Symbol* name;
-    const RequestScan::Symbol* value;
+    uint32_t name;
+    uint32_t value;
   };
 
   Status CollectTopLevel();
-  void AddSymbol(const char* field_begin, std::string_view text);
   bool WalkSeries(ScannedSeries& series);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool TakeExemplar(std::string_view message, ScannedSeries& series);
@@ -108,12 +119,9 @@ class V2Walk : Walk {
   std::string_view Rebuild(ScannedSeries& series);
   std::string_view RebuildUnsorted(ScannedSeries& series);
   void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
-  char* AppendLabel(char* out, const RequestScan::Symbol& name, const RequestScan::Symbol& value) const;
-  char* AppendSymbol(char* out, const RequestScan::Symbol& symbol) const;
-  uint64_t HashOf(uint32_t symbol);
 
+  LabelSorter<SymbolPair> sorter_;
   bool looks_like_v1_ = false;
-  bool symbols_as_written_ = true;  // each stands behind its own minimal length, so that both are copied at once
   bool broken_ = false;
   bool references_good_ = true;  // of the series at hand
   uint32_t family_ = 0;          // of the series at hand; 0: none
