@@ -1,6 +1,7 @@
 #include "stream/contract_test.h"
 
 #include <future>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -27,6 +28,20 @@ model::SeriesBatch MakeBatch(std::string_view prefix, size_t count, int64_t seen
   for (size_t i = 0; i < count; ++i) {
     const std::string name = format("{}_{}", prefix, i);
     const model::Label labels[] = {{model::kMetricName, name}, {"job", "contract"}};
+    const model::Labels canonical = model::Labels::FromUnsorted(labels).value();
+    batch.Add(fingerprint(canonical.canonical()), canonical.canonical());
+  }
+  return batch;
+}
+
+model::SeriesBatch MakeIncompressibleBatch(size_t bytes, uint64_t seed) {
+  model::SeriesBatch batch(model::Tenant(), 1);
+  const model::Fingerprinter fingerprint("", model::Tenant());
+  std::mt19937_64 random(seed);
+  while (batch.byte_size() < bytes) {
+    std::string value(1'024, 'x');
+    for (char& c : value) c = static_cast<char>('!' + random() % 90);
+    const model::Label labels[] = {{"v", value}};
     const model::Labels canonical = model::Labels::FromUnsorted(labels).value();
     batch.Add(fingerprint(canonical.canonical()), canonical.canonical());
   }

@@ -45,6 +45,8 @@ inline std::string CaseName(const testing::TestParamInfo<ContractCase>& info) { 
 // `count` series whose identities are named `prefix`_0, `prefix`_1 …
 model::SeriesBatch MakeBatch(std::string_view prefix, size_t count, int64_t seen_at_ms = 1'700'000'000'000,
                              std::string_view tenant = "");
+// About so many bytes of labels in one batch, which do not compress.
+model::SeriesBatch MakeIncompressibleBatch(size_t bytes, uint64_t seed);
 // The identities in stream order, each behind its tenant and a bar when it has one.
 std::vector<std::string> Identities(const std::vector<model::SeriesBatch>& batches);
 std::vector<std::string> Identities(const model::SeriesBatch& batch);

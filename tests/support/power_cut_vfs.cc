@@ -3,7 +3,6 @@
 #include <sqlite3.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -33,6 +32,13 @@ struct Durable {
   std::string bytes;
   std::set<int64_t> unsynced;                              // sectors written since the last sync
   int64_t shortest = std::numeric_limits<int64_t>::max();  // that the file was since then
+  bool deleted = false;                                    // since the last sync of any file
+
+  void Delete() {
+    exists = false;
+    bytes.clear();
+    deleted = false;
+  }
 };
 
 }  // namespace
@@ -67,7 +73,7 @@ namespace {
 using Impl = PowerCutVfs::Impl;
 
 // SQLite allocates it, with the default VFS's file behind it.
-struct alignas(std::max_align_t) File : sqlite3_file {
+struct File : sqlite3_file {
   Impl* impl;
   std::string* path;  // null: a temporary file that nobody misses
   sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
@@ -122,6 +128,9 @@ int Sync(sqlite3_file* file, int) {
   MutexLock lock(f.impl->mutex);
   if (!f.impl->Change()) return SQLITE_IOERR_FSYNC;
   if (f.path == nullptr) return SQLITE_OK;
+  for (auto& [path, other] : f.impl->files) {
+    if (other.deleted) other.Delete();
+  }
   Durable& durable = f.impl->Track(*f.path);
   sqlite3_int64 size = 0;
   f.real()->pMethods->xFileSize(f.real(), &size);
@@ -211,7 +220,8 @@ int Delete(sqlite3_vfs* vfs, const char* path, int sync_directory) {
   Durable& durable = impl.Track(path);
   durable.unsynced.clear();
   durable.shortest = 0;
-  if (sync_directory != 0) durable = {};
+  durable.deleted = true;
+  if (sync_directory != 0) durable.Delete();
   return impl.base->xDelete(impl.base, path, 0);
 }
 
@@ -290,6 +300,7 @@ void PowerCutVfs::Restore(Unsynced unsynced, uint64_t seed) {
   std::mt19937_64 random(seed);
   for (auto& [path, durable] : impl_->files) {
     if (unsynced == Unsynced::kRandomSectors) {
+      if (durable.deleted && random() % 2 == 0) durable.Delete();
       const std::string written = std::filesystem::exists(path) ? ReadWhole(path) : "";
       for (const int64_t sector : durable.unsynced) {
         const auto at = static_cast<size_t>(sector * kSector);

@@ -9,7 +9,8 @@
 //   ... open again: what was acknowledged must be there.
 //
 // The model: a file's bytes and size are durable as of its last xSync, a new file exists once it was synced, a deletion
-// is durable when SQLite asks to sync the directory. The WAL index (-shm) is memory: it never survives.
+// is durable at the next sync of any file (journaling file systems keep the order of what happens to directories) or
+// when SQLite asks to sync the directory. The WAL index (-shm) is memory: it never survives.
 //
 // Threads: safe. Connections must be closed before Restore and before the VFS ends.
 #pragma once
