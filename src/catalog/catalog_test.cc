@@ -1,0 +1,322 @@
+#include "catalog/catalog.h"
+
+#include <atomic>
+#include <thread>
+
+#include "catalog/naive_catalog.h"
+
+namespace mi::catalog {
+namespace {
+
+using namespace std::string_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+
+constexpr int64_t kSeen = 1'700'000'000'000;
+
+// A log that keeps its lines.
+class Lines final : public telemetry::Logger {
+ public:
+  Status Reconfigure(const telemetry::LogOptions&) override { return {}; }
+  bool Enabled(telemetry::Level) const override { return true; }
+  void Write(telemetry::Level, std::string_view message) override { lines.emplace_back(message); }
+  void Flush() override {}
+
+  std::vector<std::string> lines;
+};
+
+NaiveSeries Series(uint64_t id, LabelMap labels, std::string tenant = "") {
+  return {id, std::move(tenant), std::move(labels), kSeen, kSeen};
+}
+
+void AppendTo(Catalog& catalog, std::span<const NaiveSeries> series) {
+  Told told;
+  for (const NaiveSeries& one : series) told.Add(one);
+  catalog.Append(told.batches, told.applied);
+}
+void AppendTo(Catalog& catalog, std::initializer_list<NaiveSeries> series) {
+  AppendTo(catalog, std::span(series.begin(), series.size()));
+}
+
+std::vector<LabelMap> ReadAll(const Snapshot& snapshot) {
+  std::vector<LabelMap> all;
+  SeriesView view;
+  for (Ordinal at = 0; at < snapshot.series(); ++at) {
+    snapshot.Read(at, view);
+    LabelMap& map = all.emplace_back();
+    for (const model::Label& label : view.labels) map.emplace(label.name, label.value);
+  }
+  return all;
+}
+
+std::vector<std::string> Families(const Snapshot& snapshot, std::vector<std::string> tenants) {
+  std::vector<std::string> families;
+  snapshot.ForEachMetadata(tenants, [&](const store::StoredMetadata& entry) {
+    families.push_back(entry.tenant.name() + "/" + entry.metadata.family + "/" + entry.metadata.help);
+    return true;
+  });
+  return families;
+}
+
+TEST(Catalog, IsEmptyAtFirst) {
+  const auto catalog = Catalog::Create({});
+  const auto snapshot = catalog->Current();
+  EXPECT_EQ(snapshot->series(), 0);
+  EXPECT_TRUE(snapshot->All().empty());
+  EXPECT_TRUE(snapshot->WithLabel("__name__").empty());
+  EXPECT_TRUE(snapshot->OfTenant("").empty());
+  EXPECT_THAT(snapshot->LabelNames(), IsEmpty());
+  EXPECT_THAT(snapshot->Tenants(), IsEmpty());
+  EXPECT_EQ(snapshot->FindPair("a", "b"), std::nullopt);
+  EXPECT_TRUE(snapshot->SeenIn(snapshot->All(), {0, 1}).empty());
+  EXPECT_THAT(catalog->SeriesByTenant(10), IsEmpty());
+  EXPECT_EQ(catalog->stats().series, 0);
+}
+
+TEST(Catalog, ShowsWhatIsAppendedWhenAppendReturns) {
+  const auto catalog = Catalog::Create({});
+  const auto before = catalog->Current();
+  AppendTo(*catalog, {Series(7, {{"__name__", "up"}, {"job", "a"}})});
+  EXPECT_EQ(before->series(), 0);
+  EXPECT_EQ(before->FindPair("job", "a"), std::nullopt);
+  EXPECT_THAT(ReadAll(*catalog->Current()), ElementsAre(LabelMap{{"__name__", "up"}, {"job", "a"}}));
+  EXPECT_EQ(catalog->stats().highest_id, 7);
+  EXPECT_EQ(catalog->stats().pairs, 2);
+}
+
+TEST(Catalog, TakesAnyBytesAndNoLabelsAtAll) {
+  const LabelMap strange = {
+      {"a\0b"s, "\0"s}, {"quote\"", "back\\slash"}, {"line\n", "\n"}, {"\xff", "\xfe"}, {" ", " "}};
+  const auto appended = Catalog::Create({});
+  AppendTo(*appended, {Series(1, {}), Series(2, strange)});
+  EXPECT_THAT(ReadAll(*appended->Current()), ElementsAre(LabelMap{}, strange));
+
+  NaiveCatalog stored;
+  stored.series = {Series(1, {}), Series(2, strange)};
+  const auto loaded = Catalog::Create({});
+  ASSERT_TRUE(loaded->Load(stored));
+  EXPECT_THAT(ReadAll(*loaded->Current()), ElementsAre(LabelMap{}, strange));
+  EXPECT_TRUE(loaded->Current()->FindPair("a\0b"s, "\0"s));
+  EXPECT_FALSE(loaded->Current()->FindPair("a", "\0"s));
+}
+
+TEST(Catalog, SnapshotsOutliveIt) {
+  auto catalog = Catalog::Create({});
+  AppendTo(*catalog, {Series(1, {{"a", "b"}})});
+  const auto snapshot = catalog->Current();
+  catalog.reset();
+  EXPECT_THAT(ReadAll(*snapshot), ElementsAre(LabelMap{{"a", "b"}}));
+}
+
+TEST(Catalog, PassesOverIdsThatItKnows) {
+  const auto catalog = Catalog::Create({});
+  NaiveCatalog stored;
+  stored.series = {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}})};
+  ASSERT_TRUE(catalog->Load(stored));
+  AppendTo(*catalog, {stored.series[1], Series(3, {{"a", "3"}})});
+  stored.series.push_back(Series(3, {{"a", "3"}}));
+  stored.series.push_back(Series(9, {{"a", "9"}}));
+  ASSERT_TRUE(catalog->Load(stored));
+  ASSERT_TRUE(catalog->Load(stored));
+  EXPECT_THAT(ReadAll(*catalog->Current()),
+              ElementsAre(LabelMap{{"a", "1"}}, LabelMap{{"a", "2"}}, LabelMap{{"a", "3"}}, LabelMap{{"a", "9"}}));
+}
+
+TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
+  class Broken final : public store::CatalogReader {
+   public:
+    Result<store::CatalogState> State() override { return store::CatalogState{}; }
+    Status ReadSeries(uint64_t after, const std::function<bool(const store::StoredSeries&)>& visit) override {
+      const char* const contents[] = {"up{}", "up{a=", "down{}", "up{a=\"\\x\"}"};
+      for (uint64_t id = after + 1; id <= std::size(contents); ++id)
+        visit({id, "", contents[id - 1], {}, kSeen, kSeen});
+      return {};
+    }
+    Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
+    Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
+  };
+  Lines log;
+  const auto catalog = Catalog::Create({.logger = &log});
+  Broken broken;
+  ASSERT_TRUE(catalog->Load(broken));
+  ASSERT_TRUE(catalog->Load(broken));
+  EXPECT_THAT(ReadAll(*catalog->Current()), ElementsAre(LabelMap{{"__name__", "up"}}, LabelMap{{"__name__", "down"}}));
+  EXPECT_EQ(catalog->stats().unreadable, 2);
+  EXPECT_THAT(log.lines, ElementsAre(HasSubstr("series 2"), HasSubstr("series 4")));
+}
+
+TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
+  class Failing final : public store::CatalogReader {
+   public:
+    Result<store::CatalogState> State() override { return store::CatalogState{}; }
+    Status ReadSeries(uint64_t, const std::function<bool(const store::StoredSeries&)>& visit) override {
+      visit({1, "", "up{}", {}, kSeen, kSeen});
+      return Fail(Errc::kUnavailable, "gone");
+    }
+    Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
+    Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
+  };
+  const auto catalog = Catalog::Create({});
+  Failing failing;
+  EXPECT_EQ(catalog->Load(failing).error(), Error(Errc::kUnavailable, "gone"));
+  EXPECT_EQ(catalog->Current()->series(), 1);
+}
+
+TEST(Catalog, RefusesWhatIsAboveItsLimitAndSaysSoOnce) {
+  Lines log;
+  const auto catalog = Catalog::Create({.max_series = 2, .logger = &log});
+  AppendTo(*catalog,
+           {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}}), Series(3, {{"a", "3"}}), Series(4, {{"a", "4"}})});
+  EXPECT_EQ(catalog->Current()->series(), 2);
+  EXPECT_EQ(catalog->Current()->FindPair("a", "3"), std::nullopt);
+  EXPECT_EQ(catalog->stats().refused, 2);
+  EXPECT_EQ(catalog->stats().highest_id, 2);
+  EXPECT_THAT(log.lines, ElementsAre(HasSubstr("limit of 2")));
+
+  NaiveCatalog stored;
+  stored.series = {Series(3, {{"a", "3"}})};
+  const Status loaded = catalog->Load(stored);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code(), Errc::kTooLarge);
+  EXPECT_THAT(loaded.error().message(), HasSubstr("limit of 2"));
+}
+
+TEST(Catalog, MovesTimesByAppendAndByUpdate) {
+  const auto catalog = Catalog::Create({.activity_interval_s = 60});
+  AppendTo(*catalog, {Series(5, {{"a", "1"}}), Series(8, {{"a", "2"}})});
+  const auto snapshot = catalog->Current();
+  store::ApplyResult applied;
+  applied.updated = {{5, kSeen - 2500, kSeen + 600'001}};
+  catalog->Append({}, applied);
+  catalog->UpdateSeen(std::vector<store::SeenUpdate>{{8, kSeen, kSeen + 1000}, {6, 0, 0}, {9, 0, 0}});
+
+  SeriesView view;
+  snapshot->Read(0, view);
+  EXPECT_EQ(view.first_seen_ms, kSeen - 3000);
+  EXPECT_EQ(view.last_seen_ms, kSeen + 601'000);
+  auto seen = [&](int64_t start_ms, int64_t end_ms) {
+    return Ordinals(snapshot->SeenIn(snapshot->All(), {start_ms, end_ms}));
+  };
+  EXPECT_THAT(seen(kSeen - 10'000, kSeen - 1), ElementsAre(0));
+  EXPECT_THAT(seen(kSeen, kSeen), ElementsAre(0, 1));
+  EXPECT_THAT(seen(kSeen + 61'000, kSeen + 61'000), ElementsAre(0, 1));
+  EXPECT_THAT(seen(kSeen + 61'001, kSeen + 70'000), ElementsAre(0));
+  EXPECT_THAT(seen(kSeen + 661'001, INT64_MAX), IsEmpty());
+  EXPECT_THAT(seen(INT64_MIN, INT64_MAX), ElementsAre(0, 1));
+  EXPECT_THAT(seen(INT64_MIN, 0), IsEmpty());
+}
+
+TEST(Catalog, AnEndlessActivityIntervalDoesNotOverflow) {
+  const auto catalog = Catalog::Create({.activity_interval_s = UINT64_MAX});
+  AppendTo(*catalog, {Series(1, {})});
+  const auto snapshot = catalog->Current();
+  EXPECT_EQ(snapshot->SeenIn(snapshot->All(), {kSeen + 1'000'000'000, INT64_MAX}).size(), 1);
+}
+
+TEST(Catalog, KeepsMetadataOnceByFamilyAndTenant) {
+  const auto catalog = Catalog::Create({});
+  const auto tenant = [](const char* name) { return model::Tenant::Parse(name).value(); };
+  auto batch = [&](const char* of, std::vector<model::MetricMetadata> entries) {
+    model::SeriesBatch made(tenant(of), kSeen);
+    for (auto& entry : entries) made.AddMetadata(entry);
+    return made;
+  };
+  const model::SeriesBatch batches[] = {batch("", {{"up", "gauge", "h", ""}, {"a", "counter", "h", ""}}),
+                                        batch("t", {{"up", "gauge", "h", ""}}),
+                                        batch("", {{"up", "gauge", "h", ""}, {"up", "gauge", "other", ""}})};
+  catalog->Append(batches, {});
+  const auto before = catalog->Current();
+  NaiveCatalog stored;
+  stored.metadata = {{tenant("t"), {"b", "info", "a help text that is longer than a few bytes", "s"}},
+                     {tenant("t"), {"up", "gauge", "h", ""}}};
+  ASSERT_TRUE(catalog->Load(stored));
+
+  EXPECT_THAT(Families(*before, {}), ElementsAre("/a/h", "/up/h", "/up/other", "t/up/h"));
+  EXPECT_THAT(Families(*catalog->Current(), {"t"}),
+              ElementsAre("t/b/a help text that is longer than a few bytes", "t/up/h"));
+  EXPECT_THAT(Families(*catalog->Current(), {"x"}), IsEmpty());
+  EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 5);
+}
+
+TEST(Catalog, CountsSeriesByTenantMostFirst) {
+  const auto catalog = Catalog::Create({});
+  AppendTo(*catalog, {Series(1, {{"a", "1"}}, "x"), Series(2, {{"a", "1"}}, "y"), Series(3, {{"b", "1"}}, "y"),
+                      Series(4, {{"c", "1"}}, "")});
+  EXPECT_THAT(catalog->SeriesByTenant(10), ElementsAre(Pair("y", 2), Pair("", 1), Pair("x", 1)));
+  EXPECT_THAT(catalog->SeriesByTenant(1), ElementsAre(Pair("y", 2)));
+  EXPECT_THAT(Ordinals(catalog->Current()->OfTenant("y")), ElementsAre(1, 2));
+  EXPECT_THAT(Ordinals(catalog->Current()->OfTenant("")), ElementsAre(3));
+}
+
+TEST(Catalog, EndsAWalkOverValuesWhenTold) {
+  const auto catalog = Catalog::Create({});
+  AppendTo(*catalog, {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}}), Series(3, {{"a", "3"}})});
+  int visits = 0;
+  catalog->Current()->ForEachValue("a", [&](std::string_view, PairId) { return ++visits < 2; });
+  EXPECT_EQ(visits, 2);
+}
+
+// Readers ask everything of a snapshot, twice, while the writer goes on over several windows: same answers, and (TSan)
+// no races.
+TEST(Catalog, SnapshotsStayWhileTheWriterGoesOn) {
+  const auto catalog = Catalog::Create({});
+  std::atomic<bool> done = false;
+  auto digest = [](const Snapshot& snapshot) {
+    std::vector<uint64_t> answers = {snapshot.series(), snapshot.All().size(), snapshot.OfTenant("t").size()};
+    for (const std::string_view name : snapshot.LabelNames()) {
+      answers.push_back(snapshot.WithLabel(name).size());
+      snapshot.ForEachValue(name, [&](std::string_view value, PairId pair) {
+        EXPECT_EQ(snapshot.FindPair(name, value), pair);
+        answers.push_back(snapshot.CountWithPair(pair));
+        answers.push_back(snapshot.WithPair(pair).size());
+        return answers.size() < 400;
+      });
+    }
+    SeriesView view;
+    for (uint64_t at = 0; at < snapshot.series(); at += 997) {
+      snapshot.Read(static_cast<Ordinal>(at), view);
+      answers.push_back(view.id);
+      answers.push_back(view.labels.size());
+    }
+    answers.push_back(snapshot.SeenIn(snapshot.All(), {0, kSeen}).size());
+    answers.push_back(Families(snapshot, {}).size());
+    return answers;
+  };
+  auto read = [&] {
+    while (!done) {
+      const auto snapshot = catalog->Current();
+      const auto first = digest(*snapshot);
+      EXPECT_GE(catalog->stats().series, snapshot->series());
+      EXPECT_EQ(digest(*snapshot), first);
+    }
+  };
+  {
+    std::vector<std::jthread> readers;
+    for (int i = 0; i < 3; ++i) readers.emplace_back(read);
+    uint64_t id = 0;
+    while (id < 50'000) {
+      Told told;
+      told.batches.emplace_back(model::Tenant::Parse(id % 2 == 0 ? "t" : "").value(), kSeen);
+      told.batches[0].AddMetadata({"family" + std::to_string(id / 10'000), "gauge", "", ""});
+      for (size_t i = 0; i < 700; ++i) {
+        ++id;
+        const std::string number = std::to_string(id);
+        const LabelMap labels = {{"__name__", "m" + std::to_string(id % 10)},
+                                 {"pod", std::to_string(id / 50)},
+                                 {"l" + std::to_string(id / 5000), "x"},
+                                 {"uid", number}};
+        told.batches[0].Add({}, ToLabels(labels).canonical());
+        told.applied.inserted.push_back({id, 0, i});
+      }
+      catalog->Append(told.batches, told.applied);
+      catalog->UpdateSeen(std::vector<store::SeenUpdate>{{id / 2, kSeen - 1000, kSeen + static_cast<int64_t>(id)}});
+    }
+    done = true;
+  }
+  EXPECT_GE(catalog->Current()->series(), 50'000);
+}
+
+}  // namespace
+}  // namespace mi::catalog

@@ -1,0 +1,65 @@
+#include "catalog/series_log.h"
+
+namespace mi::catalog {
+namespace {
+
+std::vector<PairId> PairsOf(const SeriesLog& log, Ordinal ordinal) {
+  std::vector<PairId> pairs;
+  log.Read(ordinal, [&](PairId pair) { pairs.push_back(pair); });
+  return pairs;
+}
+
+TEST(SeriesLog, GivesBackIdsAndPairsOverGapsBlocksAndChunks) {
+  SeriesLog log;
+  std::vector<uint64_t> ids;
+  std::vector<std::vector<PairId>> pairs;
+  uint64_t id = 0;
+  for (uint32_t i = 0; i < 5000; ++i) {
+    id += i % 7 == 0 ? uint64_t{1} << (i % 50) : 1;
+    std::vector<PairId> one = {i % 3};
+    // Now and then a record that is larger than a chunk of the arena.
+    for (uint32_t k = 0; k < (i % 1000 == 17 ? 60'000 : i % 20); ++k) one.push_back(one.back() + 1 + k % 300);
+    if (i % 11 == 0) one.push_back(UINT32_MAX - 1);
+    log.Append(id, one, {});
+    ids.push_back(id);
+    pairs.push_back(std::move(one));
+  }
+  for (uint32_t i = 0; i < ids.size(); ++i) {
+    ASSERT_EQ(log.Read(i, [](PairId) {}), ids[i]);
+    ASSERT_EQ(PairsOf(log, i), pairs[i]);
+    ASSERT_EQ(log.Find(ids[i], log.size()), i);
+    const bool next_is_known = i + 1 < ids.size() && ids[i + 1] == ids[i] + 1;
+    if (!next_is_known) {
+      ASSERT_EQ(log.Find(ids[i] + 1, log.size()), std::nullopt);
+    }
+  }
+}
+
+TEST(SeriesLog, FindsOnlyWhatItMayLookAt) {
+  SeriesLog log;
+  EXPECT_EQ(log.Find(1, 0), std::nullopt);
+  const PairId pair = 0;
+  for (uint64_t id = 10; id < 60; ++id) log.Append(id, {&pair, 1}, {});
+  EXPECT_EQ(log.Find(29, 20), 19);
+  EXPECT_EQ(log.Find(30, 20), std::nullopt);
+  EXPECT_EQ(log.Find(9, 50), std::nullopt);
+  EXPECT_EQ(log.Find(60, 50), std::nullopt);
+}
+
+TEST(SeenTimes, AreRoundedAwayFromEachOther) {
+  auto f = [](int64_t first_ms, int64_t last_ms, uint32_t first, uint32_t last) {
+    const SeenTimes times = SeenTimes::FromMs(first_ms, last_ms);
+    EXPECT_EQ(times.first, first) << first_ms;
+    EXPECT_EQ(times.last, last) << last_ms;
+  };
+  f(0, 0, 0, 0);
+  f(1, 1, 0, 1);
+  f(999, 1000, 0, 1);
+  f(1000, 1001, 1, 2);
+  f(-1, -1, 0, 0);
+  f(INT64_MIN, INT64_MIN, 0, 0);
+  f(INT64_MAX, INT64_MAX, UINT32_MAX, UINT32_MAX);
+}
+
+}  // namespace
+}  // namespace mi::catalog
