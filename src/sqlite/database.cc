@@ -31,6 +31,12 @@ std::unexpected<Error> FailWith(sqlite3* database, int result) {
               format("{}: {} (sqlite {})", path == nullptr ? "?" : path, sqlite3_errmsg(database), result));
 }
 
+// Nobody reads SQLite's memory statistics, and each allocation would take a process-wide lock for them.
+void ConfigureOnce() {
+  static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)configured;
+}
+
 }  // namespace
 
 void Statement::Finalize::operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
@@ -95,6 +101,7 @@ bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.ge
 
 Result<Database> Database::Open(const std::string& path, const OpenOptions& options) {
   const int flags = options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  ConfigureOnce();
   sqlite3* handle = nullptr;
   const int result = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX,
                                      options.vfs.empty() ? nullptr : options.vfs.c_str());

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,7 @@ class CatalogUnderTest {
 struct ContractCase {
   std::string name;
   std::function<std::unique_ptr<CatalogUnderTest>()> make;
+  friend void PrintTo(const ContractCase& c, std::ostream* out) { *out << c.name; }
 };
 
 inline std::string CaseName(const testing::TestParamInfo<ContractCase>& info) { return info.param.name; }

@@ -1,7 +1,6 @@
 #include "store/sqlite_series_store.h"
 
 #include <algorithm>
-#include <array>
 #include <unordered_map>
 #include <utility>
 
@@ -41,10 +40,6 @@ Status SqliteSeriesStore::Prepare() {
        "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id JOIN metric_seen s ON s.metric_id = m.id "
        "WHERE m.fingerprint = ?"},
       {&next_id_, "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'metric'"},
-      {&insert_series_, "INSERT INTO metric (id, metric_basic_label_id, fingerprint, metric) VALUES (?, ?, ?, ?)"},
-      {&insert_seen_, "INSERT INTO metric_seen (metric_id, first_seen, last_seen) VALUES (?, ?, ?)"},
-      {&insert_posting_,
-       "INSERT INTO metric_label (metric_label_name_id, metric_label_value_id, metric_id) VALUES (?, ?, ?)"},
       {&update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
       {&find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
       {&advance_seen_,
@@ -63,6 +58,15 @@ Status SqliteSeriesStore::Prepare() {
     Result<sqlite::Statement> prepared = database_.Prepare(sql);
     if (!prepared) return Fail(prepared.error());
     *statement = *std::move(prepared);
+  }
+  const std::pair<SqliteBulkInsert*, std::string_view> inserts[] = {
+      {&insert_series_, "metric (id, metric_basic_label_id, fingerprint, metric)"},
+      {&insert_seen_, "metric_seen (metric_id, first_seen, last_seen)"},
+      {&insert_postings_, "metric_label (metric_label_name_id, metric_label_value_id, metric_id)"}};
+  for (const auto& [insert, into] : inserts) {
+    Result<SqliteBulkInsert> opened = SqliteBulkInsert::Open(database_, into);
+    if (!opened) return Fail(opened.error());
+    *insert = *std::move(opened);
   }
   const uint64_t bytes = limits_.dictionary_bytes;
   for (const SqliteDictionaryTable& table : {SqliteDictionaryTable{"metric_label_name", kNameColumns, bytes / 8},
@@ -130,9 +134,9 @@ Status SqliteSeriesStore::ApplyFingerprint(const ApplyPlan& plan, std::span<cons
   const int64_t last_seen_ms = find_.Int(4);
   const PlannedSeries* known = nullptr;
   for (const PlannedSeries& series : variants) {
-    content_.clear();
-    model::AppendIdentity(plan.LabelsOf(series), content_);
-    if (find_.Text(1) == content_ && find_.Text(2) == plan.TenantOf(series).name()) {
+    text_.clear();
+    model::AppendIdentity(plan.LabelsOf(series), text_);
+    if (find_.Text(1) == text_ && find_.Text(2) == plan.TenantOf(series).name()) {
       known = &series;
     } else {
       AddCollisions(series, find_.Text(1), result);
@@ -153,22 +157,19 @@ Status SqliteSeriesStore::UpdateSeen(int64_t id, int64_t first_seen_ms, int64_t 
 
 Status SqliteSeriesStore::InsertSeries(const ApplyPlan& plan, std::span<const PlannedSeries* const> fresh,
                                        std::span<const model::SeriesBatch> batches, ApplyResult& result) {
-  if (fresh.empty()) return {};
+  fresh_.clear();
+  contents_.clear();
+  postings_.clear();
   const Result<bool> row = next_id_.Step();
   if (!row) return Fail(row.error());
   int64_t id = *row ? next_id_.Int(0) : 1;
   next_id_.Reset();
-  postings_.clear();
   for (const PlannedSeries* series : fresh) {
-    const size_t postings_before = postings_.size();
-    Status inserted = ResolveLabels(plan.LabelsOf(*series), id);
-    if (inserted) inserted = InsertRows(plan, *series, id);
-    if (!inserted && inserted.error().code() == Errc::kInvalid) {
-      postings_.resize(postings_before);
-      AddCollisions(*series, inserted.error().message(), result);
+    if (Status added = AddFresh(plan, *series, id); !added) {
+      if (added.error().code() != Errc::kInvalid) return added;
+      AddCollisions(*series, added.error().message(), result);
       continue;
     }
-    if (!inserted) return inserted;
     const Occurrence& at = series->first();
     result.inserted.push_back({static_cast<uint64_t>(id), at.batch, at.index});
     result.existing += series->occurrences.size() - 1;
@@ -178,19 +179,51 @@ Status SqliteSeriesStore::InsertSeries(const ApplyPlan& plan, std::span<const Pl
     }
     ++id;
   }
-  return InsertPostings();
+  return InsertRows();
 }
 
-Status SqliteSeriesStore::InsertRows(const ApplyPlan& plan, const PlannedSeries& series, int64_t id) {
-  const Result<int64_t> basic_label = BasicLabelId(plan.TenantOf(series), plan.LabelsOf(series));
+Status SqliteSeriesStore::AddFresh(const ApplyPlan& plan, const PlannedSeries& series, int64_t id) {
+  const model::LabelsView labels = plan.LabelsOf(series);
+  const Result<int64_t> basic_label = BasicLabelId(plan.TenantOf(series), labels);
   if (!basic_label) return Fail(basic_label.error());
-  content_.clear();
-  model::AppendIdentity(plan.LabelsOf(series), content_);
-  const std::array<char, 16> fingerprint = series.fingerprint.ToBytes();
-  Status inserted =
-      insert_series_.Bind(1, id).Bind(2, *basic_label).BindBlob(3, View(fingerprint)).BindText(4, content_).Run();
-  if (!inserted) return inserted;
-  return insert_seen_.Bind(1, id).Bind(2, series.first_seen_ms).Bind(3, series.last_seen_ms).Run();
+  const size_t postings_before = postings_.size();
+  for (const model::Label& label : labels) {
+    if (IsBasicLabel(label.name)) continue;
+    const Result<int64_t> name = dictionaries_[kNames].IdOf(label.name, {&label.name, 1});
+    const Result<int64_t> value = dictionaries_[kValues].IdOf(label.value, {&label.value, 1});
+    if (!name || !value) {
+      postings_.resize(postings_before);
+      return Fail(name ? value.error() : name.error());
+    }
+    postings_.push_back({*name, *value, id});
+  }
+  model::AppendIdentity(labels, contents_);
+  fresh_.push_back({.id = id,
+                    .basic_label = *basic_label,
+                    .first_seen_ms = series.first_seen_ms,
+                    .last_seen_ms = series.last_seen_ms,
+                    .fingerprint = series.fingerprint.ToBytes(),
+                    .content_end = contents_.size()});
+  return {};
+}
+
+Status SqliteSeriesStore::InsertRows() {
+  Status done = insert_series_.Insert(fresh_.size(), [&](size_t i, sqlite::Statement& insert, int at) {
+    const FreshSeries& series = fresh_[i];
+    const size_t begin = i == 0 ? 0 : fresh_[i - 1].content_end;
+    const std::string_view content = std::string_view(contents_).substr(begin, series.content_end - begin);
+    insert.Bind(at, series.id).Bind(at + 1, series.basic_label);
+    insert.BindBlob(at + 2, View(series.fingerprint)).BindText(at + 3, content);
+  });
+  if (!done) return done;
+  done = insert_seen_.Insert(fresh_.size(), [&](size_t i, sqlite::Statement& insert, int at) {
+    insert.Bind(at, fresh_[i].id).Bind(at + 1, fresh_[i].first_seen_ms).Bind(at + 2, fresh_[i].last_seen_ms);
+  });
+  if (!done) return done;
+  std::ranges::sort(postings_);
+  return insert_postings_.Insert(postings_.size(), [&](size_t i, sqlite::Statement& insert, int at) {
+    insert.Bind(at, postings_[i].name).Bind(at + 1, postings_[i].value).Bind(at + 2, postings_[i].series);
+  });
 }
 
 Result<int64_t> SqliteSeriesStore::BasicLabelId(const model::Tenant& tenant, model::LabelsView labels) {
@@ -201,30 +234,9 @@ Result<int64_t> SqliteSeriesStore::BasicLabelId(const model::Tenant& tenant, mod
     if (label.name == model::kMetricName) values[3] = label.value;
   }
   // Netstrings: no two lists of four texts give the same key, whatever bytes are in them.
-  key_.clear();
-  for (const std::string_view value : values) format_to(std::back_inserter(key_), "{}:{},", value.size(), value);
-  return dictionaries_[kBasicLabels].IdOf(key_, values);
-}
-
-Status SqliteSeriesStore::ResolveLabels(model::LabelsView labels, int64_t id) {
-  for (const model::Label& label : labels) {
-    if (IsBasicLabel(label.name)) continue;
-    const Result<int64_t> name = dictionaries_[kNames].IdOf(label.name, {&label.name, 1});
-    if (!name) return Fail(name.error());
-    const Result<int64_t> value = dictionaries_[kValues].IdOf(label.value, {&label.value, 1});
-    if (!value) return Fail(value.error());
-    postings_.push_back({*name, *value, id});
-  }
-  return {};
-}
-
-Status SqliteSeriesStore::InsertPostings() {
-  std::ranges::sort(postings_);
-  for (const Posting& posting : postings_) {
-    Status inserted = insert_posting_.Bind(1, posting.name).Bind(2, posting.value).Bind(3, posting.series).Run();
-    if (!inserted) return inserted;
-  }
-  return {};
+  text_.clear();
+  for (const std::string_view value : values) format_to(std::back_inserter(text_), "{}:{},", value.size(), value);
+  return dictionaries_[kBasicLabels].IdOf(text_, values);
 }
 
 Status SqliteSeriesStore::ApplyMetadata(const model::SeriesBatch& batch) {

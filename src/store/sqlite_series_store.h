@@ -5,6 +5,7 @@
 // once.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "sqlite/database.h"
 #include "store/apply_plan.h"
 #include "store/ports.h"
+#include "store/sqlite_bulk_insert.h"
 #include "store/sqlite_dictionary.h"
 
 namespace mi::store {
@@ -44,6 +46,15 @@ class SqliteSeriesStore final : public SeriesStore {
     int64_t series;
     auto operator<=>(const Posting&) const = default;
   };
+  // A series that the store does not have yet.
+  struct FreshSeries {
+    int64_t id;
+    int64_t basic_label;
+    int64_t first_seen_ms;
+    int64_t last_seen_ms;
+    std::array<char, 16> fingerprint;
+    size_t content_end;  // in contents_; it begins where the one before it ends
+  };
 
   SqliteSeriesStore(sqlite::Database database, const Limits& limits)
       : limits_(limits), database_(std::move(database)) {}
@@ -57,14 +68,14 @@ class SqliteSeriesStore final : public SeriesStore {
   Status UpdateSeen(int64_t id, int64_t first_seen_ms, int64_t last_seen_ms, ApplyResult& result);
   Status InsertSeries(const ApplyPlan& plan, std::span<const PlannedSeries* const> fresh,
                       std::span<const model::SeriesBatch> batches, ApplyResult& result);
-  Status InsertRows(const ApplyPlan& plan, const PlannedSeries& series, int64_t id);
-  Status InsertPostings();
+  // Gives the series its id, and adds its rows to fresh_, contents_ and postings_.
+  Status AddFresh(const ApplyPlan& plan, const PlannedSeries& series, int64_t id);
+  // Inserts what fresh_, contents_ and postings_ hold.
+  Status InsertRows();
   Status ApplyMetadata(const model::SeriesBatch& batch);
   Status ApplyPosition(const StreamPosition& position);
 
   Result<int64_t> BasicLabelId(const model::Tenant& tenant, model::LabelsView labels);
-  // Adds the series' pairs to postings_.
-  Status ResolveLabels(model::LabelsView labels, int64_t id);
 
   Status MakeRoomInWal();
   void CheckpointWhenDue();
@@ -72,12 +83,15 @@ class SqliteSeriesStore final : public SeriesStore {
   Limits limits_;
   sqlite::Database database_;
   std::vector<SqliteDictionary> dictionaries_;  // names, values, basic labels
-  sqlite::Statement find_, next_id_, insert_series_, insert_seen_, insert_posting_, update_seen_;
+  SqliteBulkInsert insert_series_, insert_seen_, insert_postings_;
+  sqlite::Statement find_, next_id_, update_seen_;
   sqlite::Statement find_id_, advance_seen_, upsert_metadata_, upsert_position_, position_, positions_;
 
-  std::vector<Posting> postings_;  // of the call, reused
-  std::string content_;            // reused
-  std::string key_;                // reused
+  // Buffers of one call, kept for the next.
+  std::vector<FreshSeries> fresh_;
+  std::string contents_;
+  std::vector<Posting> postings_;
+  std::string text_;
   std::vector<StreamPosition> covered_;
 };
 
