@@ -173,7 +173,7 @@ void Loop::Place(FileDescriptor socket, std::string peer) {
   if (rejected) ++state_.rejected_connections;
   Loop* least = this;
   for (const auto& loop : all_) {
-    if (loop->connection_count() + 1 < least->connection_count()) least = loop.get();
+    if (loop->connection_count() < least->connection_count()) least = loop.get();
   }
   if (least == this || rejected) return Adopt(std::move(socket), std::move(peer), rejected);
   ++least->connection_count_;  // at once, so that a burst is spread too

@@ -125,6 +125,8 @@ class BeastRequestParser final : public RequestParser {
     sink_->SendBodyTo(&body);
     size_t consumed = 0;
     while (!sink_->is_done()) {
+      // Inside of a chunk Beast takes no bytes for progress, and would ask for none for ever.
+      if (consumed == input.size()) return {Outcome::kNeedMore, consumed};
       beast::error_code error;
       consumed += sink_->put(boost::asio::buffer(input.data() + consumed, input.size() - consumed), error);
       if (error) return Failed(error, consumed);

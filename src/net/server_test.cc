@@ -1,42 +1,310 @@
+// What one request after another gets to hear.
 #include "net/server.h"
 
-#include <gtest/gtest.h>
-
 #include "net/client.h"
+#include "net/server_fixture.h"
 
 namespace mi::net {
 namespace {
 
-class Quiet final : public telemetry::Logger {
- public:
-  Status Reconfigure(const telemetry::LogOptions&) override { return {}; }
-  bool Enabled(telemetry::Level) const override { return true; }
-  void Write(telemetry::Level, std::string_view) override {}
-  void Flush() override {}
-};
-class Echo final : public Handler {
- public:
-  HeadDecision Head(const Request&) override { return {.max_body_bytes = 32 << 20}; }
-  void Handle(const Request& r, Reply reply) override { reply({.body = std::string(r.body())}); }
-};
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 
-TEST(Server, Echoes) {
-  Quiet log;
-  Echo echo;
-  Router router;
-  router.Add("/echo", echo);
-  auto server = Server::Create({.listen = "127.0.0.1:0", .threads = 2}, router, log);
-  ASSERT_TRUE(server.has_value()) << server.error().message();
-  (*server)->Start();
-  auto client = Client::Create("127.0.0.1", std::to_string((*server)->port()), std::chrono::seconds(10));
-  for (size_t size : {0, 1, 100, 94000, 1000000, 10000000}) {
-    auto answer = client->Send("POST", "/echo", {}, std::string(size, 'x'));
+TEST_F(ServerTest, AnswersOneRequestAfterAnother) {
+  Start();
+  Peer peer = Connect();
+  for (const std::string_view body : {"one", "", "three"}) {
+    ASSERT_TRUE(peer.Send(Post("/echo", body)));
+    const Answer answer = peer.Read();
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_EQ(answer.body, body);
+    EXPECT_TRUE(answer.Says("Content-Type: text/plain; charset=utf-8"));
+    EXPECT_FALSE(answer.Says("Connection: close"));
+  }
+}
+
+TEST_F(ServerTest, BodiesOfAllSizesComeThroughTheClient) {
+  options_.threads = 2;
+  Serve(
+      "/big", [](const Request& request, Reply reply) { reply({.body = std::string(request.body())}); },
+      [](const Request&) { return HeadDecision{.max_body_bytes = 64 << 20}; });
+  Start();
+  const auto client = Client::Create("localhost", std::to_string(server_->port()), kPatience);
+  for (const size_t size : {0, 1, 16383, 16384, 16385, 262144, 262145, 5'000'000}) {
+    std::string body(size, '\0');
+    for (size_t i = 0; i < size; ++i) body[i] = static_cast<char>(i * 7 + i / 256);
+    const Result<ClientResponse> answer = client->Send("POST", "/big", {}, body);
     ASSERT_TRUE(answer.has_value()) << answer.error().message();
     EXPECT_EQ(answer->status, 200);
-    EXPECT_EQ(answer->body.size(), size);
+    EXPECT_TRUE(answer->body == body) << size;
   }
-  EXPECT_EQ(client->Send("GET", "/nope", {}, "")->status, 404);
-  EXPECT_EQ((*server)->stats().buffered_bytes, 0);
+  EXPECT_EQ(server_->stats().buffered_bytes, 0);
+}
+
+TEST_F(ServerTest, HandlersSeeTheRequestAsItCame) {
+  Serve("/look/*", [](const Request& request, Reply reply) {
+    std::string all;
+    request.ForEachHeader(
+        [&](std::string_view name, std::string_view value) { all.append(name).append("=").append(value).append(";"); });
+    reply({.body = format("{} {} ? {} from {} tags {} none {} | {}", request.method(), request.path(), request.query(),
+                          request.peer(), request.Header("x-TAG").value_or("-"), request.Header("none").value_or("-"),
+                          all)});
+  });
+  Start();
+  Peer peer = Connect();
+  peer.Send("PUT /look/a%2fb+c?x=%20&y HTTP/1.1\r\nHost: h\r\nX-Tag: 1\r\nX-tag:2  \r\n\r\n");
+  EXPECT_EQ(peer.Read().body, "PUT /look/a/b+c ? x=%20&y from 127.0.0.1 tags 1, 2 none - | Host=h;X-Tag=1;X-tag=2;");
+  peer.Send("GET http://proxy.example/look/1?q HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(peer.Read().body, StartsWith("GET /look/1 ? q from"));
+}
+
+TEST_F(ServerTest, HeadGetsTheHeadOnly) {
+  Start();
+  Peer peer = Connect();
+  peer.Send("HEAD /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+  const Answer answer = peer.Read(true);
+  EXPECT_TRUE(answer.Says("Content-Length: 3"));
+  peer.Send(Post("/echo", "next"));
+  EXPECT_EQ(peer.Read().body, "next");
+}
+
+TEST_F(ServerTest, NoContentHasNeitherLengthNorType) {
+  Serve("/none", [](const Request&, Reply reply) { reply({.status = 204, .body = "never sent"}); });
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/none", "x") + Post("/echo", "next"));
+  const Answer answer = peer.Read();
+  EXPECT_EQ(answer.status, 204);
+  EXPECT_THAT(answer.head, Not(HasSubstr("Content-")));
+  EXPECT_EQ(peer.Read().body, "next");
+}
+
+TEST_F(ServerTest, HeadersCannotBeSplitByTheirValues) {
+  Serve("/split", [](const Request&, Reply reply) { reply({.headers = {{"X-Echo", "a\r\nX-Evil: b"}}}); });
+  Start();
+  Peer peer = Connect();
+  peer.Send(Get("/split"));
+  EXPECT_TRUE(peer.Read().Says("X-Echo: a  X-Evil: b"));
+}
+
+TEST_F(ServerTest, ClosesWhenAskedTo) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/echo", "x", "Connection: close\r\n") + Post("/echo", "ignored"));
+  const Answer answer = peer.Read();
+  EXPECT_EQ(answer.body, "x");
+  EXPECT_TRUE(answer.Says("Connection: close"));
+  EXPECT_TRUE(peer.Ended());
+}
+
+TEST_F(ServerTest, SpeaksHttp10) {
+  Start();
+  Peer once = Connect();
+  once.Send("POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi");
+  const Answer answer = once.Read();
+  EXPECT_EQ(answer.body, "hi");
+  EXPECT_TRUE(answer.Says("Connection: close"));
+  EXPECT_TRUE(once.Ended());
+
+  Peer kept = Connect();
+  for (int i = 0; i < 2; ++i) {
+    kept.Send("POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi");
+    EXPECT_TRUE(kept.Read().Says("Connection: keep-alive"));
+  }
+}
+
+TEST_F(ServerTest, MalformedRequestsGet400AndTheEnd) {
+  Start();
+  for (const std::string_view request :
+       {"nonsense\r\n\r\n", "GET\r\n\r\n", "GET /echo HTTP/2.0\r\nHost: x\r\n\r\n", "GET /echo HTTP/1.1\r\n\r\n",
+        "GET /echo HTTP/1.1\r\nHost x\r\n\r\n", "GET /echo HTTP/1.1\r\n: x\r\nHost: x\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+        "\x16\x03\x01\x02\x01\x01\xfc\x03\x03 a TLS client hello \r\n\r\n"}) {
+    Peer peer = Connect();
+    peer.Send(request);
+    const Answer answer = peer.Read();
+    EXPECT_EQ(answer.status, 400) << request;
+    EXPECT_TRUE(answer.Says("Connection: close")) << request;
+    EXPECT_FALSE(answer.body.empty()) << request;
+    EXPECT_TRUE(peer.Ended()) << request;
+  }
+}
+
+TEST_F(ServerTest, RequestsBeforeAMalformedOneAreAnswered) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/park/1", "") + "garbage\r\n\r\n");
+  NextParked().reply({.body = "fine"});
+  EXPECT_EQ(peer.Read().body, "fine");
+  EXPECT_EQ(peer.Read().status, 400);
+  EXPECT_TRUE(peer.Ended());
+}
+
+TEST_F(ServerTest, EmptyLinesBetweenRequestsAreForgiven) {
+  Start();
+  Peer peer = Connect();
+  peer.Send("\r\n" + Post("/echo", "a") + "\r\n\r\n" + Post("/echo", "b"));
+  EXPECT_EQ(peer.Read().body, "a");
+  EXPECT_EQ(peer.Read().body, "b");
+}
+
+TEST_F(ServerTest, LargeHeadersAre431) {
+  options_.max_header_bytes = 40'000;
+  Start();
+  Peer fits = Connect();
+  fits.Send(Get("/echo", "X-Long: " + std::string(39'000, 'a') + "\r\n"));
+  EXPECT_EQ(fits.Read().status, 200);
+  Peer many = Connect();
+  std::string headers;
+  while (headers.size() < 41'000) headers += "X-Many: 1\r\n";
+  many.Send(Get("/echo", headers));
+  EXPECT_EQ(many.Read().status, 431);
+  EXPECT_TRUE(many.Ended());
+  Peer endless = Connect();
+  endless.Send("GET /" + std::string(50'000, 'a'));
+  EXPECT_EQ(endless.Read().status, 431);
+  EXPECT_TRUE(endless.Ended());
+}
+
+TEST_F(ServerTest, OtherTransferCodingsAre501) {
+  Start();
+  for (const std::string_view coding : {"gzip", "gzip, chunked", "identity"}) {
+    Peer peer = Connect();
+    peer.Send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + std::string(coding) + "\r\n\r\n");
+    EXPECT_EQ(peer.Read().status, 501) << coding;
+    EXPECT_TRUE(peer.Ended()) << coding;
+  }
+}
+
+TEST_F(ServerTest, ChunkedBodiesArriveWhole) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(PostChunked("/echo", "5\r\nhello\r\n1;name=value\r\n,\r\n0\r\nX-Trailer: 1\r\n\r\n") +
+            Post("/echo", "next"));
+  EXPECT_EQ(peer.Read().body, "hello,");
+  EXPECT_EQ(peer.Read().body, "next");
+  std::string chunks;
+  std::string body;
+  for (int i = 0; i < 5000; ++i) {
+    body.push_back(static_cast<char>('a' + i % 26));
+    chunks += "1\r\n" + body.substr(body.size() - 1) + "\r\n";
+  }
+  peer.Send(PostChunked("/echo", chunks + "0\r\n\r\n"));
+  EXPECT_TRUE(peer.Read().body == body);
+  peer.Send(PostChunked("/echo", "186a0\r\n" + std::string(100'000, 'x') + "\r\n0\r\n\r\n"));
+  EXPECT_EQ(peer.Read().body.size(), 100'000);
+  EXPECT_EQ(server_->stats().buffered_bytes, 0);
+}
+
+TEST_F(ServerTest, RequestsMayComeByteByByte) {
+  Start();
+  Peer peer = Connect();
+  const std::string requests =
+      Post("/echo", "abc") + PostChunked("/echo", "2\r\nde\r\n1\r\nf\r\n0\r\n\r\n") + Get("/echo");
+  for (const char& byte : requests) ASSERT_TRUE(peer.Send({&byte, 1}));
+  EXPECT_EQ(peer.Read().body, "abc");
+  EXPECT_EQ(peer.Read().body, "def");
+  EXPECT_EQ(peer.Read().status, 200);
+}
+
+TEST_F(ServerTest, AFaultyHandlerAnswers500) {
+  Serve("/throws", [](const Request&, Reply) { throw std::runtime_error("handle broke"); });
+  Serve(
+      "/throws/early", [](const Request&, Reply) {},
+      [](const Request&) -> HeadDecision { throw std::runtime_error("head broke"); });
+  Serve("/forgets", [](const Request&, Reply) {});
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/throws", "body"));
+  EXPECT_EQ(peer.Read().status, 500);
+  EXPECT_THAT(log_.Next(), HasSubstr("handle broke"));
+  peer.Send(Post("/throws/early", "body"));
+  EXPECT_EQ(peer.Read().status, 500);
+  EXPECT_THAT(log_.Next(), HasSubstr("head broke"));
+  peer.Send(Post("/forgets", "body"));
+  EXPECT_EQ(peer.Read().status, 500);
+  peer.Send(Post("/echo", "alive"));
+  EXPECT_EQ(peer.Read().body, "alive");
+}
+
+TEST_F(ServerTest, TheClientConnectsAgainWhenTheServerHasClosed) {
+  options_.idle_timeout = std::chrono::milliseconds(20);
+  Start();
+  const auto client = Client::Create("127.0.0.1", std::to_string(server_->port()), kPatience);
+  for (int i = 0; i < 3; ++i) {
+    const Result<ClientResponse> answer = client->Send("POST", "/echo", {}, "x");
+    ASSERT_TRUE(answer.has_value()) << answer.error().message();
+    EXPECT_EQ(answer->Header("CONTENT-length"), "1");
+    Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
+  }
+}
+
+TEST_F(ServerTest, TheClientSaysWhoDidNotAnswer) {
+  Start();
+  const uint16_t port = server_->port();
+  server_.reset();
+  const auto client = Client::Create("127.0.0.1", std::to_string(port), kPatience);
+  const Result<ClientResponse> answer = client->Send("GET", "/", {}, "");
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_EQ(answer.error().code(), Errc::kUnavailable);
+  EXPECT_THAT(answer.error().message(), HasSubstr("127.0.0.1:" + std::to_string(port)));
+}
+
+TEST_F(ServerTest, TheClientGivesUpAtItsTimeout) {
+  Start();
+  const auto client = Client::Create("127.0.0.1", std::to_string(server_->port()), std::chrono::milliseconds(20));
+  const Result<ClientResponse> answer = client->Send("GET", "/park/1", {}, "");
+  ASSERT_FALSE(answer.has_value());
+  EXPECT_THAT(answer.error().message(), HasSubstr("timed out"));
+}
+
+TEST_F(ServerTest, AllAddressesMeansIpv4AndIpv6) {
+  options_.listen = ":0";
+  Start();
+  Peer v4 = Connect();
+  v4.Send(Post("/echo", "v4"));
+  EXPECT_EQ(v4.Read().body, "v4");
+  const Result<Listeners> has_v6 = Listen("[::1]:0", 1);
+  if (!has_v6) GTEST_SKIP() << "no IPv6 here";
+  const auto v6 = Client::Create("::1", std::to_string(server_->port()), kPatience);
+  const Result<ClientResponse> answer = v6->Send("POST", "/echo", {}, "v6");
+  ASSERT_TRUE(answer.has_value()) << answer.error().message();
+  EXPECT_EQ(answer->body, "v6");
+}
+
+TEST_F(ServerTest, APortInUseDoesNotGoUnnoticed) {
+  options_.threads = 2;
+  Start();
+  options_.listen = "127.0.0.1:" + std::to_string(server_->port());
+  const Result<std::unique_ptr<Server>> second = Server::Create(options_, router_, log_);
+  ASSERT_FALSE(second.has_value());
+  EXPECT_EQ(second.error().code(), Errc::kUnavailable);
+  EXPECT_THAT(second.error().message(), AllOf(HasSubstr(options_.listen), HasSubstr("app.listen")));
+}
+
+TEST_F(ServerTest, ThreadsShareTheConnectionsEvenly) {
+  options_.threads = 4;
+  Serve("/thread", [](const Request&, Reply reply) {
+    reply({.body = std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id()))});
+  });
+  Start();
+  std::vector<Peer> peers;
+  std::map<std::string, int> threads;
+  for (int i = 0; i < 8; ++i) {
+    peers.push_back(Connect());
+    peers.back().Send(Get("/thread"));
+    ++threads[peers.back().Read().body];
+  }
+  EXPECT_EQ(threads.size(), 4);
+  for (const auto& [thread, connections] : threads) EXPECT_EQ(connections, 2);
 }
 
 }  // namespace

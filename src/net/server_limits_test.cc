@@ -1,0 +1,350 @@
+// Everything that a server must not put up with, and how it says so.
+#include <fcntl.h>
+
+#include "net/server_fixture.h"
+
+namespace mi::net {
+namespace {
+
+using std::chrono::milliseconds;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class LimitsTest : public ServerTest {
+ protected:
+  // /refuse answers 415 at the head; /small takes 100 bytes.
+  void SetUp() override {
+    Serve(
+        "/refuse", [](const Request&, Reply) { ADD_FAILURE() << "was handled"; },
+        [](const Request& request) {
+          EXPECT_TRUE(request.body().empty());
+          return HeadDecision{.answer = Response{.status = 415, .body = "not that\n"}};
+        });
+    Serve(
+        "/small", [](const Request& request, Reply reply) { reply({.body = std::string(request.body())}); },
+        [](const Request&) {
+          return HeadDecision{.max_body_bytes = 100, .too_large = [](uint64_t bytes) {
+                                return Response{.status = 400, .body = format("{} are too many\n", bytes)};
+                              }};
+        });
+    Serve(
+        "/large", [](const Request& request, Reply reply) { reply({.body = std::to_string(request.body().size())}); },
+        [](const Request&) { return HeadDecision{.max_body_bytes = 64 << 20}; });
+  }
+  std::string Announce(std::string_view target, uint64_t bytes, std::string_view headers = "") {
+    return format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n", target, bytes, headers);
+  }
+};
+
+TEST_F(LimitsTest, ARefusedBodyIsReadAndThrownAway) {
+  Start();
+  Peer peer = Connect();
+  for (int i = 0; i < 2; ++i) {
+    peer.Send(Post("/refuse", std::string(1'000'000, 'x')));
+    EXPECT_EQ(peer.Read().status, 415);
+    peer.Send(PostChunked("/refuse", "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"));
+    EXPECT_EQ(peer.Read().status, 415);
+    peer.Send(Post("/refuse", "") + Post("/nowhere", "abc") + Post("/echo", "next"));
+    EXPECT_EQ(peer.Read().status, 415);
+    EXPECT_EQ(peer.Read().status, 404);
+    EXPECT_EQ(peer.Read().body, "next");
+  }
+}
+
+TEST_F(LimitsTest, TheAnswerToARefusedBodyComesAtOnce) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Announce("/refuse", 10));
+  EXPECT_EQ(peer.Read().status, 415);
+  peer.Send("0123456789" + Post("/echo", "next"));
+  EXPECT_EQ(peer.Read().body, "next");
+}
+
+TEST_F(LimitsTest, ASenderOfFarTooMuchStillReadsTheAnswer) {
+  options_.max_discarded_bytes = 10'000'000;
+  Start();
+  Peer peer = Connect();
+  peer.Send(Announce("/refuse", 20'000'000));
+  peer.Send(std::string(3'000'000, 'x'));
+  const Answer answer = peer.Read();
+  EXPECT_EQ(answer.status, 415);
+  EXPECT_TRUE(answer.Says("Connection: close"));
+  EXPECT_TRUE(peer.Ended());
+}
+
+TEST_F(LimitsTest, AnEndlessRefusedBodyIsCutOff) {
+  options_.max_discarded_bytes = 100'000;
+  Start();
+  Peer peer = Connect();
+  peer.Send(PostChunked("/refuse", ""));
+  EXPECT_EQ(peer.Read().status, 415);
+  const std::string chunk = "2710\r\n" + std::string(10'000, 'x') + "\r\n";
+  while (peer.Send(chunk)) {
+  }
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
+}
+
+TEST_F(LimitsTest, TooLargeIsSaidWithTheSize) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/small", std::string(100, 'x')));
+  EXPECT_EQ(peer.Read().status, 200);
+  peer.Send(Post("/small", std::string(101, 'x')));
+  EXPECT_EQ(peer.Read().body, "101 are too many\n");
+  peer.Send(
+      PostChunked("/small", "40\r\n" + std::string(64, 'x') + "\r\n25\r\n" + std::string(37, 'x') + "\r\n0\r\n\r\n"));
+  EXPECT_EQ(peer.Read().body, "101 are too many\n");
+  peer.Send(Post("/park/default", std::string((1 << 20) + 1, 'x')));
+  EXPECT_EQ(peer.Read().status, 413);
+  peer.Send(Post("/echo", "next"));
+  EXPECT_EQ(peer.Read().body, "next");
+}
+
+TEST_F(LimitsTest, ContinueIsSaidOnceTheHeadIsAccepted) {
+  Start();
+  Peer peer = Connect();
+  for (int i = 0; i < 2; ++i) {
+    peer.Send(Announce("/echo", 5, "Expect: 100-Continue\r\n"));
+    EXPECT_EQ(peer.Read().status, 100);
+    peer.Send("hello");
+    EXPECT_EQ(peer.Read().body, "hello");
+  }
+}
+
+TEST_F(LimitsTest, ContinueIsNotSaidToAnImpatientSender) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Announce("/echo", 5, "Expect: 100-continue\r\n") + "hello");
+  EXPECT_EQ(peer.Read().body, "hello");
+}
+
+TEST_F(LimitsTest, ContinueWaitsForEarlierAnswers) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Get("/park/1") + Announce("/echo", 5, "Expect: 100-continue\r\n"));
+  NextParked().reply({.body = "first"});
+  EXPECT_EQ(peer.Read().body, "first");
+  EXPECT_EQ(peer.Read().status, 100);
+  peer.Send("hello");
+  EXPECT_EQ(peer.Read().body, "hello");
+}
+
+TEST_F(LimitsTest, ContinueIsNotSaidToARefusedRequest) {
+  Start();
+  const auto refused = [&](std::string_view request, int status) {
+    Peer peer = Connect();
+    peer.Send(request);
+    const Answer answer = peer.Read();
+    EXPECT_EQ(answer.status, status);
+    EXPECT_TRUE(answer.Says("Connection: close"));  // whether the body follows cannot be known
+    EXPECT_TRUE(peer.Ended());
+  };
+  refused(Announce("/refuse", 5, "Expect: 100-continue\r\n"), 415);
+  refused(Announce("/small", 101, "Expect: 100-continue\r\n"), 400);
+}
+
+TEST_F(LimitsTest, OtherExpectationsAre417) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/echo", "abc", "Expect: a-miracle\r\n") + Post("/echo", "next"));
+  EXPECT_EQ(peer.Read().status, 417);
+  EXPECT_EQ(peer.Read().body, "next");
+}
+
+TEST_F(LimitsTest, TruncatedRequestsGet400) {
+  Start();
+  for (const std::string& request :
+       {Announce("/echo", 10) + "only", PostChunked("/echo", "a\r\nonly"), PostChunked("/echo", "4\r\nonly\r\n"),
+        std::string("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le"), std::string("P")}) {
+    Peer peer = Connect();
+    peer.Send(request);
+    peer.SayEnd();
+    EXPECT_EQ(peer.Read().status, 400) << request;
+    EXPECT_TRUE(peer.Ended()) << request;
+  }
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0 && stats.buffered_bytes == 0; });
+}
+
+// What follows a body is the next request, whatever its sender meant.
+TEST_F(LimitsTest, AContentLengthThatIsTooSmallSplitsTheBody) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Announce("/echo", 3) + "abcdef\r\n\r\n");
+  EXPECT_EQ(peer.Read().body, "abc");
+  EXPECT_EQ(peer.Read().status, 400);
+  EXPECT_TRUE(peer.Ended());
+}
+
+TEST_F(LimitsTest, IdleConnectionsAreClosed) {
+  options_.idle_timeout = milliseconds(30);
+  Start();
+  Peer silent = Connect();
+  Peer once = Connect();
+  once.Send(Post("/echo", "x"));
+  EXPECT_EQ(once.Read().body, "x");
+  EXPECT_TRUE(silent.Ended());
+  EXPECT_TRUE(once.Ended());
+}
+
+TEST_F(LimitsTest, TheIdleTimeoutCanBeShortenedWhileConnectionsAreOpen) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/echo", "x"));
+  EXPECT_EQ(peer.Read().body, "x");
+  server_->SetLimits({.max_connections = 10, .idle_timeout = milliseconds(1)});
+  EXPECT_TRUE(peer.Ended());
+}
+
+TEST_F(LimitsTest, AWaitingRequestIsNotIdle) {
+  options_.idle_timeout = milliseconds(5);
+  options_.read_timeout = milliseconds(5);
+  Start();
+  Peer waiting = Connect();
+  waiting.Send(Get("/park/1"));
+  Parked parked = NextParked();
+  Peer idle = Connect();
+  EXPECT_TRUE(idle.Ended());  // time has passed
+  parked.reply({.body = "at last"});
+  EXPECT_EQ(waiting.Read().body, "at last");
+}
+
+TEST_F(LimitsTest, SlowRequestsAreEnded) {
+  options_.read_timeout = milliseconds(30);
+  Start();
+  for (const std::string& part : {std::string("GET /ec"), Announce("/echo", 10) + "slow",
+                                  PostChunked("/echo", "5\r\nsl"), Announce("/echo", 10, "Expect: 100-continue\r\n")}) {
+    Peer peer = Connect();
+    peer.Send(part);
+    Answer answer = peer.Read();
+    if (answer.status == 100) answer = peer.Read();
+    EXPECT_EQ(answer.status, 408) << part;
+    EXPECT_TRUE(peer.Ended()) << part;
+  }
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0 && stats.buffered_bytes == 0; });
+}
+
+// A byte now and then does not keep a request alive.
+TEST_F(LimitsTest, ASlowLorisIsEndedHoweverBusyItIs) {
+  options_.read_timeout = milliseconds(50);
+  Start();
+  Peer peer = Connect();
+  peer.Send("GET /echo HTTP/1.1\r\n");
+  while (peer.Send("X-Still: here\r\n")) {
+    pollfd answered{.fd = peer.fd(), .events = POLLIN, .revents = 0};
+    if (poll(&answered, 1, 5) == 1) break;
+  }
+  EXPECT_EQ(peer.Read().status, 408);
+}
+
+TEST_F(LimitsTest, ASlowRefusedBodyEndsWithoutASecondAnswer) {
+  options_.read_timeout = milliseconds(30);
+  Start();
+  Peer peer = Connect();
+  peer.Send(Announce("/refuse", 10) + "slow");
+  EXPECT_EQ(peer.Read().status, 415);
+  EXPECT_TRUE(peer.Ended());
+}
+
+TEST_F(LimitsTest, APeerThatDoesNotReadIsCutOff) {
+  options_.write_timeout = milliseconds(30);
+  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(64 << 20, 'x')}); });
+  Start();
+  Peer peer = Connect();
+  peer.Send(Get("/huge"));
+  Await([](const Server::Stats& stats) { return stats.open_connections == 1; });
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
+}
+
+TEST_F(LimitsTest, OneConnectionTooManyIsTold) {
+  options_.max_connections = 2;
+  Start();
+  Peer first = Connect();
+  Peer second = Connect();
+  first.Send(Post("/echo", "1"));
+  second.Send(Post("/echo", "2"));
+  EXPECT_EQ(first.Read().body, "1");
+  EXPECT_EQ(second.Read().body, "2");
+  Peer third = Connect();
+  third.Send(Post("/echo", "3"));
+  const Answer answer = third.Read();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_TRUE(answer.Says("Retry-After: 5"));
+  EXPECT_THAT(answer.body, AllOf(HasSubstr("limit 2"), HasSubstr("receive.max_connections")));
+  EXPECT_TRUE(third.Ended());
+  EXPECT_EQ(server_->stats().rejected_connections, 1);
+
+  first.Vanish();
+  Await([](const Server::Stats& stats) { return stats.open_connections == 1; });
+  Peer fourth = Connect();
+  fourth.Send(Post("/echo", "4"));
+  EXPECT_EQ(fourth.Read().body, "4");
+  server_->SetLimits({.max_connections = 3, .idle_timeout = kPatience});
+  Peer fifth = Connect();
+  fifth.Send(Post("/echo", "5"));
+  EXPECT_EQ(fifth.Read().body, "5");
+}
+
+TEST_F(LimitsTest, BodiesOverTheBudgetAreToldToComeAgain) {
+  options_.max_buffered_bytes = 1'200'000;
+  Start();
+  Peer holder = Connect();
+  holder.Send(Announce("/large", 2'000'000) + std::string(600'000, 'x'));
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes > 500'000; });
+  Peer other = Connect();
+  other.Send(Post("/large", std::string(600'000, 'y')));
+  const Answer answer = other.Read();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_TRUE(answer.Says("Retry-After: 1"));
+  holder.Vanish();
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes == 0; });
+  other.Send(Post("/large", std::string(600'000, 'y')));
+  EXPECT_EQ(other.Read().body, "600000");
+}
+
+TEST_F(LimitsTest, AnAnnouncedBodyCostsOnlyWhatHasCome) {
+  Start();
+  std::vector<Peer> liars;
+  for (int i = 0; i < 50; ++i) {
+    liars.push_back(Connect());
+    liars.back().Send(Announce("/large", 64 << 20, "Expect: 100-continue\r\n"));
+    EXPECT_EQ(liars.back().Read().status, 100);
+  }
+  EXPECT_LE(server_->stats().buffered_bytes, 50 * (256 << 10));
+}
+
+TEST_F(LimitsTest, HalfClosedPeersGetTheirAnswer) {
+  Start();
+  Peer peer = Connect();
+  peer.Send(Post("/park/1", "x") + Post("/echo", "second"));
+  peer.SayEnd();
+  NextParked().reply({.body = "first"});
+  EXPECT_EQ(peer.Read().body, "first");
+  EXPECT_EQ(peer.Read().body, "second");
+  EXPECT_TRUE(peer.Ended());
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
+}
+
+TEST_F(LimitsTest, WithoutDescriptorsTheServerWaitsForBetterTimes) {
+  Start();
+  Peer before = Connect();
+  before.Send(Post("/echo", "before"));
+  EXPECT_EQ(before.Read().body, "before");
+  FileDescriptor spare(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  std::vector<FileDescriptor> all;
+  for (;;) {
+    FileDescriptor one(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (one.get() < 0) break;
+    all.push_back(std::move(one));
+  }
+  Peer late(std::move(spare));
+  late.Connect(server_->port());  // into the backlog
+  late.Send(Post("/echo", "late"));
+  EXPECT_THAT(log_.Next(), HasSubstr("Too many open files"));
+  before.Send(Post("/echo", "still"));
+  EXPECT_EQ(before.Read().body, "still");
+  all.clear();
+  EXPECT_EQ(late.Read().body, "late");
+}
+
+}  // namespace
+}  // namespace mi::net
