@@ -1,0 +1,28 @@
+#include "web/query_pool.h"
+
+#include <optional>
+#include <utility>
+
+namespace mi::web {
+
+QueryPool::QueryPool(unsigned threads, size_t queue_capacity) : queue_(queue_capacity) {
+  for (unsigned i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] {
+      while (std::optional<Job> job = queue_.Pop()) (*job)(Turn::kRun);
+    });
+  }
+}
+
+void QueryPool::Run(Job job) {
+  if (!queue_.TryPush(std::move(job))) job(Turn::kRefused);
+}
+
+QueryPool::~QueryPool() { Stop(); }
+
+void QueryPool::Stop() {
+  queue_.Close();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+}  // namespace mi::web

@@ -1,0 +1,66 @@
+#include "web/series_json.h"
+
+#include <memory>
+#include <utility>
+
+#include "base/json.h"
+#include "web/envelope.h"
+
+namespace mi::web {
+namespace {
+
+void AppendLabels(const catalog::SeriesView& series, std::string& out) {
+  char separator = '{';
+  if (series.labels.empty()) out += separator;
+  for (const model::Label& label : series.labels) {
+    out += separator;
+    AppendJsonString(label.name, out);
+    out += ':';
+    AppendJsonString(label.value, out);
+    separator = ',';
+  }
+  out += '}';
+}
+
+}  // namespace
+
+bool SeriesJson::AppendChunk(std::string& out) {
+  if (!std::exchange(begun_, true)) {
+    AppendSuccessHead(out);
+    out += '[';
+  }
+  while (out.size() < kChunkBytes) {
+    const catalog::SeriesView* series = reader_.Next();
+    if (series == nullptr) {
+      if (reader_.cut()) warnings_.emplace_back(kCutWarning);
+      out += ']';
+      AppendSuccessTail(warnings_, out);
+      return false;
+    }
+    if (!std::exchange(first_, false)) out += ',';
+    AppendLabels(*series, out);
+  }
+  return true;
+}
+
+net::Response SeriesResponse(query::SeriesReader reader, std::vector<std::string> warnings) {
+  net::Response response{.content_type = std::string(kJson)};
+  // Shared, because what a response calls can be copied.
+  auto json = std::make_shared<SeriesJson>(std::move(reader), std::move(warnings));
+  std::string head;
+  head.reserve(kChunkBytes + (8 << 10));
+  if (!json->AppendChunk(head)) {
+    response.body = std::move(head);
+    return response;
+  }
+  response.next_chunk = [json = std::move(json), head = std::move(head), more = true](std::string& chunk) mutable {
+    if (!head.empty()) {
+      chunk = std::exchange(head, {});
+    } else if (more) {
+      more = json->AppendChunk(chunk);
+    }
+  };
+  return response;
+}
+
+}  // namespace mi::web
