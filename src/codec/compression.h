@@ -35,6 +35,8 @@ class Decompressor {
   // kTooLarge: above `max_decoded_bytes` (knob receive.max_decoded_bytes). kInvalid: empty, or neither codec reads it.
   Result<std::string_view> Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes);
 
+  size_t buffer_bytes() const { return capacity_; }
+
  private:
   struct FreeDCtx {
     void operator()(ZSTD_DCtx_s* context) const;

@@ -20,7 +20,7 @@ uint32_t MetricTypeNumber(std::string_view type) {
 
 void WriteSample(protozero::pbf_writer out, const WireSample& sample) {
   if (std::bit_cast<uint64_t>(sample.value) != 0) out.add_double(1, sample.value);  // as proto3 does
-  if (sample.timestamp_ms != 0) out.add_int64(2, sample.timestamp_ms);
+  out.add_int64(2, sample.timestamp_ms);
 }
 
 void WriteSpans(protozero::pbf_writer& out, uint32_t number, const std::vector<BucketSpan>& spans) {

@@ -16,11 +16,12 @@ constexpr size_t kProbeEvery = 64;
 
 // A minimal length of one or two bytes; null for all others.
 const char* ReadUsualLength(const char* at, const char* end, size_t& size) {
-  if (end - at < 2) return nullptr;
+  if (at == end) return nullptr;
   const auto low = static_cast<unsigned char>(at[0]);
-  const auto high = static_cast<unsigned char>(at[1]);
   size = low;
   if (low < 0x80) return at + 1;
+  if (end - at < 2) return nullptr;
+  const auto high = static_cast<unsigned char>(at[1]);
   size = (low & 0x7fU) | static_cast<size_t>(high) << 7;
   return high == 0 || high >= 0x80 ? nullptr : at + 2;
 }

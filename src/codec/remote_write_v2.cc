@@ -16,28 +16,37 @@ using wire::Field;
 using wire::Tag;
 using wire::Type;
 
+// Whether copies may read behind a symbol.
+enum class Copy { kExact, kWithSlack };
+
 // Copies a symbol's field under another tag: 32 bytes at a time, which is mostly once. The bytes behind are written
 // over by what follows.
-char* AppendField(char* out, char tag, const SymbolTable::Symbol& symbol) {
+template <Copy copy>
+inline char* AppendField(char* out, char tag, SymbolTable::Symbol symbol) {
   constexpr size_t kStep = SymbolTable::kCopySlack;
   size_t done = 0;
-  do {
+  if (copy == Copy::kExact) {
+    std::memcpy(out, symbol.field, symbol.field_size);
+    done = symbol.field_size;
+  }
+  while (done < symbol.field_size) {
     std::memcpy(out + done, symbol.field + done, kStep);
     done += kStep;
-  } while (done < symbol.field_size);
+  }
   *out = tag;
   return out + symbol.field_size;
 }
 
 // Requires: symbols of at most kMaxSymbolBytes, so that a length takes at most two bytes.
-char* AppendLabel(char* out, const SymbolTable::Symbol& name, const SymbolTable::Symbol& value) {
+template <Copy copy>
+inline char* AppendLabel(char* out, SymbolTable::Symbol name, SymbolTable::Symbol value) {
   const uint32_t size = name.field_size + value.field_size;
   const uint32_t two_bytes = size >= 0x80 ? 1 : 0;
   out[0] = 0x0a;
   out[1] = static_cast<char>((size & 0x7f) | two_bytes << 7);
   out[2] = static_cast<char>(size >> 7);
-  out = AppendField(out + 2 + two_bytes, 0x0a, name);
-  return AppendField(out, 0x12, value);
+  out = AppendField<copy>(out + 2 + two_bytes, 0x0a, name);
+  return AppendField<copy>(out, 0x12, value);
 }
 
 // Two references that stand side by side, of one or two bytes each, without a branch on which. Gives how many bytes
@@ -61,6 +70,42 @@ const char* ReadPair(const char* at, const char* end, uint32_t& first, uint32_t&
   if (at != nullptr) at = wire::ReadVarint(at, end, wide);
   second = static_cast<uint32_t>(wide);
   return at;
+}
+
+// The hottest loop for 2.0: puts the canonical bytes of sorted labels together at `out`, gives their end, and `family`,
+// the symbol of the metric name. Null when a label is not as usual: out of order, out of range, long, or broken.
+// Everything is in locals: what is written through `out` could be anything else, and would be loaded again.
+template <Copy copy>
+char* RebuildSorted(const SymbolTable& table, std::string_view references, const char* decoded_end, char* out,
+                    uint32_t& family) {
+  const SymbolTable::Symbol* const symbols = table.data();
+  const uint64_t* const orders = table.orders();
+  const uint32_t symbol_count = table.size();
+  char* const out_end = out + Walk::kMaxRebuiltBytes;
+  const char* at = references.data();
+  const char* const end = at + references.size();
+  uint64_t order_before = 0;  // the empty string: below every name
+  uint32_t before = 0;
+  uint32_t family_here = 0;
+  while (at != end) {
+    uint32_t name_reference = 0;
+    uint32_t value_reference = 0;
+    const size_t size = decoded_end - at >= 8 ? ReadUsualPair(at, name_reference, value_reference) : 0;
+    at = size != 0 ? at + size : ReadPair(at, end, name_reference, value_reference);
+    if (at == nullptr || at > end || std::max(name_reference, value_reference) >= symbol_count) return nullptr;
+    const uint64_t order = orders[name_reference];
+    const SymbolTable::Symbol name = symbols[name_reference];
+    const SymbolTable::Symbol value = symbols[value_reference];
+    if (order <= order_before && (order < order_before || name.text() <= symbols[before].text())) return nullptr;
+    if (std::max(name.text_size, value.text_size) > Walk::kMaxSymbolBytes || out > out_end) return nullptr;
+    before = name_reference;
+    order_before = order;
+    if (value.text_size == 0) continue;
+    if (order == kMetricNameOrder && name.text_size == model::kMetricName.size()) family_here = value_reference;
+    out = AppendLabel<copy>(out, name, value);
+  }
+  family = family_here;
+  return out;
 }
 
 // Calls `take` with every reference of a series, however they are written.
@@ -239,32 +284,12 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
 
 std::string_view V2Walk::Rebuild(ScannedSeries& series) {
   const SymbolTable& symbols = scan_.symbols_;
-  const uint64_t* const orders = symbols.orders();
-  const uint32_t symbol_count = symbols.size();
   char* const begin = scan_.rebuilt_.get();
-  char* out = begin;
-  const char* at = series.labels.data();
-  const char* const end = at + series.labels.size();
-  const char* const pairs_end = decoded_.data() + decoded_.size() - std::min<size_t>(decoded_.size(), 8);
-  uint32_t before = 0;  // the empty string: below every name
-  bool usual = symbols.copyable();
-  while (at != end && usual) {
-    uint32_t name = 0;
-    uint32_t value = 0;
-    const size_t size = at <= pairs_end ? ReadUsualPair(at, name, value) : 0;
-    at = size != 0 ? at + size : ReadPair(at, end, name, value);
-    if (at == nullptr || at > end || std::max(name, value) >= symbol_count) return RebuildUnsorted(series);
-    usual = (orders[before] < orders[name] ||
-             (orders[before] == orders[name] && symbols.text(before) < symbols.text(name))) &&
-            std::max(symbols[name].text_size, symbols[value].text_size) <= kMaxSymbolBytes &&
-            out - begin <= static_cast<ptrdiff_t>(kMaxRebuiltBytes);
-    before = name;
-    if (symbols[value].text_size == 0 || !usual) continue;
-    if (symbols.IsMetricName(name)) family_ = value;
-    out = AppendLabel(out, symbols[name], symbols[value]);
-  }
-  if (!usual) return RebuildUnsorted(series);
-  return {begin, static_cast<size_t>(out - begin)};
+  const auto rebuild = symbols.has_slack() ? RebuildSorted<Copy::kWithSlack> : RebuildSorted<Copy::kExact>;
+  const char* const decoded_end = decoded_.data() + decoded_.size();
+  const char* const end = symbols.copyable() ? rebuild(symbols, series.labels, decoded_end, begin, family_) : nullptr;
+  if (end == nullptr) return RebuildUnsorted(series);
+  return {begin, static_cast<size_t>(end - begin)};
 }
 
 // Everything that the loop above does not take: finds out why, and sorts where that is all there is to it.
@@ -302,7 +327,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
     const SymbolPair& label = sorter_[i];
     if (symbols[label.value].text_size == 0) continue;
     if (symbols.IsMetricName(label.name)) family_ = label.value;
-    out = AppendLabel(out, symbols[label.name], symbols[label.value]);
+    out = AppendLabel<Copy::kExact>(out, symbols[label.name], symbols[label.value]);
   }
   return {begin, static_cast<size_t>(out - begin)};
 }

@@ -17,12 +17,12 @@ void SymbolTable::Clear() {
   symbols_.clear();
   orders_.clear();
   hashes_.clear();
-  copyable_ = true;
+  copyable_ = has_slack_ = true;
 }
 
 void SymbolTable::Add(std::string_view field, std::string_view text, const char* end) {
-  copyable_ &= field.size() == 1 + VarintSize(text.size()) + text.size() &&
-               static_cast<size_t>(end - (text.data() + text.size())) >= kCopySlack;
+  copyable_ &= field.size() == 1 + VarintSize(text.size()) + text.size();
+  has_slack_ &= static_cast<size_t>(end - (text.data() + text.size())) >= kCopySlack;
   symbols_.push_back({.field = field.data(),
                       .field_size = static_cast<uint32_t>(field.size()),
                       .text_size = static_cast<uint32_t>(text.size())});

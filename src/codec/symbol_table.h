@@ -49,9 +49,11 @@ class SymbolTable {
   std::string_view text(uint32_t i) const { return symbols_[i].text(); }
   bool IsMetricName(uint32_t i) const { return orders_[i] == kMetricNameOrder && symbols_[i].text_size == 8; }
 
-  // Whether every field is one byte of tag, a minimal length and the text, with kCopySlack bytes of request behind it:
-  // then the field, with another tag, is what the canonical form of a label holds.
+  // Whether every field is one byte of tag, a minimal length and the text: then the field, with another tag, is what
+  // the canonical form of a label holds.
   bool copyable() const { return copyable_; }
+  // Whether kCopySlack bytes of request stand behind every symbol; not so in small ones.
+  bool has_slack() const { return has_slack_; }
 
   // The same for the same text in every request; computed when first asked for.
   uint64_t HashOf(uint32_t i, const model::Fingerprinter& fingerprinter);
@@ -61,6 +63,7 @@ class SymbolTable {
   std::vector<uint64_t> orders_;  // apart: only names are asked for theirs
   std::vector<uint64_t> hashes_;  // as far as asked for; 0: not yet
   bool copyable_ = true;
+  bool has_slack_ = true;
 };
 
 }  // namespace mi::codec

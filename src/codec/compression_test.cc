@@ -1,0 +1,131 @@
+#include "codec/compression.h"
+
+#include <zstd.h>
+
+namespace mi::codec {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr uint64_t kLimit = 1 << 20;
+const std::string kText = "a series of bytes that repeats, a series of bytes that repeats, a series of bytes";
+
+// A frame that does not say how large it is, as a streaming sender writes it.
+std::string ZstdStream(std::string_view raw) {
+  std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
+  std::string out(ZSTD_compressBound(raw.size()) + 64, '\0');
+  ZSTD_outBuffer to{out.data(), out.size(), 0};
+  ZSTD_inBuffer from{raw.data(), raw.size(), 0};
+  while (ZSTD_compressStream2(context.get(), &to, &from, from.pos < from.size ? ZSTD_e_continue : ZSTD_e_end) != 0 ||
+         from.pos < from.size) {
+  }
+  ZSTD_compressStream2(context.get(), &to, &from, ZSTD_e_end);
+  out.resize(to.pos);
+  return out;
+}
+
+class BothCodecs : public testing::TestWithParam<Compression> {
+ protected:
+  Compression other() const { return GetParam() == Compression::kSnappy ? Compression::kZstd : Compression::kSnappy; }
+  Decompressor decompressor_;
+};
+
+TEST_P(BothCodecs, GiveBackWhatWasCompressed) {
+  for (const std::string& raw : {std::string(), std::string("x"), kText, std::string(900'000, 'y')}) {
+    EXPECT_EQ(decompressor_.Decode(GetParam(), Compress(GetParam(), raw), kLimit), raw);
+  }
+}
+
+TEST_P(BothCodecs, ReadABodyThatIsMislabelled) {
+  EXPECT_EQ(decompressor_.Decode(other(), Compress(GetParam(), kText), kLimit), kText);
+}
+
+TEST_P(BothCodecs, RefuseWhatNeitherReads) {
+  auto f = [&](std::string_view body) {
+    const auto decoded = decompressor_.Decode(GetParam(), body, kLimit);
+    ASSERT_FALSE(decoded);
+    EXPECT_EQ(decoded.error().code(), Errc::kInvalid);
+    EXPECT_THAT(decoded.error().message(), HasSubstr(std::string(ToString(GetParam()))));
+  };
+  f("plain text");
+  f(std::string(64, '\xff'));
+  const std::string good = Compress(GetParam(), std::string(1000, 'z') + kText);
+  for (size_t cut = 1; cut < good.size(); ++cut) f(std::string_view(good).substr(0, cut));
+}
+
+TEST_P(BothCodecs, RefuseAnEmptyBody) {
+  EXPECT_EQ(decompressor_.Decode(GetParam(), "", kLimit).error().message(), "the body is empty");
+}
+
+TEST_P(BothCodecs, RefuseAboveTheLimitWithTheKnob) {
+  const std::string body = Compress(GetParam(), std::string(kLimit + 1, 'x'));
+  EXPECT_EQ(decompressor_.Decode(GetParam(), Compress(GetParam(), std::string(kLimit, 'x')), kLimit)->size(), kLimit);
+  const auto decoded = decompressor_.Decode(GetParam(), body, kLimit);
+  EXPECT_EQ(decoded.error().code(), Errc::kTooLarge);
+  EXPECT_THAT(decoded.error().message(), HasSubstr("limit 1 MiB (receive.max_decoded_bytes)"));
+}
+
+TEST_P(BothCodecs, GoOnAfterAFault) {
+  EXPECT_FALSE(decompressor_.Decode(GetParam(), "plain text", kLimit));
+  EXPECT_EQ(decompressor_.Decode(GetParam(), Compress(GetParam(), kText), kLimit), kText);
+}
+
+TEST_P(BothCodecs, ForgetAHugeBodyAfterManySmallOnes) {
+  const std::string huge(9 << 20, 'x');
+  ASSERT_TRUE(decompressor_.Decode(GetParam(), Compress(GetParam(), huge), 16 << 20));
+  const std::string small = Compress(GetParam(), kText);
+  for (int i = 0; i < 1000; ++i) ASSERT_EQ(decompressor_.Decode(GetParam(), small, kLimit), kText);
+  EXPECT_LT(decompressor_.buffer_bytes(), 1U << 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(Compression, BothCodecs, testing::Values(Compression::kSnappy, Compression::kZstd),
+                         [](const auto& codec) { return std::string(ToString(codec.param)); });
+
+// 5 bytes that promise 4 GiB: refused by what they say, before there is memory for it.
+TEST(Snappy, BelievesNoLengthThatTheBodyCannotHold) {
+  Decompressor decompressor;
+  EXPECT_EQ(decompressor.Decode(Compression::kSnappy, "\xff\xff\xff\xff\x0f", kLimit).error().code(), Errc::kTooLarge);
+  EXPECT_EQ(decompressor.Decode(Compression::kSnappy, "\x80\x80\x20zzz", kLimit).error().code(), Errc::kInvalid);
+  EXPECT_LT(decompressor.buffer_bytes(), 64U << 10);
+}
+
+TEST(Snappy, ReadsTheBestThatItCanCompress) {
+  Decompressor decompressor;
+  const std::string raw(60'000, 'q');
+  EXPECT_EQ(decompressor.Decode(Compression::kSnappy, Compress(Compression::kSnappy, raw), kLimit), raw);
+}
+
+TEST(Zstd, ReadsFramesThatDoNotSayHowLargeTheyAre) {
+  Decompressor decompressor;
+  for (const std::string& raw : {std::string(), kText, std::string(700'000, 'y'), std::string(kLimit, 'z')}) {
+    EXPECT_EQ(decompressor.Decode(Compression::kZstd, ZstdStream(raw), kLimit), raw);
+  }
+}
+
+TEST(Zstd, EndsABombWithoutALabelAtTheLimit) {
+  Decompressor decompressor;
+  const auto decoded = decompressor.Decode(Compression::kZstd, ZstdStream(std::string(64 << 20, 'x')), kLimit);
+  EXPECT_EQ(decoded.error().code(), Errc::kTooLarge);
+  EXPECT_THAT(decoded.error().message(), HasSubstr("more than 1 MiB"));
+  EXPECT_LE(decompressor.buffer_bytes(), kLimit + 1);
+}
+
+TEST(Zstd, ReadsSeveralFramesAsOneBody) {
+  Decompressor decompressor;
+  const std::string one = Compress(Compression::kZstd, kText);
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, one + one, kLimit), kText + kText);
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, one + ZstdStream(kText) + one, kLimit), kText + kText + kText);
+  const std::string large = Compress(Compression::kZstd, std::string(kLimit / 2 + 1, 'x'));
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, large + large, kLimit).error().code(), Errc::kTooLarge);
+}
+
+TEST(Zstd, RefusesAStreamThatIsCutShort) {
+  Decompressor decompressor;
+  const std::string stream = ZstdStream(kText);
+  for (size_t cut = 1; cut < stream.size(); ++cut) {
+    EXPECT_EQ(decompressor.Decode(Compression::kZstd, stream.substr(0, cut), kLimit).error().code(), Errc::kInvalid);
+  }
+}
+
+}  // namespace
+}  // namespace mi::codec

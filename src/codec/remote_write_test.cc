@@ -1,0 +1,468 @@
+#include "codec/remote_write.h"
+
+#include "base/format.h"
+#include "codec/remote_write_encode.h"
+#include "codec/remote_write_plain.h"
+#include "codec/wire_bytes.h"
+#include "model/identity.h"
+
+namespace mi::codec {
+namespace {
+
+using model::Fingerprinter;
+using Pairs = std::vector<std::pair<std::string, std::string>>;
+using testing::HasSubstr;
+
+const Fingerprinter kFingerprinter("", {});
+const double kStale = std::bit_cast<double>(kStaleMarker);
+
+std::string Encode(Schema schema, const WireSeries& series) {
+  RequestEncoder encoder(schema);
+  encoder.Add(series);
+  return encoder.Finish();
+}
+
+WireSeries Series(Pairs labels) { return {.labels = std::move(labels), .samples = {{1, 1700000000000}}}; }
+
+// What one request of one series comes to. Both paths are asked, and must agree.
+struct Verdict {
+  std::string identity;  // or "refused: <reason>", or "request refused"
+  KeyKind key_kind = KeyKind::kNone;
+  bool key_is_fingerprint = false;
+  ScannedSeries series;
+  std::string why;
+};
+
+Verdict Judge(Schema schema, const std::string& request, const SeriesLimits& limits = {}) {
+  EXPECT_EQ(FirstDisagreement(schema, request, limits), "");
+  RequestScan scan;
+  Verdict verdict;
+  if (Status scanned = scan.Scan(schema, request, kFingerprinter); !scanned) {
+    verdict.identity = "request refused";
+    verdict.why = scanned.error().message();
+    return verdict;
+  }
+  if (scan.series().empty()) {
+    verdict.identity = "no series";
+    return verdict;
+  }
+  verdict.series = scan.series()[0];
+  Canonicaliser canonicalise;
+  const auto outcome = canonicalise(scan, scan.series()[0], limits);
+  verdict.key_kind = scan.series()[0].key_kind;
+  verdict.key_is_fingerprint = outcome.key_is_fingerprint;
+  if (outcome.refusal != Refusal::kNone) {
+    verdict.identity = "refused: " + std::string(ToString(outcome.refusal));
+    verdict.why = canonicalise.Explain(scan, scan.series()[0], limits);
+    EXPECT_EQ(verdict.why.find('\n'), std::string::npos);
+    return verdict;
+  }
+  verdict.identity = model::FormatIdentity(model::LabelsView(outcome.canonical));
+  return verdict;
+}
+
+class BothSchemas : public testing::TestWithParam<Schema> {
+ protected:
+  std::string IdentityOf(Pairs labels, const SeriesLimits& limits = {}) {
+    return Judge(GetParam(), Encode(GetParam(), Series(std::move(labels))), limits).identity;
+  }
+  std::string WhyNot(Pairs labels, const SeriesLimits& limits = {}) {
+    return Judge(GetParam(), Encode(GetParam(), Series(std::move(labels))), limits).why;
+  }
+};
+
+TEST_P(BothSchemas, SeriesHaveOneIdentityInWhateverOrderTheirLabelsStand) {
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "1"}, {"b", "2"}}), R"(up{a="1",b="2"})");
+  EXPECT_EQ(IdentityOf({{"b", "2"}, {"a", "1"}, {"__name__", "up"}}), R"(up{a="1",b="2"})");
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "1"}, {"Zone", "z"}}), R"(up{Zone="z",a="1"})");
+}
+
+TEST_P(BothSchemas, LabelsAreSortedByBytesAlsoBehindTheirFirstEight) {
+  EXPECT_EQ(IdentityOf({{"container_z", "1"}, {"container", "2"}, {"container_a", "3"}, {"__name__", "m"}}),
+            R"(m{container="2",container_a="3",container_z="1"})");
+}
+
+TEST_P(BothSchemas, EmptyValuesAreAbsentLabels) {
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", ""}, {"b", "2"}}), R"(up{b="2"})");
+  EXPECT_EQ(IdentityOf({{"b", "2"}, {"a", ""}, {"__name__", "up"}}), R"(up{b="2"})");
+}
+
+TEST_P(BothSchemas, AnyUtf8IsAName) {
+  EXPECT_EQ(IdentityOf({{"__name__", "温度"}, {"地点", "a\nb"}}), R"({"温度","地点"="a\nb"})");
+}
+
+TEST_P(BothSchemas, WhatIsNoSeriesIsRefusedWithItsReason) {
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"", "x"}}), "refused: empty_label_name");
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"", ""}}), "refused: empty_label_name");
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "1"}, {"a", "2"}}), "refused: duplicate_label_name");
+  EXPECT_EQ(IdentityOf({{"a", "1"}, {"__name__", "up"}, {"a", ""}}), "refused: duplicate_label_name");
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "\xff"}}), "refused: invalid_utf8");
+  EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"\xc0\x80", "a"}}), "refused: invalid_utf8");
+  EXPECT_EQ(IdentityOf({{"a", "1"}}), "refused: no_metric_name");
+  EXPECT_EQ(IdentityOf({{"__name__", ""}, {"a", "1"}}), "refused: no_metric_name");
+  EXPECT_EQ(IdentityOf({}), "refused: no_metric_name");
+}
+
+TEST_P(BothSchemas, MetricNamesCanBeLeftOutWhereTheKnobAllowsIt) {
+  const SeriesLimits limits{.require_metric_name = false};
+  EXPECT_EQ(IdentityOf({{"a", "1"}}, limits), R"({a="1"})");
+  EXPECT_EQ(IdentityOf({}, limits), "refused: no_metric_name");
+  EXPECT_EQ(IdentityOf({{"a", ""}}, limits), "refused: no_metric_name");
+}
+
+TEST_P(BothSchemas, LimitsHoldToTheByte) {
+  const SeriesLimits limits{.max_series_bytes = 40, .max_labels = 2, .max_name_bytes = 8, .max_value_bytes = 4};
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"12345678", "1234"}}, limits), R"(m{"12345678"="1234"})");
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"123456789", "1"}}, limits), "refused: label_name_too_long");
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", "12345"}}, limits), "refused: label_value_too_long");
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", "1"}, {"b", "1"}}, limits), "refused: too_many_labels");
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", "1"}}, {.max_series_bytes = 23}), R"(m{a="1"})");
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", "1"}}, {.max_series_bytes = 22}), "refused: series_too_large");
+}
+
+TEST_P(BothSchemas, RefusalsNameSeriesLimitValueAndKnob) {
+  const SeriesLimits limits{.max_value_bytes = 4};
+  EXPECT_EQ(WhyNot({{"__name__", "m"}, {"a", "12345"}}, limits),
+            R"(series 1 of 1, "m": label "a" has a value of 5 bytes, limit 4 (receive.max_value_bytes))");
+  EXPECT_THAT(WhyNot({{"__name__", "m"}, {"a\nb", "\xff"}}), HasSubstr(R"("m": label "a\x0ab" is not UTF-8)"));
+  EXPECT_THAT(WhyNot({{"a", "1"}}), HasSubstr("(receive.require_metric_name)"));
+}
+
+TEST_P(BothSchemas, LongSymbolsAndManyLabelsTakeTheSlowPathToTheSameIdentity) {
+  Pairs labels = {{"__name__", "m"}, {"long", std::string(5000, 'x')}};
+  for (int i = 0; i < 90; ++i) labels.emplace_back(format("l{}", (i * 37) % 90), "v");
+  const SeriesLimits limits{.max_value_bytes = 10'000};
+  EXPECT_EQ(IdentityOf(labels, limits).substr(0, 6), "m{l0=\"");
+  EXPECT_EQ(IdentityOf(labels), "refused: label_value_too_long");
+}
+
+TEST_P(BothSchemas, StaleMarkersAreNoActivity) {
+  auto f = [&](WireSeries series, bool stale_only) {
+    series.labels = {{"__name__", "m"}};
+    EXPECT_EQ(Judge(GetParam(), Encode(GetParam(), series)).series.stale_only, stale_only);
+  };
+  f({.samples = {{kStale, 1}}}, true);
+  f({.samples = {{kStale, 1}, {kStale, 2}}}, true);
+  f({.samples = {{kStale, 1}, {3, 2}}}, false);
+  f({.samples = {{std::nan(""), 1}}}, false);
+  f({.samples = {{0, 0}}}, false);
+  f({.histograms = {{.sum = kStale}}}, true);
+  f({.samples = {{kStale, 1}}, .histograms = {{.sum = 0}}}, false);
+  f({.samples = {{kStale, 1}}, .exemplars = {{}}}, false);
+  f({.exemplars = {{}}}, false);
+  f({}, false);
+}
+
+TEST_P(BothSchemas, ItemsOfAllKindsAreCounted) {
+  const WireSeries series{.labels = {{"__name__", "m"}},
+                          .samples = {{1, 1}, {2, 2}, {0, 0}},
+                          .histograms = {{.timestamp_ms = 1}, {.is_float = true}},
+                          .exemplars = {{.labels = {{"trace_id", "abc"}}, .value = 1}}};
+  const Verdict verdict = Judge(GetParam(), Encode(GetParam(), series));
+  EXPECT_EQ(verdict.identity, "m{}");
+  EXPECT_EQ(verdict.series.samples, 3U);
+  EXPECT_EQ(verdict.series.histograms, 2U);
+  EXPECT_EQ(verdict.series.exemplars, 1U);
+}
+
+TEST_P(BothSchemas, SeriesWithoutItemsHaveNoKeyButTheirLabelsAreChecked) {
+  const Verdict good = Judge(GetParam(), Encode(GetParam(), {.labels = {{"__name__", "m"}}}));
+  EXPECT_FALSE(good.series.has_items());
+  EXPECT_EQ(good.key_kind, KeyKind::kNone);
+  EXPECT_EQ(good.identity, "m{}");
+  EXPECT_EQ(Judge(GetParam(), Encode(GetParam(), {.labels = {{"", "m"}}})).identity, "refused: empty_label_name");
+}
+
+TEST_P(BothSchemas, AHistogramThatContradictsItselfRefusesItsSeries) {
+  WireSeries series{.labels = {{"__name__", "m"}}, .histograms = {{.count = 1, .timestamp_ms = 7}}};
+  const Verdict verdict = Judge(GetParam(), Encode(GetParam(), series));
+  EXPECT_EQ(verdict.identity, "refused: bad_histogram");
+  EXPECT_EQ(verdict.series.refusal, Refusal::kBadHistogram);  // the walk says so: known series are refused too
+  EXPECT_THAT(verdict.why, HasSubstr("native histogram at 7: 0 observations in the buckets, the count is 1"));
+}
+
+TEST_P(BothSchemas, UnsortedLabelsAreKeyedByTheirFingerprintAtOnce) {
+  const Verdict verdict =
+      Judge(GetParam(), Encode(GetParam(), Series({{"__name__", "m"}, {"zone", "b"}, {"area", "1"}, {"gone", ""}})));
+  EXPECT_EQ(verdict.key_kind, KeyKind::kFingerprint);
+  EXPECT_TRUE(verdict.key_is_fingerprint);
+}
+
+TEST_P(BothSchemas, UnknownFieldsAreSkippedEverywhere) {
+  const std::string unknown = VarintField(99, 7) + BytesField(100, "x") + DoubleField(101, 1);
+  std::string request = Encode(GetParam(), Series({{"__name__", "m"}, {"a", "1"}}));
+  EXPECT_EQ(Judge(GetParam(), unknown + request + unknown).identity, R"(m{a="1"})");
+}
+
+TEST_P(BothSchemas, BrokenRequestsAreRefusedAsAWhole) {
+  const std::string good = Encode(GetParam(), Series({{"__name__", "m"}, {"a", "1"}}));
+  auto f = [&](const std::string& request) { EXPECT_EQ(Judge(GetParam(), request).identity, "request refused"); };
+  f(good + "\x0b");                             // a group
+  f(good + "\x0c");                             // the end of one
+  f(good + std::string(1, '\0'));               // field 0
+  f(good + "\x2a");                             // a tag without its bytes
+  f(good + "\x2a\x05xx");                       // cut short
+  f(good + std::string(11, '\xff'));            // a varint without end
+  f(good + Varint(19000 << 3) + "x");           // a reserved field number
+  f(good + "\x2a" + Varint(1ULL << 32) + "x");  // longer than 32 bits
+  f(good + BytesField(GetParam() == Schema::kV1 ? 1 : 5, BytesField(2,
+                                                                    "\x09"
+                                                                    "short")));
+  f(good + VarintField(GetParam() == Schema::kV1 ? 1 : 5, 1));  // of another wire type
+}
+
+TEST_P(BothSchemas, AnEmptyRequestIsValidAndHoldsNothing) {
+  EXPECT_EQ(Judge(GetParam(), "").identity, "no series");
+  EXPECT_EQ(Judge(GetParam(), RequestEncoder(GetParam()).Finish()).identity, "no series");
+}
+
+// 204 to these would lose everything without a word.
+TEST_P(BothSchemas, ARequestOfTheOtherSchemaIsNotTakenForAnEmptyOne) {
+  const Schema other = GetParam() == Schema::kV1 ? Schema::kV2 : Schema::kV1;
+  EXPECT_THAT(Judge(GetParam(), Encode(other, Series({{"__name__", "m"}}))).why, HasSubstr("the Content-Type says"));
+}
+
+TEST_P(BothSchemas, MoreSeriesThanARequestMayHoldAreRefusedBeforeTheyAreListed) {
+  std::string request = GetParam() == Schema::kV2 ? BytesField(4, "") : "";
+  const std::string empty_series = BytesField(GetParam() == Schema::kV1 ? 1 : 5, "");
+  for (size_t i = 0; i <= kMaxSeriesPerRequest; ++i) request += empty_series;
+  RequestScan scan;
+  const Status status = scan.Scan(GetParam(), request, kFingerprinter);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), Errc::kTooLarge);
+  EXPECT_THAT(status.error().message(), HasSubstr("1000000 series"));
+}
+
+TEST_P(BothSchemas, OneScanServesManyRequests) {
+  RequestScan scan;
+  const std::string large = [&] {
+    RequestEncoder encoder(GetParam());
+    for (int i = 0; i < 1000; ++i) encoder.Add(Series({{"__name__", format("m{}", i)}}));
+    return encoder.Finish();
+  }();
+  const std::string small = Encode(GetParam(), Series({{"__name__", "m"}}));
+  ASSERT_TRUE(scan.Scan(GetParam(), large, kFingerprinter));
+  EXPECT_EQ(scan.series().size(), 1000U);
+  ASSERT_TRUE(scan.Scan(GetParam(), small, kFingerprinter));
+  EXPECT_EQ(scan.series().size(), 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(RemoteWrite, BothSchemas, testing::Values(Schema::kV1, Schema::kV2),
+                         [](const auto& schema) { return schema.param == Schema::kV1 ? "V1" : "V2"; });
+
+TEST(RemoteWrite, GivesBothSchemasTheSameKeys) {
+  const WireSeries series = Series({{"__name__", "m"}, {"b", "1"}, {"a", "2"}});
+  EXPECT_EQ(Judge(Schema::kV1, Encode(Schema::kV1, series)).series.key,
+            Judge(Schema::kV2, Encode(Schema::kV2, series)).series.key);
+}
+
+std::string V1(const std::string& series) { return BytesField(1, series); }
+
+TEST(RemoteWriteV1, FindsLabelsBehindSamples) {
+  const std::string name = LabelField("__name__", "m");
+  const std::string a = LabelField("a", "1");
+  auto f = [](const std::string& series, KeyKind kind) {
+    const Verdict verdict = Judge(Schema::kV1, V1(series));
+    EXPECT_EQ(verdict.identity, R"(m{a="1"})");
+    EXPECT_EQ(verdict.key_kind, kind);
+  };
+  f(name + a + SampleField(), KeyKind::kFingerprint);
+  f(SampleField() + name + a, KeyKind::kFingerprint);
+  f(name + SampleField() + a, KeyKind::kNone);  // its first labels alone are another series
+  f(name + VarintField(9, 1) + a + SampleField(), KeyKind::kNone);
+  f(name + PaddedVarint(0x0a) + a.substr(1) + SampleField(), KeyKind::kNone);
+}
+
+TEST(RemoteWriteV1, OddEncodingsOfALabelAreTheSameSeriesUnderAnotherKey) {
+  const std::string name = LabelField("__name__", "m");
+  const std::string inside = BytesField(1, "a") + BytesField(2, "1");
+  auto f = [&](const std::string& label) {
+    const Verdict verdict = Judge(Schema::kV1, V1(name + label + SampleField()));
+    EXPECT_EQ(verdict.identity, R"(m{a="1"})");
+    EXPECT_EQ(verdict.key_kind, KeyKind::kRaw);
+    EXPECT_FALSE(verdict.key_is_fingerprint);
+  };
+  f("\x0a" + PaddedVarint(inside.size()) + inside);
+  f(BytesField(1, BytesField(2, "1") + BytesField(1, "a")));
+  f(BytesField(1, inside + VarintField(3, 1)));
+  f(BytesField(1, BytesField(1, "x") + inside));  // the last one counts
+  f(BytesField(1, "\x0a" + PaddedVarint(1) + "a" + BytesField(2, "1")));
+}
+
+TEST(RemoteWriteV1, RefusesLabelsThatCannotBeRead) {
+  const std::string name = LabelField("__name__", "m");
+  auto f = [&](const std::string& label) {
+    EXPECT_EQ(Judge(Schema::kV1, V1(name + BytesField(1, label) + SampleField())).identity,
+              "refused: malformed_labels");
+  };
+  f("\x0a\x05x");
+  f("\x08\x01");
+  f("\x0b");
+}
+
+TEST(RemoteWriteV1, SortsTheLabelsOfSendersThatDoNot) {
+  RequestEncoder encoder(Schema::kV1);
+  for (int i = 0; i < 300; ++i) {
+    Pairs labels = {{"__name__", "m"}, {"z", format("{}", i)}};
+    if (i >= 100 && i < 200) std::swap(labels[0], labels[1]);
+    encoder.Add(Series(labels));
+  }
+  const std::string request = encoder.Finish();
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
+  Canonicaliser canonicalise;
+  int aliases = 0;
+  for (const ScannedSeries& series : scan.series()) {
+    const auto outcome = canonicalise(scan, series, {});
+    EXPECT_EQ(outcome.key_is_fingerprint, series.key == kFingerprinter(outcome.canonical));
+    aliases += outcome.key_is_fingerprint ? 0 : 1;
+  }
+  EXPECT_GT(aliases, 0);  // those before a probe noticed
+  EXPECT_LT(aliases, 64);
+}
+
+TEST(RemoteWriteV1, ReadsMetadata) {
+  RequestEncoder encoder(Schema::kV1);
+  const model::MetricMetadata http{"http_requests_total", "counter", "Requests.", "requests"};
+  encoder.AddMetadata(http);
+  encoder.AddMetadata({"x", "stateset", "", ""});
+  // Fields 11 and 12 are VictoriaMetrics' own; a type beyond the enumeration is unknown.
+  const std::string request = encoder.Finish() + BytesField(3, VarintField(1, 42) + BytesField(2, "y") +
+                                                                   VarintField(11, 7) + VarintField(12, 1));
+  EXPECT_EQ(FirstDisagreement(Schema::kV1, request, {}), "");
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
+  ASSERT_EQ(scan.metadata().size(), 3U);
+  EXPECT_EQ(scan.Decode(scan.metadata()[0], {}), http);
+  EXPECT_EQ(scan.Decode(scan.metadata()[1], {})->type, "stateset");
+  EXPECT_EQ(scan.Decode(scan.metadata()[2], {})->type, "unknown");
+  EXPECT_NE(scan.metadata()[0].hash, scan.metadata()[1].hash);
+}
+
+TEST(RemoteWriteV1, RefusesMetadataItemsOneByOne) {
+  auto f = [](const model::MetricMetadata& metadata, const SeriesLimits& limits, Errc code) {
+    RequestEncoder encoder(Schema::kV1);
+    encoder.AddMetadata(metadata);
+    const std::string request = encoder.Finish();
+    RequestScan scan;
+    ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
+    EXPECT_EQ(scan.Decode(scan.metadata()[0], limits).error().code(), code);
+    EXPECT_EQ(FirstDisagreement(Schema::kV1, request, limits), "");
+  };
+  f({"\xff", "", "", ""}, {}, Errc::kInvalid);
+  f({"m", "", "\xff", ""}, {}, Errc::kInvalid);
+  f({"m", "", std::string(100, 'x'), ""}, {.max_series_bytes = 99}, Errc::kTooLarge);
+  f({std::string(11, 'x'), "", "", ""}, {.max_value_bytes = 10}, Errc::kTooLarge);
+}
+
+// A 2.0 request of the symbols "", "__name__", "m", "a", "1" and one series.
+std::string V2(const std::string& series) {
+  std::string request;
+  for (const char* symbol : {"", "__name__", "m", "a", "1"}) request += BytesField(4, symbol);
+  return request + BytesField(5, series);
+}
+
+TEST(RemoteWriteV2, ReadsReferencesHoweverTheyAreWritten) {
+  auto f = [](const std::string& references, KeyKind kind) {
+    const Verdict verdict = Judge(Schema::kV2, V2(references + SampleField() + VarintField(6, 1)));
+    EXPECT_EQ(verdict.identity, R"(m{a="1"})");
+    EXPECT_EQ(verdict.key_kind, kind);
+  };
+  f(BytesField(1, "\x01\x02\x03\x04"), KeyKind::kFingerprint);
+  f(BytesField(1, "\x03\x04\x01\x02"), KeyKind::kFingerprint);
+  f(BytesField(1, std::string("\x81\x00\x02\x03\x04", 5)), KeyKind::kFingerprint);
+  f(VarintField(1, 1) + VarintField(1, 2) + VarintField(1, 3) + VarintField(1, 4), KeyKind::kNone);
+  f(BytesField(1, "\x01\x02") + BytesField(1, "\x03\x04"), KeyKind::kNone);
+  f(BytesField(1, "\x01") + VarintField(1, 2) + BytesField(1, "\x03\x04"), KeyKind::kNone);
+}
+
+TEST(RemoteWriteV2, RefusesSeriesWithReferencesToNowhere) {
+  auto f = [](const std::string& references) {
+    const Verdict verdict = Judge(Schema::kV2, V2(references + SampleField()));
+    EXPECT_EQ(verdict.identity, "refused: bad_reference");
+    EXPECT_EQ(verdict.series.refusal, Refusal::kBadReference);
+    EXPECT_THAT(verdict.why, HasSubstr("odd in number, or beyond the 5 symbols"));
+  };
+  f(BytesField(1, "\x01\x02\x03"));
+  f(BytesField(1, "\x01\x02\x03\x05"));
+  f(BytesField(1, "\x05\x02"));
+  f(VarintField(1, 1));
+  f(VarintField(1, 1) + VarintField(1, 77));
+}
+
+TEST(RemoteWriteV2, RefusesRequestsWithoutAProperTableOfSymbols) {
+  auto f = [](const std::string& request) { EXPECT_EQ(Judge(Schema::kV2, request).identity, "request refused"); };
+  const std::string series = BytesField(5, BytesField(1, "") + SampleField());
+  f(series);
+  f(BytesField(4, "x") + series);
+  f(BytesField(4, "x"));
+  f(BytesField(4, "") + BytesField(5, BytesField(1, "\x80") + SampleField()));  // a reference cut short
+}
+
+TEST(RemoteWriteV2, FindsSymbolsThatStandBehindTheSeries) {
+  const std::string request = V2(BytesField(1, "\x01\x02\x03\x04") + SampleField());
+  const size_t symbols = request.find("\x2a");
+  EXPECT_EQ(Judge(Schema::kV2, request.substr(symbols) + request.substr(0, symbols)).identity, R"(m{a="1"})");
+}
+
+TEST(RemoteWriteV2, SymbolsBehindPaddedLengthsAreTheSame) {
+  std::string request = BytesField(4, "");
+  for (const char* symbol : {"__name__", "m"}) request += "\x22" + PaddedVarint(strlen(symbol)) + symbol;
+  EXPECT_EQ(Judge(Schema::kV2, request + BytesField(5, BytesField(1, "\x01\x02") + SampleField())).identity, "m{}");
+}
+
+TEST(RemoteWriteV2, RefusesItemsWithReferencesToNowhereAndKeepsTheirSeries) {
+  auto f = [](const std::string& item, uint64_t refused, std::string_view why) {
+    const std::string request = V2(BytesField(1, "\x01\x02") + SampleField() + item);
+    EXPECT_EQ(FirstDisagreement(Schema::kV2, request, {}), "");
+    RequestScan scan;
+    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+    EXPECT_EQ(scan.refused_items(), refused);
+    EXPECT_THAT(scan.first_refused_item(), HasSubstr(std::string(why)));
+    EXPECT_EQ(scan.series()[0].refusal, Refusal::kNone);
+    EXPECT_EQ(scan.series()[0].exemplars, 0U);
+  };
+  f(BytesField(4, BytesField(1, "\x03\x05")), 1, "an exemplar refers to a symbol beyond the 5");
+  f(BytesField(4, BytesField(1, "\x03")), 1, "an odd number of label references (1)");
+  f(BytesField(5, VarintField(3, 9)), 1, "metadata refers to symbol 9 of 5");
+  f(BytesField(5, VarintField(4, 5)), 1, "metadata refers to symbol 5 of 5");
+  f(BytesField(5, VarintField(1, 1) + VarintField(3, 4)), 0, "");
+}
+
+TEST(RemoteWriteV2, MetadataBelongsToTheMetricAndIsHashedTheSameInEveryRequest) {
+  auto encode = [](std::string_view first) {
+    RequestEncoder encoder(Schema::kV2);
+    for (const std::string_view name : {first, std::string_view("b"), std::string_view("b"), std::string_view("c")}) {
+      WireSeries series = Series({{"__name__", std::string(name)}});
+      if (name != "c") series.metadata = model::MetricMetadata{"", "gauge", "Help of " + std::string(name), "s"};
+      encoder.Add(series);
+    }
+    return encoder.Finish();
+  };
+  const std::string request = encode("a");
+  const std::string other = encode("zzz");
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  ASSERT_EQ(scan.metadata().size(), 2U);  // the second b repeats the first, c has none
+  EXPECT_EQ(scan.Decode(scan.metadata()[0], {}), (model::MetricMetadata{"a", "gauge", "Help of a", "s"}));
+  EXPECT_EQ(scan.Decode(scan.metadata()[1], {}), (model::MetricMetadata{"b", "gauge", "Help of b", "s"}));
+  const uint64_t hash_of_b = scan.metadata()[1].hash;
+  ASSERT_TRUE(scan.Scan(Schema::kV2, other, kFingerprinter));
+  EXPECT_EQ(scan.metadata()[1].hash, hash_of_b);
+  EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
+}
+
+// 60 bytes of references to one long symbol must not cost a gigabyte, nor minutes.
+TEST(RemoteWriteV2, LongSymbolsAreNotCopiedOnceAReference) {
+  std::string references;
+  for (int i = 0; i < 200'000; ++i) references += "\x01\x02";
+  const std::string request = BytesField(4, "") + BytesField(4, "__name__") + BytesField(4, std::string(1 << 20, 'x')) +
+                              BytesField(5, BytesField(1, references) + SampleField());
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  Canonicaliser canonicalise;
+  EXPECT_EQ(canonicalise(scan, scan.series()[0], {}).refusal, Refusal::kValueTooLong);
+}
+
+}  // namespace
+}  // namespace mi::codec
