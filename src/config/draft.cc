@@ -40,7 +40,7 @@ Target FindTarget(std::string_view key) {
   } else if (key == "librdkafka") {
     return target;
   }
-  target.row = FindRow(PutRight(key));
+  if (!key.contains('[')) target.row = FindRow(PutRight(key));
   return target;
 }
 
@@ -67,12 +67,17 @@ void Draft::SetList(const Target& target, const std::vector<std::string>& items,
 }
 
 void Draft::AddFault(const Place& where, std::string_view text) {
-  if (faults_.size() >= kMostFaults) {
+  if (!HasRoomForFaults()) {
     ++more_faults_;
   } else {
-    faults_.push_back({where, std::string(text)});
+    const auto rank = [](const Place& place) { return place.line == 0 ? INT_MAX : place.line; };
+    const auto at = std::upper_bound(faults_.begin(), faults_.end(), rank(where),
+                                     [&](int line, const PlacedFault& fault) { return line < rank(fault.where); });
+    faults_.insert(at, {where, std::string(text)});
   }
 }
+
+bool Draft::HasRoomForFaults() const { return faults_.size() < kMostFaults; }
 
 Place Draft::OriginOf(const std::string& path) const {
   const auto at = origins.find(path);
@@ -88,11 +93,8 @@ bool Draft::OnlyElement(const Target& target, const Place& where) {
 }
 
 Error Draft::Faults() const {
-  auto faults = faults_;
-  const auto rank = [](const PlacedFault& fault) { return fault.where.line == 0 ? INT_MAX : fault.where.line; };
-  std::stable_sort(faults.begin(), faults.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   std::string message;
-  for (const auto& [where, text] : faults) {
+  for (const auto& [where, text] : faults_) {
     if (!message.empty()) message += '\n';
     message += mi::format("{}: {}", where.ToString(), text);
   }
@@ -103,6 +105,10 @@ Error Draft::Faults() const {
 void ApplyCommandLine(const std::vector<std::pair<std::string, std::string>>& values, Draft& draft) {
   for (const auto& [key, value] : values) {
     const Target target = FindTarget(key);
+    if (key == "librdkafka") {
+      draft.AddFault("command line", "librdkafka needs the name of an option: librdkafka.linger.ms");
+      continue;
+    }
     if (target.row == nullptr) {
       draft.AddFault("command line", mi::format("unknown key {}{}", Quoted(key), DidYouMean(NearestKey(key))));
       continue;

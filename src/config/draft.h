@@ -46,6 +46,7 @@ class Draft {
   void Set(const Target& target, std::string_view text, const Place& where);
   void SetList(const Target& target, const std::vector<std::string>& items, const Place& where);
   void AddFault(const Place& where, std::string_view text);
+  bool HasRoomForFaults() const;  // or whether further ones are only counted
   // Where the value of `path` comes from, for a fault about it.
   Place OriginOf(const std::string& path) const;
 
@@ -62,7 +63,7 @@ class Draft {
     Place where;
     std::string text;
   };
-  std::vector<PlacedFault> faults_;
+  std::vector<PlacedFault> faults_;  // those with a line in front, by line
   size_t more_faults_ = 0;
 };
 

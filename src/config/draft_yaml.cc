@@ -22,13 +22,31 @@ class YamlSource {
         const std::string right = PutRight(spelled);
         if ((right != spelled) != misspelled) continue;
         if (misspelled) WarnOfBoth(section, child, right);
-        Key(child, right);
+        if (IsWord(child.key)) {
+          Key(child, right);
+        } else {
+          Unknown(child, right);
+        }
       }
     }
   }
 
  private:
   Place Where(int line) const { return {name_, line}; }
+
+  // app.port: 1 instead of a port below app is none of ours; nor is anything like a row's [].
+  static bool IsWord(std::string_view key) { return key.find_first_of(".[]") == std::string_view::npos; }
+
+  void Unknown(const YamlNode& node, const std::string& path) {
+    const Place where = Where(node.key_line);
+    // After a flood of faults no more are told, so none needs to be thought about.
+    if (!draft_.HasRoomForFaults()) return draft_.AddFault(where, "");
+    const bool dotted = FindRow(path) != nullptr;  // the words are known, their order is not YAML's
+    draft_.AddFault(where,
+                    mi::format("unknown key {}{}", Quoted(path),
+                               dotted ? mi::format(", write '{}:' and '{}:' below it", ParentOf(path), LastWord(path))
+                                      : DidYouMean(NearestKey(path))));
+  }
 
   void WarnOfBoth(const YamlNode& section, const YamlNode& child, const std::string& right) {
     for (const YamlNode& other : section.children) {
@@ -53,7 +71,7 @@ class YamlSource {
         draft_.AddFault(Where(node.line), mi::format("{} wants a section of keys, is {}", path, Describe(node.kind)));
       }
     } else {
-      draft_.AddFault(Where(node.key_line), mi::format("unknown key {}{}", Quoted(path), DidYouMean(NearestKey(path))));
+      Unknown(node, path);
     }
   }
 
@@ -134,7 +152,7 @@ void ApplyYaml(const YamlTree& tree, std::string_view name, Draft& draft) {
   for (const Fault& fault : tree.faults) {
     draft.AddFault({std::string(name), fault.line}, fault.text);
   }
-  if (tree.whole) YamlSource(name, draft).Section(tree.root, "");
+  YamlSource(name, draft).Section(tree.root, "");
 }
 
 }  // namespace mi::config

@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "config/draft.h"
+#include "config/load_text.h"
 #include "config/quote.h"
 #include "config/rows.h"
 #include "config/text_file.h"
@@ -57,7 +58,7 @@ std::optional<Choice> ReadChoice(const Sources& sources, Draft& draft) {
 
 std::optional<std::string> FindFile(const Sources& sources, const std::optional<Choice>& choice, Draft& draft) {
   if (sources.file) return sources.file;
-  if (!choice) return std::nullopt;
+  if (!choice || !draft.ok()) return std::nullopt;
   for (const std::string_view folder : {"config", "conf"}) {
     const fs::path relative = fs::path(folder) / (choice->mode + ".yml");
     std::error_code error;
@@ -80,14 +81,31 @@ bool ApplyText(std::string_view text, std::string_view name, Draft& draft) {
   }
   const YamlTree tree = ParseYaml(text);
   ApplyYaml(tree, name, draft);
+  if (tree.whole && tree.root.children.empty()) draft.warnings.push_back(mi::format("{}: holds no keys", name));
   return tree.whole;
 }
+
+struct FileText {
+  std::string name;
+  std::string_view text;
+};
 
 Result<Loaded> Finish(Draft draft, std::optional<std::string> file) {
   if (!draft.ok()) return Fail(draft.Faults());
   Loaded loaded{std::move(draft.config), {}, std::move(draft.warnings), std::move(file)};
   for (const auto& [path, place] : draft.origins) loaded.origins.emplace(path, place.ToString());
   return loaded;
+}
+
+// Each source over the one before.
+Result<Loaded> Assemble(const Sources& sources, const std::optional<Choice>& choice,
+                        const std::optional<FileText>& file, Draft draft) {
+  const bool whole = !file || ApplyText(file->text, file->name, draft);
+  if (choice) draft.Set(FindTarget("app.mode"), choice->mode, choice->variable);
+  ApplyEnvironment(sources.environment, draft);
+  ApplyCommandLine(sources.command_line, draft);
+  if (whole) CheckRelations(draft);
+  return Finish(std::move(draft), file ? std::optional(file->name) : std::nullopt);
 }
 
 }  // namespace
@@ -105,18 +123,17 @@ Environment ProcessEnvironment() {
 Result<Loaded> Load(const Sources& sources) {
   Draft draft;
   const auto choice = ReadChoice(sources, draft);
-  auto file = draft.ok() ? FindFile(sources, choice, draft) : sources.file;
-  bool whole = true;
-  if (file) {
-    const auto text = ReadSmallFile(*file, kMaxFileBytes);
-    if (!text) return Fail(text.error());
-    whole = ApplyText(*text, *file, draft);
-  }
-  if (choice) draft.Set(FindTarget("app.mode"), choice->mode, choice->variable);
-  ApplyEnvironment(sources.environment, draft);
-  ApplyCommandLine(sources.command_line, draft);
-  if (whole) CheckRelations(draft);
-  return Finish(std::move(draft), std::move(file));
+  const auto file = FindFile(sources, choice, draft);
+  if (!file) return Assemble(sources, choice, std::nullopt, std::move(draft));
+  const auto text = ReadSmallFile(*file, kMaxFileBytes);
+  if (!text) return Fail(text.error());
+  return Assemble(sources, choice, FileText{*file, *text}, std::move(draft));
+}
+
+Result<Loaded> LoadWithText(const Sources& sources, std::string_view text) {
+  Draft draft;
+  const auto choice = ReadChoice(sources, draft);
+  return Assemble(sources, choice, FileText{sources.file.value_or(""), text}, std::move(draft));
 }
 
 Result<Loaded> LoadFromText(std::string_view text, std::string_view name) {

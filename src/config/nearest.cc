@@ -59,10 +59,14 @@ size_t EditDistance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
-std::optional<std::string> NearestKey(std::string_view path) {
-  if (path.size() > kLongestWord) return std::nullopt;
-  const auto known = KnownKeys();
-  const auto word = LastWord(path);
+std::optional<std::string> NearestKey(std::string_view spelled) {
+  if (spelled.size() > kLongestWord) return std::nullopt;
+  std::string path(spelled);  // without the [0] that a list's elements have elsewhere
+  const size_t open = path.find('[');
+  const size_t close = path.find(']');
+  if (open < close && close != std::string::npos) path.erase(open, close + 1 - open);
+  static const auto known = KnownKeys();
+  const std::string_view word = LastWord(path);
   constexpr size_t kNever = SIZE_MAX;
   auto nearest = Nearest(
       known,

@@ -207,18 +207,13 @@ constexpr Section kSections[] = {
 #undef AT
 #undef AT_WRITE
 
-// "remote.write[2].url" and "remote.write.url" as the row has it; others as they are.
-std::string Generic(std::string_view path) {
-  std::string generic(path);
-  for (size_t open = generic.find('['); open != std::string::npos; open = generic.find('[', open + 1)) {
-    const size_t close = generic.find(']', open);
-    if (close != std::string::npos) generic.erase(open + 1, close - open - 1);
-  }
-  const std::string_view list = "remote.write";
-  if (generic.starts_with(list) && generic.size() > list.size() && generic[list.size()] == '.') {
-    generic.insert(list.size(), "[]");
-  }
-  return generic;
+constexpr std::string_view kList = "remote.write";
+
+// "remote.write.url" as its row has it, "remote.write[].url"; others as they are.
+std::string InList(std::string_view path) {
+  std::string row_path(path);
+  if (path.starts_with(kList) && path.substr(kList.size()).starts_with('.')) row_path.insert(kList.size(), "[]");
+  return row_path;
 }
 
 }  // namespace
@@ -228,20 +223,17 @@ std::span<const Misspelling> Misspellings() { return kMisspellings; }
 std::span<const Section> Sections() { return kSections; }
 
 const Row* FindRow(std::string_view path) {
-  const std::string generic = Generic(path);
-  const auto at = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path == generic; });
+  const std::string wanted = InList(path);
+  const auto at = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path == wanted; });
   return at == std::end(kRows) ? nullptr : at;
 }
 
 bool IsSection(std::string_view path) {
-  const std::string below = Generic(path) + ".";
+  const std::string below = InList(path) + ".";
   return std::any_of(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path.starts_with(below); });
 }
 
-bool IsList(std::string_view path) {
-  const std::string below = std::string(path) + "[].";
-  return std::any_of(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path.starts_with(below); });
-}
+bool IsList(std::string_view path) { return path == kList; }
 
 std::string_view ParentOf(std::string_view path) {
   const size_t dot = path.rfind('.');

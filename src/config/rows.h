@@ -57,7 +57,7 @@ std::span<const Row> Rows();
 std::span<const Misspelling> Misspellings();
 std::span<const Section> Sections();
 
-// Null where there is none. "remote.write[2].url" and "remote.write.url" are found under "remote.write[].url".
+// Null where there is none. "remote.write.url" is found under "remote.write[].url".
 const Row* FindRow(std::string_view path);
 // Whether keys stand below `path`.
 bool IsSection(std::string_view path);

@@ -20,18 +20,24 @@ namespace {
 // Thrown through the parser, to stop it where going on would cost stack or sense.
 struct Stop : std::exception {};
 
-bool IsOrdinaryTag(std::string_view tag) {
-  constexpr std::string_view kStandard = "tag:yaml.org,2002:";
-  if (tag.empty() || tag == "?" || tag == "!") return true;
-  if (!tag.starts_with(kStandard)) return false;
-  tag.remove_prefix(kStandard.size());
-  return tag == "str" || tag == "int" || tag == "float" || tag == "bool" || tag == "null" || tag == "map" ||
-         tag == "seq";
+// Whether the quoted scalar at the front of `text` has its closing quote. yaml-cpp takes the end of the input for one,
+// and so a file that is half written for a whole one.
+bool IsClosed(std::string_view text) {
+  const char quote = text.front();
+  for (size_t i = 1; i < text.size(); ++i) {
+    const bool escapes = quote == '"' ? text[i] == '\\' : text.substr(i).starts_with("''");
+    if (escapes) {
+      ++i;
+    } else if (text[i] == quote) {
+      return true;
+    }
+  }
+  return false;
 }
 
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  explicit TreeBuilder(YamlTree& tree) : tree_(tree) {}
+  TreeBuilder(std::string_view bytes, YamlTree& tree) : bytes_(bytes), tree_(tree) {}
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) StopAt(mark, "a second document begins here; a configuration is one");
@@ -48,6 +54,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, const std::string& value) override {
     CheckTag(mark, tag);
+    if (tag == "!" && !IsClosed(bytes_.substr(static_cast<size_t>(mark.pos)))) FaultAt(mark, "a quote is never closed");
     Add(mark, YamlNode::Kind::kText, value);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
@@ -59,6 +66,19 @@ class TreeBuilder final : public YAML::EventHandler {
     Open(mark, tag, YamlNode::Kind::kMap);
   }
   void OnMapEnd() override { Close(); }
+
+  // Puts what is still open where it belongs, after the parser has given up.
+  void CloseAll() {
+    while (!open_.empty()) {
+      if (AtKey()) {
+        Close();
+      } else if (open_.back().node.kind == YamlNode::Kind::kMap) {
+        open_.back().has_key = false;  // its value never came
+      } else {
+        Close();
+      }
+    }
+  }
 
  private:
   // A list or map that is being read.
@@ -78,7 +98,11 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void CheckTag(const YAML::Mark& mark, const std::string& tag) {
-    if (!IsOrdinaryTag(tag)) FaultAt(mark, mi::format("the YAML tag {} is not supported", Quoted(tag)));
+    const auto at = static_cast<size_t>(mark.pos);
+    const bool written = at < bytes_.size() && bytes_[at] == '!';
+    const bool implied = tag.empty() || tag == "?" || tag == "!";  // plain or quoted
+    // It is not named: a password that starts with '!' is one, too.
+    if (written || !implied) StopAt(mark, "YAML tags are not supported; put text that starts with '!' in quotes");
   }
 
   void Open(const YAML::Mark& mark, const std::string& tag, YamlNode::Kind kind) {
@@ -137,13 +161,20 @@ class TreeBuilder final : public YAML::EventHandler {
     parent.node.children.push_back(std::move(node));
   }
 
+  const std::string_view bytes_;
   YamlTree& tree_;
   std::vector<OpenNode> open_;
   int documents_ = 0;
 };
 
+std::string Reason(const std::string& message) {
+  if (message == YAML::ErrorMsg::UNKNOWN_ANCHOR) return "YAML aliases are not supported; write the value out";
+  // After the colon some messages repeat what they stumbled over, which may be part of a secret.
+  return "not YAML: " + message.substr(0, message.find(": "));
+}
+
 void Parse(std::string_view bytes, YamlTree& tree) {
-  TreeBuilder builder(tree);
+  TreeBuilder builder(bytes, tree);
   try {
     std::istringstream in{std::string(bytes)};
     YAML::Parser parser(in);
@@ -152,10 +183,11 @@ void Parse(std::string_view bytes, YamlTree& tree) {
     tree.whole = true;
   } catch (const Stop&) {
   } catch (const YAML::Exception& error) {
-    tree.faults.push_back({error.mark.is_null() ? 0 : error.mark.line + 1, "not YAML: " + error.msg});
-  } catch (const std::exception& error) {
-    tree.faults.push_back({0, mi::format("not YAML: {}", error.what())});
+    tree.faults.push_back({error.mark.is_null() ? 0 : error.mark.line + 1, Reason(error.msg)});
+  } catch (const std::exception&) {
+    tree.faults.push_back({0, "not YAML"});
   }
+  if (!tree.whole) builder.CloseAll();
 }
 
 }  // namespace
@@ -177,14 +209,15 @@ YamlTree ParseYaml(std::string_view bytes) {
     tree.faults.push_back({static_cast<int>(line), "not text: a byte that is not UTF-8, or a control character"});
     return tree;
   }
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
   Parse(bytes, tree);
-  if (tree.whole && tree.root.kind != YamlNode::Kind::kMap && tree.root.kind != YamlNode::Kind::kNull) {
+  if (tree.root.kind == YamlNode::Kind::kList || tree.root.kind == YamlNode::Kind::kText) {
     tree.faults.push_back(
         {tree.root.line, mi::format("a configuration is a section of keys, this is {}", Describe(tree.root.kind))});
+    tree.root = YamlNode();
     tree.whole = false;
   }
-  std::stable_sort(tree.faults.begin(), tree.faults.end(),
-                   [](const Fault& a, const Fault& b) { return a.line < b.line; });
   return tree;
 }
 

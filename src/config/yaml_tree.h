@@ -33,8 +33,8 @@ struct Fault {
 
 struct YamlTree {
   YamlNode root;              // kMap or kNull
-  std::vector<Fault> faults;  // in the order of their lines
-  bool whole = false;         // false: it broke off at the last fault, and root holds only what came before
+  std::vector<Fault> faults;  // as they were met
+  bool whole = false;         // false: it broke off at a fault, and root holds what came before
 };
 
 inline constexpr size_t kMaxYamlDepth = 16;

@@ -1,0 +1,145 @@
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "config/changes.h"
+#include "config/loader.h"
+#include "config/rows.h"
+#include "config/value.h"
+
+namespace mi::config {
+namespace {
+
+using testing::HasSubstr;
+
+std::string Read(const std::string& path) {
+  std::ostringstream text;
+  text << std::ifstream(path).rdbuf();
+  return text.str();
+}
+
+// Every option at another value than its default.
+Config NothingIsDefault() {
+  Config config;
+  config.remote.write.resize(2);
+  config.librdkafka = {{"linger.ms", "20"}, {"ssl.key.pem", "---\nBEGIN: \"x\"\n\ttab\\\r\n# no comment"}};
+  for (const Row& row : Rows()) {
+    for (size_t element = 0; element < (row.path.contains("[]") ? 2U : 1U); ++element) {
+      const Slot slot = row.slot(config, element);
+      if (auto* const* text = std::get_if<std::string*>(&slot); text != nullptr && row.check == nullptr) {
+        **text = row.choices.empty() ? "'it\": #1 \xc3\xa9, {*}"
+                                     : std::string(row.choices.substr(row.choices.rfind('|') + 1));
+      } else if (auto* const* number = std::get_if<uint64_t*>(&slot)) {
+        **number = row.max == UINT64_MAX ? 77'777 : row.max;
+      } else if (auto* const* duration = std::get_if<milliseconds*>(&slot)) {
+        **duration = milliseconds(row.max - (row.path.ends_with("dist_interval") ? 1 : 0));
+      } else if (auto* const* flag = std::get_if<bool*>(&slot)) {
+        **flag = !**flag;
+      } else if (auto* const* role = std::get_if<Role*>(&slot)) {
+        **role = Role::kAll;
+      } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&slot)) {
+        **list = row.path.ends_with("hosts") ? std::vector<std::string>{"[::1]:9092", "b:1"}
+                                             : std::vector<std::string>{"x", "y"};
+      }
+    }
+  }
+  config.receive.max_value_bytes = config.receive.max_name_bytes = 8;
+  config.metric_store.cache.isexpire = false;
+  config.app.listen = "127.0.0.1:0";
+  config.remote.write[0].url = config.remote.write[1].url = "https://user:pw@host:1/x";
+  config.log.level = "error";
+  return config;
+}
+
+TEST(Print, TheDefaultLoadsToTheDefaults) {
+  const auto loaded = LoadFromText(PrintDefault());
+  ASSERT_TRUE(loaded) << loaded.error().message();
+  EXPECT_EQ(loaded->config, Config());
+  EXPECT_THAT(loaded->warnings, testing::IsEmpty());
+}
+
+TEST(Print, TheDefaultHasEveryOptionWithItsProse) {
+  const std::string text = PrintDefault();
+  for (const Row& row : Rows()) {
+    EXPECT_THAT(text, HasSubstr(std::string(LastWord(row.path)) + ":")) << row.path;
+    EXPECT_THAT(text, HasSubstr(std::string(row.prose))) << row.path;
+  }
+}
+
+TEST(Print, WhateverIsSetIsReadBack) {
+  const Config config = NothingIsDefault();
+  const auto loaded = LoadFromText(PrintYaml(config));
+  ASSERT_TRUE(loaded) << loaded.error().message() << "\n" << PrintYaml(config);
+  EXPECT_EQ(loaded->config, config) << PrintYaml(config);
+}
+
+TEST(Print, WhatIsShownIsYamlToo) {
+  Loaded loaded;
+  loaded.config = NothingIsDefault();
+  loaded.file = "x.yml";
+  const auto again = LoadFromText(PrintShow(loaded));
+  ASSERT_TRUE(again) << again.error().message();
+  loaded.config.mysql.password = loaded.config.redis.password = loaded.config.identity.secret = "***";
+  loaded.config.librdkafka["ssl.key.pem"] = "***";
+  for (auto& write : loaded.config.remote.write) write.url = "https://***@host:1/x";
+  EXPECT_EQ(again->config, loaded.config);
+}
+
+TEST(Print, TheDocumentationIsWhatTheRowsGive) {
+  const std::string path = MI_SOURCE_DIR "/docs/configuration.md";
+  if (std::getenv("MI_WRITE_DOCS") != nullptr) std::ofstream(path) << PrintDocumentation();
+  EXPECT_EQ(Read(path), PrintDocumentation())
+      << "write it anew with MI_WRITE_DOCS=1 config_test --gtest_filter=Print.*";
+}
+
+TEST(Rows, EveryPathAndEveryVariableIsThereOnce) {
+  std::set<std::string> paths;
+  std::set<std::string> variables;
+  for (const Row& row : Rows()) {
+    EXPECT_TRUE(paths.emplace(row.path).second) << row.path;
+    EXPECT_TRUE(variables.insert(EnvironmentName(row.path)).second) << row.path;
+    EXPECT_FALSE(EnvironmentName(row.path).ends_with("_FILE")) << row.path;
+    EXPECT_EQ(FindRow(row.path), &row);
+    EXPECT_FALSE(IsSection(row.path) && row.path != "librdkafka") << row.path;
+  }
+}
+
+TEST(Rows, EveryRowLeadsToAMemberOfItsOwn) {
+  Config one;
+  std::set<const void*> members;
+  for (const Row& row : Rows()) {
+    const Slot slot = row.slot(one, 0);
+    const void* member = std::visit([](auto* value) -> const void* { return value; }, slot);
+    EXPECT_TRUE(members.insert(member).second) << row.path << " shares a member with another row";
+  }
+}
+
+TEST(Rows, EveryDefaultIsLegal) {
+  Config config;
+  for (const Row& row : Rows()) {
+    const Slot slot = row.slot(config, 0);
+    if (row.path == "librdkafka") continue;
+    if (std::holds_alternative<std::vector<std::string>*>(slot)) continue;  // an empty list is
+    const auto set = SetFromText(row, slot, FormatPlain(row, slot));
+    EXPECT_TRUE(set.has_value()) << row.path << " " << (set ? "" : set.error());
+  }
+  EXPECT_EQ(config, Config());
+}
+
+TEST(Rows, WhatIsMisspelledIsPutRight) {
+  EXPECT_EQ(PutRight("metric_store.consummer"), "metric_store.consumer");
+  EXPECT_EQ(PutRight("metric_store.consummer.hosts"), "metric_store.consumer.hosts");
+  EXPECT_EQ(PutRight("metric_store.consummers"), "metric_store.consummers");
+  EXPECT_EQ(PutRight("mysql.dbname"), "mysql.db_name");
+  EXPECT_EQ(PutRight("redis.dbname"), "redis.dbname");
+}
+
+TEST(Rows, TheCommandLineHasItsFlags) {
+  std::set<std::string> flags;
+  for (const auto& flag : Flags()) flags.insert(std::string(flag.flag) + " " + std::string(flag.key));
+  EXPECT_EQ(flags, (std::set<std::string>{"--role app.role_type", "--listen app.listen", "--data app.data_dir"}));
+}
+
+}  // namespace
+}  // namespace mi::config

@@ -1,0 +1,185 @@
+#include <limits>
+
+#include "config/checks.h"
+#include "config/nearest.h"
+#include "config/numbers.h"
+#include "config/quote.h"
+#include "config/yaml_tree.h"
+
+namespace mi::config {
+namespace {
+
+constexpr auto kNone = std::nullopt;
+
+TEST(Numbers, BytesAreWhatPeopleWrite) {
+  auto f = [](std::string_view text, std::optional<uint64_t> want) { EXPECT_EQ(ParseBytes(text), want) << text; };
+  f("0", 0);
+  f("4096", 4096);
+  f("4096B", 4096);
+  f("32MiB", uint64_t{32} << 20);
+  f("32 MiB", uint64_t{32} << 20);
+  f("1.5KiB", 1536);
+  f("18446744073709551615", std::numeric_limits<uint64_t>::max());
+  f("18446744073709551616", kNone);
+  f("99999999TiB", kNone);
+  f("32MB", kNone);
+  f("32mib", kNone);
+  f("0.3B", kNone);
+  f("-1", kNone);
+  f("1e3", kNone);
+  f("", kNone);
+  f("MiB", kNone);
+  f("1MiB1", kNone);
+  f("inf", kNone);
+}
+
+TEST(Numbers, DurationsAreSecondsOrCarryUnits) {
+  auto f = [](std::string_view text, std::optional<uint64_t> want) { EXPECT_EQ(ParseDuration(text), want) << text; };
+  f("20", 20'000);
+  f("0.5", 500);
+  f("0", 0);
+  f("1500ms", 1500);
+  f("20s", 20'000);
+  f("5m", 300'000);
+  f("1h30m", 5'400'000);
+  f("1d", 86'400'000);
+  f("0.0001", kNone);
+  f("5 parsecs", kNone);
+  f("1h30", kNone);
+  f("-5s", kNone);
+  f("nan", kNone);
+  f("99999999999999999999d", kNone);
+  f("", kNone);
+  f("s", kNone);
+}
+
+TEST(Numbers, AreWrittenSoThatTheyAreReadBack) {
+  for (const uint64_t bytes : {0ULL, 1ULL, 1000ULL, 1024ULL, 1536ULL, 1ULL << 20, 3ULL << 40, (1ULL << 50) + 1}) {
+    EXPECT_EQ(ParseBytes(WriteBytes(bytes)), bytes) << WriteBytes(bytes);
+  }
+  for (const uint64_t ms : {0ULL, 1ULL, 999ULL, 1000ULL, 60'000ULL, 90'000ULL, 86'400'000ULL, 315'360'000'001ULL}) {
+    EXPECT_EQ(ParseDuration(WriteDuration(ms)), ms) << WriteDuration(ms);
+    EXPECT_EQ(ParseDuration(WriteSeconds(ms)), ms) << WriteSeconds(ms);
+  }
+  EXPECT_EQ(WriteBytes(uint64_t{32} << 20), "32MiB");
+  EXPECT_EQ(WriteDuration(300'000), "5m");
+  EXPECT_EQ(WriteSeconds(1'800'000), "1800");
+}
+
+TEST(Checks, KnowTheirShapes) {
+  auto good = [](auto check, std::string_view value) { EXPECT_EQ(check(value), "") << value; };
+  auto bad = [](auto check, std::string_view value) { EXPECT_NE(check(value), "") << value; };
+  good(HostPort, "kafka-001:9092");
+  good(HostPort, "[::1]:9092");
+  bad(HostPort, "kafka");
+  bad(HostPort, "::1:9092");
+  bad(HostPort, ":9092");
+  bad(HostPort, "kafka:0");
+  bad(HostPort, "kafka:65536");
+  bad(HostPort, "kafka:9092x");
+  good(ListenAddress, "");
+  good(ListenAddress, ":7001");
+  good(ListenAddress, "127.0.0.1:0");
+  good(ListenAddress, "[::]:7001");
+  bad(ListenAddress, "7001");
+  bad(ListenAddress, "127.0.0.1");
+  good(HttpUrl, "");
+  good(HttpUrl, "http://a");
+  bad(HttpUrl, "http://");
+  bad(HttpUrl, "http:///path");
+  bad(HttpUrl, "http://a b");
+  good(TopicName, "metric-index.v1_2");
+  bad(TopicName, "..");
+  bad(TopicName, std::string(250, 'a'));
+}
+
+TEST(Nearest, CountsLettersThatDiffer) {
+  auto f = [](std::string_view a, std::string_view b, size_t want) {
+    EXPECT_EQ(EditDistance(a, b), want) << a << " " << b;
+  };
+  f("", "", 0);
+  f("", "abc", 3);
+  f("port", "port", 0);
+  f("prot", "port", 1);
+  f("flush", "fulsh", 1);
+  f("level", "levels", 1);
+  f("abc", "xyz", 3);
+}
+
+TEST(Nearest, FindsWhatWasMeant) {
+  auto f = [](std::string_view path, std::optional<std::string> want) { EXPECT_EQ(NearestKey(path), want) << path; };
+  f("app.prot", "app.port");
+  f("recieve", "receive");
+  f("mysql.tls.certs", "mysql.tls.cert");
+  f("metric_store.cashe", "metric_store.cache");
+  f("work_num", "metric_store.consumer.work_num");
+  f("remote.write.ulr", "remote.write.url");
+  f("nothing_of_the_kind", std::nullopt);
+  f(std::string(1000, 'a'), std::nullopt);
+}
+
+TEST(Quoted, ShowsNothingThatATerminalObeys) {
+  EXPECT_EQ(Quoted("plain"), "'plain'");
+  EXPECT_EQ(Quoted("a\x1b[31m\n\xff"), "'a?[31m?\?'");
+  EXPECT_EQ(Quoted(std::string(200, 'x')), "'" + std::string(80, 'x') + "…'");
+}
+
+TEST(YamlTree, KeepsTheLinesOfKeysAndValues) {
+  const auto tree = ParseYaml("a:\n  b: 1\n  c:\n    - x\n");
+  ASSERT_TRUE(tree.whole);
+  const YamlNode& a = tree.root.children.at(0);
+  EXPECT_EQ(a.key, "a");
+  EXPECT_EQ(a.key_line, 1);
+  EXPECT_EQ(a.children.at(0).line, 2);
+  EXPECT_EQ(a.children.at(1).children.at(0).text, "x");
+  EXPECT_EQ(a.children.at(1).children.at(0).line, 4);
+}
+
+TEST(YamlTree, NestingIsBoundedHoweverDeep) {
+  auto f = [](const std::string& bytes) {
+    const auto tree = ParseYaml(bytes);
+    ASSERT_FALSE(tree.whole);
+    EXPECT_THAT(tree.faults, testing::Not(testing::IsEmpty()));
+  };
+  f(std::string(100'000, '['));
+  f(std::string(100'000, '{'));
+  std::string maps;
+  for (int i = 0; i < 50'000; ++i) maps += "{a: ";
+  f(maps);
+  std::string lists;
+  for (int i = 0; i < 50'000; ++i) lists += "- ";
+  f(lists + "a");
+  std::string keys;
+  for (int i = 0; i < 50'000; ++i) keys += "? ";
+  f(keys + "a");
+}
+
+TEST(YamlTree, SixteenLevelsAreEnough) {
+  auto nested = [](int levels) { return "a: " + std::string(levels, '[') + std::string(levels, ']'); };
+  EXPECT_TRUE(ParseYaml(nested(15)).whole);
+  const auto tree = ParseYaml(nested(16));
+  EXPECT_FALSE(tree.whole);
+  EXPECT_EQ(tree.faults.at(0).text, "nested more than 16 deep");
+}
+
+TEST(YamlTree, AQuoteThatIsNeverClosedIsAFault) {
+  auto f = [](std::string_view bytes, bool closed) { EXPECT_EQ(ParseYaml(bytes).faults.empty(), closed) << bytes; };
+  f("a: \"open\n", false);
+  f("a: 'open\n", false);
+  f("a: 'it''s open\n", false);
+  f("\xEF\xBB\xBF\xC3\xA9: \"\xE2\x82\xAC\n", false);
+  f("a: \"open \\\"\n", false);
+  f("a: \"x\ny\"\r\nb: 'it''s'\n\xC3\xA9: \"\xE2\x82\xAC\"\nc: [\"\", '']\n", true);
+  f("\xEF\xBB\xBF\xC3\xA9: \"\xE2\x82\xAC\"\n", true);
+}
+
+TEST(YamlTree, AByteOrderMarkIsNoPartOfTheFirstKey) {
+  const auto tree = ParseYaml(
+      "\xEF\xBB\xBF"
+      "a: 1\n");
+  ASSERT_TRUE(tree.whole);
+  EXPECT_EQ(tree.root.children.at(0).key, "a");
+}
+
+}  // namespace
+}  // namespace mi::config
