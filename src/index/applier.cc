@@ -1,0 +1,132 @@
+#include "index/applier.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/format.h"
+#include "model/identity.h"
+
+namespace mi::index {
+namespace {
+
+// The store says that these bytes can never be applied. All else is about the store, not about them.
+bool IsRefusal(const Error& error) { return error.code() == Errc::kInvalid || error.code() == Errc::kTooLarge; }
+
+std::string KeyOf(const model::SeriesBatch& batch, size_t i) {
+  const std::string identity = model::FormatIdentity(batch[i].labels);
+  return batch.tenant().is_default() ? identity : format("{}|{}", batch.tenant().name(), identity);
+}
+
+// One record as text: what a person needs to send it again.
+std::string TextOf(const model::SeriesBatch& batch) {
+  if (batch.size() > 0) return KeyOf(batch, 0);
+  const model::MetricMetadata& m = batch.metadata().front();
+  return format("# tenant '{}' metadata of {}: type {}, unit {}, help {}", batch.tenant().name(), m.family, m.type,
+                m.unit, m.help);
+}
+
+// The records of a batch, series first, from `begin` to before `end`.
+model::SeriesBatch Slice(const model::SeriesBatch& batch, size_t begin, size_t end) {
+  model::SeriesBatch slice(batch.tenant(), batch.seen_at_ms());
+  for (size_t i = begin; i < end; ++i) {
+    if (i < batch.size()) {
+      slice.Add(batch[i].fingerprint, batch[i].labels.canonical());
+    } else {
+      slice.AddMetadata(batch.metadata()[i - batch.size()]);
+    }
+  }
+  return slice;
+}
+
+}  // namespace
+
+bool Applier::Apply(const stream::Polled& polled) {
+  at_ = polled.next.front();
+  for (const stream::PoisonRecord& poison : polled.poison) {
+    at_ = poison.at;
+    if (!PutAside(poison.bytes, poison.reason, "undecodable")) return false;
+  }
+  at_ = polled.next.front();
+  std::vector<store::StreamPosition> positions;
+  for (const stream::Position& next : polled.next) positions.push_back({next.stream, next.partition, next.next_offset});
+
+  switch (ApplyOnce(polled.batches, positions)) {
+    case Outcome::kApplied: return true;
+    case Outcome::kStopped: return false;
+    case Outcome::kRefused: break;
+  }
+  // Data may be ahead of its position, never behind: a crash in between replays it, which changes nothing.
+  return ApplyPieces(polled.batches) && ApplyOnce({}, positions) == Outcome::kApplied;
+}
+
+Applier::Outcome Applier::ApplyOnce(std::span<const model::SeriesBatch> batches,
+                                    std::span<const store::StreamPosition> positions) {
+  const auto result = retry_.Until(
+      {"apply to the store", Retry::Of::kStore},
+      [&] {
+        const auto began = deps_.clock.Steady();
+        Result<store::ApplyResult> applied = deps_.store.Apply(batches, positions);
+        const std::chrono::duration<double> took = deps_.clock.Steady() - began;
+        metrics_.batch_seconds.Observe(took.count());
+        return applied;
+      },
+      [&](const Error& error) { return IsRefusal(error) && !batches.empty(); });
+  if (!result) return Outcome::kStopped;
+  if (!*result) {
+    metrics_.store_errors(ToString(result->error().code())).Add();
+    refusal_ = result->error().message();
+    return Outcome::kRefused;
+  }
+  Note(batches, **result);
+  return Outcome::kApplied;
+}
+
+bool Applier::ApplyPieces(std::span<const model::SeriesBatch> batches) {
+  if (batches.size() > 1) {
+    const auto half = batches.size() / 2;
+    for (const auto part : {batches.first(half), batches.subspan(half)}) {
+      const Outcome outcome = ApplyOnce(part, {});
+      if (outcome == Outcome::kStopped) return false;
+      if (outcome == Outcome::kRefused && !ApplyPieces(part)) return false;
+    }
+    return true;
+  }
+  const model::SeriesBatch& batch = batches.front();
+  const size_t records = batch.size() + batch.metadata().size();
+  if (records == 0) return true;
+  if (records == 1) {
+    metrics_.refused.Add(static_cast<double>(batch.size()));
+    deps_.log.Warn("index: the store refuses {}: {}", TextOf(batch), refusal_);
+    return PutAside(TextOf(batch), refusal_, "refused");
+  }
+  const model::SeriesBatch halves[] = {Slice(batch, 0, records / 2), Slice(batch, records / 2, records)};
+  return ApplyPieces(halves);
+}
+
+bool Applier::PutAside(const std::string& bytes, const std::string& reason, std::string_view label) {
+  const bool done = retry_
+                        .Until({"write a dead letter", Retry::Of::kStream},
+                               [&] { return deps_.consumer.DeadLetter({at_, bytes, reason}); })
+                        .has_value();
+  if (done) metrics_.dead_letters(label).Add();
+  return done;
+}
+
+void Applier::Note(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result) {
+  metrics_.inserted.Add(static_cast<double>(result.inserted.size()));
+  metrics_.existing.Add(static_cast<double>(result.existing));
+  if (!batches.empty()) deps_.listener.OnApplied(batches, result);
+  for (const store::Collision& collision : result.collisions) NoteCollision(batches[collision.batch], collision);
+}
+
+// The position is stored already, with the batch that this was found in: the log has it even if the letter is lost.
+void Applier::NoteCollision(const model::SeriesBatch& batch, const store::Collision& collision) {
+  const std::string refused = KeyOf(batch, collision.index);
+  metrics_.refused.Add();
+  deps_.log.Error("index: two series with one fingerprint: {} is refused, the catalogue has {}; see identity.secret",
+                  refused, collision.stored_content);
+  PutAside(refused, format("its fingerprint is that of {}", collision.stored_content), "collision");
+}
+
+}  // namespace mi::index

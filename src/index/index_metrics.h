@@ -1,0 +1,74 @@
+// What the index counts. Owned by telemetry::Metrics; one of these borrows them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/mutex.h"
+#include "stream/ports.h"
+#include "telemetry/metrics.h"
+
+namespace mi::index {
+
+struct IndexMetrics {
+  explicit IndexMetrics(telemetry::Metrics& m)
+      : metrics(m),
+        inserted(Series("inserted")),
+        existing(Series("existing")),
+        refused(Series("refused")),
+        seen_updated(m.GetCounter("index_seen_updates_total", "Series whose last_seen was moved by activity.")),
+        batch_seconds(m.GetHistogram("index_batch_seconds", "One transaction of the index, seconds.")),
+        store_up(m.GetGauge("store_up", "1 while the store takes what the index brings, 0 while it does not.")) {
+    // Shown from the start: a rate over a counter that appears with its first error misses that error.
+    for (const char* reason : {"undecodable", "refused", "collision"}) dead_letters(reason);
+    store_up.Set(1);
+  }
+
+  telemetry::Counter& dead_letters(std::string_view reason) {
+    return metrics.GetCounter("index_dead_letters_total", "Records that were put aside, by reason.",
+                              {{"reason", std::string(reason)}});
+  }
+  telemetry::Counter& store_errors(std::string_view kind) {
+    return metrics.GetCounter("store_errors_total", "Failed calls of the store, by kind.",
+                              {{"kind", std::string(kind)}});
+  }
+  telemetry::Counter& Series(std::string_view result) {
+    return metrics.GetCounter("index_series_total",
+                              "Series that the index brought to the store, by what became of them.",
+                              {{"result", std::string(result)}});
+  }
+
+  telemetry::Metrics& metrics;
+  telemetry::Counter& inserted;
+  telemetry::Counter& existing;
+  telemetry::Counter& refused;
+  telemetry::Counter& seen_updated;
+  telemetry::Histogram& batch_seconds;
+  telemetry::Gauge& store_up;
+};
+
+// Reads the lag whenever metrics are rendered. Shared with the registry, which cannot forget a callback: it asks the
+// consumer only as long as the worker lives.
+class LagProbe {
+ public:
+  static std::shared_ptr<LagProbe> Create(const stream::SeriesConsumer& consumer, const Clock& clock,
+                                          telemetry::Metrics& metrics);
+  void Detach() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    consumer_ = nullptr;
+  }
+
+ private:
+  LagProbe(const stream::SeriesConsumer& consumer, const Clock& clock, telemetry::Metrics& metrics);
+  void Refresh() EXCLUDES(mutex_);
+
+  Mutex mutex_;
+  const stream::SeriesConsumer* consumer_ GUARDED_BY(mutex_);
+  const Clock& clock_;
+  telemetry::Gauge& records_;
+  telemetry::Gauge& seconds_;
+};
+
+}  // namespace mi::index

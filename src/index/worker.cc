@@ -1,0 +1,118 @@
+#include "index/worker.h"
+
+#include <algorithm>
+
+namespace mi::index {
+
+Worker::Worker(const WorkerOptions& options, const WorkerDeps& deps)
+    : options_(options),
+      deps_(deps),
+      metrics_(deps.metrics),
+      retry_(options.min_retry, options.max_retry, stop_, metrics_, deps.log),
+      applier_({deps.consumer, deps.store, deps.listener, deps.clock, deps.log}, retry_, metrics_),
+      lag_probe_(LagProbe::Create(deps.consumer, deps.clock, deps.metrics)) {}
+
+Worker::~Worker() {
+  Stop();
+  lag_probe_->Detach();
+}
+
+Status Worker::Seek() {
+  Status started = deps_.consumer.Start([&store = deps_.store](const std::string& stream, int32_t partition) {
+    return store.Position(stream, partition);
+  });
+  sought_ = started.has_value();
+  return started;
+}
+
+void Worker::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
+
+void Worker::Stop() {
+  stop_.Request();
+  deps_.consumer.Wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::Run() {
+  last_checkpoint_ = deps_.clock.Steady();
+  if (!SeekUntilDone()) return;
+  while (!stop_.requested()) Step();
+  ApplyActivity(options_.stop_activity);
+  MakeCheckpoint();
+}
+
+bool Worker::SeekUntilDone() {
+  return sought_ || retry_.Until({"find the position", Retry::Of::kStore}, [this] { return Seek(); }).has_value();
+}
+
+void Worker::Step() {
+  const bool more_activity = !activity_.empty() || (deps_.activity != nullptr && deps_.activity->size() > 0);
+  const auto polled = retry_.Until({"read the stream", Retry::Of::kStream}, [&] {
+    return deps_.consumer.Poll(options_.max_series, more_activity ? std::chrono::milliseconds(0) : options_.max_wait);
+  });
+  if (!polled) return;
+  const stream::Polled& found = **polled;
+  const auto began = deps_.clock.Steady();
+  if (!found.empty() && !Handle(found)) return;
+  // A fifth of the time while there are batches, all of it when there are none.
+  ApplyActivity((deps_.clock.Steady() - began) / 4);
+  MakeCheckpointWhenDue(found.empty());
+}
+
+bool Worker::Handle(const stream::Polled& polled) {
+  if (!applier_.Apply(polled)) return false;
+  for (const stream::Position& next : polled.next) applied_[{next.stream, next.partition}] = next.next_offset;
+  uncovered_series_ += polled.series;
+  uncovered_ = true;
+  return true;
+}
+
+void Worker::ApplyActivity(Steady::duration budget) {
+  if (deps_.activity == nullptr) return;
+  const auto end = deps_.clock.Steady() + budget;
+  do {
+    if (activity_.empty()) activity_ = deps_.activity->Take(options_.activity_chunk);
+    if (activity_.empty()) return;
+    const Result<std::vector<store::SeenUpdate>> updated = deps_.store.ApplyActivity(activity_);
+    if (!updated) {
+      // Series go first: one attempt, then the stream again. What comes meanwhile is dropped once the queue is full.
+      stop_.WaitFor(retry_.Failed({"apply activity", Retry::Of::kStore}, updated.error()));
+      return;
+    }
+    retry_.Succeeded();
+    activity_.clear();
+    metrics_.seen_updated.Add(static_cast<double>(updated->size()));
+    if (!updated->empty()) deps_.listener.OnSeenUpdated(*updated);
+  } while (deps_.clock.Steady() < end);
+}
+
+void Worker::MakeCheckpointWhenDue(bool idle) {
+  if (!uncovered_) return;
+  const bool late = deps_.clock.Steady() - last_checkpoint_ >= options_.checkpoint_interval;
+  if (idle || late || uncovered_series_ >= options_.checkpoint_series) MakeCheckpoint();
+}
+
+// A failure is no reason to stop: the log beside the database grows, and the next checkpoint covers more.
+void Worker::MakeCheckpoint() {
+  last_checkpoint_ = deps_.clock.Steady();
+  uncovered_series_ = 0;
+  const Result<std::vector<store::StreamPosition>> covered = deps_.store.Checkpoint();
+  if (!covered) {
+    metrics_.store_errors(ToString(covered.error().code())).Add();
+    deps_.log.Warn("index: checkpoint: {}", covered.error().message());
+    return;
+  }
+  std::vector<stream::Position> durable;
+  size_t reached = 0;
+  for (const store::StreamPosition& position : *covered) {
+    durable.push_back({position.stream, position.partition, position.next_offset});
+    const auto applied = applied_.find({position.stream, position.partition});
+    if (applied != applied_.end() && position.next_offset >= applied->second) ++reached;
+  }
+  deps_.consumer.Release(durable);
+  uncovered_ = reached < applied_.size();
+}
+
+}  // namespace mi::index
