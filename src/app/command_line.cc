@@ -1,0 +1,79 @@
+#include "app/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+
+#include "app/version.h"
+#include "base/format.h"
+#include "config/loader.h"
+
+namespace mi::app {
+namespace {
+
+constexpr const char* kDescription =
+    "The catalogue of every time series a fleet sends.\n"
+    "Without arguments it serves on port 7001, with embedded defaults and its data under ./data.";
+
+constexpr const char* kFooter =
+    "Every option of the configuration can also come from the environment (METRIC_INDEX_LOG_LEVEL=debug; ..._FILE "
+    "reads\n"
+    "a secret from a file). Precedence: command line, environment, file, default.\n"
+    "Exit codes: 0 a clean stop, 1 something failed at start, 2 a bad configuration or command line.";
+
+// What CLI11 fills; the strings stay put while it parses.
+struct Parsed {
+  explicit Parsed(size_t flags) : values(flags) {}
+  std::string config_file;
+  std::string check_file;
+  std::vector<std::string> values;
+};
+
+Command ToCommand(const CLI::App& cli, const std::vector<config::Flag>& flags, const Parsed& parsed) {
+  Command command;
+  if (const CLI::App* config = cli.get_subcommand("config"); config->parsed()) {
+    if (config->get_subcommand("check")->parsed()) command.kind = Command::Kind::kConfigCheck;
+    if (config->get_subcommand("show")->parsed()) command.kind = Command::Kind::kConfigShow;
+    if (config->get_subcommand("default")->parsed()) command.kind = Command::Kind::kConfigDefault;
+  }
+  command.check_file = parsed.check_file;
+  if (cli.count("--config") > 0) command.config_file = parsed.config_file;
+  for (size_t i = 0; i < flags.size(); ++i) {
+    if (cli.count(std::string(flags[i].flag)) > 0) command.overrides.emplace_back(flags[i].key, parsed.values[i]);
+  }
+  return command;
+}
+
+}  // namespace
+
+std::string VersionLine() {
+  return format("metric-index {} (revision {}, {})\n", version::kVersion, version::kRevision, version::kCompiler);
+}
+
+std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv) {
+  CLI::App cli(kDescription, "metric-index");
+  cli.footer(kFooter);
+  cli.set_version_flag("--version", VersionLine());
+  const std::vector<config::Flag> flags = config::Flags();
+  Parsed parsed(flags.size());
+  cli.add_option("--config", parsed.config_file, "The configuration file (YAML)")->type_name("FILE");
+  for (size_t i = 0; i < flags.size(); ++i) {
+    cli.add_option(std::string(flags[i].flag), parsed.values[i], format("{} ({})", flags[i].prose, flags[i].key));
+  }
+  cli.add_subcommand("serve", "Run the service (what happens without a command)")->fallthrough();
+  CLI::App* config = cli.add_subcommand("config", "Look at the configuration")->require_subcommand(1)->fallthrough();
+  config->add_subcommand("check", "Check a file, and say what is wrong with it")
+      ->add_option("FILE", parsed.check_file, "The file")
+      ->required();
+  config->add_subcommand("show", "Print the values in effect and where they come from; secrets as ***")->fallthrough();
+  config->add_subcommand("default", "Print every option with its default, commented");
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    std::ostringstream text;
+    const int code = cli.exit(error, text, text);
+    return Leave{.exit_code = code == 0 ? 0 : 2, .text = text.str()};
+  }
+  return ToCommand(cli, flags, parsed);
+}
+
+}  // namespace mi::app

@@ -1,0 +1,31 @@
+// What was asked for on the command line.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace mi::app {
+
+struct Command {
+  enum class Kind { kServe, kConfigCheck, kConfigShow, kConfigDefault };
+  Kind kind = Kind::kServe;
+  std::string check_file;
+  std::optional<std::string> config_file;                      // --config
+  std::vector<std::pair<std::string, std::string>> overrides;  // key ("app.listen") and value
+};
+
+// Nothing to run: print and leave. --help and --version give 0, a wrong command line 2.
+struct Leave {
+  int exit_code;
+  std::string text;
+};
+
+std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv);
+
+// "metric-index 0.1.0 (revision abc1234, GCC 12.2.0)".
+std::string VersionLine();
+
+}  // namespace mi::app

@@ -1,0 +1,53 @@
+#include "app/figures.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace mi::app {
+namespace {
+
+// Beyond this, catalog_series would itself be a cardinality problem; smaller tenants are summed up as "other".
+constexpr size_t kMaxTenantsShown = 100;
+
+}  // namespace
+
+void ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
+  auto& entries = metrics.GetGauge("seen_entries", "Series that the local table knows to be durable.");
+  auto& aliases = metrics.GetGauge("seen_alias_entries", "Other encodings of known series in the local table.");
+  auto& bytes = metrics.GetGauge("seen_bytes", "Memory of the local table.");
+  auto& refused = metrics.GetGauge("seen_refused_inserts",
+                                   "Series that the local table had no room for "
+                                   "(metric_store.cache.max_series).");
+  metrics.OnRender([&] {
+    const auto stats = seen.stats();
+    entries.Set(static_cast<double>(stats.entries));
+    aliases.Set(static_cast<double>(stats.alias_entries));
+    bytes.Set(static_cast<double>(stats.bytes));
+    refused.Set(static_cast<double>(stats.refused_inserts));
+  });
+}
+
+void ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
+  auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
+  auto shown = std::make_shared<std::map<std::string, telemetry::Gauge*>>();
+  metrics.OnRender([&, shown] {
+    const auto stats = catalog.stats();
+    bytes.Set(static_cast<double>(stats.bytes));
+    for (auto& [tenant, gauge] : *shown) gauge->Set(0);
+    uint64_t other = stats.series;
+    auto set = [&](const std::string& tenant, uint64_t series) {
+      telemetry::Gauge*& gauge = (*shown)[tenant];
+      if (gauge == nullptr)
+        gauge = &metrics.GetGauge("catalog_series", "Series in the catalogue.", {{"tenant", tenant}});
+      gauge->Set(static_cast<double>(series));
+    };
+    for (const auto& [tenant, series] : catalog.SeriesByTenant(kMaxTenantsShown)) {
+      set(tenant, series);
+      other -= series;
+    }
+    if (other > 0) set("other", other);
+  });
+}
+
+}  // namespace mi::app

@@ -1,0 +1,13 @@
+#include <cstdio>
+
+#include "app/command_line.h"
+#include "app/run.h"
+
+int main(int argc, char** argv) {
+  auto parsed = mi::app::ParseCommandLine(argc, argv);
+  if (const auto* leave = std::get_if<mi::app::Leave>(&parsed)) {
+    std::fputs(leave->text.c_str(), leave->exit_code == 0 ? stdout : stderr);
+    return leave->exit_code;
+  }
+  return mi::app::Run(std::get<mi::app::Command>(parsed));
+}

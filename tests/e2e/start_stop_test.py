@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""How the process begins and ends: exit codes, messages that say what to do, and a stop under load that loses nothing."""
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import support
+from support import BINARY, request, wait_for
+
+
+def run(*arguments, env=None, timeout=30):
+    return subprocess.run([str(BINARY), *map(str, arguments)], capture_output=True, text=True, timeout=timeout, check=False,
+                          env={**os.environ, **(env or {})})
+
+
+class CommandLine(support.TestCase):
+    def test_version_and_help_are_for_people(self):
+        version = run("--version")
+        self.assertEqual((version.returncode, version.stderr), (0, ""))
+        self.assertRegex(version.stdout, r"^metric-index \d+\.\d+\.\d+ \(revision \w+, GNU")
+        text = run("--help")
+        self.assertEqual(text.returncode, 0)
+        for word in ("serve", "config", "--config", "--role", "--listen", "--data", "METRIC_INDEX_"):
+            self.assertIn(word, text.stdout)
+
+    def test_a_wrong_command_line_ends_with_2(self):
+        for arguments in (["--no-such-option"], ["no-such-command"], ["config"], ["config", "check"]):
+            with self.subTest(arguments):
+                self.assertEqual(run(*arguments).returncode, 2)
+
+    def test_the_default_configuration_checks_and_shows(self):
+        default = run("config", "default")
+        self.assertEqual(default.returncode, 0)
+        file = self.directory / "default.yml"
+        file.write_text(default.stdout)
+        checked = run("config", "check", file)
+        self.assertEqual((checked.returncode, checked.stdout), (0, f"{file}: ok\n"))
+
+    def test_the_reference_configuration_of_the_service_before_loads_as_it_stands(self):
+        file = support.ROOT / "tests" / "data" / "reference-config.yml"
+        self.assertEqual(run("config", "check", file).returncode, 0)
+        shown = run("--config", file, "config", "show")
+        self.assertEqual(shown.returncode, 0)
+        self.assertNotIn("mypassword", shown.stdout)
+
+    def test_a_bad_configuration_ends_with_2_and_names_line_and_nearest_key(self):
+        file = self.directory / "bad.yml"
+        file.write_text("app:\n  prot: 7002\n")
+        for arguments in (["config", "check", file], ["--config", file]):
+            bad = run(*arguments)
+            self.assertEqual(bad.returncode, 2)
+            self.assertIn("bad.yml:2", bad.stderr)
+            self.assertIn("port", bad.stderr)
+
+    def test_an_environment_without_its_file_ends_with_2(self):
+        self.assertEqual(run("config", "show", env={"GO_ENV": "prod"}).returncode, 2)
+
+    def test_a_role_that_is_not_built_in_is_refused_by_name(self):
+        bad = run("serve", "--role", "producer")
+        self.assertEqual(bad.returncode, 2)
+        self.assertIn("producer", bad.stderr)
+
+
+class Start(support.TestCase):
+    def fails_to_start(self, *arguments):
+        failed = run("serve", *arguments)
+        self.assertEqual(failed.returncode, 1, failed.stderr)
+        return failed.stderr
+
+    def test_a_port_in_use_is_noticed_and_named(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            message = self.fails_to_start("--listen", f"127.0.0.1:{port}", "--data", self.directory / "data")
+        self.assertIn(str(port), message)
+        self.assertIn("app.listen", message)
+
+    def test_a_second_process_on_the_same_port_is_refused_although_the_first_shares_it_among_its_threads(self):
+        first = self.service()
+        message = self.fails_to_start("--listen", first.url.removeprefix("http://"), "--data", self.directory / "other")
+        self.assertIn("app.listen", message)
+
+    def test_a_data_directory_in_use_is_refused_with_the_pid(self):
+        first = self.service()
+        message = self.fails_to_start("--listen", "127.0.0.1:0", "--data", first.directory / "data")
+        self.assertIn(str(first.pid), message)
+
+    def test_a_data_directory_that_cannot_be_made_is_named(self):
+        (self.directory / "file").write_text("not a folder")
+        message = self.fails_to_start("--listen", "127.0.0.1:0", "--data", self.directory / "file" / "data")
+        self.assertIn("app.data_dir", message)
+
+    def test_a_damaged_catalogue_is_named_and_left_alone(self):
+        data = self.directory / "data"
+        data.mkdir()
+        (data / "catalog.db").write_bytes(b"this is no database" * 100)
+        message = self.fails_to_start("--listen", "127.0.0.1:0", "--data", data)
+        self.assertIn("catalog.db", message)
+        self.assertEqual((data / "catalog.db").read_bytes(), b"this is no database" * 100)
+
+    def test_another_identity_secret_is_another_catalogue(self):
+        service = self.service()
+        service.stop()
+        failed = subprocess.run([str(BINARY), "serve", "--listen", "127.0.0.1:0", "--data", str(service.directory / "data")],
+                                capture_output=True, text=True, timeout=30, check=False,
+                                env={**os.environ, "METRIC_INDEX_IDENTITY_SECRET": "another"})
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("identity.secret", failed.stderr)
+        self.assertNotIn("another\n", failed.stderr)
+
+
+class Stop(support.TestCase):
+    def test_sigterm_and_sigint_end_with_0(self):
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            service = self.service(name=f"by-{sign}")
+            service.popen.send_signal(sign)
+            self.assertEqual(service.popen.wait(15), 0)
+
+    def test_under_load_every_request_that_got_in_is_answered_and_all_of_it_is_catalogued(self):
+        service = self.service()
+        acknowledged = self.directory / "acknowledged"
+        sender = threading.Thread(target=support.loadgen, args=(
+            "--url", f"{service.url}/api/v1/write", "--series", 200_000, "--duration", "6s", "--churn", 20_000,
+            "--connections", 4, "--acknowledged", acknowledged))
+        sender.start()
+        wait_for(lambda: service.metric("receive_series_total", result="new") > 20_000, what="load")
+        self.assertEqual(service.stop(timeout=10), 0)
+        again = self.service(port=service.port)
+        sender.join()
+        verified = support.loadgen("verify", "--url", again.url, "--acknowledged", acknowledged)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+
+    def test_a_warm_restart_knows_what_it_knew(self):
+        service = self.service()
+        url = f"{service.url}/api/v1/write"
+        self.assertEqual(support.loadgen("--url", url, "--series", 20_000, "--duration", "2s").returncode, 0)
+        service.wait_until_indexed()
+        self.assertEqual(service.stop(), 0)
+        service = self.service()
+        self.assertIn("from the snapshot", service.output())
+        self.assertEqual(support.loadgen("--url", f"{service.url}/api/v1/write", "--series", 20_000, "--duration", "1s").returncode, 0)
+        self.assertEqual(service.metric("receive_series_total", result="new"), 0)
+
+
+class Reload(support.TestCase):
+    def write(self, text):
+        """As editors do it: beside, then renamed."""
+        file = self.directory / "metric-index.yml"
+        (self.directory / "new").write_text(text)
+        (self.directory / "new").rename(file)
+        return file
+
+    def test_limits_change_without_a_restart_and_a_broken_file_changes_nothing(self):
+        file = self.write("receive:\n  max_labels: 2\n")
+        service = self.service("--config", file)
+        headers, body, _ = support.golden("prometheus-3.16-v1", "01")
+
+        def status():
+            return request(f"{service.url}/api/v1/write", data=body, headers={"Content-Encoding": "snappy"})[0]
+
+        self.assertEqual(status(), 400)
+        self.write("receive:\n  max_lables: 128\n")
+        wait_for(lambda: "max_lables" in service.output(), what="the log to name the fault")
+        self.assertEqual(status(), 400)
+        self.assertEqual(service.metric("config_reload_success"), 0)
+        self.write("receive:\n  max_labels: 128\napp:\n  port: 7009\n")
+        wait_for(lambda: status() == 204, what="the new limit")
+        self.assertEqual(service.metric("config_reload_success"), 1)
+        self.assertEqual(service.metric("config_restart_needed"), 1)
+        service.popen.send_signal(signal.SIGHUP)
+        wait_for(lambda: service.output().count("configuration") >= 3, what="SIGHUP")
+        self.assertTrue(service.alive())
+        self.assertTrue(headers)
+
+
+if __name__ == "__main__":
+    support.main()
