@@ -1,0 +1,1 @@
+mi_fuzz(envelope base model codec)

@@ -1,0 +1,32 @@
+// The envelope: any body is opened within the limit or refused; what was compressed comes back.
+#include <cstdlib>
+#include <string>
+
+#include "codec/compression.h"
+
+namespace {
+
+constexpr uint64_t kLimit = 256 << 10;
+
+void Check(bool holds) {
+  if (!holds) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
+  using mi::codec::Compression;
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  mi::codec::Decompressor decompressor;
+  for (const Compression named : {Compression::kSnappy, Compression::kZstd}) {
+    const auto decoded = decompressor.Decode(named, body, kLimit);
+    Check(!decoded || decoded->size() <= kLimit);
+    Check(decompressor.buffer_bytes() <= kLimit + 4096);
+    if (decoded) {
+      const std::string copy(*decoded);  // reads every byte of it
+      Check(decompressor.Decode(named, Compress(named, copy), kLimit).value() == copy);
+    }
+    Check(size > kLimit || decompressor.Decode(named, Compress(named, body), kLimit).value() == body);
+  }
+  return 0;
+}

@@ -1,0 +1,1 @@
+mi_fuzz(journal_batch base model codec)

@@ -1,0 +1,1 @@
+mi_fuzz(remote_write_v1 base model codec)

@@ -1,0 +1,22 @@
+// Remote write 1.0: the fast path and the plain path must agree on what is refused, on identities, keys and counts.
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "codec/remote_write_plain.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
+  const std::string_view request(reinterpret_cast<const char*>(data), size);
+  const mi::codec::SeriesLimits tight{.max_series_bytes = 60,
+                                      .max_labels = 4,
+                                      .max_name_bytes = 9,
+                                      .max_value_bytes = 12,
+                                      .require_metric_name = false};
+  for (const mi::codec::SeriesLimits& limits : {mi::codec::SeriesLimits(), tight}) {
+    const std::string disagreement = FirstDisagreement(mi::codec::Schema::kV1, request, limits);
+    if (disagreement.empty()) continue;
+    std::fprintf(stderr, "%s\n", disagreement.c_str());
+    std::abort();
+  }
+  return 0;
+}

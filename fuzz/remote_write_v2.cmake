@@ -1,0 +1,1 @@
+mi_fuzz(remote_write_v2 base model codec)
