@@ -155,8 +155,9 @@ void SnapshotImpl::ForEachMetadata(std::span<const std::string> tenants,
     const store::StoredMetadata& entry = storage_->metadata[i];
     if (tenants.empty() || std::ranges::find(tenants, entry.tenant.name()) != tenants.end()) found.push_back(&entry);
   }
-  std::ranges::stable_sort(found, {}, [](const store::StoredMetadata* entry) {
-    return std::tie(entry->metadata.family, entry->tenant.name());
+  std::ranges::sort(found, {}, [](const store::StoredMetadata* entry) {
+    const model::MetricMetadata& metadata = entry->metadata;
+    return std::tie(metadata.family, entry->tenant.name(), metadata.type, metadata.help, metadata.unit);
   });
   for (const store::StoredMetadata* entry : found) {
     if (!visit(*entry)) return;
