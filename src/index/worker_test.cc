@@ -79,11 +79,13 @@ class Recorder final : public IndexListener {
       inserted_.push_back(model::FormatIdentity(batches[s.batch][s.index].labels));
     }
     ++calls_;
+    if (during_apply_) during_apply_();
   }
   void OnSeenUpdated(std::span<const store::SeenUpdate> updates) override {
     MutexLock lock(mutex_);
     for (const store::SeenUpdate& update : updates) seen_[update.id] = update.last_seen_ms;
   }
+  void DuringApply(std::function<void()> action) { during_apply_ = std::move(action); }
   std::vector<std::string> inserted() const {
     MutexLock lock(mutex_);
     return inserted_;
@@ -98,6 +100,7 @@ class Recorder final : public IndexListener {
   }
 
  private:
+  std::function<void()> during_apply_;
   mutable Mutex mutex_;
   std::vector<std::string> inserted_ GUARDED_BY(mutex_);
   std::map<uint64_t, int64_t> seen_ GUARDED_BY(mutex_);
@@ -352,9 +355,20 @@ TEST_F(WorkerTest, ReleasesNothingThatNoCheckpointCovers) {
   EXPECT_EQ(Count("store_errors_total", {{"kind", "unavailable"}}), 1);
 }
 
-TEST_F(WorkerTest, MakesCheckpointsWhileItIsBusyByNumberAndByTime) {
+TEST_F(WorkerTest, MakesCheckpointsByNumberWhileItIsBusy) {
   options_.max_series = 1;
   options_.checkpoint_series = 10;
+  for (int i = 0; i < 100; ++i) stream_.Append(MakeBatch(format("m{}", i), 1));
+  StartWorker();
+  AwaitReleased();
+  EXPECT_GE(catalog_.calls(StoreCall::kCheckpoint), 10);
+  EXPECT_LE(catalog_.calls(StoreCall::kCheckpoint), 13);
+}
+
+TEST_F(WorkerTest, MakesCheckpointsByTimeWhileItIsBusy) {
+  options_.max_series = 1;
+  options_.checkpoint_interval = std::chrono::seconds(10);
+  listener_.DuringApply([&] { clock_.Advance(std::chrono::seconds(1)); });
   for (int i = 0; i < 100; ++i) stream_.Append(MakeBatch(format("m{}", i), 1));
   StartWorker();
   AwaitReleased();
