@@ -163,6 +163,8 @@ Result<Database::CheckpointResult> Database::TruncateWal(int wait_ms) {
   return result;
 }
 
+void Database::ReleaseMemory() { sqlite3_db_release_memory(handle_.get()); }
+
 Status Database::OwnCheckpoints() {
   constexpr int64_t kFrameHeaderBytes = 24;
   const Result<int64_t> page_bytes = QueryInt("PRAGMA page_size");

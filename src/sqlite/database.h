@@ -80,6 +80,9 @@ class Database {
   // As Checkpoint, but waits up to `wait_ms` for readers to let go of the log, and then empties its file. Writers wait.
   Result<CheckpointResult> TruncateWal(int wait_ms);
 
+  // Gives back the memory of the page cache, as far as it is not in use.
+  void ReleaseMemory();
+
   // From now on SQLite makes no checkpoints by itself on this connection, and wal_bytes() counts.
   Status OwnCheckpoints();
   // What the log held after this connection's last commit or checkpoint.

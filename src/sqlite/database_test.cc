@@ -1,5 +1,7 @@
 #include "sqlite/database.h"
 
+#include <sqlite3.h>
+
 #include <filesystem>
 
 namespace mi::sqlite {
@@ -69,6 +71,58 @@ TEST_F(DatabaseTest, SaysThatTheDiskIsFull) {
   const Status full = database.Exec("INSERT INTO t VALUES (zeroblob(100000))");
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code(), Errc::kOverloaded);
+}
+
+// Rows enough for `kib` KiB.
+std::string Fill(int kib) {
+  return "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(kib) +
+         ") INSERT INTO t SELECT randomblob(1000) FROM n";
+}
+
+TEST_F(DatabaseTest, LeavesTheWalToItsOwner) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
+  ASSERT_TRUE(database.OwnCheckpoints());
+  ASSERT_TRUE(database.Exec(Fill(8'000)));  // SQLite's own limit is 1,000 pages
+  EXPECT_GT(database.wal_bytes(), 8'000'000);
+  EXPECT_LT(std::filesystem::file_size(directory_ + "/test.db"), 100'000U);
+  EXPECT_TRUE(database.Checkpoint().value().complete);
+  EXPECT_GT(std::filesystem::file_size(directory_ + "/test.db"), 8'000'000U);
+  // The next commit begins the log anew, in the same file.
+  ASSERT_TRUE(database.Exec(Fill(1)));
+  EXPECT_LT(database.wal_bytes(), 100'000);
+  EXPECT_TRUE(database.TruncateWal(0).value().complete);
+  EXPECT_EQ(database.wal_bytes(), 0);
+  EXPECT_EQ(std::filesystem::file_size(directory_ + "/test.db-wal"), 0U);
+}
+
+TEST_F(DatabaseTest, CheckpointsAsFarAsAReaderAllows) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
+  Database reader = Open({.read_only = true}).value();
+  ASSERT_TRUE(reader.Exec("BEGIN"));
+  EXPECT_EQ(reader.QueryInt("SELECT count(*) FROM t"), 0);
+  ASSERT_TRUE(database.Exec(Fill(10)));
+  EXPECT_FALSE(database.Checkpoint().value().complete);
+  EXPECT_FALSE(database.TruncateWal(1).value().complete);
+  EXPECT_EQ(reader.QueryInt("SELECT count(*) FROM t"), 0);
+  ASSERT_TRUE(reader.Exec("COMMIT"));
+  EXPECT_TRUE(database.Checkpoint().value().complete);
+  EXPECT_EQ(reader.QueryInt("SELECT count(*) FROM t"), 10);
+}
+
+TEST_F(DatabaseTest, GivesItsPageCacheBack) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a);" + Fill(500)));
+  const auto cached = [&] {
+    int bytes = 0;
+    int highest = 0;
+    sqlite3_db_status(database.handle(), SQLITE_DBSTATUS_CACHE_USED, &bytes, &highest, 0);
+    return bytes;
+  };
+  EXPECT_GT(cached(), 400'000);
+  database.ReleaseMemory();
+  EXPECT_LT(cached(), 100'000);
 }
 
 }  // namespace

@@ -286,6 +286,12 @@ TEST_P(StoreContract, RefusesAFingerprintThatMeetsAnotherContent) {
     ASSERT_THAT(result.collisions, SizeIs(1));
     EXPECT_EQ(result.collisions[0].stored_content, "up{}");
   }
+  // The forged one first: the true one is still known.
+  const SeriesBatch forged_first[] = {forged, up, forged};
+  result = store_->Apply(forged_first, {}).value();
+  EXPECT_THAT(result.inserted, IsEmpty());
+  EXPECT_EQ(result.existing, 1u);
+  EXPECT_THAT(result.collisions, SizeIs(2));
   ASSERT_THAT(Rows(), SizeIs(1));
   EXPECT_EQ(Rows()[0].content, "up{}");
   EXPECT_EQ(Rows()[0].last_seen_ms, 1000);

@@ -10,13 +10,16 @@ namespace mi::store {
 namespace {
 
 Result<sqlite::Database> OpenDatabase(const SqliteCatalogOptions& options, bool read_only, uint64_t cache_bytes) {
-  Result<sqlite::Database> database = sqlite::Database::Open(
-      options.path, {.read_only = read_only, .synchronous = options.synchronous, .vfs = options.vfs});
+  Result<sqlite::Database> database =
+      sqlite::Database::Open(options.path, {.read_only = read_only,
+                                            .synchronous = options.synchronous,
+                                            .vfs = options.vfs,
+                                            .busy_timeout_ms = options.busy_timeout_ms});
   if (!database) return database;
-  // A negative cache size is in KiB.
-  if (Status s = database->Exec(format("PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY", cache_bytes / 1024)); !s) {
-    return Fail(s.error());
-  }
+  // A negative cache size is in KiB. The log's file shrinks to the limit when it is begun anew.
+  const std::string pragmas = format("PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={}",
+                                     cache_bytes / 1024, options.checkpoint_wal_bytes);
+  if (Status s = database->Exec(pragmas); !s) return Fail(s.error());
   return database;
 }
 

@@ -14,11 +14,12 @@ namespace mi::store {
 struct SqliteCatalogOptions {
   std::string path;  // <app.data_dir>/catalog.db
   std::string synchronous =
-      "full";                 // sqlite.synchronous: full, normal, extra. Not off: a power cut would tear the file
-  std::string vfs;            // '' = SQLite's own; tests give one that loses what was not synced
-  uint64_t secret_check = 0;  // model::SecretCheck(identity.secret)
+      "full";                   // sqlite.synchronous: full, normal, extra. Not off: a power cut would tear the file
+  std::string vfs;              // '' = SQLite's own; tests give one that loses what was not synced
+  int busy_timeout_ms = 5'000;  // how long to wait for another process' write
+  uint64_t secret_check = 0;    // model::SecretCheck(identity.secret)
   uint64_t dictionary_bytes = 64 << 20;        // ids of label names and values in a store's memory
-  uint64_t page_cache_bytes = 64 << 20;        // a store's; readers take a tenth
+  uint64_t page_cache_bytes = 32 << 20;        // a store's; readers take a tenth
   uint64_t checkpoint_wal_bytes = 64 << 20;    // a store checkpoints by itself when the log holds more
   uint64_t max_wal_bytes = uint64_t{4} << 30;  // a log that a reader pins may grow to this; then Apply is kOverloaded
 };

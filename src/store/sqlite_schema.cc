@@ -102,9 +102,11 @@ Result<std::vector<std::string>> TextColumn(sqlite::Database& database, std::str
 
 // Nothing: an empty database. An error: tables that are not ours.
 Result<std::optional<SchemaRow>> ReadSchemaRow(sqlite::Database& database) {
-  Result<std::vector<std::string>> tables = TextColumn(
-      database,
-      "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+  // legacy_*: what the instructions below leave behind.
+  Result<std::vector<std::string>> tables =
+      TextColumn(database,
+                 "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*' AND "
+                 "name NOT GLOB 'legacy_*'");
   if (!tables) return Fail(tables.error());
   if (tables->empty()) return std::nullopt;
   const Result<int64_t> known =

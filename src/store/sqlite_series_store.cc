@@ -88,6 +88,7 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
     for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
     return result;
   }
+  inserted_since_checkpoint_ = inserted_since_checkpoint_ || !result->inserted.empty();
   CheckpointWhenDue();
   return result;
 }
@@ -310,27 +311,43 @@ Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
   const Result<sqlite::Database::CheckpointResult> checkpoint = database_.Checkpoint();
   if (!checkpoint) return Fail(checkpoint.error());
   if (checkpoint->complete) covered_ = std::move(committed);
+  if (!std::exchange(inserted_since_checkpoint_, false)) Rest();
   return covered_;
 }
 
-// Readers that overlap without a pause keep the log from being begun anew although all of it is in the database: then
-// we wait for them, briefly.
+// Nothing new came since the last checkpoint, as on most days: memory is for the catalogue then.
+void SqliteSeriesStore::Rest() {
+  database_.ReleaseMemory();
+  for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
+}
+
 Status SqliteSeriesStore::MakeRoomInWal() {
   constexpr int kWaitMs = 1'000;
-  if (static_cast<uint64_t>(database_.wal_bytes()) <= limits_.max_wal_bytes) return {};
+  const auto bytes = [&] { return static_cast<uint64_t>(database_.wal_bytes()); };
+  if (bytes() <= limits_.max_wal_bytes) return {};
   const Result<sqlite::Database::CheckpointResult> checkpoint = database_.TruncateWal(kWaitMs);
   if (!checkpoint) return Fail(checkpoint.error());
-  if (static_cast<uint64_t>(database_.wal_bytes()) <= limits_.max_wal_bytes) return {};
+  if (bytes() <= limits_.max_wal_bytes) return {};
   return Fail(Errc::kOverloaded,
               format("{}-wal holds {}, limit {}: another process reads the catalogue in one long transaction (an open "
                      "sqlite3 shell?); it must end first",
-                     database_.path(), FormatBytes(static_cast<uint64_t>(database_.wal_bytes())),
-                     FormatBytes(limits_.max_wal_bytes)));
+                     database_.path(), FormatBytes(bytes()), FormatBytes(limits_.max_wal_bytes)));
 }
 
+// What fails here fails again, and is reported, in Checkpoint().
 void SqliteSeriesStore::CheckpointWhenDue() {
-  // What fails here fails again, and is reported, in Checkpoint().
-  if (static_cast<uint64_t>(database_.wal_bytes()) > limits_.checkpoint_wal_bytes) (void)database_.Checkpoint();
+  constexpr int kWaitMs = 50;
+  const auto bytes = static_cast<uint64_t>(database_.wal_bytes());
+  if (bytes <= limits_.checkpoint_wal_bytes) {
+    truncate_at_bytes_ = 4 * limits_.checkpoint_wal_bytes;
+    return;
+  }
+  (void)database_.Checkpoint();
+  // Readers that overlap without a pause keep the log from being begun anew although all of it is in the database: then
+  // we wait for them, briefly, and less and less often.
+  if (bytes <= truncate_at_bytes_) return;
+  (void)database_.TruncateWal(kWaitMs);
+  truncate_at_bytes_ = 2 * bytes;
 }
 
 }  // namespace mi::store

@@ -57,7 +57,7 @@ class SqliteSeriesStore final : public SeriesStore {
   };
 
   SqliteSeriesStore(sqlite::Database database, const Limits& limits)
-      : limits_(limits), database_(std::move(database)) {}
+      : limits_(limits), database_(std::move(database)), truncate_at_bytes_(4 * limits.checkpoint_wal_bytes) {}
   Status Prepare();
 
   Result<ApplyResult> ApplyInTransaction(const ApplyPlan& plan, std::span<const model::SeriesBatch> batches,
@@ -77,6 +77,7 @@ class SqliteSeriesStore final : public SeriesStore {
 
   Result<int64_t> BasicLabelId(const model::Tenant& tenant, model::LabelsView labels);
 
+  void Rest();
   Status MakeRoomInWal();
   void CheckpointWhenDue();
 
@@ -93,6 +94,8 @@ class SqliteSeriesStore final : public SeriesStore {
   std::vector<Posting> postings_;
   std::string text_;
   std::vector<StreamPosition> covered_;
+  bool inserted_since_checkpoint_ = false;
+  uint64_t truncate_at_bytes_;
 };
 
 }  // namespace mi::store
