@@ -7,7 +7,7 @@ import subprocess
 import threading
 
 import support
-from support import BINARY, request, wait_for
+from support import BINARY, wait_for
 
 
 def run(*arguments, env=None, timeout=30):
@@ -156,10 +156,10 @@ class Reload(support.TestCase):
     def test_limits_change_without_a_restart_and_a_broken_file_changes_nothing(self):
         file = self.write("receive:\n  max_labels: 2\n")
         service = self.service("--config", file)
-        headers, body, _ = support.golden("prometheus-3.16-v1", "01")
+        _, body, _ = support.golden("prometheus-3.16-v1", "01")
 
         def status():
-            return request(f"{service.url}/api/v1/write", data=body, headers={"Content-Encoding": "snappy"})[0]
+            return support.write(service.url, body)[0]
 
         self.assertEqual(status(), 400)
         self.write("receive:\n  max_lables: 128\n")
@@ -173,7 +173,6 @@ class Reload(support.TestCase):
         service.popen.send_signal(signal.SIGHUP)
         wait_for(lambda: service.output().count("configuration") >= 3, what="SIGHUP")
         self.assertTrue(service.alive())
-        self.assertTrue(headers)
 
 
 if __name__ == "__main__":

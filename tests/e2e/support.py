@@ -68,6 +68,11 @@ def request(url, data=None, headers=None, method=None, timeout=30):
             return error.code, dict(error.headers), error.read()
 
 
+def write(url, body, headers=None, path="/api/v1/write"):
+    """Sends a remote-write request (snappy, 1.0 unless the headers say otherwise); (status, headers, body)."""
+    return request(url + path, data=body, headers={"Content-Type": "application/x-protobuf", **(headers or {})}, method="POST")
+
+
 def get_json(url, **parameters):
     """The decoded answer of a GET; lists become repeated parameters."""
     query = urllib.parse.urlencode(parameters, doseq=True)
