@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <sstream>
 #include <thread>
 
@@ -12,6 +11,8 @@ namespace mi::telemetry {
 namespace {
 
 namespace fs = std::filesystem;
+
+const std::string kTime = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{3}Z";
 
 class LogTest : public testing::Test {
  protected:
@@ -55,8 +56,7 @@ std::unique_ptr<Logger> Open(const LogOptions& options) {
 TEST_F(LogTest, TextLinesAreTimeLevelMessage) {
   auto log = Open(ToFile());
   log->Warn("{} of {} hosts", 2, 3);
-  const std::regex shape(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z warn  2 of 3 hosts\n)");
-  EXPECT_TRUE(std::regex_match(Read(folder_ / "mi.log"), shape)) << Read(folder_ / "mi.log");
+  EXPECT_THAT(Read(folder_ / "mi.log"), testing::MatchesRegex(kTime + " warn  2 of 3 hosts\n"));
 }
 
 TEST_F(LogTest, JsonLinesAreOneObjectEach) {
@@ -64,9 +64,10 @@ TEST_F(LogTest, JsonLinesAreOneObjectEach) {
   options.format = "json";
   auto log = Open(options);
   log->Error("a \"quoted\" \\ {}", "line\nand another");
-  const std::regex shape(
-      R"re(\{"time":"[0-9T:.-]{23}Z","level":"error","msg":"a \\"quoted\\" \\\\ line\\u000aand another"\}\n)re");
-  EXPECT_TRUE(std::regex_match(Read(folder_ / "mi.log"), shape)) << Read(folder_ / "mi.log");
+  const std::string message = R"re(a \\"quoted\\" \\\\ line\\u000aand another)re";
+  EXPECT_THAT(
+      Read(folder_ / "mi.log"),
+      testing::MatchesRegex("\\{\"time\":\"" + kTime + "\",\"level\":\"error\",\"msg\":\"" + message + "\"\\}\n"));
 }
 
 TEST(Printable, NoMessageBreaksItsLineOrTheTerminal) {
