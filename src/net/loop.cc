@@ -104,7 +104,7 @@ void Loop::CutAll() {
 
 void Loop::Stop() {
   mailbox_->Post([](Loop& loop) {
-    loop.draining_ = true;
+    loop.draining_ = loop.stopping_ = true;
     loop.CloseListener();
     loop.sweep_timer_.cancel();
     loop.work_.reset();
@@ -214,7 +214,7 @@ void Loop::AwaitSweep() {
   const milliseconds shortest = std::min({options.read_timeout, options.write_timeout, state_.idle_timeout.load()});
   sweep_timer_.expires_after(std::clamp(shortest / 4, milliseconds(5), milliseconds(500)));
   sweep_timer_.async_wait([this](const boost::system::error_code& cancelled) {
-    if (cancelled) return;
+    if (cancelled || stopping_) return;  // an expired timer can no longer be cancelled
     const auto now = std::chrono::steady_clock::now();
     for (size_t i = connections_.size(); i-- > 0;) connections_[i]->CheckTimeouts(now);
     AwaitSweep();

@@ -81,6 +81,7 @@ class Loop {
   std::atomic<size_t> connection_count_{0};
   size_t rejected_open_ = 0;
   bool draining_ = false;
+  bool stopping_ = false;
   int64_t date_second_ = 0;
   std::string date_;
   std::thread thread_;

@@ -265,7 +265,6 @@ TEST_F(ServerTest, AStreamEndsWithItsPeer) {
 }
 
 TEST_F(ServerTest, DrainAnswersWhatIsInFlightAndClosesTheRest) {
-  options_.threads = 2;
   Start();
   Peer idle = Connect();
   idle.Send(Post("/echo", "x"));
@@ -278,7 +277,7 @@ TEST_F(ServerTest, DrainAnswersWhatIsInFlightAndClosesTheRest) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 3; });
   std::thread drain([this] { server_->Drain(kPatience); });
 
-  EXPECT_TRUE(idle.Ended());
+  EXPECT_TRUE(idle.Ended());  // being the oldest it is told last
   arriving.Send(Post("/echo", "half of it").substr(60));
   const Answer whole = arriving.Read();
   EXPECT_EQ(whole.body, "half of it");
@@ -302,6 +301,7 @@ TEST_F(ServerTest, DrainAnswersWhatIsInFlightAndClosesTheRest) {
 }
 
 TEST_F(ServerTest, DrainAnswersEveryRequestThatHasArrived) {
+  options_.threads = 3;
   Start();
   std::vector<Peer> peers;
   for (int i = 0; i < 50; ++i) {
