@@ -74,7 +74,8 @@ class SeriesStore {
   virtual Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) = 0;
 
   // Makes what is committed independent of any log beside the database (SQLite: checkpoints the WAL and syncs) and
-  // gives the positions that are covered: what is before them survives a power cut and may leave the stream.
+  // gives the positions that are covered: what is before them survives a power cut and may leave the stream. Called
+  // when little is new, it also gives memory back: call it once more when all is quiet.
   virtual Result<std::vector<StreamPosition>> Checkpoint() = 0;
 };
 

@@ -13,6 +13,7 @@ namespace {
 constexpr std::array<std::string_view, 1> kNameColumns = {"name"};
 constexpr std::array<std::string_view, 1> kValueColumns = {"value"};
 constexpr std::array<std::string_view, 4> kBasicColumns = {"tenant", "env", "service", "__name__"};
+constexpr uint64_t kQuietSeries = 1'000;  // between two checkpoints; so many are indexed in 0.05 s with cold caches
 enum Dictionary : size_t { kNames, kValues, kBasicLabels };
 
 bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }
@@ -88,7 +89,7 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
     for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
     return result;
   }
-  inserted_since_checkpoint_ = inserted_since_checkpoint_ || !result->inserted.empty();
+  inserted_since_checkpoint_ += result->inserted.size();
   CheckpointWhenDue();
   return result;
 }
@@ -311,11 +312,11 @@ Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
   const Result<sqlite::Database::CheckpointResult> checkpoint = database_.Checkpoint();
   if (!checkpoint) return Fail(checkpoint.error());
   if (checkpoint->complete) covered_ = std::move(committed);
-  if (!std::exchange(inserted_since_checkpoint_, false)) Rest();
+  if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) Rest();
   return covered_;
 }
 
-// Nothing new came since the last checkpoint, as on most days: memory is for the catalogue then.
+// Little or nothing new came since the last checkpoint, as on most days: the memory is for the catalogue then.
 void SqliteSeriesStore::Rest() {
   database_.ReleaseMemory();
   for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();

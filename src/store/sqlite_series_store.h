@@ -94,7 +94,7 @@ class SqliteSeriesStore final : public SeriesStore {
   std::vector<Posting> postings_;
   std::string text_;
   std::vector<StreamPosition> covered_;
-  bool inserted_since_checkpoint_ = false;
+  uint64_t inserted_since_checkpoint_ = 0;
   uint64_t truncate_at_bytes_;
 };
 
