@@ -397,6 +397,8 @@ TEST(RemoteWriteV2, RefusesRequestsWithoutAProperTableOfSymbols) {
   f(BytesField(4, "x") + series);
   f(BytesField(4, "x"));
   f(BytesField(4, "") + BytesField(5, BytesField(1, "\x80") + SampleField()));  // a reference cut short
+  f(V2(BytesField(1, "\x80") + VarintField(1, 2) + SampleField()));             // in the first of two pieces
+  f(V2(VarintField(1, 2) + BytesField(1, "\x01\x80") + SampleField()));
 }
 
 TEST(RemoteWriteV2, FindsSymbolsThatStandBehindTheSeries) {

@@ -108,14 +108,16 @@ char* RebuildSorted(const SymbolTable& table, std::string_view references, const
   return out;
 }
 
-// Calls `take` with every reference of a series, however they are written.
+// Calls `take` with every reference of a series, however they are written. False: they cannot be read.
 template <typename Take>
-void ForEachReference(std::string_view series, Take&& take) {
+bool ForEachReference(std::string_view series, Take&& take) {
   wire::FieldReader reader(series);
   while (reader.Next()) {
     if (reader.field().number != 1) continue;
-    wire::ReadRepeatedVarint(reader.field(), [&](uint64_t wide) { take(static_cast<uint32_t>(wide)); });
+    const auto narrow = [&](uint64_t wide) { take(static_cast<uint32_t>(wide)); };
+    if (!wire::ReadRepeatedVarint(reader.field(), narrow)) return false;
   }
+  return reader.ok();
 }
 
 }  // namespace
@@ -124,7 +126,7 @@ uint32_t RequestScan::FamilyOf(const ScannedSeries& series) const {
   uint32_t family = 0;
   bool is_name = true;
   bool is_family = false;
-  ForEachReference(series.message, [&](uint32_t reference) {
+  ForEachReference(series.message, [&](uint32_t reference) {  // the walk has read them
     const std::string_view text = reference < symbols_.size() ? symbols_.text(reference) : std::string_view();
     if (is_name) is_family = text == model::kMetricName;
     if (!is_name && is_family && family == 0 && !text.empty()) family = reference;
@@ -157,7 +159,14 @@ Status V2Walk::CollectTopLevel() {
   while (at != end) {
     const char* const begin = at;
     Field field;
-    at = wire::ReadField(at, end, field);
+    const auto tag = static_cast<unsigned char>(*at);
+    if (tag == Tag(4, Type::kBytes) || tag == Tag(5, Type::kBytes)) {  // nearly all of them
+      field.number = tag >> 3;
+      field.type = Type::kBytes;
+      at = wire::ReadBytes(at + 1, end, field.bytes);
+    } else {
+      at = wire::ReadField(at, end, field);
+    }
     if (at == nullptr) return Broken(begin);
     if ((field.number == 4 || field.number == 5) && field.type != Type::kBytes) return Broken(begin);
     if (field.number == 4) scan_.symbols_.Add({begin, static_cast<size_t>(at - begin)}, field.bytes, end);
@@ -178,19 +187,25 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   const char* at = series.message.data();
   const char* const end = at + series.message.size();
   while (at != end) {
-    if (static_cast<unsigned char>(*at) == Tag(2, Type::kBytes)) {
+    Field field;
+    const auto tag = static_cast<unsigned char>(*at);
+    if (tag == Tag(2, Type::kBytes)) {
       std::string_view sample;
       at = wire::ReadBytes(at + 1, end, sample);
       if (at == nullptr || !TakeSample(sample, series)) return false;
       continue;
     }
-    Field field;
-    at = wire::ReadField(at, end, field);
+    if (tag == Tag(1, Type::kBytes) || tag == Tag(5, Type::kBytes)) {
+      field.number = tag >> 3;
+      field.type = Type::kBytes;
+      at = wire::ReadBytes(at + 1, end, field.bytes);
+    } else {
+      at = wire::ReadField(at, end, field);
+    }
     if (at == nullptr) return false;
     if (field.Is(1, Type::kBytes) && series.labels.empty()) {
       series.labels = field.bytes;
     } else if (field.number == 1) {  // in several pieces, or not packed
-      if (!wire::ReadRepeatedVarint(field, [](uint64_t) {})) return false;
       in_one_piece = false;
     } else if (field.number <= 5) {
       if (field.type != Type::kBytes || !TakeItem(field.number, field.bytes, series)) return false;
@@ -201,10 +216,11 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
     series.labels = {};
     size_t count = 0;
     bool in_range = true;
-    ForEachReference(series.message, [&](uint32_t reference) {
+    const bool read = ForEachReference(series.message, [&](uint32_t reference) {
       in_range &= reference < scan_.symbols_.size();
       ++count;
     });
+    if (!read) return false;
     NoteReferences(series, in_range, count);
   } else if (!series.labels.empty()) {
     const std::string_view canonical = Rebuild(series);
@@ -223,7 +239,7 @@ bool V2Walk::TakeItem(uint32_t number, std::string_view message, ScannedSeries& 
     case 2: return TakeSample(message, series);
     case 3: return TakeHistogram(message, series);
     case 4: return TakeExemplar(message, series);
-    case 5: return ReadMetadata(message, metadata_);
+    case 5: return ReadMetadata(message);
     default: return true;
   }
 }
@@ -250,8 +266,13 @@ bool V2Walk::TakeExemplar(std::string_view message, ScannedSeries& series) {
   return true;
 }
 
-bool V2Walk::ReadMetadata(std::string_view message, Metadata& out) {
-  out = {.message = message};
+bool V2Walk::ReadMetadata(std::string_view message) {
+  if (metadata_read_.message == message) {  // most often the neighbour's, byte for byte
+    metadata_ = metadata_read_;
+    metadata_.message = message;
+    return true;
+  }
+  Metadata out{.message = message};
   wire::FieldReader reader(message);
   while (reader.Next()) {
     const Field& field = reader.field();
@@ -260,6 +281,8 @@ bool V2Walk::ReadMetadata(std::string_view message, Metadata& out) {
     const auto value = static_cast<uint32_t>(field.scalar);
     (field.number == 1 ? out.type : field.number == 3 ? out.help : out.unit) = value;
   }
+  metadata_ = out;
+  if (reader.ok()) metadata_read_ = out;
   return reader.ok();
 }
 

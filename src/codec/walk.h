@@ -111,7 +111,7 @@ class V2Walk : Walk {
   bool WalkSeries(ScannedSeries& series);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool TakeExemplar(std::string_view message, ScannedSeries& series);
-  bool ReadMetadata(std::string_view message, Metadata& out);
+  bool ReadMetadata(std::string_view message);
   void TakeMetadata(Metadata metadata, const ScannedSeries& series);
 
   // The canonical bytes of a series whose references stand in one piece; empty when only the slow path can make them,
@@ -126,7 +126,8 @@ class V2Walk : Walk {
   bool references_good_ = true;  // of the series at hand
   uint32_t family_ = 0;          // of the series at hand; 0: none
   Metadata metadata_;            // likewise
-  Metadata last_metadata_;
+  Metadata metadata_read_;       // the last message that was read
+  Metadata last_metadata_;       // the last statement that was kept
 };
 
 }  // namespace mi::codec
