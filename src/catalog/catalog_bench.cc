@@ -20,12 +20,18 @@
 namespace mi::catalog {
 namespace {
 
-constexpr uint32_t kSeriesOfPod = 160;
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* wanted = std::getenv(name);
+  return wanted == nullptr ? otherwise : std::strtoull(wanted, nullptr, 10);
+}
+
+const uint64_t kSeriesOfPod = FromEnvironment("CATALOG_BENCH_POD", 160);
+const uint64_t kSeriesCount = FromEnvironment("CATALOG_BENCH_SERIES", 1'000'000);
 constexpr int64_t kSeen = 1'700'000'000'000;
 
-// Series 12 labels wide: pods of 160 series each, 2 containers a pod, 40 pods a node, 25 pods a deployment; one metric
-// in four is a histogram with an `le`. `order` tells in which sequence they come: as a scrape gives them, or shuffled
-// within 40 pods as parallel senders do.
+// Series 12 labels wide: pods of 160 series each (CATALOG_BENCH_POD), 2 containers a pod, 40 pods a node, 25 pods a
+// deployment; one metric in four is a histogram with an `le`. `order` tells in which sequence they come: as a scrape
+// gives them, or shuffled within 40 pods as parallel senders do.
 class Fleet {
  public:
   static model::Labels Make(uint64_t number) {
@@ -72,7 +78,7 @@ class Fleet {
 std::vector<uint32_t> Arrival(uint64_t count, bool shuffled) {
   std::vector<uint32_t> order(count);
   for (uint32_t i = 0; i < count; ++i) order[i] = i;
-  constexpr size_t kTogether = 40 * kSeriesOfPod;
+  const size_t kTogether = 40 * kSeriesOfPod;
   std::mt19937 random(1);
   for (size_t i = 0; shuffled && i < count; i += kTogether) {
     std::shuffle(order.begin() + static_cast<ptrdiff_t>(i),
@@ -168,13 +174,8 @@ Built BuildByAppend(std::span<const uint32_t> order, size_t batch_size) {
   return built;
 }
 
-uint64_t SeriesCount() {
-  const char* wanted = std::getenv("CATALOG_BENCH_SERIES");
-  return wanted == nullptr ? 1'000'000 : std::strtoull(wanted, nullptr, 10);
-}
-
 Built& Shared() {
-  static Built built = BuildByLoad(Arrival(SeriesCount(), true));
+  static Built built = BuildByLoad(Arrival(kSeriesCount, true));
   return built;
 }
 
@@ -189,13 +190,13 @@ void Report(benchmark::State& state, const Built& built) {
 }
 
 void Load(benchmark::State& state) {
-  const std::vector<uint32_t> order = Arrival(SeriesCount(), state.range(0) != 0);
+  const std::vector<uint32_t> order = Arrival(kSeriesCount, state.range(0) != 0);
   for (auto unused : state) Report(state, BuildByLoad(order));
 }
 BENCHMARK(Load)->ArgName("shuffled")->Arg(0)->Arg(1)->Iterations(1)->UseManualTime()->Unit(benchmark::kMillisecond);
 
 void Append(benchmark::State& state) {
-  const std::vector<uint32_t> order = Arrival(SeriesCount(), true);
+  const std::vector<uint32_t> order = Arrival(kSeriesCount, true);
   for (auto unused : state) Report(state, BuildByAppend(order, static_cast<size_t>(state.range(0))));
 }
 BENCHMARK(Append)->ArgName("batch")->Arg(1)->Arg(2000)->Arg(10000)->Iterations(1)->UseManualTime()->Unit(
@@ -259,7 +260,7 @@ uint64_t ReadAll(const Snapshot& snapshot, const SeriesSet& set, uint64_t limit)
 }
 
 void OnePod(benchmark::State& state) {
-  const std::string pod = Fleet::PodOf(SeriesCount() / 2);
+  const std::string pod = Fleet::PodOf(kSeriesCount / 2);
   for (auto unused : state) {
     const auto snapshot = Shared().catalog->Current();
     const SeriesSet set = snapshot->WithPair(snapshot->FindPair("pod", pod).value());
@@ -268,7 +269,7 @@ void OnePod(benchmark::State& state) {
 }
 BENCHMARK(OnePod)->Unit(benchmark::kMicrosecond);
 
-// The cluster holds 480,000 series.
+// The cluster holds 3,000 pods: 480,000 series.
 SeriesSet Cluster(const Snapshot& snapshot) {
   return snapshot.WithPair(snapshot.FindPair("cluster", "prod-eu-0").value());
 }
@@ -356,7 +357,7 @@ BENCHMARK(SeenInAnHour)->Unit(benchmark::kMicrosecond);
 void UpdateSeen(benchmark::State& state) {
   std::mt19937_64 random(1);
   std::vector<store::SeenUpdate> updates;
-  for (int i = 0; i < 10'000; ++i) updates.push_back({1 + random() % SeriesCount(), kSeen, kSeen + i});
+  for (int i = 0; i < 10'000; ++i) updates.push_back({1 + random() % kSeriesCount, kSeen, kSeen + i});
   for (auto unused : state) Shared().catalog->UpdateSeen(updates);
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * updates.size()));
 }

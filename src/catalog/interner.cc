@@ -38,12 +38,13 @@ PairId Interner::Tenant(std::string_view tenant) {
 }
 
 PairId Interner::Shape(PairId tenant) {
-  WriteShape(tenant, names_, shape_text_);
-  if (last_shape_ == kNoPair || shape_text_ != last_shape_text_) {
-    last_shape_ = dictionary_.InternPair(kShapes, shape_text_);
-    last_shape_text_ = shape_text_;
+  if (shape_ == kNoPair || shape_tenant_ != tenant || shape_names_ != names_) {
+    shape_tenant_ = tenant;
+    shape_names_ = names_;
+    WriteShape(tenant, names_, shape_text_);
+    shape_ = dictionary_.InternPair(kShapes, shape_text_);
   }
-  return last_shape_;
+  return shape_;
 }
 
 }  // namespace mi::catalog

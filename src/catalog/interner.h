@@ -40,9 +40,10 @@ class Interner {
   std::vector<PairId> pairs_;
   std::string_view tenant_text_;
   PairId tenant_ = kNoPair;
-  std::string shape_text_;
-  std::string last_shape_text_;
-  PairId last_shape_ = kNoPair;
+  std::vector<NameId> shape_names_;  // what shape_ was made of, with shape_tenant_
+  PairId shape_tenant_ = kNoPair;
+  PairId shape_ = kNoPair;
+  std::string shape_text_;  // reused
 };
 
 }  // namespace mi::catalog

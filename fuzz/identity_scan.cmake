@@ -1,0 +1,1 @@
+mi_fuzz(identity_scan base model store catalog)
