@@ -1,0 +1,144 @@
+// metric-index-loadgen: a bounded, honest sender, and the reckoning of what it got acknowledged.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "base/format.h"
+#include "loadgen/acknowledged.h"
+#include "loadgen/report.h"
+#include "loadgen/sender.h"
+#include "loadgen/verify.h"
+
+namespace {
+
+using mi::format;
+namespace loadgen = mi::loadgen;
+
+struct Arguments {
+  std::string url;
+  std::string shape = "node";
+  std::string protocol = "1.0";
+  std::string encoding = "snappy";
+  std::string tenant;
+  std::string acknowledged;
+  uint64_t series = 10'000;
+  uint64_t batch = 2'000;
+  uint64_t seed = 1;
+  unsigned connections = 1;
+  double rate = 0;
+  double churn = 0;
+  std::chrono::milliseconds duration{10'000};
+  std::chrono::milliseconds patience{60'000};
+  int pid = 0;
+  bool json = false;
+};
+
+int Complain(const mi::Error& error) {
+  std::fputs(format("metric-index-loadgen: {}\n", error.message()).c_str(), stderr);
+  return 2;
+}
+
+int Send(const Arguments& arguments) {
+  const auto url = mi::net::Url::Parse(arguments.url);
+  if (!url) return Complain(url.error());
+  const auto shape = loadgen::ParseShape(arguments.shape);
+  if (!shape) return Complain(shape.error());
+  const loadgen::TrafficOptions traffic_options{
+      .shape = *shape,
+      .schema = arguments.protocol == "2.0" ? mi::codec::Schema::kV2 : mi::codec::Schema::kV1,
+      .compression = arguments.encoding == "zstd" ? mi::codec::Compression::kZstd : mi::codec::Compression::kSnappy,
+      .series = arguments.series,
+      .batch = arguments.batch,
+      .seed = arguments.seed};
+  const loadgen::Traffic traffic(traffic_options);
+
+  const auto server_before = arguments.pid > 0 ? loadgen::CpuSeconds(arguments.pid) : std::nullopt;
+  const double client_before = loadgen::CpuSeconds(getpid()).value_or(0);
+  const loadgen::SendResult result = loadgen::Send(traffic, {.url = *url,
+                                                             .tenant = arguments.tenant,
+                                                             .connections = arguments.connections,
+                                                             .rate = arguments.rate,
+                                                             .churn = arguments.churn,
+                                                             .duration = arguments.duration});
+  loadgen::Report report{.result = result,
+                         .client_cpu_seconds = loadgen::CpuSeconds(getpid()).value_or(0) - client_before};
+  const auto server_after = arguments.pid > 0 ? loadgen::CpuSeconds(arguments.pid) : std::nullopt;
+  if (server_before && server_after) report.server_cpu_seconds = *server_after - *server_before;
+
+  if (!arguments.acknowledged.empty()) {
+    const auto written = loadgen::WriteAcknowledged(arguments.acknowledged, traffic_options, result.acknowledged);
+    if (!written) return Complain(written.error());
+  }
+  std::fputs((arguments.json ? ToJson(report) : ToText(report)).c_str(), stdout);
+  return result.series > 0 && result.unacknowledged == 0 ? 0 : 1;
+}
+
+int Verify(const Arguments& arguments) {
+  const auto url = mi::net::Url::Parse(arguments.url);
+  if (!url) return Complain(url.error());
+  const auto verdict =
+      loadgen::Verify({.base = *url, .acknowledged_file = arguments.acknowledged, .patience = arguments.patience});
+  if (!verdict) return Complain(verdict.error());
+  if (verdict->missing == 0) {
+    std::fputs(format("all {} acknowledged series are catalogued\n", verdict->acknowledged).c_str(), stdout);
+    return 0;
+  }
+  std::fputs(format("{} of {} acknowledged series are missing:\n", verdict->missing, verdict->acknowledged).c_str(),
+             stdout);
+  for (const std::string& identity : verdict->first_missing) std::fputs(format("  {}\n", identity).c_str(), stdout);
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App cli("Sends remote-write traffic for a bounded time, and says what became of it.", "metric-index-loadgen");
+  cli.footer("Exit codes: 0 all that was sent is acknowledged, 1 something is not, 2 a wrong command line.");
+  const CLI::AsNumberWithUnit milliseconds(
+      std::map<std::string, int64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
+      CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION");
+  int64_t duration_ms = arguments.duration.count();
+  int64_t patience_ms = arguments.patience.count();
+  cli.add_option("--url", arguments.url, "Where to send: http://host:7001/api/v1/write");
+  cli.add_option("--series", arguments.series, "Series that are sent again and again")->capture_default_str();
+  cli.add_option("--duration", duration_ms, "How long: 500ms, 20s, 5m")->transform(milliseconds)->default_str("10s");
+  cli.add_option("--churn", arguments.churn, "New series a second, besides")->capture_default_str();
+  cli.add_option("--rate", arguments.rate, "Series a second; 0 = as fast as possible")->capture_default_str();
+  cli.add_option("--connections", arguments.connections, "Senders at once")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  cli.add_option("--batch", arguments.batch, "Series a request")->check(CLI::Range(1, 100'000))->capture_default_str();
+  cli.add_option("--shape", arguments.shape, "Labels like node exporter's or Kubernetes'")
+      ->check(CLI::IsMember({"node", "kubernetes"}))
+      ->capture_default_str();
+  cli.add_option("--protocol", arguments.protocol, "Remote write's version")
+      ->check(CLI::IsMember({"1.0", "2.0"}))
+      ->capture_default_str();
+  cli.add_option("--encoding", arguments.encoding, "Compression")
+      ->check(CLI::IsMember({"snappy", "zstd"}))
+      ->capture_default_str();
+  cli.add_option("--seed", arguments.seed, "Another seed is other series")->capture_default_str();
+  cli.add_option("--tenant", arguments.tenant, "X-Scope-OrgID");
+  cli.add_option("--pid", arguments.pid, "The server's process, to account for its CPU time");
+  cli.add_option("--acknowledged", arguments.acknowledged, "Write the identities that were acknowledged to this file");
+  cli.add_flag("--json", arguments.json, "Report as JSON");
+  CLI::App* verify = cli.add_subcommand("verify", "Check that all acknowledged series are catalogued");
+  verify->add_option("--url", arguments.url, "The service: http://host:7001")->required();
+  verify->add_option("--acknowledged", arguments.acknowledged, "The file of identities")->required();
+  verify->add_option("--patience", patience_ms, "How long to wait for the index")
+      ->transform(milliseconds)
+      ->default_str("60s");
+  try {
+    cli.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return cli.exit(error) == 0 ? 0 : 2;
+  }
+  arguments.duration = std::chrono::milliseconds(duration_ms);
+  arguments.patience = std::chrono::milliseconds(patience_ms);
+  if (verify->parsed()) return Verify(arguments);
+  if (arguments.url.empty()) return Complain({mi::Errc::kInvalid, "--url is missing; see --help"});
+  return Send(arguments);
+}

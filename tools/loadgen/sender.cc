@@ -1,0 +1,158 @@
+#include "loadgen/sender.h"
+
+#include <algorithm>
+#include <atomic>
+#include <random>
+#include <thread>
+
+namespace mi::loadgen {
+namespace {
+
+using std::chrono::duration;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kTimeout{30'000};
+constexpr milliseconds kMinBackoff{30};
+constexpr milliseconds kMaxBackoff{5'000};
+
+// What the connections share.
+struct Plan {
+  const Traffic& traffic;
+  const SendOptions& options;
+  const steady_clock::time_point begun = steady_clock::now();
+  const steady_clock::time_point end = begun + options.duration;
+  std::atomic<uint64_t> next_steady = 0;
+  std::atomic<uint64_t> churned = 0;  // series of churn that were handed out
+  std::atomic<uint64_t> paced = 0;    // series handed out under the rate
+  std::vector<std::atomic<bool>> steady_acknowledged = std::vector<std::atomic<bool>>(traffic.steady().size());
+};
+
+class Connection {
+ public:
+  explicit Connection(Plan& plan, unsigned number)
+      : plan_(plan),
+        client_(net::Client::Create(plan.options.url.host, plan.options.url.port, kTimeout)),
+        headers_(plan.traffic.Headers()),
+        chance_(plan.traffic.options().seed + number) {
+    if (!plan.options.tenant.empty()) headers_.emplace_back("X-Scope-OrgID", plan.options.tenant);
+  }
+
+  SendResult Run() {
+    while (steady_clock::now() < plan_.end) {
+      if (ChurnIsDue()) {
+        const Request fresh = NextChurn();
+        if (SendOne(fresh)) result_.acknowledged.emplace_back(fresh.first, fresh.count);
+      } else if (plan_.traffic.steady().empty()) {
+        std::this_thread::sleep_for(milliseconds(1));
+      } else {
+        const uint64_t turn = plan_.next_steady++ % plan_.traffic.steady().size();
+        if (SendOne(plan_.traffic.steady()[turn])) plan_.steady_acknowledged[turn] = true;
+      }
+    }
+    return std::move(result_);
+  }
+
+ private:
+  bool ChurnIsDue() const {
+    const double elapsed = duration<double>(steady_clock::now() - plan_.begun).count();
+    return static_cast<double>(plan_.churned.load()) < plan_.options.churn * elapsed;
+  }
+
+  Request NextChurn() {
+    const auto a_tenth_second = static_cast<uint64_t>(plan_.options.churn / 10);
+    const uint64_t count = std::clamp<uint64_t>(a_tenth_second, 1, plan_.traffic.options().batch);
+    return plan_.traffic.Make(plan_.traffic.options().series + plan_.churned.fetch_add(count), count);
+  }
+
+  // Waits until the rate allows `series` more; false when the time is up.
+  bool Pace(uint64_t series) {
+    if (plan_.options.rate <= 0) return true;
+    const auto before = static_cast<double>(plan_.paced.fetch_add(series));
+    const auto due =
+        plan_.begun + std::chrono::duration_cast<steady_clock::duration>(duration<double>(before / plan_.options.rate));
+    std::this_thread::sleep_until(std::min(due, plan_.end));
+    return due < plan_.end;
+  }
+
+  // True when it was acknowledged. 5xx, 429 and lost connections are tried again, with backoff, until the time is up.
+  bool SendOne(const Request& request) {
+    if (!Pace(request.count)) return false;
+    milliseconds backoff = kMinBackoff;
+    while (true) {
+      const auto sent_at = steady_clock::now();
+      const auto answer = client_->Send("POST", plan_.options.url.target, headers_, request.body);
+      if (!answer) {
+        ++result_.connection_failures;
+      } else {
+        ++result_.requests;
+        ++result_.status[answer->status];
+        if (answer->status / 100 == 2) return Acknowledge(request, steady_clock::now() - sent_at);
+        if (answer->status / 100 != 5 && answer->status != 429) return GiveUp();
+      }
+      if (!BackOff(backoff)) return GiveUp();
+      ++result_.retries;
+    }
+  }
+
+  bool Acknowledge(const Request& request, steady_clock::duration took) {
+    result_.series += request.count;
+    result_.latencies_ms.push_back(duration<float, std::milli>(took).count());
+    return true;
+  }
+  bool GiveUp() {
+    ++result_.unacknowledged;
+    return false;
+  }
+
+  // False when the time is up.
+  bool BackOff(milliseconds& backoff) {
+    std::uniform_real_distribution<double> jitter(0.5, 1.0);
+    const auto until =
+        steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(backoff * jitter(chance_));
+    std::this_thread::sleep_until(std::min(until, plan_.end));
+    backoff = std::min(backoff * 2, kMaxBackoff);
+    return steady_clock::now() < plan_.end;
+  }
+
+  Plan& plan_;
+  std::unique_ptr<net::Client> client_;
+  std::vector<std::pair<std::string, std::string>> headers_;
+  std::mt19937_64 chance_;
+  SendResult result_;
+};
+
+void Merge(SendResult&& part, SendResult& all) {
+  all.requests += part.requests;
+  all.series += part.series;
+  all.retries += part.retries;
+  all.connection_failures += part.connection_failures;
+  all.unacknowledged += part.unacknowledged;
+  for (const auto& [status, count] : part.status) all.status[status] += count;
+  all.latencies_ms.insert(all.latencies_ms.end(), part.latencies_ms.begin(), part.latencies_ms.end());
+  all.acknowledged.insert(all.acknowledged.end(), part.acknowledged.begin(), part.acknowledged.end());
+}
+
+}  // namespace
+
+SendResult Send(const Traffic& traffic, const SendOptions& options) {
+  Plan plan{traffic, options};
+  std::vector<SendResult> parts(options.connections);
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < options.connections; ++i) {
+    threads.emplace_back([&, i] { parts[i] = Connection(plan, i).Run(); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  SendResult all;
+  all.seconds = duration<double>(steady_clock::now() - plan.begun).count();
+  for (SendResult& part : parts) Merge(std::move(part), all);
+  for (size_t i = 0; i < traffic.steady().size(); ++i) {
+    if (plan.steady_acknowledged[i])
+      all.acknowledged.emplace_back(traffic.steady()[i].first, traffic.steady()[i].count);
+  }
+  std::ranges::sort(all.acknowledged);
+  std::ranges::sort(all.latencies_ms);
+  return all;
+}
+
+}  // namespace mi::loadgen

@@ -1,0 +1,44 @@
+// Sends traffic over several connections for a bounded time, repeating what was not acknowledged as senders do.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "loadgen/traffic.h"
+#include "net/client.h"
+
+namespace mi::loadgen {
+
+struct SendOptions {
+  net::Url url;
+  std::string tenant;  // X-Scope-OrgID; '' = none
+  unsigned connections = 1;
+  double rate = 0;   // series a second over all connections; 0 = as fast as possible
+  double churn = 0;  // new series a second
+  std::chrono::milliseconds duration{10'000};
+};
+
+// Series [first, first + count), acknowledged with a 2xx.
+using Range = std::pair<uint64_t, uint64_t>;
+
+struct SendResult {
+  uint64_t requests = 0;  // attempts that were answered
+  uint64_t series = 0;    // in requests that were acknowledged, as often as they were
+  uint64_t retries = 0;
+  uint64_t connection_failures = 0;
+  uint64_t unacknowledged = 0;  // requests given up at the end, or refused
+  double seconds = 0;
+  std::map<int, uint64_t> status;
+  std::vector<float> latencies_ms;  // of acknowledged requests, sorted
+  std::vector<Range> acknowledged;  // each series once, ascending
+};
+
+// Ends at the latest `duration` and one request's time-out after it began.
+SendResult Send(const Traffic& traffic, const SendOptions& options);
+
+}  // namespace mi::loadgen

@@ -1,0 +1,129 @@
+#include "loadgen/verify.h"
+
+#include <simdjson.h>
+
+#include <fstream>
+#include <map>
+#include <thread>
+#include <unordered_set>
+
+#include "base/format.h"
+#include "model/fingerprint.h"
+#include "model/identity.h"
+
+namespace mi::loadgen {
+namespace {
+
+using std::chrono::steady_clock;
+using Fingerprints = std::unordered_set<model::Fingerprint>;
+
+constexpr size_t kShown = 10;
+constexpr std::chrono::milliseconds kBetweenTries{200};
+
+// Label sets as 16 bytes each: ten million fit.
+class Reckoning {
+ public:
+  explicit Reckoning(const VerifyOptions& options)
+      : options_(options), client_(net::Client::Create(options.base.host, options.base.port, options.patience)) {}
+
+  // Reads the file; the identities of each metric name that are not found yet.
+  Status ReadFile() {
+    std::ifstream file(options_.acknowledged_file, std::ios::binary);
+    if (!file) return Fail(Errc::kUnavailable, format("cannot read {}", options_.acknowledged_file));
+    for (std::string line; std::getline(file, line);) {
+      const Result<model::Labels> labels = model::ParseIdentity(line);
+      if (!labels) return Fail(labels.error().Within(format("{}: {}", options_.acknowledged_file, line)));
+      wanted_[std::string(labels->view().metric_name())].insert(hash_(labels->canonical()));
+      ++acknowledged_;
+    }
+    return {};
+  }
+
+  // Strikes out what the server has; true when nothing is left.
+  Result<bool> StrikeOut() {
+    for (auto name = wanted_.begin(); name != wanted_.end();) {
+      if (const Status asked = StrikeOutName(name->first, name->second); !asked) return Fail(asked.error());
+      name = name->second.empty() ? wanted_.erase(name) : std::next(name);
+    }
+    return wanted_.empty();
+  }
+
+  Result<Verdict> Judge() {
+    Verdict verdict{.acknowledged = acknowledged_};
+    for (const auto& [name, missing] : wanted_) verdict.missing += missing.size();
+    std::ifstream file(options_.acknowledged_file, std::ios::binary);
+    for (std::string line; verdict.missing > 0 && verdict.first_missing.size() < kShown && std::getline(file, line);) {
+      const Result<model::Labels> labels = model::ParseIdentity(line);
+      if (!labels) return Fail(labels.error());
+      const auto name = wanted_.find(std::string(labels->view().metric_name()));
+      if (name != wanted_.end() && name->second.contains(hash_(labels->canonical())))
+        verdict.first_missing.push_back(line);
+    }
+    return verdict;
+  }
+
+ private:
+  Status StrikeOutName(const std::string& name, Fingerprints& missing) {
+    const std::string target = options_.base.target == "/" ? "" : options_.base.target;
+    const std::string form = format("match[]={}", Escape(format("{{__name__=\"{}\"}}", name)));
+    const auto answer =
+        client_->Send("POST", target + "/api/v1/series", {{"Content-Type", "application/x-www-form-urlencoded"}}, form);
+    if (!answer) return Fail(answer.error());
+    if (answer->status == 503) return {};  // it still loads; asked again until the patience ends
+    if (answer->status != 200) {
+      return Fail(Errc::kInvalid,
+                  format("/api/v1/series answered {}: {}", answer->status, answer->body.substr(0, 200)));
+    }
+    return StrikeOutAnswer(answer->body, missing);
+  }
+
+  Status StrikeOutAnswer(const std::string& body, Fingerprints& missing) {
+    simdjson::dom::element document;
+    simdjson::dom::array data;
+    const simdjson::padded_string padded(body);
+    if (parser_.parse(padded).get(document) != simdjson::SUCCESS || document["data"].get(data) != simdjson::SUCCESS) {
+      return Fail(Errc::kInvalid, "/api/v1/series did not answer with JSON data");
+    }
+    std::vector<model::Label> labels;
+    for (const simdjson::dom::object series : data) {
+      labels.clear();
+      for (const auto [name, value] : series) labels.push_back({name, value.get_string().value()});
+      const Result<model::Labels> canonical = model::Labels::FromUnsorted(labels);
+      if (!canonical) return Fail(canonical.error());
+      missing.erase(hash_(canonical->canonical()));
+    }
+    return {};
+  }
+
+  static std::string Escape(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+      const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+      out += plain ? std::string(1, c) : format("%{:02X}", static_cast<unsigned char>(c));
+    }
+    return out;
+  }
+
+  const VerifyOptions& options_;
+  std::unique_ptr<net::Client> client_;
+  const model::Fingerprinter hash_{"", model::Tenant()};
+  simdjson::dom::parser parser_;
+  std::map<std::string, Fingerprints> wanted_;
+  uint64_t acknowledged_ = 0;
+};
+
+}  // namespace
+
+Result<Verdict> Verify(const VerifyOptions& options) {
+  Reckoning reckoning(options);
+  if (const Status read = reckoning.ReadFile(); !read) return Fail(read.error());
+  const auto deadline = steady_clock::now() + options.patience;
+  while (true) {
+    const Result<bool> complete = reckoning.StrikeOut();
+    if (!complete && steady_clock::now() >= deadline) return Fail(complete.error());
+    if (complete.value_or(false) || steady_clock::now() >= deadline) return reckoning.Judge();
+    std::this_thread::sleep_for(kBetweenTries);
+  }
+}
+
+}  // namespace mi::loadgen
