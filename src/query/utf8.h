@@ -1,4 +1,4 @@
-// Single characters of UTF-8. Internal to the query room.
+// Single characters of UTF-8.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,1 @@
+mi_fuzz(query_parameters base model net query web)

@@ -1,0 +1,1 @@
+mi_fuzz(selector base model query)

@@ -1,0 +1,108 @@
+// The query API's answers over a million series as a Kubernetes fleet has them, without the network. Figures stand in
+// README.md. Every answer's size is checked inside the loop.
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/format.h"
+#include "catalog/catalog.h"
+#include "model/labels.h"
+#include "model/series_batch.h"
+#include "web/endpoints.h"
+
+namespace mi::web {
+namespace {
+
+constexpr uint64_t kSeries = 1'000'000;
+constexpr uint64_t kSeriesOfPod = 160;
+constexpr uint64_t kPodsOfCluster = 1875;  // 300,000 series
+constexpr int64_t kSeen = 1'700'000'000'000;
+
+model::Labels MakeSeries(uint64_t number) {
+  const uint64_t pod = number / kSeriesOfPod;
+  const uint64_t metric = number % kSeriesOfPod;
+  const uint64_t deployment = pod / 25;
+  const std::vector<std::pair<std::string, std::string>> text = {
+      {"__name__", metric < 40 ? "http_request_duration_seconds_bucket"
+                               : format("container_metric_{}_{}_total", deployment % 8, metric)},
+      {"cluster", format("prod-eu-{}", pod / kPodsOfCluster)},
+      {"container", format("container-{}", metric % 2)},
+      {"endpoint", "http-metrics"},
+      {"image", format("registry.example.com/platform/service-{}:v1.{}.0", deployment, deployment % 30)},
+      {"instance", format("10.{}.{}.{}:9100", pod >> 16U, pod >> 8U & 255U, pod & 255U)},
+      {"job", format("kubelet-{}", deployment % 12)},
+      {"namespace", format("team-{}", deployment % 90)},
+      {"node", format("ip-10-0-{}.eu-central-1.compute.internal", pod / 40)},
+      {"pod", format("service-{}-6d4b75cb6d-{:05x}", deployment, pod)},
+      {"service", format("service-{}", deployment)},
+      {metric < 40 ? "le" : "mode", format("{}", metric)},
+  };
+  std::vector<model::Label> labels;
+  for (const auto& [name, value] : text) labels.push_back({.name = name, .value = value});
+  return model::Labels::FromUnsorted(labels).value();
+}
+
+std::shared_ptr<const catalog::Snapshot> Fleet() {
+  static const std::shared_ptr<const catalog::Snapshot> fleet = [] {
+    static const std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create({});
+    constexpr uint64_t kBatch = 10'000;
+    for (uint64_t from = 0; from < kSeries; from += kBatch) {
+      std::vector<model::SeriesBatch> batches;
+      batches.emplace_back(model::Tenant(), kSeen);
+      store::ApplyResult applied;
+      for (uint64_t i = 0; i < kBatch; ++i) {
+        batches.front().Add({.hi = 0, .lo = from + i}, MakeSeries(from + i).canonical());
+        applied.inserted.push_back({.id = from + i + 1, .batch = 0, .index = i});
+      }
+      catalog->Append(batches, applied);
+    }
+    return catalog->Current();
+  }();
+  return fleet;
+}
+
+// The bytes of a whole answer; only 200 counts.
+size_t Read(net::Response response) {
+  if (response.status != 200) std::abort();
+  size_t bytes = response.body.size();
+  if (!response.next_chunk) return bytes;
+  for (std::string chunk;; chunk.clear()) {
+    response.next_chunk(chunk);
+    if (chunk.empty()) return bytes;
+    bytes += chunk.size();
+  }
+}
+
+// Runs a question, of which the answer must have at least `min_bytes` and at most twice that.
+void Ask(benchmark::State& state, Answer answer, std::string_view parameters, std::string label, size_t min_bytes) {
+  const std::shared_ptr<const catalog::Snapshot> fleet = Fleet();
+  size_t bytes = 0;
+  for (auto _ : state) {
+    bytes = Read(answer({.parameters = net::FormParameters::Parse(parameters), .label = label, .snapshot = fleet}));
+    if (bytes < min_bytes || bytes > 2 * min_bytes) return state.SkipWithError(format("{} bytes", bytes).c_str());
+  }
+  state.counters["bytes"] = static_cast<double>(bytes);
+}
+
+#define MI_QUESTION(name, answer, parameters, label, min_bytes)                            \
+  void name(benchmark::State& state) { Ask(state, answer, parameters, label, min_bytes); } \
+  BENCHMARK(name)->Unit(benchmark::kMillisecond)
+
+MI_QUESTION(MetricNames, &AnswerLabelValues, "", "__name__", 25'000);
+MI_QUESTION(MetricNamesInRange, &AnswerLabelValues, "start=1699999000&end=1700001000", "__name__", 25'000);
+MI_QUESTION(Labels, &AnswerLabels, "", "", 100);
+MI_QUESTION(LabelsOfOnePod, &AnswerLabels, "match[]={pod=\"service-0-6d4b75cb6d-00007\"}", "", 100);
+MI_QUESTION(LabelsOfACluster, &AnswerLabels, "match[]={cluster=\"prod-eu-1\"}", "", 100);
+MI_QUESTION(PodsOfACluster, &AnswerLabelValues, "match[]={cluster=\"prod-eu-1\"}", "pod", 40'000);
+MI_QUESTION(PodsByRegex, &AnswerLabelValues, "match[]={pod=~\"service-1.-.*[37]\"}", "pod", 800);
+MI_QUESTION(SeriesOfOnePod, &AnswerSeries, "match[]={pod=\"service-0-6d4b75cb6d-00007\"}", "", 40'000);
+MI_QUESTION(SeriesBroadLimit1000, &AnswerSeries, "match[]={cluster=\"prod-eu-1\"}&limit=1000", "", 300'000);
+MI_QUESTION(SeriesAll40000, &AnswerSeries, "match[]={__name__!=\"\"}&limit=40000", "", 12'000'000);
+MI_QUESTION(Series300k, &AnswerSeries, "match[]={cluster=\"prod-eu-1\"}", "", 100'000'000);
+
+}  // namespace
+}  // namespace mi::web
