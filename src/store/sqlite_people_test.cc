@@ -51,7 +51,7 @@ TEST(SqliteForPeople, AnswersTheDocumentedQueriesInTheStockShellWhileItWrites) {
   const auto store = catalog.OpenStore().value();
   const StreamPosition position[] = {{"journal", 0, 42}};
   model::SeriesBatch first = MakeBatch(
-      "", 1'700'000'000'000, {{{"__name__", "up"}, {"job", "api"}}, {{"__name__", "up"}, {"pod", "checkout-0"}}});
+      "", 1'600'000'000'000, {{{"__name__", "up"}, {"job", "api"}}, {{"__name__", "up"}, {"pod", "checkout-0"}}});
   first.AddMetadata({"up", "gauge", "1 if it is up", ""});
   ASSERT_TRUE(store->Apply({&first, 1}, position));
 
