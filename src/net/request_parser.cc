@@ -66,6 +66,7 @@ class HeadSink final : public http::basic_parser<true> {
     body_limit(boost::none);  // the connection limits bodies
   }
   void SendBodyTo(std::string* body) { body_ = body; }
+  bool inside_chunk() const { return chunk_left_ > 0; }
   bool unknown_coding() const { return unknown_coding_; }
   // Requires: is_header_done().
   void FinishHead() {
@@ -93,15 +94,17 @@ class HeadSink final : public http::basic_parser<true> {
   void on_header_impl(Code&) override {}
   void on_body_init_impl(const boost::optional<uint64_t>&, Code&) override {}
   size_t on_body_impl(beast::string_view body, Code&) override { return body.size(); }
-  void on_chunk_header_impl(uint64_t, beast::string_view, Code&) override {}
+  void on_chunk_header_impl(uint64_t size, beast::string_view, Code&) override { chunk_left_ = size; }
   size_t on_chunk_body_impl(uint64_t, beast::string_view body, Code&) override {
     body_->append(body);
+    chunk_left_ -= body.size();
     return body.size();
   }
   void on_finish_impl(Code&) override {}
 
   RequestHead& head_;
   std::string* body_ = nullptr;
+  uint64_t chunk_left_ = 0;
   bool unknown_coding_ = false;
 };
 
@@ -125,8 +128,10 @@ class BeastRequestParser final : public RequestParser {
     sink_->SendBodyTo(&body);
     size_t consumed = 0;
     while (!sink_->is_done()) {
-      // Inside of a chunk Beast takes no bytes for progress, and would ask for none for ever.
-      if (consumed == input.size()) return {Outcome::kNeedMore, consumed};
+      // Inside of a chunk Beast takes no bytes for progress, and would be asked for ever. Between chunks it asserts
+      // that a last chunk which it sees for the second time has 5 bytes; no body can go on with fewer.
+      const size_t least = sink_->inside_chunk() ? 1 : 5;
+      if (input.size() - consumed < least) return {Outcome::kNeedMore, consumed};
       beast::error_code error;
       consumed += sink_->put(boost::asio::buffer(input.data() + consumed, input.size() - consumed), error);
       if (error) return Failed(error, consumed);

@@ -1,5 +1,6 @@
 // Everything that a server must not put up with, and how it says so.
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include "net/server_fixture.h"
 
@@ -322,6 +323,28 @@ TEST_F(LimitsTest, HalfClosedPeersGetTheirAnswer) {
   EXPECT_EQ(peer.Read().body, "second");
   EXPECT_TRUE(peer.Ended());
   Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
+}
+
+TEST_F(LimitsTest, ThousandsOfIdleConnectionsHoldNoBuffersAndUpNobody) {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  const size_t count = std::min<size_t>(10'000, files.rlim_cur / 2 - 100);
+  options_.threads = 2;
+  Start();
+  std::vector<Peer> peers;
+  for (size_t i = 0; i < count; ++i) {
+    peers.push_back(Connect());
+    peers.back().Send(Post("/echo", std::string(20'000, 'x')));
+    ASSERT_EQ(peers.back().Read().body.size(), 20'000);
+  }
+  EXPECT_EQ(server_->stats().open_connections, count);
+  EXPECT_EQ(server_->stats().buffered_bytes, 0);
+  for (const size_t i : {size_t{0}, count / 2, count - 1}) {
+    peers[i].Send(Post("/echo", "still here"));
+    EXPECT_EQ(peers[i].Read().body, "still here");
+  }
 }
 
 TEST_F(LimitsTest, WithoutDescriptorsTheServerWaitsForBetterTimes) {

@@ -125,7 +125,7 @@ TEST_F(ServerTest, MalformedRequestsGet400AndTheEnd) {
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
         "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
         "\x16\x03\x01\x02\x01\x01\xfc\x03\x03 a TLS client hello \r\n\r\n"}) {
     Peer peer = Connect();
@@ -207,11 +207,12 @@ TEST_F(ServerTest, ChunkedBodiesArriveWhole) {
 TEST_F(ServerTest, RequestsMayComeByteByByte) {
   Start();
   Peer peer = Connect();
-  const std::string requests =
-      Post("/echo", "abc") + PostChunked("/echo", "2\r\nde\r\n1\r\nf\r\n0\r\n\r\n") + Get("/echo");
+  const std::string requests = Post("/echo", "abc") + PostChunked("/echo", "2\r\nde\r\n1\r\nf\r\n0\r\n\r\n") +
+                               PostChunked("/echo", "0\r\n\r\n") + Get("/echo");
   for (const char& byte : requests) ASSERT_TRUE(peer.Send({&byte, 1}));
   EXPECT_EQ(peer.Read().body, "abc");
   EXPECT_EQ(peer.Read().body, "def");
+  EXPECT_EQ(peer.Read().body, "");
   EXPECT_EQ(peer.Read().status, 200);
 }
 

@@ -1,0 +1,1 @@
+mi_fuzz(http_request base telemetry net)

@@ -1,0 +1,80 @@
+// Requests: whatever the borders of the segments in which they come, the same requests must be found.
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "net/request_parser.h"
+
+namespace {
+
+using mi::net::RequestParser;
+using Outcome = RequestParser::Outcome;
+
+void Check(bool holds) {
+  if (!holds) std::abort();
+}
+
+void Record(const mi::net::RequestHead& head, std::string& found) {
+  found.append(head.method()).append(" ").append(head.path()).append("?").append(head.query());
+  head.ForEachHeader([&](std::string_view name, std::string_view value) {
+    found.append("|").append(name).append(":").append(value);
+    Check(head.Header(name).has_value());
+  });
+  found += head.chunked() ? "|chunked" : "|" + std::to_string(head.content_length().value_or(0));
+  found += head.keep_alive() ? "|keep" : "|close";
+}
+
+// A fault is seen earlier or later, as the bytes come: both ways the request must come to nothing.
+constexpr const char* kUnfinished = " unfinished";
+
+// What is found in `bytes` when they become known `step` at a time.
+std::string Parse(std::string_view bytes, size_t step) {
+  constexpr uint32_t kMaxHeaderBytes = 4096;
+  const auto parser = RequestParser::Create();
+  std::string found;
+  std::string body;
+  bool in_body = false;
+  size_t taken = 0;
+  parser->Reset(kMaxHeaderBytes);
+  for (size_t known = std::min(step, bytes.size());;) {
+    const std::string_view input = bytes.substr(taken, known - taken);
+    const RequestParser::Step parsed = in_body ? parser->ParseChunked(input, body) : parser->ParseHead(input);
+    Check(parsed.consumed <= input.size());
+    taken += parsed.consumed;
+    switch (parsed.outcome) {
+      case Outcome::kNeedMore:
+        if (known == bytes.size()) return found + kUnfinished;
+        known = std::min(known + step, bytes.size());
+        continue;
+      case Outcome::kHead: {
+        Record(parser->head(), found);
+        in_body = parser->head().chunked();
+        if (in_body) continue;
+        const uint64_t length = parser->head().content_length().value_or(0);
+        if (length > bytes.size() - taken) return found + kUnfinished;
+        taken += length;
+        known = std::max(known, taken);
+        break;
+      }
+      case Outcome::kDone: found.append(body).append(" done"); break;
+      case Outcome::kBad:
+      case Outcome::kHeaderTooLarge: return found + kUnfinished;
+      case Outcome::kNotImplemented: return found + " coding";
+    }
+    found.append("\n");
+    body.clear();
+    in_body = false;
+    parser->Reset(kMaxHeaderBytes);
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
+  if (size < 2 || size > 4000) return 0;  // the limit of a header is met at different moments when it comes in pieces
+  const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const size_t step = 1 + data[0] % 16U;
+  Check(Parse(bytes, bytes.size()) == Parse(bytes, step));
+  return 0;
+}
