@@ -13,8 +13,8 @@ option(MI_WARNINGS_AS_ERRORS "Treat warnings as errors" ON)
 
 find_program(MI_CCACHE ccache)
 if(MI_CCACHE)
-  # The sloppiness is what ccache needs to cache units that use a precompiled header.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+  # The sloppiness is what ccache needs to cache units that use a precompiled header; the base folder lets clones share.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${MI_CCACHE})
 endif()
 
