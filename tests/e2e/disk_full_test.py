@@ -22,7 +22,7 @@ class DiskFull(support.TestCase):
         small = self.directory / "small"
         small.mkdir()
         service = self.start(support.MetricIndex(
-            self.directory / "service", "--data", small / "data", prefix=("unshare", "--mount", "sh", "-c", MOUNT, small),
+            self.directory / "service", data=small / "data", prefix=("unshare", "--mount", "sh", "-c", MOUNT, small),
             env={"METRIC_INDEX_LOG_FILENAME": str(small / "metric-index.log")}))
         inside = f"/proc/{service.pid}/root{small}"
 

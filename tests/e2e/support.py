@@ -34,6 +34,10 @@ def _die_with_parent():
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+class Gone(Exception):
+    """What was waited for can never come: the process has ended."""
+
+
 def wait_for(condition, timeout=60, what=None):
     """The first true answer of `condition`, asked again and again; an exception of it counts as no."""
     deadline = time.monotonic() + timeout
@@ -44,6 +48,8 @@ def wait_for(condition, timeout=60, what=None):
             if answer:
                 return answer
             last = answer
+        except Gone:
+            raise
         except Exception as error:  # pylint: disable=broad-except
             last = error
         time.sleep(0.05)
@@ -121,13 +127,13 @@ class Process:
 class MetricIndex(Process):
     """The service on a port of its own choosing. Several of the same directory come one after another."""
 
-    def __init__(self, directory, *arguments, env=None, wait=True, binary=BINARY, port=0, prefix=()):
+    def __init__(self, directory, *arguments, env=None, wait=True, port=0, data=None, prefix=()):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "metric-index.log"
         self._log_begins = log.stat().st_size if log.exists() else 0
         self.port = port
-        super().__init__("metric-index", [*prefix, binary, "serve", "--data", self.directory / "data", "--listen",
+        super().__init__("metric-index", [*prefix, BINARY, "serve", "--data", data or self.directory / "data", "--listen",
                                           f"127.0.0.1:{port}", *arguments], log, env=env)
         if wait:
             self.wait_until_ready()
@@ -144,7 +150,7 @@ class MetricIndex(Process):
 
     def _find_port(self):
         if not self.alive():
-            raise AssertionError(f"metric-index ended with {self.popen.returncode}:\n{self.output()[-2000:]}")
+            raise Gone(f"metric-index ended with {self.popen.returncode}:\n{self.output()[-2000:]}")
         found = re.search(r"listening on http://[^ ]*:(\d+)", self.output())
         return found and int(found.group(1))
 
