@@ -29,7 +29,8 @@ struct JournalOptions {
   int64_t max_dead_letter_bytes = 64LL << 20;       // above it, the oldest dead letters leave
   std::chrono::milliseconds trim_after{1'000};      // how long no append comes before applied rows are deleted anyway
   std::chrono::milliseconds retry_interval{1'000};  // how often a failed journal is tried without anybody publishing
-  std::string vfs;                                  // for tests
+  uint64_t secret_check = 0;  // model::SecretCheck(identity.secret): rows hold fingerprints made with it
+  std::string vfs;            // for tests
 };
 
 struct JournalDeps {
@@ -54,7 +55,8 @@ class JournalTail;
 
 class Journal {
  public:
-  // kUnavailable: cannot be opened. kCorrupt: damaged. kInvalid: written by a newer version.
+  // kUnavailable: cannot be opened. kCorrupt: damaged. kInvalid: written by a newer version, or with another
+  // identity.secret.
   static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const JournalDeps& deps);
   // Stop, then a last deletion of what was released.
   ~Journal();

@@ -49,6 +49,21 @@ Status CreateTables(sqlite::Database& database) {
   return transaction->Commit();
 }
 
+// Stored by who opens the journal first.
+Status CheckSecret(sqlite::Database& database, uint64_t secret_check) {
+  Result<sqlite::Statement> insert =
+      database.Prepare("INSERT INTO meta VALUES ('secret_check', ?) ON CONFLICT DO NOTHING");
+  if (!insert) return Fail(insert.error());
+  if (Status inserted = insert->Bind(1, static_cast<int64_t>(secret_check)).Run(); !inserted) return inserted;
+  const Result<int64_t> stored = database.QueryInt("SELECT value FROM meta WHERE key = 'secret_check'");
+  if (!stored) return Fail(stored.error());
+  if (static_cast<uint64_t>(*stored) == secret_check) return {};
+  return Fail(Errc::kInvalid,
+              format("{}: holds series of another identity.secret (check {:016x}, configured {:016x}); configure that "
+                     "secret, or move the file away",
+                     database.path(), static_cast<uint64_t>(*stored), secret_check));
+}
+
 }  // namespace
 
 Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options) {
@@ -63,6 +78,7 @@ Result<JournalFile> JournalFile::Open(const JournalOptions& options) {
   Result<sqlite::Database> database = OpenJournalDatabase(options);
   if (!database) return Fail(database.error());
   if (Status created = CreateTables(*database); !created) return Fail(created.error());
+  if (Status same = CheckSecret(*database, options.secret_check); !same) return Fail(same.error());
   JournalFile file(std::move(*database));
   if (Status prepared = file.Prepare(); !prepared) return Fail(prepared.error());
   return file;

@@ -354,6 +354,18 @@ TEST_F(JournalTest, RefusesAFileOfANewerVersionWithWhatToDo) {
   EXPECT_THAT(journal.error().message(), HasSubstr("journal schema 9, this one knows 1"));
 }
 
+TEST_F(JournalTest, RefusesTheRowsOfAnotherIdentitySecret) {
+  options_.secret_check = model::SecretCheck("one");
+  Open();
+  Open();
+  journal_.reset();
+  options_.secret_check = model::SecretCheck("another");
+  const auto journal = Journal::Open(options_, {clock_, *log_, *metrics_});
+  ASSERT_FALSE(journal);
+  EXPECT_EQ(journal.error().code(), Errc::kInvalid);
+  EXPECT_THAT(journal.error().message(), HasSubstr("identity.secret"));
+}
+
 TEST_F(JournalTest, CountsSeriesBytesAndErrors) {
   options_.max_bytes = 256 << 10;
   OpenAndStart();
