@@ -30,12 +30,16 @@ bool ApplyPlan::SameIdentity(const Occurrence& a, const Occurrence& b) const {
 }
 
 void ApplyPlan::AddFingerprint(size_t begin, size_t end) {
+  const auto all = std::span(occurrences_);
   while (begin < end) {
-    const Occurrence leader = occurrences_[begin];
-    const auto rest = std::stable_partition(occurrences_.begin() + static_cast<std::ptrdiff_t>(begin),
-                                            occurrences_.begin() + static_cast<std::ptrdiff_t>(end),
-                                            [&](const Occurrence& at) { return SameIdentity(leader, at); });
-    const auto next = static_cast<size_t>(rest - occurrences_.begin());
+    const auto run = all.subspan(begin, end - begin);
+    const Occurrence leader = run.front();
+    const auto others = std::ranges::partition(run, [&](const Occurrence& at) { return SameIdentity(leader, at); });
+    const size_t next = end - others.size();
+    if (!others.empty()) {
+      std::ranges::sort(all.subspan(begin, next - begin));
+      std::ranges::sort(others);
+    }
     AddIdentity(begin, next);
     begin = next;
   }
