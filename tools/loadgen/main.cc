@@ -26,6 +26,7 @@ struct Arguments {
   uint64_t series = 10'000;
   uint64_t batch = 2'000;
   uint64_t seed = 1;
+  uint64_t requests = 0;
   unsigned connections = 1;
   double rate = 0;
   double churn = 0;
@@ -61,7 +62,8 @@ int Send(const Arguments& arguments) {
                                                              .connections = arguments.connections,
                                                              .rate = arguments.rate,
                                                              .churn = arguments.churn,
-                                                             .duration = arguments.duration});
+                                                             .duration = arguments.duration,
+                                                             .requests = arguments.requests});
   loadgen::Report report{.result = result,
                          .client_cpu_seconds = loadgen::CpuSeconds(getpid()).value_or(0) - client_before};
   const auto server_after = arguments.pid > 0 ? loadgen::CpuSeconds(arguments.pid) : std::nullopt;
@@ -72,14 +74,16 @@ int Send(const Arguments& arguments) {
     if (!written) return Complain(written.error());
   }
   std::fputs((arguments.json ? ToJson(report) : ToText(report)).c_str(), stdout);
-  return result.series > 0 && result.unacknowledged == 0 ? 0 : 1;
+  return result.series > 0 && result.refused == 0 ? 0 : 1;
 }
 
 int Verify(const Arguments& arguments) {
   const auto url = mi::net::Url::Parse(arguments.url);
   if (!url) return Complain(url.error());
-  const auto verdict =
-      loadgen::Verify({.base = *url, .acknowledged_file = arguments.acknowledged, .patience = arguments.patience});
+  const auto verdict = loadgen::Verify({.base = *url,
+                                        .tenant = arguments.tenant,
+                                        .acknowledged_file = arguments.acknowledged,
+                                        .patience = arguments.patience});
   if (!verdict) return Complain(verdict.error());
   if (verdict->missing == 0) {
     std::fputs(format("all {} acknowledged series are catalogued\n", verdict->acknowledged).c_str(), stdout);
@@ -96,7 +100,10 @@ int Verify(const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App cli("Sends remote-write traffic for a bounded time, and says what became of it.", "metric-index-loadgen");
-  cli.footer("Exit codes: 0 all that was sent is acknowledged, 1 something is not, 2 a wrong command line.");
+  cli.footer(
+      "Exit codes: 0 something was acknowledged and nothing refused (4xx); 1 otherwise, or verify misses series; 2 a "
+      "wrong\n"
+      "command line, a file or a server that cannot be reached. What the end cut short is reported, and no fault.");
   const CLI::AsNumberWithUnit milliseconds(
       std::map<std::string, int64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
       CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION");
@@ -105,6 +112,8 @@ int main(int argc, char** argv) {
   cli.add_option("--url", arguments.url, "Where to send: http://host:7001/api/v1/write");
   cli.add_option("--series", arguments.series, "Series that are sent again and again")->capture_default_str();
   cli.add_option("--duration", duration_ms, "How long: 500ms, 20s, 5m")->transform(milliseconds)->default_str("10s");
+  cli.add_option("--requests", arguments.requests, "End after so many requests, if that comes first; 0 = never")
+      ->capture_default_str();
   cli.add_option("--churn", arguments.churn, "New series a second, besides")->capture_default_str();
   cli.add_option("--rate", arguments.rate, "Series a second; 0 = as fast as possible")->capture_default_str();
   cli.add_option("--connections", arguments.connections, "Senders at once")
@@ -128,6 +137,7 @@ int main(int argc, char** argv) {
   CLI::App* verify = cli.add_subcommand("verify", "Check that all acknowledged series are catalogued");
   verify->add_option("--url", arguments.url, "The service: http://host:7001")->required();
   verify->add_option("--acknowledged", arguments.acknowledged, "The file of identities")->required();
+  verify->add_option("--tenant", arguments.tenant, "X-Scope-OrgID");
   verify->add_option("--patience", patience_ms, "How long to wait for the index")
       ->transform(milliseconds)
       ->default_str("60s");

@@ -50,8 +50,8 @@ std::string ToText(const Report& report) {
                  Percentile(r.latencies_ms, 0.9), Percentile(r.latencies_ms, 0.99), Percentile(r.latencies_ms, 1));
   text += "status:";
   for (const auto& [status, count] : r.status) text += format(" {}: {}", status, count);
-  text += format("; {} retries, {} lost connections, {} requests not acknowledged\n", r.retries, r.connection_failures,
-                 r.unacknowledged);
+  text += format("; {} retries, {} lost connections, {} requests refused, {} cut short by the end\n", r.retries,
+                 r.connection_failures, r.refused, r.unfinished);
   text += format("{} different series acknowledged\n", CountAcknowledged(r));
   text += format("CPU s a million series: client {:.3f}", PerMillion(report.client_cpu_seconds, r.series));
   if (report.server_cpu_seconds) text += format(", server {:.3f}", PerMillion(*report.server_cpu_seconds, r.series));
@@ -65,8 +65,8 @@ std::string ToJson(const Report& report) {
   std::string json =
       format(R"({{"series":{},"requests":{},"seconds":{:.3f},"status":{{{}}},"series_per_second":{:.0f},)", r.series,
              r.requests, r.seconds, status, static_cast<double>(r.series) / r.seconds);
-  json += format(R"("acknowledged":{},"retries":{},"connection_failures":{},"unacknowledged":{},)",
-                 CountAcknowledged(r), r.retries, r.connection_failures, r.unacknowledged);
+  json += format(R"("acknowledged":{},"retries":{},"connection_failures":{},"refused":{},"unfinished":{},)",
+                 CountAcknowledged(r), r.retries, r.connection_failures, r.refused, r.unfinished);
   json += format(R"("latency_ms":{{"p50":{:.3f},"p90":{:.3f},"p99":{:.3f},"max":{:.3f}}},)",
                  Percentile(r.latencies_ms, 0.5), Percentile(r.latencies_ms, 0.9), Percentile(r.latencies_ms, 0.99),
                  Percentile(r.latencies_ms, 1));

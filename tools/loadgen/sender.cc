@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <random>
 #include <thread>
 
@@ -25,6 +26,7 @@ struct Plan {
   std::atomic<uint64_t> next_steady = 0;
   std::atomic<uint64_t> churned = 0;  // series of churn that were handed out
   std::atomic<uint64_t> paced = 0;    // series handed out under the rate
+  std::atomic<uint64_t> begun_requests = 0;
   std::vector<std::atomic<bool>> steady_acknowledged = std::vector<std::atomic<bool>>(traffic.steady().size());
 };
 
@@ -39,12 +41,10 @@ class Connection {
   }
 
   SendResult Run() {
-    while (steady_clock::now() < plan_.end) {
+    while (MayBegin()) {
       if (ChurnIsDue()) {
         const Request fresh = NextChurn();
         if (SendOne(fresh)) result_.acknowledged.emplace_back(fresh.first, fresh.count);
-      } else if (plan_.traffic.steady().empty()) {
-        std::this_thread::sleep_for(milliseconds(1));
       } else {
         const uint64_t turn = plan_.next_steady++ % plan_.traffic.steady().size();
         if (SendOne(plan_.traffic.steady()[turn])) plan_.steady_acknowledged[turn] = true;
@@ -54,6 +54,15 @@ class Connection {
   }
 
  private:
+  bool MayBegin() {
+    // Without steady series there is nothing to do until the next of the churn are due.
+    while (plan_.traffic.steady().empty() && !ChurnIsDue() && steady_clock::now() < plan_.end) {
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+    if (steady_clock::now() >= plan_.end) return false;
+    return plan_.options.requests == 0 || plan_.begun_requests++ < plan_.options.requests;
+  }
+
   bool ChurnIsDue() const {
     const double elapsed = duration<double>(steady_clock::now() - plan_.begun).count();
     return static_cast<double>(plan_.churned.load()) < plan_.options.churn * elapsed;
@@ -79,7 +88,7 @@ class Connection {
   bool SendOne(const Request& request) {
     if (!Pace(request.count)) return false;
     milliseconds backoff = kMinBackoff;
-    while (true) {
+    for (;;) {
       const auto sent_at = steady_clock::now();
       const auto answer = client_->Send("POST", plan_.options.url.target, headers_, request.body);
       if (!answer) {
@@ -88,9 +97,9 @@ class Connection {
         ++result_.requests;
         ++result_.status[answer->status];
         if (answer->status / 100 == 2) return Acknowledge(request, steady_clock::now() - sent_at);
-        if (answer->status / 100 != 5 && answer->status != 429) return GiveUp();
+        if (answer->status / 100 != 5 && answer->status != 429) return ++result_.refused, false;
       }
-      if (!BackOff(backoff)) return GiveUp();
+      if (!BackOff(answer ? RetryAfter(*answer) : milliseconds(0), backoff)) return ++result_.unfinished, false;
       ++result_.retries;
     }
   }
@@ -100,16 +109,20 @@ class Connection {
     result_.latencies_ms.push_back(duration<float, std::milli>(took).count());
     return true;
   }
-  bool GiveUp() {
-    ++result_.unacknowledged;
-    return false;
+
+  // What the server asks for; 0 when it does not. Dates are left to the backoff.
+  static milliseconds RetryAfter(const net::ClientResponse& answer) {
+    const std::string_view text = answer.Header("Retry-After");
+    uint32_t seconds = 0;
+    std::from_chars(text.data(), text.data() + text.size(), seconds);
+    return std::min<milliseconds>(std::chrono::seconds(seconds), kMaxBackoff);
   }
 
-  // False when the time is up.
-  bool BackOff(milliseconds& backoff) {
+  // Waits as long as was asked for, else a time that doubles. False when the end came first.
+  bool BackOff(milliseconds asked, milliseconds& backoff) {
     std::uniform_real_distribution<double> jitter(0.5, 1.0);
-    const auto until =
-        steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(backoff * jitter(chance_));
+    const duration<double, std::milli> wait = asked.count() > 0 ? asked : backoff * jitter(chance_);
+    const auto until = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(wait);
     std::this_thread::sleep_until(std::min(until, plan_.end));
     backoff = std::min(backoff * 2, kMaxBackoff);
     return steady_clock::now() < plan_.end;
@@ -127,7 +140,8 @@ void Merge(SendResult&& part, SendResult& all) {
   all.series += part.series;
   all.retries += part.retries;
   all.connection_failures += part.connection_failures;
-  all.unacknowledged += part.unacknowledged;
+  all.refused += part.refused;
+  all.unfinished += part.unfinished;
   for (const auto& [status, count] : part.status) all.status[status] += count;
   all.latencies_ms.insert(all.latencies_ms.end(), part.latencies_ms.begin(), part.latencies_ms.end());
   all.acknowledged.insert(all.acknowledged.end(), part.acknowledged.begin(), part.acknowledged.end());
@@ -147,8 +161,8 @@ SendResult Send(const Traffic& traffic, const SendOptions& options) {
   all.seconds = duration<double>(steady_clock::now() - plan.begun).count();
   for (SendResult& part : parts) Merge(std::move(part), all);
   for (size_t i = 0; i < traffic.steady().size(); ++i) {
-    if (plan.steady_acknowledged[i])
-      all.acknowledged.emplace_back(traffic.steady()[i].first, traffic.steady()[i].count);
+    const Request& request = traffic.steady()[i];
+    if (plan.steady_acknowledged[i]) all.acknowledged.emplace_back(request.first, request.count);
   }
   std::ranges::sort(all.acknowledged);
   std::ranges::sort(all.latencies_ms);

@@ -21,6 +21,7 @@ struct SendOptions {
   double rate = 0;   // series a second over all connections; 0 = as fast as possible
   double churn = 0;  // new series a second
   std::chrono::milliseconds duration{10'000};
+  uint64_t requests = 0;  // ends after so many, too; 0 = only the duration ends it
 };
 
 // Series [first, first + count), acknowledged with a 2xx.
@@ -31,7 +32,8 @@ struct SendResult {
   uint64_t series = 0;    // in requests that were acknowledged, as often as they were
   uint64_t retries = 0;
   uint64_t connection_failures = 0;
-  uint64_t unacknowledged = 0;  // requests given up at the end, or refused
+  uint64_t refused = 0;     // requests answered with what is not to be repeated
+  uint64_t unfinished = 0;  // requests whose repeating the end cut short
   double seconds = 0;
   std::map<int, uint64_t> status;
   std::vector<float> latencies_ms;  // of acknowledged requests, sorted

@@ -45,10 +45,10 @@ LabelPairs Kubernetes(uint64_t seed, uint64_t number) {
   const uint64_t app = pod / 20;
   const uint64_t hash = Mix(seed, pod);
   return {{"__name__", MetricName(number % kNames)},
-          {"cluster", format("prod-europe-west4-{}", seed)},
+          {"cluster", format("production-europe-west4-{}", seed)},
           {"code", std::string(kCodes[number % kCodes.size()])},
           {"container", format("service-{:04}-container", app)},
-          {"endpoint", "https-metrics"},
+          {"endpoint", "https-metrics-main"},
           {"id", format("/kubepods.slice/kubepods-burstable.slice/pod{:016x}/{:016x}", hash, Mix(hash, 1))},
           {"instance", format("10.{}.{}.{}:8443", pod / 65536, pod / 256 % 256, pod % 256)},
           {"job", format("service-{:04}-monitoring", app)},

@@ -1,16 +1,27 @@
 #include "loadgen/traffic.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <thread>
 
 #include "codec/remote_write_encode.h"
 
 namespace mi::loadgen {
 
-Traffic::Traffic(const TrafficOptions& options) : options_(options) {
-  for (uint64_t first = 0; first < options_.series; first += options_.batch) {
-    steady_.push_back(Make(first, std::min(options_.batch, options_.series - first)));
-  }
+// Ten million series take a minute of one core: all of them help.
+Traffic::Traffic(const TrafficOptions& options)
+    : options_(options), steady_((options.series + options.batch - 1) / options.batch) {
+  std::atomic<size_t> next = 0;
+  const auto encode = [&] {
+    for (size_t i = next++; i < steady_.size(); i = next++) {
+      const uint64_t first = i * options_.batch;
+      steady_[i] = Make(first, std::min(options_.batch, options_.series - first));
+    }
+  };
+  std::vector<std::jthread> others;
+  for (unsigned i = 1; i < std::thread::hardware_concurrency() && i < steady_.size(); ++i) others.emplace_back(encode);
+  encode();
 }
 
 Request Traffic::Make(uint64_t first, uint64_t count) const {

@@ -2,10 +2,10 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <thread>
-#include <unordered_set>
 
 #include "base/format.h"
 #include "model/fingerprint.h"
@@ -15,16 +15,16 @@ namespace mi::loadgen {
 namespace {
 
 using std::chrono::steady_clock;
-using Fingerprints = std::unordered_set<model::Fingerprint>;
+using Fingerprints = std::vector<model::Fingerprint>;  // ascending, each once: 16 bytes a series, ten million fit
 
 constexpr size_t kShown = 10;
 constexpr std::chrono::milliseconds kBetweenTries{200};
+constexpr std::chrono::milliseconds kTimeout{60'000};  // of one question
 
-// Label sets as 16 bytes each: ten million fit.
 class Reckoning {
  public:
   explicit Reckoning(const VerifyOptions& options)
-      : options_(options), client_(net::Client::Create(options.base.host, options.base.port, options.patience)) {}
+      : options_(options), client_(net::Client::Create(options.base.host, options.base.port, kTimeout)) {}
 
   // Reads the file; the identities of each metric name that are not found yet.
   Status ReadFile() {
@@ -33,10 +33,22 @@ class Reckoning {
     for (std::string line; std::getline(file, line);) {
       const Result<model::Labels> labels = model::ParseIdentity(line);
       if (!labels) return Fail(labels.error().Within(format("{}: {}", options_.acknowledged_file, line)));
-      wanted_[std::string(labels->view().metric_name())].insert(hash_(labels->canonical()));
-      ++acknowledged_;
+      wanted_[std::string(labels->view().metric_name())].push_back(hash_(labels->canonical()));
+    }
+    for (auto& [name, fingerprints] : wanted_) {
+      SortOnce(fingerprints);
+      acknowledged_ += fingerprints.size();
     }
     return {};
+  }
+
+  // What the server says of itself; false where it says nothing, and when it does not answer: asking shows why.
+  bool IndexIsBehind() {
+    constexpr std::string_view kLag = "\nmetric_index_index_lag_records ";
+    const auto answer = client_->Send("GET", "/metrics", {}, "");
+    if (!answer || answer->status != 200) return false;
+    const size_t at = answer->body.find(kLag);
+    return at != std::string::npos && !answer->body.substr(at + kLag.size()).starts_with("0\n");
   }
 
   // Strikes out what the server has; true when nothing is left.
@@ -56,8 +68,9 @@ class Reckoning {
       const Result<model::Labels> labels = model::ParseIdentity(line);
       if (!labels) return Fail(labels.error());
       const auto name = wanted_.find(std::string(labels->view().metric_name()));
-      if (name != wanted_.end() && name->second.contains(hash_(labels->canonical())))
+      if (name != wanted_.end() && std::ranges::binary_search(name->second, hash_(labels->canonical()))) {
         verdict.first_missing.push_back(line);
+      }
     }
     return verdict;
   }
@@ -66,8 +79,9 @@ class Reckoning {
   Status StrikeOutName(const std::string& name, Fingerprints& missing) {
     const std::string target = options_.base.target == "/" ? "" : options_.base.target;
     const std::string form = format("match[]={}", Escape(format("{{__name__=\"{}\"}}", name)));
-    const auto answer =
-        client_->Send("POST", target + "/api/v1/series", {{"Content-Type", "application/x-www-form-urlencoded"}}, form);
+    std::vector<std::pair<std::string, std::string>> headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
+    if (!options_.tenant.empty()) headers.emplace_back("X-Scope-OrgID", options_.tenant);
+    const auto answer = client_->Send("POST", target + "/api/v1/series", headers, form);
     if (!answer) return Fail(answer.error());
     if (answer->status == 503) return {};  // it still loads; asked again until the patience ends
     if (answer->status != 200) {
@@ -84,15 +98,26 @@ class Reckoning {
     if (parser_.parse(padded).get(document) != simdjson::SUCCESS || document["data"].get(data) != simdjson::SUCCESS) {
       return Fail(Errc::kInvalid, "/api/v1/series did not answer with JSON data");
     }
+    Fingerprints found;
     std::vector<model::Label> labels;
     for (const simdjson::dom::object series : data) {
       labels.clear();
       for (const auto [name, value] : series) labels.push_back({name, value.get_string().value()});
       const Result<model::Labels> canonical = model::Labels::FromUnsorted(labels);
       if (!canonical) return Fail(canonical.error());
-      missing.erase(hash_(canonical->canonical()));
+      found.push_back(hash_(canonical->canonical()));
     }
+    SortOnce(found);
+    std::erase_if(missing, [at = found.begin(), end = found.end()](const model::Fingerprint& one) mutable {
+      at = std::lower_bound(at, end, one);
+      return at != end && *at == one;
+    });
     return {};
+  }
+
+  static void SortOnce(Fingerprints& fingerprints) {
+    std::ranges::sort(fingerprints);
+    fingerprints.erase(std::ranges::unique(fingerprints).begin(), fingerprints.end());
   }
 
   static std::string Escape(std::string_view text) {
@@ -118,7 +143,8 @@ Result<Verdict> Verify(const VerifyOptions& options) {
   Reckoning reckoning(options);
   if (const Status read = reckoning.ReadFile(); !read) return Fail(read.error());
   const auto deadline = steady_clock::now() + options.patience;
-  while (true) {
+  while (reckoning.IndexIsBehind() && steady_clock::now() < deadline) std::this_thread::sleep_for(kBetweenTries);
+  for (;;) {
     const Result<bool> complete = reckoning.StrikeOut();
     if (!complete && steady_clock::now() >= deadline) return Fail(complete.error());
     if (complete.value_or(false) || steady_clock::now() >= deadline) return reckoning.Judge();

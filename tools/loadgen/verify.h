@@ -12,7 +12,8 @@
 namespace mi::loadgen {
 
 struct VerifyOptions {
-  net::Url base;  // of the service; its path is put in front of /api/v1/series
+  net::Url base;       // of the service; its path is put in front of /api/v1/series
+  std::string tenant;  // X-Scope-OrgID; '' = none
   std::string acknowledged_file;
   std::chrono::milliseconds patience{60'000};  // for the server to index what it has acknowledged
 };
@@ -23,8 +24,9 @@ struct Verdict {
   std::vector<std::string> first_missing;  // at most 10
 };
 
-// Asks for the series of each metric name in the file. Errors: kUnavailable (the file, the server), kInvalid (a line or
-// an answer that cannot be read).
+// Waits until the server says on /metrics that its index has caught up (where it says so), then asks for the series of
+// each metric name in the file, again and again until none is missing or the patience ends. Errors: kUnavailable (the
+// file, the server), kInvalid (a line or an answer that cannot be read).
 Result<Verdict> Verify(const VerifyOptions& options);
 
 }  // namespace mi::loadgen
