@@ -33,6 +33,7 @@ using std::chrono::milliseconds;
 
 // 16 bytes each: a whole window of ten million series fits.
 constexpr size_t kMaxActivity = 10'000'000;
+constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
 // How long requests that wait for the stream may hold up a stop.
 constexpr milliseconds kWaitForStream = std::chrono::seconds(5);
@@ -121,7 +122,8 @@ Status Standalone::Parts::OpenFiles() {
   Result<std::unique_ptr<stream::Journal>> opened_journal =
       stream::Journal::Open({.path = directory.PathOf("journal.db"),
                              .max_bytes = config.journal.max_bytes,
-                             .synchronous = config.sqlite.synchronous},
+                             .synchronous = config.sqlite.synchronous,
+                             .secret_check = secret_check},
                             {clock, log, metrics});
   if (!opened_journal) return Fail(opened_journal.error());
   journal = *std::move(opened_journal);
@@ -212,6 +214,12 @@ void Standalone::Parts::StartHousekeeping() {
                      [this] {
                        seen->Sweep();
                        seen_metadata->Sweep();
+                     });
+  // A full or failing journal takes no new series: load balancers should know.
+  housekeeping.Every([] { return kHealthInterval; },
+                     [this] {
+                       const Status takes = journal->publisher().Health();
+                       takes ? health.SetReady("journal") : health.SetWaiting("journal", takes.error().message());
                      });
   housekeeping.Every([] { return kSnapshotInterval; }, [this] { SaveSeen(); });
   housekeeping.Start();

@@ -4,43 +4,17 @@ import contextlib
 import os
 import resource
 import socket
-import struct
 import zlib
 
 import support
-from support import request, wait_for
+from support import request
+from wire import snappy, varint
+from wire import series_v1 as series
 
 
 def resident_mib(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
-
-
-def varint(value):
-    out = b""
-    while value >= 0x80:
-        out += bytes([value & 0x7F | 0x80])
-        value >>= 7
-    return out + bytes([value])
-
-
-def field(number, payload):
-    return varint(number << 3 | 2) + varint(len(payload)) + payload
-
-
-def series(**labels):
-    """A TimeSeries of remote write 1.0 with one sample."""
-    body = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in sorted(labels.items()))
-    return field(1, body + field(2, struct.pack("<Bd", 0x09, 1.0) + b"\x10\x01"))
-
-
-def snappy(raw):
-    """The block format with literals only: valid, if not small."""
-    out = varint(len(raw))
-    for at in range(0, len(raw), 60):
-        piece = raw[at:at + 60]
-        out += bytes([(len(piece) - 1) << 2]) + piece
-    return out
 
 
 class HttpFaults(support.TestCase):
