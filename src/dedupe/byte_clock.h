@@ -1,4 +1,4 @@
-// The one-byte clocks of an entry: a point in time as a number of units, modulo 255.
+// The one-byte clocks of an entry: a point in time as a number of units, modulo 255, from 1 on.
 //
 // Ages up to kOldestAge are told apart; the few values beyond stand for "a little in the future", so that a machine's
 // clock that is set back by some units makes nobody old.
@@ -10,8 +10,8 @@
 namespace mi::dedupe {
 
 inline constexpr uint32_t kClockTurn = 255;
-inline constexpr uint8_t kPendingClock =
-    255;  // no time: the entry's clock is still on its way from an older generation
+// No time: a free slot's clock, and that of an entry which is still on its way from an older generation.
+inline constexpr uint8_t kPendingClock = 0;
 inline constexpr uint32_t kOldestAge = 240;
 // The oldest age that is given out or asked for: the rest is the time until a sweep comes by.
 inline constexpr uint32_t kGreatestAge = 200;
@@ -24,8 +24,10 @@ inline uint32_t Age(uint8_t now, uint8_t then) {
 
 // The clock that is `age` units old. Requires: age <= kOldestAge.
 inline uint8_t ClockOfAge(uint8_t now, uint32_t age) {
-  return static_cast<uint8_t>(now >= age ? now - age : now + kClockTurn - age);
+  return static_cast<uint8_t>(now > age ? now - age : now + kClockTurn - age);
 }
+
+inline uint8_t ClockOfUnit(int64_t unit) { return static_cast<uint8_t>(unit % kClockTurn + 1); }
 
 // Activity windows at one moment. Their borders are phased by key, so that they do not all turn at once.
 class ActivityWindows {
@@ -34,9 +36,9 @@ class ActivityWindows {
       : interval_s_(interval_s),
         number_(now_s / interval_s),
         turned_from_(interval_s - static_cast<uint32_t>(now_s % interval_s)),
-        clock_{static_cast<uint8_t>(number_ % kClockTurn), static_cast<uint8_t>((number_ + 1) % kClockTurn)} {}
+        clock_{ClockOfUnit(number_), ClockOfUnit(number_ + 1)} {}
 
-  // (now_s + phase) / interval, modulo kClockTurn, without a division a key.
+  // The clock of (now_s + phase) / interval, without a division a key.
   uint8_t ClockOf(uint64_t key) const { return clock_[Turned(key)]; }
   // The same, not reduced.
   int64_t NumberOf(uint64_t key) const { return number_ + (Turned(key) ? 1 : 0); }
@@ -58,7 +60,7 @@ class ConfirmClock {
  public:
   ConfirmClock(int64_t now_s, uint64_t confirm_after_s)
       : units_(static_cast<uint32_t>(confirm_after_s / UnitOf(confirm_after_s))),
-        now_(static_cast<uint8_t>((now_s / static_cast<int64_t>(UnitOf(confirm_after_s))) % kClockTurn)) {}
+        now_(ClockOfUnit(now_s / static_cast<int64_t>(UnitOf(confirm_after_s)))) {}
 
   static uint64_t UnitOf(uint64_t confirm_after_s) { return std::max<uint64_t>(1, (confirm_after_s + 99) / 100); }
 

@@ -6,30 +6,50 @@
 
 namespace mi::dedupe {
 
-std::unique_ptr<Generation> Generation::Create(size_t pages) {
-  void* memory = mmap(nullptr, pages * kPageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+std::unique_ptr<Generation> Generation::Create(size_t pages, Pages kind) {
+  constexpr size_t kHugeBytes = size_t{2} << 20;
+  const size_t bytes = pages * kPageBytes;
+  const bool huge = kind == Pages::kHuge && bytes >= kHugeBytes;
+  // Huge pages begin at their own multiples: what was mapped too much for that is given back.
+  const size_t mapped = huge ? bytes + kHugeBytes : bytes;
+  void* const memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return nullptr;
-  return std::unique_ptr<Generation>(new Generation(static_cast<Line*>(memory), pages));
+  char* lines = static_cast<char*>(memory);
+  if (huge) {
+    const size_t before = -reinterpret_cast<uintptr_t>(lines) % kHugeBytes;
+    if (before != 0) munmap(lines, before);
+    lines += before;
+    if (before != kHugeBytes) munmap(lines + bytes, kHugeBytes - before);
+    madvise(lines, bytes, MADV_HUGEPAGE);
+  }
+  return std::unique_ptr<Generation>(new Generation(reinterpret_cast<Line*>(lines), pages));
 }
 
 Generation::~Generation() { munmap(lines_, line_count_ * sizeof(Line)); }
 
 Entry Generation::Place(uint64_t key, uint8_t active, uint8_t confirmed) {
   Line* const home = Home(key);
-  Line* line = home;
-  unsigned slot = line->SlotOf(0);
+  size_t steps = 0;
+  unsigned slot = home->SlotOf(0);
   while (slot == Line::kSlots) {
-    line = NextInPage(line);
-    if (line == home) return {};
-    slot = line->SlotOf(0);
+    if (++steps == kPageLines) return {};
+    slot = ProbeOf(home, steps)->SlotOf(0);
   }
-  for (Line* passed = home; passed != line; passed = NextInPage(passed)) {
-    if (!passed->overflowed()) std::atomic_ref(passed->active).fetch_or(Line::kOverflow, std::memory_order_release);
+  for (size_t passed = 0; passed < steps; ++passed) {
+    Line* const line = ProbeOf(home, passed);
+    if (!line->overflowed()) std::atomic_ref(line->active).fetch_or(Line::kOverflow, std::memory_order_release);
   }
-  StoreClock(line->active, slot, active);
-  StoreClock(line->confirmed, slot, confirmed);
+  Line* const line = ProbeOf(home, steps);
+  if (active != kPendingClock) StoreClock(line->active, slot, active);
+  if (confirmed != kPendingClock) StoreClock(line->confirmed, slot, confirmed);
   line->SetKey(slot, key);
   return {this, line, slot, key};
+}
+
+void Generation::Remove(Line& line, unsigned slot) {
+  line.SetKey(slot, 0);
+  StoreClock(line.active, slot, kPendingClock);
+  StoreClock(line.confirmed, slot, kPendingClock);
 }
 
 size_t Generation::CopyLine(size_t index) {
@@ -67,9 +87,8 @@ void Generation::RepairOverflow(size_t page) {
     for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
       const uint64_t key = first[at].Key(slot);
       if (key == 0) continue;
-      for (size_t line = static_cast<size_t>(Home(key) - first); line != at; line = (line + 1) % kPageLines) {
-        passed |= uint64_t{1} << line;
-      }
+      const auto home = static_cast<size_t>(Home(key) - first);
+      for (size_t step = 0; (home ^ step) != at; ++step) passed |= uint64_t{1} << (home ^ step);
     }
   }
   for (size_t at = 0; at < kPageLines; ++at) {

@@ -1,7 +1,7 @@
 // One generation of a shard's lines: whole pages of memory, and where a key stands in them.
 //
-// Threads: Find and the clocks are lock-free; Place, CopyLine and Remove need the shard's lock. Ownership: maps its
-// pages, unmaps them when it goes; who reads without the lock holds a pin (ReaderPins).
+// Threads: Find and the clocks are lock-free; Place, CopyLine, Remove and RepairOverflow need the shard's lock.
+// Ownership: maps its pages, unmaps them when it goes; who reads without the lock holds a pin (ReaderPins).
 #pragma once
 
 #include <atomic>
@@ -37,8 +37,11 @@ struct Entry {
 
 class alignas(64) Generation {
  public:
-  // Nothing when there is no memory. Pages are zeroed when they are first touched.
-  static std::unique_ptr<Generation> Create(size_t pages);
+  // Nothing when there is no memory. Pages are zeroed when they are first touched: huge ones take a third off a look-up
+  // in ten million, but a quarter of a millisecond each to touch, and 5 ms where a virtual machine has to fetch them
+  // from its host. So they are for tables that are filled while nobody waits.
+  enum class Pages { kSmall, kHuge };
+  static std::unique_ptr<Generation> Create(size_t pages, Pages kind);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -56,12 +59,11 @@ class alignas(64) Generation {
   Entry Find(uint64_t key) { return FindFrom(Home(key), key); }
   // Requires: home == Home(key).
   Entry FindFrom(Line* home, uint64_t key) {
-    Line* line = home;
-    do {
+    for (size_t step = 0; step < kPageLines; ++step) {
+      Line* const line = ProbeOf(home, step);
       if (const unsigned slot = line->SlotOf(key); slot < Line::kSlots) return {this, line, slot, key};
-      if (!line->overflowed()) return {};
-      line = NextInPage(line);
-    } while (line != home);
+      if (!line->overflowed()) break;
+    }
     return {};
   }
 
@@ -72,6 +74,7 @@ class alignas(64) Generation {
   // clocks are those in `next`. Requires: `next` is linked.
   size_t CopyLine(size_t index);
 
+  static void Remove(Line& line, unsigned slot);
   // Recomputes where entries of a page overflow, after some were removed.
   void RepairOverflow(size_t page);
 

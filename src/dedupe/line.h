@@ -3,6 +3,7 @@
 //   bytes  0..47  six keys of 8 bytes; 0 is a free slot
 //   bytes 48..55  activity clocks of the six, flags, a spare byte
 //   bytes 56..63  confirmed clocks of the six, flags, a spare byte
+// A free slot's clocks are pending (0).
 //
 // The clocks of a line share a word with its flags, so that "frozen" can never miss a clock that moves at the same
 // moment. A key is stored last (release) and read first (acquire): who finds a key finds its clocks.
@@ -35,18 +36,23 @@ struct alignas(64) Line {
     return static_cast<unsigned>(__builtin_ctz(matches));
   }
 
+  uint8_t Clock(uint64_t Line::* word, unsigned slot) {
+    return static_cast<uint8_t>(std::atomic_ref(this->*word).load(std::memory_order_acquire) >> (8 * slot));
+  }
+
   bool overflowed() { return (std::atomic_ref(active).load(std::memory_order_acquire) & kOverflow) != 0; }
 };
 static_assert(sizeof(Line) == 64);
 
-// The lines of a page are one probe sequence and never leave it: one translation, and neighbours in memory.
+// An entry that finds its home line full stands in another line of the same page.
 inline constexpr size_t kPageBytes = 4096;
 inline constexpr size_t kPageLines = kPageBytes / sizeof(Line);
 inline constexpr size_t kPageSlots = kPageLines * Line::kSlots;
 
-inline Line* NextInPage(Line* line) {
-  const auto at = reinterpret_cast<uintptr_t>(line);
-  return reinterpret_cast<Line*>((at & ~(kPageBytes - 1)) | ((at + sizeof(Line)) & (kPageBytes - 1)));
+// The step-th line to try, by exclusive or: the second is the other half of a 128-byte pair, which processors tend to
+// fetch along. Requires: step < kPageLines.
+inline Line* ProbeOf(Line* home, size_t step) {
+  return reinterpret_cast<Line*>(reinterpret_cast<uintptr_t>(home) ^ (step * sizeof(Line)));
 }
 
 // Which of a line's two clock words.

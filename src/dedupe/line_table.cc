@@ -31,7 +31,7 @@ LineTable::LineTable() {
     Shard& shard = shards_[index];
     const MutexLock lock(shard.mutex);
     shard.index = index;
-    shard.current = Generation::Create(1);
+    shard.current = Generation::Create(1, Generation::Pages::kSmall);
     if (shard.current == nullptr) throw std::bad_alloc();
     directory_[index] = shard.current.get();
   }
@@ -45,17 +45,27 @@ Entry LineTable::FindLocked(Shard& shard, uint64_t key) {
   return entry || shard.next == nullptr ? entry : shard.next->Find(key);
 }
 
-bool LineTable::InsertNew(Shard& shard, uint64_t key, uint8_t active, uint8_t confirmed) {
+Entry LineTable::Find(const Probe& probe, uint64_t key) {
+  Entry entry = probe.generation->FindFrom(probe.home, key);
+  for (Generation* generation = probe.generation; !entry;) {
+    generation = generation->next.load(std::memory_order_seq_cst);
+    if (generation == nullptr) break;
+    entry = generation->Find(key);
+  }
+  return entry;
+}
+
+bool LineTable::InsertNew(Shard& shard, uint64_t key, Clocks clocks) {
   if (!TakeEntry()) return false;
   if (shard.next == nullptr &&
       static_cast<double>(shard.entries) >= kFull * static_cast<double>(shard.current->slots())) {
     StartCopy(shard, PagesAbove(shard.index, shard.current->pages()));
   }
-  Entry placed = (shard.next != nullptr ? shard.next : shard.current)->Place(key, active, confirmed);
+  Entry placed = (shard.next != nullptr ? shard.next : shard.current)->Place(key, clocks.active, clocks.confirmed);
   // A page of its shard's may fill up before the others; growing does not help against keys that are made to meet.
   if (!placed && shard.next == nullptr && shard.entries * 2 > shard.current->slots() &&
       StartCopy(shard, PagesAbove(shard.index, shard.current->pages()))) {
-    placed = shard.next->Place(key, active, confirmed);
+    placed = shard.next->Place(key, clocks.active, clocks.confirmed);
   }
   if (shard.next != nullptr) CopySlice(shard, kLinesAnInsert);
   if (!placed) {
@@ -73,8 +83,8 @@ bool LineTable::TakeEntry() {
   return false;
 }
 
-bool LineTable::StartCopy(Shard& shard, size_t pages) {
-  auto next = Generation::Create(pages);
+bool LineTable::StartCopy(Shard& shard, size_t pages, Generation::Pages kind) {
+  auto next = Generation::Create(pages, kind);
   if (next == nullptr) return false;
   pages_ += pages;
   shard.next = std::move(next);
@@ -129,7 +139,7 @@ void LineTable::VisitPage(Shard& shard, size_t page, const std::function<Verdict
     for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
       const uint64_t key = line->Key(slot);
       if (key == 0 || visit({shard.current.get(), line, slot, key}) == Verdict::kKeep) continue;
-      line->SetKey(slot, 0);
+      Generation::Remove(*line, slot);
       --shard.entries;
       --entries_;
       dropped = true;
@@ -153,7 +163,7 @@ void LineTable::Reserve(size_t index, size_t entries) {
   const MutexLock lock(shard.mutex);
   const size_t pages = PagesFor(index, entries);
   if (shard.next != nullptr || shard.entries != 0 || pages <= shard.current->pages()) return;
-  if (StartCopy(shard, pages)) CopySlice(shard, shard.current->line_count());
+  if (StartCopy(shard, pages, Generation::Pages::kHuge)) CopySlice(shard, shard.current->line_count());
 }
 
 void LineTable::Retire(std::unique_ptr<Generation> generation) {

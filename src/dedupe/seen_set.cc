@@ -23,6 +23,7 @@ struct Now {
   ConfirmClock confirm;
 };
 
+// True for the one sighting that is the first in its window.
 bool TouchActivity(const Entry& entry, const Now& now) {
   const uint8_t window = now.windows.ClockOf(entry.key);
   return entry.Advance(&Line::active, window, [&](uint8_t clock) { return Age(window, clock) != 0; });
@@ -44,6 +45,12 @@ void KeepOld(const Entry& entry, ClockWord word, uint8_t now) {
   entry.Advance(word, ClockOfAge(now, kOld), [&](uint8_t clock) { return Age(now, clock) > kOld; });
 }
 
+Seen Answer(const Entry& entry, Touch touch, const Now& now) {
+  if (!entry) return Seen::kUnknown;
+  if (touch == Touch::kActive && TouchActivity(entry, now)) return Seen::kKnownNewWindow;
+  return now.confirm.enabled() && TakeConfirm(entry, now) ? Seen::kKnownConfirm : Seen::kKnown;
+}
+
 class LineSeenSet final : public SeenSet {
  public:
   LineSeenSet(const SeenOptions& options, const Clock& clock)
@@ -58,15 +65,11 @@ class LineSeenSet final : public SeenSet {
               std::span<Seen> answers) override {
     assert(fingerprints.size() == touches.size() && fingerprints.size() == answers.size());
     const Now now = ReadClock();
-    table_.FindEach(fingerprints, [&](size_t index, const Entry& entry) {
-      if (!entry) {
-        answers[index] = Seen::kUnknown;
-      } else if (touches[index] == Touch::kActive && TouchActivity(entry, now)) {
-        answers[index] = Seen::kKnownNewWindow;
-      } else {
-        answers[index] = now.confirm.enabled() && TakeConfirm(entry, now) ? Seen::kKnownConfirm : Seen::kKnown;
-      }
-    });
+    if (now.confirm.enabled()) {
+      LookupAt<true>(now, fingerprints, touches, answers);
+    } else {
+      LookupAt<false>(now, fingerprints, touches, answers);
+    }
   }
 
   bool Contains(Fingerprint fingerprint) override {
@@ -77,20 +80,16 @@ class LineSeenSet final : public SeenSet {
 
   size_t Insert(std::span<const Fingerprint> fingerprints) override {
     const Now now = ReadClock();
-    size_t inside = 0;
-    for (const Fingerprint fingerprint : fingerprints) {
-      inside += InsertAt(fingerprint, now.windows.ClockOf(LineTable::KeyOf(fingerprint)), now);
-    }
-    table_.Collect();
-    return inside;
+    return InsertSeen(fingerprints, now, [&](size_t, uint64_t key) { return now.windows.ClockOf(key); });
   }
 
   size_t Insert(Fingerprint fingerprint, int64_t last_seen_ms) override {
     const Now now = ReadClock();
     const int64_t last_seen_s = std::max<int64_t>(0, last_seen_ms / 1000);
-    const size_t inside = InsertAt(fingerprint, ClockAt(LineTable::KeyOf(fingerprint), last_seen_s, now), now);
-    table_.Collect();
-    return inside;
+    const ActivityWindows then(last_seen_s, interval_s_);
+    return InsertSeen({&fingerprint, 1}, now, [&](size_t, uint64_t key) {
+      return ClockOfAgeNow(key, now.windows.NumberOf(key) - then.NumberOf(key), now);
+    });
   }
 
   void Confirm(std::span<const Fingerprint> fingerprints) override {
@@ -103,20 +102,25 @@ class LineSeenSet final : public SeenSet {
   void LookupAliases(std::span<const Fingerprint> aliases, std::span<Seen> answers) override {
     assert(aliases.size() == answers.size());
     const Now now = ReadClock();
-    aliases_.FindEach(aliases, [&](size_t index, const Entry& entry) {
-      const bool known = entry && entry.Clock(&Line::active) == now.windows.ClockOf(entry.key);
-      answers[index] = known ? Seen::kKnown : Seen::kUnknown;
+    const auto answer = [&](uint8_t clock, uint64_t key) {
+      return clock == now.windows.ClockOf(key) ? Seen::kKnown : Seen::kUnknown;
+    };
+    const auto at_home = [&](size_t index, Line& line, unsigned slot, uint64_t key) {
+      answers[index] = answer(line.Clock(&Line::active, slot), key);
+      return true;
+    };
+    aliases_.FindEach(aliases, at_home, [&](size_t index, const Entry& entry) {
+      answers[index] = entry ? answer(entry.Clock(&Line::active), entry.key) : Seen::kUnknown;
     });
   }
 
   void InsertAliases(std::span<const Fingerprint> aliases) override {
     const Now now = ReadClock();
     aliases_.SetMaxEntries(table_.slots() / 4);
-    for (const Fingerprint alias : aliases) {
-      aliases_.Insert(alias, now.windows.ClockOf(LineTable::KeyOf(alias)), 0,
-                      [&](const Entry& entry) { TouchActivity(entry, now); });
-    }
-    aliases_.Collect();
+    const auto clocks_of = [&](size_t, uint64_t key) {
+      return LineTable::Clocks{.active = now.windows.ClockOf(key), .confirmed = now.confirm.now()};
+    };
+    aliases_.InsertEach(aliases, clocks_of, [&](size_t, const Entry& entry) { TouchActivity(entry, now); });
   }
 
   void Sweep() override {
@@ -178,16 +182,29 @@ class LineSeenSet final : public SeenSet {
     const Now now = ReadClock();
     const ActivityWindows then(entries.at_s, interval_s_);
     table_.Reserve(shard, entries.keys.size());
-    for (size_t index = 0; index < entries.keys.size(); ++index) {
-      const uint64_t key = entries.keys[index];
+    std::vector<Fingerprint> series;  // of each only what the table keeps: its shard and its key
+    series.reserve(entries.keys.size());
+    for (const uint64_t key : entries.keys) series.push_back(LineTable::Recall(shard, key));
+    InsertSeen(series, now, [&](size_t index, uint64_t key) {
       const int64_t passed = now.windows.NumberOf(key) - then.NumberOf(key);
-      const int64_t age = passed + Age(then.ClockOf(key), entries.active[index]);
-      InsertAt({.hi = uint64_t{shard} << 56, .lo = key}, ClockOfAgeNow(key, age, now), now);
-    }
-    table_.Collect();
+      return ClockOfAgeNow(key, passed + Age(then.ClockOf(key), entries.active[index]), now);
+    });
   }
 
  private:
+  template <bool kConfirms>
+  void LookupAt(const Now& now, std::span<const Fingerprint> fingerprints, std::span<const Touch> touches,
+                std::span<Seen> answers) {
+    const auto at_home = [&](size_t index, Line& line, unsigned slot, uint64_t key) {
+      answers[index] = Seen::kKnown;
+      const bool counted = line.Clock(&Line::active, slot) == now.windows.ClockOf(key);
+      const bool due = kConfirms && now.confirm.Due(key, line.Clock(&Line::confirmed, slot));
+      return (counted | (touches[index] == Touch::kStale)) & !due;
+    };
+    table_.FindEach(fingerprints, at_home,
+                    [&](size_t index, const Entry& entry) { answers[index] = Answer(entry, touches[index], now); });
+  }
+
   Now ReadClock() const {
     return {std::max<int64_t>(0, clock_.NowSeconds()), interval_s_, confirm_after_s_.load(std::memory_order_relaxed)};
   }
@@ -196,21 +213,20 @@ class LineSeenSet final : public SeenSet {
     return ClockOfAge(now.windows.ClockOf(key), static_cast<uint32_t>(std::clamp<int64_t>(age, 0, kGreatestAge)));
   }
 
-  uint8_t ClockAt(uint64_t key, int64_t at_s, const Now& now) const {
-    const ActivityWindows then(at_s, interval_s_);
-    return ClockOfAgeNow(key, now.windows.NumberOf(key) - then.NumberOf(key), now);
-  }
-
-  // 1 when the fingerprint is in the table afterwards.
-  size_t InsertAt(Fingerprint fingerprint, uint8_t active, const Now& now) {
-    const auto inserted = table_.Insert(fingerprint, active, now.confirm.now(), [&](const Entry& entry) {
+  // Inserts, or brings up to date, with the activity clock that active_of(index, key) gives. Gives how many are inside.
+  template <typename ActiveOf>
+  size_t InsertSeen(std::span<const Fingerprint> fingerprints, const Now& now, ActiveOf active_of) {
+    const auto clocks_of = [&](size_t index, uint64_t key) {
+      return LineTable::Clocks{.active = active_of(index, key), .confirmed = now.confirm.now()};
+    };
+    const size_t inside = table_.InsertEach(fingerprints, clocks_of, [&](size_t index, const Entry& entry) {
       const uint8_t window = now.windows.ClockOf(entry.key);
+      const uint8_t active = active_of(index, entry.key);
       entry.Advance(&Line::active, active, [&](uint8_t clock) { return Age(window, clock) > Age(window, active); });
       MarkConfirmed(entry, now);
     });
-    if (inserted != LineTable::Inserted::kRefused) return 1;
-    ++refused_inserts_;
-    return 0;
+    refused_inserts_ += fingerprints.size() - inside;
+    return inside;
   }
 
   // From this age on an entry is idle: it was last seen somewhere in its window, so one window more. 0: never.

@@ -18,7 +18,7 @@ using testing::Look;
 using ::testing::Ne;
 using testing::SeriesRange;
 
-constexpr uint64_t kSeries = 300'000;  // three generations or four in each shard
+constexpr uint64_t kSeries = 180'000;  // two or three generations in each shard
 constexpr uint64_t kBatch = 500;
 
 class SeenSetRace : public ::testing::Test {

@@ -44,6 +44,11 @@ class SeenSnapshot : public ::testing::Test {
   }
   void PutBytes(std::string_view bytes) { std::ofstream(path_, std::ios::binary) << bytes; }
 
+  void PutByte(size_t at, char byte) {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(at)).put(byte);
+  }
+
   ManualClock clock_;
   const std::string directory_ =
       ::testing::TempDir() + "seen_" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
@@ -73,10 +78,10 @@ TEST_F(SeenSnapshot, OfAnEmptyTableIsAnEmptyTable) {
 }
 
 TEST_F(SeenSnapshot, TakesNoMoreMemoryThanATableThatGrew) {
-  Written(1'000'000);
+  Written(300'000);
   const auto seen = Read(binding_);
   ASSERT_TRUE(seen) << seen.error().message();
-  EXPECT_LE((*seen)->stats().bytes, 20 * 1'000'000 + (2 << 20));
+  EXPECT_LE((*seen)->stats().bytes, 20 * 300'000 + (2 << 20));
 }
 
 TEST_F(SeenSnapshot, KeepsTheAgeOfEachEntryOverTheTimeThatItLayThere) {
@@ -152,10 +157,9 @@ TEST_F(SeenSnapshot, WithAnyByteChangedIsRefused) {
   const std::string good = Bytes();
   // Each byte of the header, of the first shards and of the last, and a sample between, where one shard is as another.
   for (size_t at = 0; at < good.size(); at += at < 512 || at + 64 > good.size() ? 1 : 13) {
-    std::string bad = good;
-    bad[at] = static_cast<char>(bad[at] ^ 0x10);
-    PutBytes(bad);
+    PutByte(at, static_cast<char>(good[at] ^ 0x10));
     const auto read = Read(binding_);
+    PutByte(at, good[at]);
     ASSERT_FALSE(read) << at;
     ASSERT_THAT(read.error().code(), ::testing::AnyOf(Errc::kCorrupt, Errc::kInvalid)) << at;
   }
@@ -164,8 +168,8 @@ TEST_F(SeenSnapshot, WithAnyByteChangedIsRefused) {
 TEST_F(SeenSnapshot, CutAnywhereIsRefused) {
   Written(20);
   const std::string good = Bytes();
-  for (size_t length = 0; length < good.size(); length += length < 512 ? 1 : 7) {
-    PutBytes(std::string_view(good).substr(0, length));
+  for (size_t length = good.size(); length-- > 0;) {
+    std::filesystem::resize_file(path_, length);
     const auto read = Read(binding_);
     ASSERT_FALSE(read) << length;
     ASSERT_EQ(read.error().code(), Errc::kCorrupt) << length;
