@@ -36,6 +36,10 @@ class JournalPowerTest : public testing::Test {
     journal_ = std::move(*journal);
     return journal_->consumer().Start(stored_.Lookup()).has_value();
   }
+  bool Reopen() {
+    journal_.reset();
+    return Open();
+  }
   // Publishes batches of random size until the power is gone, and reads some of them meanwhile.
   void WorkUntilTheCut(std::mt19937_64& random) {
     while (!disk_.is_off()) {
@@ -176,6 +180,25 @@ TEST_F(JournalPowerTest, RefusesWhenTheDiskIsFullAndRecoversByItself) {
     std::this_thread::yield();
   }
   EXPECT_TRUE(PublishAndWait(journal_->publisher(), MakeBatch("after", 100)).all_durable());
+}
+
+TEST_F(JournalPowerTest, GoesOnInTheRoomThatItHasWhenTheDiskIsFull) {
+  ASSERT_TRUE(Open());
+  const model::SeriesBatch batch = MakeIncompressibleBatch(256 << 10, 1);
+  const auto publish = [&] { return PublishAndWait(journal_->publisher(), batch).all_durable(); };
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(publish());
+  while (journal_->consumer().CurrentLag().records > 0) Apply();
+  ASSERT_TRUE(Reopen());  // the WAL is in the file now, and gone
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(publish());
+    Apply();
+  }
+  disk_.SetDiskFull(true);
+  // More than the file and the WAL hold: only by using both again.
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(publish()) << i;
+    Apply();
+  }
 }
 
 }  // namespace
