@@ -8,14 +8,14 @@
 set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>
     <mutex> <optional> <span> <string> <string_view> <unordered_map> <utility> <variant> <vector>)
 
-set(MI_THREADED_ROOMS base dedupe stream index catalog net receive telemetry config)
+set(MI_THREADED_ROOMS base dedupe stream index catalog net receive telemetry config web)
 
 add_custom_target(benches)
 
 # Libraries share the precompiled header of one of them, tests that of another: it takes longer to make than most units. Those
 # that compile with definitions of their own (spdlog's) make their own.
 function(mi_precompile target owner)
-  if(target STREQUAL owner OR NOT TARGET ${owner} OR target MATCHES "telemetry")
+  if(target STREQUAL owner OR NOT TARGET ${owner} OR target MATCHES "telemetry|query")
     target_precompile_headers(${target} PRIVATE ${ARGN})
   else()
     target_precompile_headers(${target} REUSE_FROM ${owner})

@@ -53,8 +53,8 @@ dedupe::SeenOptions SeenOptionsOf(const config::Config& config) {
           .max_series = config.metric_store.cache.max_series};
 }
 
-catalog::CatalogOptions CatalogOptionsOf(const config::Config& config) {
-  return {.activity_interval_s = Seconds(config.catalog.activity_interval)};
+catalog::CatalogOptions CatalogOptionsOf(const config::Config& config, telemetry::Logger& log) {
+  return {.activity_interval_s = Seconds(config.catalog.activity_interval), .logger = &log};
 }
 
 }  // namespace mi::app

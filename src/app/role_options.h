@@ -15,6 +15,6 @@ net::ServerOptions ServerOptionsOf(const config::Config& config);
 net::ServerLimits ServerLimitsOf(const config::Config& config);
 receive::ReceiveOptions ReceiveOptionsOf(const config::Config& config);
 dedupe::SeenOptions SeenOptionsOf(const config::Config& config);
-catalog::CatalogOptions CatalogOptionsOf(const config::Config& config);
+catalog::CatalogOptions CatalogOptionsOf(const config::Config& config, telemetry::Logger& log);
 
 }  // namespace mi::app

@@ -92,7 +92,7 @@ struct Standalone::Parts {
   std::optional<receive::WriteHandler> write;
   std::optional<receive::CacheHandler> cache;
 
-  std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create(CatalogOptionsOf(config));
+  std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create(CatalogOptionsOf(config, log));
   CatalogFeed feed{*catalog};
   std::unique_ptr<index::Worker> index;
   std::atomic<bool> catalog_ready = false;

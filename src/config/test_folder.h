@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
 
 namespace mi::config {
 
