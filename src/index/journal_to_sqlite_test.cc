@@ -1,5 +1,6 @@
 // The index between its real neighbours: the embedded journal and the SQLite catalogue.
 #include <filesystem>
+#include <future>
 #include <random>
 #include <set>
 #include <thread>
@@ -76,14 +77,13 @@ class JournalToSqliteTest : public testing::Test {
     store_.reset();
   }
   bool Publish(const model::SeriesBatch& batch) {
-    std::atomic<int> answer = 0;
+    std::promise<bool> durable;
+    std::future<bool> answer = durable.get_future();
     journal_->publisher().Publish(std::make_shared<const model::SeriesBatch>(batch),
-                                  [&](const stream::PublishResult& result) {
-                                    answer = result.all_durable() ? 1 : 2;
-                                    answer.notify_all();
+                                  [durable = std::move(durable)](const stream::PublishResult& result) mutable {
+                                    durable.set_value(result.all_durable());
                                   });
-    answer.wait(0);
-    return answer == 1;
+    return answer.get();
   }
   void PublishAndRemember(const model::SeriesBatch& batch) {
     if (!Publish(batch)) return;
@@ -181,6 +181,7 @@ TEST_F(JournalToSqliteTest, HasEverythingThatWasAcknowledgedWhereverThePowerIsCu
     ExpectAcknowledgedInCatalogue();
     if (HasFailure()) FAIL() << "seed " << seed;
   }
+  MutexLock lock(mutex_);
   EXPECT_GT(acknowledged_.size(), 1'000U);
 }
 

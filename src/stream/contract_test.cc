@@ -66,10 +66,12 @@ std::vector<std::string> Identities(const std::vector<model::SeriesBatch>& batch
 }
 
 PublishResult PublishAndWait(SeriesPublisher& publisher, model::SeriesBatch batch) {
-  std::promise<PublishResult> answer;
-  publisher.Publish(std::make_shared<const model::SeriesBatch>(std::move(batch)),
-                    [&](PublishResult result) { answer.set_value(std::move(result)); });
-  return answer.get_future().get();
+  std::promise<PublishResult> promise;  // moved into the callback, which may still hold it when the answer is read
+  std::future<PublishResult> answer = promise.get_future();
+  publisher.Publish(
+      std::make_shared<const model::SeriesBatch>(std::move(batch)),
+      [promise = std::move(promise)](PublishResult result) mutable { promise.set_value(std::move(result)); });
+  return answer.get();
 }
 
 PositionLookup StoredPositions::Lookup() {
