@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "codec/histogram.h"
+#include "codec/label_pieces.h"
 #include "codec/series_limits.h"
 #include "codec/symbol_table.h"
 #include "model/fingerprint.h"
@@ -90,6 +91,7 @@ class RequestScan {
   std::vector<ScannedSeries> series_;
   std::vector<ScannedMetadata> metadata_;
   SymbolTable symbols_;  // 2.0
+  LabelPieces pieces_;   // 2.0
   uint64_t refused_items_ = 0;
   std::string first_refused_item_;
   Histogram histogram_;              // scratch

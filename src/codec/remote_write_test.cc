@@ -454,6 +454,22 @@ TEST(RemoteWriteV2, MetadataBelongsToTheMetricAndIsHashedTheSameInEveryRequest) 
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
 }
 
+// More labels than are kept together, of every length around the steps in which they are copied.
+TEST(RemoteWriteV2, RebuildsMoreLabelsThanItRemembers) {
+  RequestEncoder encoder(Schema::kV2);
+  for (size_t i = 0; i < 3000; ++i) {
+    encoder.Add(Series({{"__name__", "m"}, {"a", std::string(i % 700, 'v') + format("{}", i)}, {"b", "same"}}));
+  }
+  const std::string request = encoder.Finish();
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  Canonicaliser canonicalise;
+  for (const ScannedSeries& series : scan.series()) {
+    ASSERT_EQ(series.key_kind, KeyKind::kFingerprint);
+    ASSERT_EQ(series.key, kFingerprinter(canonicalise(scan, series, {}).canonical));
+  }
+}
+
 // 60 bytes of references to one long symbol must not cost a gigabyte, nor minutes.
 TEST(RemoteWriteV2, LongSymbolsAreNotCopiedOnceAReference) {
   std::string references;

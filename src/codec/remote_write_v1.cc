@@ -1,4 +1,6 @@
 // WriteRequest{1 timeseries, 3 metadata}, TimeSeries{1 labels, 2 samples, 3 exemplars, 4 histograms}.
+#include <algorithm>
+
 #include "base/format.h"
 #include "codec/walk.h"
 
@@ -168,10 +170,7 @@ std::string_view V1Walk::Canonical(std::string_view labels) {
   if (sorter_.was_sorted() && !has_empty_value) return labels;
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
-  for (size_t i = 0; i < sorter_.size(); ++i) {
-    std::memcpy(out, sorter_[i].data(), sorter_[i].size());
-    out += sorter_[i].size();
-  }
+  for (size_t i = 0; i < sorter_.size(); ++i) out = std::ranges::copy(sorter_[i], out).out;
   return {begin, static_cast<size_t>(out - begin)};
 }
 

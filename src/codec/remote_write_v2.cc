@@ -1,8 +1,9 @@
 // Request{4 symbols, 5 timeseries}, TimeSeries{1 labels_refs, 2 samples, 3 histograms, 4 exemplars, 5 metadata}.
 //
-// The labels are references into the request's table of strings. Their canonical bytes are put together again in one
-// reused buffer and hashed: the key is the fingerprint itself, the same that a 1.0 sender of the series gives, and
-// takes no second place in the seen table. README.md has the figures of this and of the alternative.
+// The labels are references into the request's table of strings. Their canonical bytes are put together again, from
+// pieces of a label each, in one reused buffer and hashed: the key is the fingerprint itself, the same that a 1.0
+// sender of the series gives, and takes no second place in the seen table. README.md has the figures of this and of the
+// alternative.
 #include <algorithm>
 #include <array>
 
@@ -16,96 +17,19 @@ using wire::Field;
 using wire::Tag;
 using wire::Type;
 
-// Whether copies may read behind a symbol.
-enum class Copy { kExact, kWithSlack };
-
-// Copies a symbol's field under another tag: 32 bytes at a time, which is mostly once. The bytes behind are written
-// over by what follows.
-template <Copy copy>
-inline char* AppendField(char* out, char tag, SymbolTable::Symbol symbol) {
-  constexpr size_t kStep = SymbolTable::kCopySlack;
-  size_t done = 0;
-  if (copy == Copy::kExact) {
-    std::memcpy(out, symbol.field, symbol.field_size);
-    done = symbol.field_size;
+// A reference; null when there is none. Branches on its length on purpose: all series of a sender have the same shape,
+// so the next label is begun before this one is read, where computing the length would make it wait.
+inline const char* ReadReference(const char* at, const char* end, uint32_t& reference) {
+  if (end - at >= 2) {
+    const auto low = static_cast<unsigned char>(at[0]);
+    const auto high = static_cast<unsigned char>(at[1]);
+    if (low < 0x80) return reference = low, at + 1;
+    if (high < 0x80) return reference = (low & 0x7fU) | static_cast<uint32_t>(high) << 7, at + 2;
   }
-  while (done < symbol.field_size) {
-    std::memcpy(out + done, symbol.field + done, kStep);
-    done += kStep;
-  }
-  *out = tag;
-  return out + symbol.field_size;
-}
-
-// Requires: symbols of at most kMaxSymbolBytes, so that a length takes at most two bytes.
-template <Copy copy>
-inline char* AppendLabel(char* out, SymbolTable::Symbol name, SymbolTable::Symbol value) {
-  const uint32_t size = name.field_size + value.field_size;
-  const uint32_t two_bytes = size >= 0x80 ? 1 : 0;
-  out[0] = 0x0a;
-  out[1] = static_cast<char>((size & 0x7f) | two_bytes << 7);
-  out[2] = static_cast<char>(size >> 7);
-  out = AppendField<copy>(out + 2 + two_bytes, 0x0a, name);
-  return AppendField<copy>(out, 0x12, value);
-}
-
-// Two references that stand side by side, of one or two bytes each, without a branch on which. Gives how many bytes
-// they take; 0 when one is longer. Requires: 8 readable bytes.
-size_t ReadUsualPair(const char* at, uint32_t& first, uint32_t& second) {
-  const auto word = wire::Load<uint64_t>(at);
-  const uint64_t first_two = word >> 7 & 1;
-  const uint64_t rest = word >> (8 + 8 * first_two);
-  const uint64_t second_two = rest >> 7 & 1;
-  first = static_cast<uint32_t>((word & 0x7f) | (word >> 1 & 0x3f80 & -first_two));
-  second = static_cast<uint32_t>((rest & 0x7f) | (rest >> 1 & 0x3f80 & -second_two));
-  const bool longer = ((word & 0x8000 & -first_two) | (rest & 0x8000 & -second_two)) != 0;
-  return longer ? 0 : 2 + first_two + second_two;
-}
-
-// Any two references; null when there are none.
-const char* ReadPair(const char* at, const char* end, uint32_t& first, uint32_t& second) {
   uint64_t wide = 0;
   at = wire::ReadVarint(at, end, wide);
-  first = static_cast<uint32_t>(wide);
-  if (at != nullptr) at = wire::ReadVarint(at, end, wide);
-  second = static_cast<uint32_t>(wide);
+  reference = static_cast<uint32_t>(wide);
   return at;
-}
-
-// The hottest loop for 2.0: puts the canonical bytes of sorted labels together at `out`, gives their end, and `family`,
-// the symbol of the metric name. Null when a label is not as usual: out of order, out of range, long, or broken.
-// Everything is in locals: what is written through `out` could be anything else, and would be loaded again.
-template <Copy copy>
-char* RebuildSorted(const SymbolTable& table, std::string_view references, const char* decoded_end, char* out,
-                    uint32_t& family) {
-  const SymbolTable::Symbol* const symbols = table.data();
-  const uint64_t* const orders = table.orders();
-  const uint32_t symbol_count = table.size();
-  char* const out_end = out + Walk::kMaxRebuiltBytes;
-  const char* at = references.data();
-  const char* const end = at + references.size();
-  uint64_t order_before = 0;  // the empty string: below every name
-  uint32_t before = 0;
-  uint32_t family_here = 0;
-  while (at != end) {
-    uint32_t name_reference = 0;
-    uint32_t value_reference = 0;
-    const size_t size = decoded_end - at >= 8 ? ReadUsualPair(at, name_reference, value_reference) : 0;
-    at = size != 0 ? at + size : ReadPair(at, end, name_reference, value_reference);
-    if (at == nullptr || at > end || std::max(name_reference, value_reference) >= symbol_count) return nullptr;
-    const uint64_t order = orders[name_reference];
-    const SymbolTable::Symbol name = symbols[name_reference];
-    const SymbolTable::Symbol value = symbols[value_reference];
-    if (order <= order_before && (order < order_before || name.text() <= symbols[before].text())) return nullptr;
-    if (std::max(name.text_size, value.text_size) > Walk::kMaxSymbolBytes || out > out_end) return nullptr;
-    before = name_reference;
-    order_before = order;
-    if (value.text_size == 0) continue;
-    if (order == kMetricNameOrder && name.text_size == model::kMetricName.size()) family_here = value_reference;
-    out = AppendLabel<copy>(out, name, value);
-  }
-  family = family_here;
-  return out;
 }
 
 // Calls `take` with every reference of a series, however they are written. False: they cannot be read.
@@ -145,6 +69,7 @@ Status V2Walk::Run() {
   if (looks_like_v1_ && symbols.empty()) {
     return Fail(Errc::kInvalid, "the body is a remote write 1.0 request, the Content-Type says 2.0");
   }
+  scan_.pieces_.Begin(symbols);
   for (ScannedSeries& series : scan_.series_) {
     if (!WalkSeries(series)) return Broken(series.message.data());
   }
@@ -169,7 +94,7 @@ Status V2Walk::CollectTopLevel() {
     }
     if (at == nullptr) return Broken(begin);
     if ((field.number == 4 || field.number == 5) && field.type != Type::kBytes) return Broken(begin);
-    if (field.number == 4) scan_.symbols_.Add({begin, static_cast<size_t>(at - begin)}, field.bytes, end);
+    if (field.number == 4) scan_.symbols_.Add(field.bytes, end);
     if (field.number == 5) scan_.series_.emplace_back().message = field.bytes;
     looks_like_v1_ |= field.Is(1, Type::kBytes) || field.Is(3, Type::kBytes);  // reserved in 2.0
     if (scan_.series_.size() > kMaxSeriesPerRequest) return TooMany("series", kMaxSeriesPerRequest);
@@ -305,14 +230,40 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
                              .series = static_cast<uint32_t>(&series - scan_.series_.data())});
 }
 
+// The hottest loop for 2.0. Everything is in locals: what is written through `out` could be anything else, and would be
+// loaded again.
 std::string_view V2Walk::Rebuild(ScannedSeries& series) {
-  const SymbolTable& symbols = scan_.symbols_;
+  LabelPieces& pieces = scan_.pieces_;
   char* const begin = scan_.rebuilt_.get();
-  const auto rebuild = symbols.has_slack() ? RebuildSorted<Copy::kWithSlack> : RebuildSorted<Copy::kExact>;
-  const char* const decoded_end = decoded_.data() + decoded_.size();
-  const char* const end = symbols.copyable() ? rebuild(symbols, series.labels, decoded_end, begin, family_) : nullptr;
-  if (end == nullptr) return RebuildUnsorted(series);
-  return {begin, static_cast<size_t>(end - begin)};
+  char* const full = begin + kMaxRebuiltBytes;
+  char* out = begin;
+  const char* at = series.labels.data();
+  const char* const end = at + series.labels.size();
+  uint64_t order_before = 0;  // the empty string: below every name
+  uint32_t before = 0;
+  uint32_t family = 0;
+  while (at != end) {
+    uint32_t name = 0;
+    uint32_t value = 0;
+    at = ReadReference(at, end, name);
+    if (at != nullptr) at = ReadReference(at, end, value);
+    if (at == nullptr || out > full) return RebuildUnsorted(series);
+    const LabelPieces::Piece* const piece = pieces.Find(name, value);
+    if (piece == nullptr) return RebuildUnsorted(series);
+    if (piece->order <= order_before && !IsBefore(before, order_before, name, piece->order)) {
+      return RebuildUnsorted(series);
+    }
+    before = name;
+    order_before = piece->order;
+    if (piece->order == kMetricNameOrder && scan_.symbols_.IsMetricName(name) && piece->size != 0) family = value;
+    out = LabelPieces::Append(*piece, out);
+  }
+  family_ = family;
+  return {begin, static_cast<size_t>(out - begin)};
+}
+
+bool V2Walk::IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const {
+  return order_a != order_b ? order_a < order_b : scan_.symbols_.text(a) < scan_.symbols_.text(b);
 }
 
 // Everything that the loop above does not take: finds out why, and sorts where that is all there is to it.
@@ -322,22 +273,20 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
   size_t count = 0;
   size_t bytes = 0;
   bool in_range = true;
-  bool usual = symbols.copyable();
+  bool usual = true;
   family_ = 0;
   sorter_.Clear();
   const Field field{.number = 1, .type = Type::kBytes, .bytes = series.labels};
   const bool read = wire::ReadRepeatedVarint(field, [&](uint64_t wide) {
     const auto reference = static_cast<uint32_t>(wide);
     in_range &= reference < symbols.size();
-    ++count;
-    usual = usual && in_range && symbols[reference].text_size <= kMaxSymbolBytes;
-    if (!usual) return;
-    bytes += symbols[reference].field_size + 4;
-    if (count % 2 != 0) {
+    usual = usual && in_range && symbols.text(reference).size() <= LabelPieces::kMaxSymbolBytes;
+    if (++count % 2 != 0) {
       name = reference;
-    } else {
-      usual = bytes <= kMaxRebuiltBytes && symbols[name].text_size != 0 &&
-              sorter_.Add(symbols.orders()[name], symbols.text(name), {name, reference});
+    } else if (usual) {
+      bytes += symbols.text(name).size() + symbols.text(reference).size();
+      usual = bytes <= kMaxRebuiltBytes / 2 && !symbols.text(name).empty() &&
+              sorter_.Add(symbols.order(name), symbols.text(name), {name, reference});
     }
   });
   if (!read) return broken_ = true, std::string_view();
@@ -347,10 +296,10 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
   for (size_t i = 0; i < sorter_.size(); ++i) {
-    const SymbolPair& label = sorter_[i];
-    if (symbols[label.value].text_size == 0) continue;
-    if (symbols.IsMetricName(label.name)) family_ = label.value;
-    out = AppendLabel<Copy::kExact>(out, symbols[label.name], symbols[label.value]);
+    const SymbolPair label = sorter_[i];
+    const LabelPieces::Piece* const piece = scan_.pieces_.Find(label.name, label.value);
+    if (symbols.IsMetricName(label.name) && piece->size != 0) family_ = label.value;
+    out = LabelPieces::Append(*piece, out);
   }
   return {begin, static_cast<size_t>(out - begin)};
 }

@@ -1,4 +1,4 @@
-// The strings of a 2.0 request, laid out for putting labels together. Internal to this room.
+// The strings of a 2.0 request. Internal to this room.
 #pragma once
 
 #include <cstdint>
@@ -27,43 +27,23 @@ inline constexpr uint64_t kMetricNameOrder = 0x5f5f6e616d655f5f;  // "__name__"
 // Threads: confined to one. Ownership: borrows the request.
 class SymbolTable {
  public:
-  // Copies may read so much behind a symbol, and write so much behind its copy.
-  static constexpr size_t kCopySlack = 32;
-
-  struct Symbol {
-    const char* field;  // its field in the request: tag, length, text
-    uint32_t field_size;
-    uint32_t text_size;
-    std::string_view text() const { return {field + field_size - text_size, text_size}; }
-  };
-
   void Clear();
-  // Requires: `field` ends with `text`, and `end` is the end of the request.
-  void Add(std::string_view field, std::string_view text, const char* end);
+  // `end`: of the request.
+  void Add(std::string_view text, const char* end);
 
-  uint32_t size() const { return static_cast<uint32_t>(symbols_.size()); }
-  bool empty() const { return symbols_.empty(); }
-  const Symbol& operator[](uint32_t i) const { return symbols_[i]; }
-  const Symbol* data() const { return symbols_.data(); }
-  const uint64_t* orders() const { return orders_.data(); }
-  std::string_view text(uint32_t i) const { return symbols_[i].text(); }
-  bool IsMetricName(uint32_t i) const { return orders_[i] == kMetricNameOrder && symbols_[i].text_size == 8; }
-
-  // Whether every field is one byte of tag, a minimal length and the text: then the field, with another tag, is what
-  // the canonical form of a label holds.
-  bool copyable() const { return copyable_; }
-  // Whether kCopySlack bytes of request stand behind every symbol; not so in small ones.
-  bool has_slack() const { return has_slack_; }
+  uint32_t size() const { return static_cast<uint32_t>(texts_.size()); }
+  bool empty() const { return texts_.empty(); }
+  std::string_view text(uint32_t i) const { return texts_[i]; }
+  uint64_t order(uint32_t i) const { return orders_[i]; }  // OrderOf(text(i))
+  bool IsMetricName(uint32_t i) const { return orders_[i] == kMetricNameOrder && texts_[i].size() == 8; }
 
   // The same for the same text in every request; computed when first asked for.
   uint64_t HashOf(uint32_t i, const model::Fingerprinter& fingerprinter);
 
  private:
-  std::vector<Symbol> symbols_;
-  std::vector<uint64_t> orders_;  // apart: only names are asked for theirs
+  std::vector<std::string_view> texts_;
+  std::vector<uint64_t> orders_;
   std::vector<uint64_t> hashes_;  // as far as asked for; 0: not yet
-  bool copyable_ = true;
-  bool has_slack_ = true;
 };
 
 }  // namespace mi::codec

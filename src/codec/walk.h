@@ -14,8 +14,7 @@ class Walk {
   // What is put together on the fast path; what is larger goes the slow way, which checks the limits before it copies
   // anything. It also bounds what a few bytes of references to long symbols can cost.
   static constexpr size_t kMaxRebuiltBytes = 64 << 10;
-  static constexpr size_t kMaxSymbolBytes = 4096;
-  static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + 2 * kMaxSymbolBytes + 128;
+  static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + LabelPieces::kMaxPieceBytes + LabelPieces::kCopyStep;
 
  protected:
   Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
@@ -118,6 +117,7 @@ class V2Walk : Walk {
   // or when the references are no good (then `series` says so, or `broken_` is set).
   std::string_view Rebuild(ScannedSeries& series);
   std::string_view RebuildUnsorted(ScannedSeries& series);
+  bool IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const;
   void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
 
   LabelSorter<SymbolPair> sorter_;
