@@ -9,6 +9,19 @@
 
 namespace mi::dedupe::testing {
 
+// Enough for several generations in each shard; fewer where each access is checked.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr uint64_t kMany = 100'000;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+inline constexpr uint64_t kMany = 100'000;
+#else
+inline constexpr uint64_t kMany = 400'000;
+#endif
+#else
+inline constexpr uint64_t kMany = 400'000;
+#endif
+
 // Fingerprints like those of real series: spread over all bits, and the same ones for the same numbers.
 inline model::Fingerprint Series(uint64_t number) {
   const auto mix = [](uint64_t x) {

@@ -63,7 +63,7 @@ bool LineTable::InsertNew(Shard& shard, uint64_t key, Clocks clocks) {
   }
   Entry placed = (shard.next != nullptr ? shard.next : shard.current)->Place(key, clocks.active, clocks.confirmed);
   // A page of its shard's may fill up before the others; growing does not help against keys that are made to meet.
-  if (!placed && shard.next == nullptr && shard.entries * 2 > shard.current->slots() &&
+  if (!placed && shard.next == nullptr && std::max(shard.entries, shard.reserved) * 2 > shard.current->slots() &&
       StartCopy(shard, PagesAbove(shard.index, shard.current->pages()))) {
     placed = shard.next->Place(key, clocks.active, clocks.confirmed);
   }
@@ -161,7 +161,9 @@ void LineTable::Shrink(size_t index) {
 void LineTable::Reserve(size_t index, size_t entries) {
   Shard& shard = shards_[index];
   const MutexLock lock(shard.mutex);
-  const size_t pages = PagesFor(index, entries);
+  // A little more room than growing leaves: pages fill unevenly, and here each is filled at once.
+  const size_t pages = PagesFor(index, entries + entries / 16);
+  shard.reserved = entries;
   if (shard.next != nullptr || shard.entries != 0 || pages <= shard.current->pages()) return;
   if (StartCopy(shard, pages, Generation::Pages::kHuge)) CopySlice(shard, shard.current->line_count());
 }

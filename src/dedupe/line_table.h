@@ -74,7 +74,7 @@ class LineTable {
   void Visit(size_t shard, const std::function<Verdict(const Entry&)>& visit, const std::function<void()>& restarted);
   // Gives a shard that is much too large for what is left in it a smaller generation.
   void Shrink(size_t shard);
-  // Makes room for `entries` in an empty shard at once.
+  // Makes room for `entries` in an empty shard at once; they may come in the order in which Visit gives them.
   void Reserve(size_t shard, size_t entries);
   // Gives back memory that no reader can see any more. Inserting does it, too.
   void Collect();
@@ -89,6 +89,7 @@ class LineTable {
     Mutex mutex;
     size_t index = 0;
     uint64_t entries GUARDED_BY(mutex) = 0;
+    uint64_t reserved GUARDED_BY(mutex) = 0;  // entries that are still to come, in the order of their lines
     std::unique_ptr<Generation> current GUARDED_BY(mutex);
     std::unique_ptr<Generation> next GUARDED_BY(mutex);  // being filled from `current`
     size_t copied GUARDED_BY(mutex) = 0;                 // lines of `current` that are in `next`

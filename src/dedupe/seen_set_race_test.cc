@@ -18,7 +18,7 @@ using testing::Look;
 using ::testing::Ne;
 using testing::SeriesRange;
 
-constexpr uint64_t kSeries = 180'000;  // two or three generations in each shard
+constexpr uint64_t kSeries = testing::kMany / 1000 * 500;  // several generations in each shard
 constexpr uint64_t kBatch = 500;
 
 class SeenSetRace : public ::testing::Test {
@@ -57,9 +57,9 @@ TEST_F(SeenSetRace, WhatIsInsertedIsKnownFromThenOnWhateverGrows) {
 
 TEST_F(SeenSetRace, WritersOnTheSameSeriesInsertThemOnce) {
   std::vector<std::jthread> writers;
-  for (int writer = 0; writer < 3; ++writer) writers.emplace_back([&] { InsertAll(0, kSeries / 3); });
+  for (int writer = 0; writer < 3; ++writer) writers.emplace_back([&] { InsertAll(0, kSeries / 4); });
   writers.clear();
-  EXPECT_EQ(seen_->stats().entries, kSeries / 3);
+  EXPECT_EQ(seen_->stats().entries, kSeries / 4);
 }
 
 TEST_F(SeenSetRace, ABoundHoldsAgainstManyWriters) {
@@ -91,7 +91,7 @@ TEST_F(SeenSetRace, EachWindowIsToldOnceThoughReadersRaceAndTheTableGrows) {
         }
       });
     }
-    threads.emplace_back([&] { InsertAll(kSeries * window, kSeries * window + kSeries / 3); });
+    threads.emplace_back([&] { InsertAll(kSeries * window, kSeries * window + kSeries / 4); });
     threads.clear();
     for (size_t index = 0; index < kWatched; ++index) ASSERT_EQ(told[index], 1) << index << " in window " << window;
   }
@@ -118,7 +118,7 @@ TEST_F(SeenSetRace, SweepsCopiesAndRereadOptionsDisturbNobody) {
       ASSERT_GE(copied, kBatch);
     }
   });
-  InsertAll(kBatch, kSeries / 3 / kBatch * kBatch);
+  InsertAll(kBatch, kSeries / 4);
 }
 
 TEST_F(SeenSetRace, AliasesComeAndGoBesideTheirSeries) {
@@ -132,12 +132,12 @@ TEST_F(SeenSetRace, AliasesComeAndGoBesideTheirSeries) {
   std::jthread sweeper([&] {
     while (!done_) seen_->Sweep();
   });
-  for (uint64_t at = 0; at < kSeries / 3; at += kBatch) {
+  for (uint64_t at = 0; at < kSeries / 4; at += kBatch) {
     seen_->InsertAliases(SeriesRange(at, at + kBatch));
     seen_->InsertAliases(SeriesRange(0, kBatch));
   }
   done_ = true;
-  EXPECT_LE(seen_->stats().alias_entries, kSeries / 3);
+  EXPECT_LE(seen_->stats().alias_entries, kSeries / 4);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using ::testing::Each;
+using testing::kMany;
 using testing::Look;
 using testing::LookAliases;
 using testing::Series;
@@ -152,7 +153,7 @@ TEST_F(SeenSetTest, AnExpiryBeyondTheClocksByteIsHeldAtItsLimit) {
 TEST_F(SeenSetTest, AnExpiryOfZeroIsNever) {
   const auto seen = Make({.idle_expire_s = 0});
   seen->Insert(std::vector{Series(1)});
-  for (int hour = 0; hour < 600; ++hour) {
+  for (int hour = 0; hour < 300; ++hour) {
     clock_.Advance(hours(1));
     seen->Sweep();
   }
@@ -227,7 +228,7 @@ TEST_F(SeenSetTest, WhatWasConfirmedIsYoungAgain) {
 }
 
 TEST_F(SeenSetTest, ALongUnseenEntryIsAskedForHoweverOldItIs) {
-  for (const int hours_unseen : {1, 2, 3, 8}) {
+  for (const int hours_unseen : {1, 2, 3, 5}) {
     const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
     seen->Insert(std::vector{Series(1)});
     for (int minute = 0; minute < hours_unseen * 60; ++minute) {
@@ -299,10 +300,10 @@ TEST_F(SeenSetTest, AliasesTakeAtMostAQuarterOfTheTable) {
 
 TEST_F(SeenSetTest, GrowsAndShrinksWithinItsBytesAnEntry) {
   const auto seen = Make();
-  for (uint64_t number = 0; number < 400'000; number += 10'000) seen->Insert(SeriesRange(number, number + 10'000));
-  EXPECT_THAT(Look(*seen, SeriesRange(0, 400'000)), Each(Seen::kKnown));
+  for (uint64_t number = 0; number < kMany; number += 10'000) seen->Insert(SeriesRange(number, number + 10'000));
+  EXPECT_THAT(Look(*seen, SeriesRange(0, kMany)), Each(Seen::kKnown));
   seen->Sweep();
-  EXPECT_LE(seen->stats().bytes, 20 * 400'000 + (2 << 20));
+  EXPECT_LE(seen->stats().bytes, 20 * kMany + (2 << 20));
   clock_.Advance(hours(23));
   Look(*seen, SeriesRange(0, 10'000));
   clock_.Advance(hours(3));
@@ -320,6 +321,21 @@ TEST_F(SeenSetTest, KeysThatWereMadeToMeetAreRefusedInsteadOfEatingMemory) {
   EXPECT_LE(seen->stats().bytes, 3 << 20);
   EXPECT_GT(seen->stats().refused_inserts, 9000);
   EXPECT_GT(seen->Insert(SeriesRange(0, 10'000)), 9'950);  // all but those of the page that is full
+}
+
+TEST_F(SeenSetTest, FillingInTheOrderOfTheKeysLosesNothingThoughAPageIsFullAtOnce) {
+  const auto seen = Make();
+  SeenEntries entries{.at_s = clock_.NowSeconds()};
+  const auto put_evenly = [&](uint64_t count, uint64_t from, uint64_t to) {
+    for (uint64_t at = 0; at < count; ++at) entries.keys.push_back(from + (to - from) / count * at + 1);
+  };
+  constexpr uint64_t kFirstPage = UINT64_MAX / 80;  // of the 80 that this shard takes for so many
+  put_evenly(450, 0, kFirstPage);
+  put_evenly(20'000, kFirstPage, UINT64_MAX);
+  entries.active.assign(entries.keys.size(), 1);
+  seen->FillShard(0, entries);
+  EXPECT_EQ(seen->stats().entries, 20'450);
+  EXPECT_EQ(seen->stats().refused_inserts, 0);
 }
 
 // Against the plainest table there is, which knows nothing of bytes, lines and generations.
