@@ -6,12 +6,6 @@
 
 namespace mi::dedupe {
 
-bool Waiter::Abandon() {
-  if (over_.exchange(true)) return false;
-  done_ = nullptr;
-  return true;
-}
-
 void Waiter::Settled(const Status& outcome) {
   if (!outcome) {
     const MutexLock lock(mutex_);
@@ -19,7 +13,7 @@ void Waiter::Settled(const Status& outcome) {
         first_error_ && IsWorthRepeating(outcome.error().code()) && !IsWorthRepeating(first_error_->code());
     if (!first_error_ || retry_wins) first_error_ = outcome.error();
   }
-  if (unsettled_.fetch_sub(1, std::memory_order_acq_rel) != 1 || over_.exchange(true)) return;
+  if (unsettled_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   Status status;
   {
     const MutexLock lock(mutex_);

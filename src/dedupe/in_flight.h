@@ -22,7 +22,8 @@
 
 namespace mi::dedupe {
 
-// Waits for the series of one request. Called back once: when all are settled, unless it was abandoned before.
+// Waits for the series of one request. Called back once: when all are settled. A request that gave up before
+// ignores that; its claims go on.
 // Ownership: shared by the request and the claims it waits for. Threads: safe.
 class Waiter {
  public:
@@ -30,10 +31,6 @@ class Waiter {
   // from the thread that settles the last one.
   using Done = std::move_only_function<void(Status)>;
   explicit Waiter(Done done) : done_(std::move(done)) {}
-
-  // The request gives up: true when `done` has not been called and never will be; what it holds is let go. False: it
-  // has been called, or is being called by another thread. Claims go on either way.
-  bool Abandon();
 
  private:
   friend class InFlightShards;
@@ -43,7 +40,6 @@ class Waiter {
 
   Done done_;
   std::atomic<size_t> unsettled_ = 1;  // the claiming itself, so that `done` is not called half-way through it
-  std::atomic<bool> over_ = false;     // whoever sets it owns `done_`
   Mutex mutex_;
   std::optional<Error> first_error_ GUARDED_BY(mutex_);
 };

@@ -98,32 +98,6 @@ TEST_F(InFlightTest, SettlingWhatNobodyClaimedDoesNothing) {
   EXPECT_EQ(in_flight_->size(), 0);
 }
 
-TEST_F(InFlightTest, ARequestThatGivesUpFailsAlone) {
-  Told gone, other;
-  in_flight_->Claim(SeriesRange(0, 2), gone.waiter);
-  in_flight_->Claim(SeriesRange(0, 2), other.waiter);
-  EXPECT_TRUE(gone.waiter->Abandon());
-  EXPECT_EQ(in_flight_->size(), 2);
-  in_flight_->Settle(SeriesRange(0, 2), kDurable);
-  EXPECT_TRUE(gone.nothing());
-  EXPECT_TRUE(other.success());
-}
-
-TEST_F(InFlightTest, GivingUpTooLateIsSaid) {
-  Told told;
-  in_flight_->Claim({}, told.waiter);
-  EXPECT_FALSE(told.waiter->Abandon());
-  EXPECT_TRUE(told.success());
-}
-
-TEST_F(InFlightTest, GivingUpLetsGoOfWhatTheCallbackHolds) {
-  auto held = std::make_shared<int>();
-  auto waiter = std::make_shared<Waiter>([held](const Status&) {});
-  in_flight_->Claim(SeriesRange(0, 1), waiter);
-  EXPECT_TRUE(waiter->Abandon());
-  EXPECT_EQ(held.use_count(), 1);
-}
-
 TEST_F(InFlightTest, AWaiterMayClaimAgainFromItsCallback) {
   Told again;
   auto waiter = std::make_shared<Waiter>([&](const Status&) { in_flight_->Claim(SeriesRange(0, 1), again.waiter); });

@@ -15,16 +15,21 @@ namespace mi::net {
 
 class FakeRequest final : public Request {
  public:
-  // `target`: path and query, the path already decoded.
+  // `target`: path and query; the path is decoded as the server does.
   FakeRequest(std::string method, std::string_view target, std::string body = {})
       : method_(std::move(method)), body_(std::move(body)) {
     const size_t mark = target.find('?');
-    path_ = target.substr(0, mark);
+    path_ = DecodePath(target.substr(0, mark));
     if (mark != std::string_view::npos) query_ = target.substr(mark + 1);
   }
   FakeRequest& With(std::string name, std::string value) {
     headers_.emplace_back(std::move(name), std::move(value));
     return *this;
+  }
+
+  FakeRequest& WithForm(std::string body) {
+    body_ = std::move(body);
+    return With("Content-Type", "application/x-www-form-urlencoded");
   }
 
   std::string_view method() const override { return method_; }

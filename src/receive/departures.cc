@@ -73,7 +73,6 @@ Arrivals Pick(const Arrivals& all, const std::vector<size_t>& indices) {
   return picked;
 }
 
-// Marks what is durable, then ends the claims: whoever comes between the two would publish again.
 void Settle(const DeparturesDeps& deps, const Arrivals& sent, const stream::PublishResult& result) {
   std::vector<Fingerprint> durable;
   std::vector<Fingerprint> aliases;
@@ -89,12 +88,11 @@ void Settle(const DeparturesDeps& deps, const Arrivals& sent, const stream::Publ
     }
     if (aliased) ++alias;
   }
-  deps.seen.Insert(durable);
-  if (!aliases.empty()) deps.seen.InsertAliases(aliases);
   deps.metrics.fresh.Add(static_cast<double>(durable.size()));
-  deps.in_flight.Settle(durable, {});
+  dedupe::SettlePublished(durable, {}, deps.seen, deps.in_flight);
+  if (!aliases.empty()) deps.seen.InsertAliases(aliases);
   for (const auto& failed : result.failures) {
-    deps.in_flight.Settle({&sent.fingerprints[failed.index], 1}, Fail(failed.error));
+    dedupe::SettlePublished({&sent.fingerprints[failed.index], 1}, Fail(failed.error), deps.seen, deps.in_flight);
   }
 }
 

@@ -91,12 +91,12 @@ std::optional<net::Response> WriteHandler::Receive(const net::Request& request, 
   if (const Status scanned = workspace.scan.Scan(form.schema, *decoded, fingerprinter); !scanned) {
     return RefuseRequest(form.schema, scanned.error());
   }
-  auto [tally, arrivals] = workspace.intake.Sort(workspace.scan, *tenant, fingerprinter, *options);
-  if (arrivals.empty()) return AnswerTo(form.schema, tally, {});
+  Intake::Sorted sorted = workspace.intake.Sort(workspace.scan, *tenant, fingerprinter, *options);
+  if (sorted.arrivals.empty()) return AnswerTo(form.schema, sorted.tally, {});
 
   deps_.departures.Send(
-      std::move(arrivals), options->answer_timeout,
-      [this, form, begun, tally = std::move(tally), reply = std::move(reply)](Status durable) mutable {
+      std::move(sorted.arrivals), options->answer_timeout,
+      [this, form, begun, tally = std::move(sorted.tally), reply = std::move(reply)](Status durable) mutable {
         net::Response response = AnswerTo(form.schema, tally, durable);
         CountRequest(form, response.status, begun);
         reply(std::move(response));

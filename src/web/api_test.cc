@@ -46,9 +46,9 @@ class QueryApi : public testing::Test {
     }
     return router_;
   }
-  Received Get(std::string_view target) { return Send(Router(), FakeRequest(target)); }
+  Received Get(std::string_view target) { return Send(Router(), FakeRequest("GET", target)); }
   Received Post(std::string_view target, std::string form) {
-    return Send(Router(), FakeRequest(target, "POST").WithForm(std::move(form)));
+    return Send(Router(), FakeRequest("POST", target).WithForm(std::move(form)));
   }
   void Gives(std::string_view target, std::string_view data) {
     const Received received = Get(target);
@@ -90,7 +90,7 @@ TEST_F(QueryApi, KeepsToTheTenantsThatAreAskedFor) {
   Gives("/select/0/prometheus/api/v1/series?match[]=up", format("[{},{}]", kUpA, kUpB));
   Gives("/select/0:0%7Cteam-b/prometheus/api/v1/labels", R"(["__name__","cluster.name","code","instance","job"])");
   auto with_header = [&](std::string_view target, std::string tenant) {
-    return Send(Router(), FakeRequest(target).With("X-Scope-OrgID", std::move(tenant)));
+    return Send(Router(), FakeRequest("GET", target).With("X-Scope-OrgID", std::move(tenant)));
   };
   EXPECT_EQ(with_header("/api/v1/labels", "team-b").body,
             R"({"status":"success","data":["__name__","cluster.name","instance","job"]})");
@@ -113,7 +113,7 @@ TEST_F(QueryApi, AnswersUnderEachPrefixByGetAndByForm) {
   // The body's value comes first; lists are joined.
   EXPECT_EQ(Post("/api/v1/label/job/values?limit=2&match[]=up{job='api'}", "limit=1&match[]=up{job='db'}").body,
             R"({"status":"success","data":["api"],"warnings":["results truncated due to limit"]})");
-  const Received json = Send(Router(), FakeRequest("/api/v1/series", "POST").With("Content-Type", "application/json"));
+  const Received json = Send(Router(), FakeRequest("POST", "/api/v1/series").With("Content-Type", "application/json"));
   EXPECT_EQ(json.status, 400);
 }
 
@@ -164,7 +164,7 @@ TEST_F(QueryApi, RefusesInPrometheusWords) {
 TEST_F(QueryApi, KnowsItsPathsAndMethods) {
   EXPECT_EQ(Get("/api/v1/label/job").status, 404);
   EXPECT_EQ(Get("/api/v1/nothing").status, 404);
-  const Received put = Send(Router(), FakeRequest("/api/v1/labels", "PUT"));
+  const Received put = Send(Router(), FakeRequest("PUT", "/api/v1/labels"));
   EXPECT_EQ(put.status, 405);
   EXPECT_EQ(put.headers.at("Allow"), "GET, POST");
   const Received large = Post("/api/v1/series", std::string((1 << 20) + 1, 'x'));
@@ -280,11 +280,11 @@ TEST_F(QueryApi, RefusesWhatDoesNotFitItsQueueAndAnswersTheRest) {
                                                                     .clock = clock_});
   net::Router router;
   api.RegisterRoutes(router);
-  auto ask = [&] { return Send(router, FakeRequest("/api/v1/labels")).status; };
+  auto ask = [&] { return Send(router, FakeRequest("GET", "/api/v1/labels")).status; };
   std::future<int> running = std::async(std::launch::async, ask);
   held.get_future().wait();
   std::promise<net::Response> queued;
-  const FakeRequest request("/api/v1/labels");
+  const FakeRequest request("GET", "/api/v1/labels");
   router.Find("/api/v1/labels")->Handle(request, net::Reply([&](net::Response r) { queued.set_value(std::move(r)); }));
   const Received refused = Send(router, request);
   EXPECT_EQ(refused.status, 503);

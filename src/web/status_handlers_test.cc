@@ -9,7 +9,7 @@ class StatusPages : public testing::Test {
  protected:
   StatusPages() { handlers_.RegisterRoutes(router_); }
   Received Get(std::string_view target, std::string method = "GET") {
-    return Send(router_, FakeRequest(target, std::move(method)));
+    return Send(router_, FakeRequest(std::move(method), target));
   }
 
   telemetry::Health health_;
