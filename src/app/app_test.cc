@@ -1,0 +1,83 @@
+#include <filesystem>
+#include <future>
+
+#include "app/command_line.h"
+#include "app/data_directory.h"
+#include "app/housekeeping.h"
+
+namespace mi::app {
+namespace {
+
+std::variant<Command, Leave> Parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "metric-index");
+  return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+}
+
+TEST(CommandLine, ServesWhenNothingElseIsAskedFor) {
+  EXPECT_EQ(std::get<Command>(Parse({})).kind, Command::Kind::kServe);
+  EXPECT_EQ(std::get<Command>(Parse({"serve"})).kind, Command::Kind::kServe);
+}
+
+TEST(CommandLine, TakesOptionsBeforeAndBehindTheCommand) {
+  for (const auto& arguments :
+       {std::vector<const char*>{"--listen", ":1", "serve"}, std::vector<const char*>{"serve", "--listen", ":1"}}) {
+    const auto command = std::get<Command>(Parse(arguments));
+    ASSERT_EQ(command.overrides.size(), 1U);
+    EXPECT_EQ(command.overrides[0], (std::pair<std::string, std::string>("app.listen", ":1")));
+  }
+}
+
+TEST(CommandLine, KnowsTheCommandsOfTheConfiguration) {
+  EXPECT_EQ(std::get<Command>(Parse({"config", "check", "a.yml"})).check_file, "a.yml");
+  EXPECT_EQ(std::get<Command>(Parse({"config", "show"})).kind, Command::Kind::kConfigShow);
+  EXPECT_EQ(std::get<Command>(Parse({"config", "default"})).kind, Command::Kind::kConfigDefault);
+}
+
+TEST(CommandLine, LeavesWith2WhenItIsWrongAndWith0WhenItWasAskedFor) {
+  auto f = [](std::vector<const char*> arguments, int code) {
+    EXPECT_EQ(std::get<Leave>(Parse(std::move(arguments))).exit_code, code);
+  };
+  f({"--help"}, 0);
+  f({"--version"}, 0);
+  f({"--nonsense"}, 2);
+  f({"nonsense"}, 2);
+  f({"config"}, 2);
+}
+
+TEST(DataDirectory, IsHeldByOneAtATime) {
+  const std::string path = testing::TempDir() + "data_directory_test/deep";
+  {
+    const auto first = DataDirectory::Open(path);
+    ASSERT_TRUE(first);
+    const auto second = DataDirectory::Open(path);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code(), Errc::kUnavailable);
+    EXPECT_THAT(second.error().message(), testing::HasSubstr("in use by process"));
+  }
+  EXPECT_TRUE(DataDirectory::Open(path));
+  std::filesystem::remove_all(path);
+}
+
+TEST(Housekeeping, RunsATaskAgainAndAgainUntilItIsStopped) {
+  std::promise<void> third;
+  int runs = 0;
+  Housekeeping housekeeping;
+  housekeeping.Every([] { return std::chrono::milliseconds(1); },
+                     [&] {
+                       if (++runs == 3) third.set_value();
+                     });
+  housekeeping.Start();
+  third.get_future().wait();
+  housekeeping.Stop();
+  EXPECT_GE(runs, 3);
+}
+
+TEST(Housekeeping, StopsAtOnceThoughNothingIsDueForLong) {
+  Housekeeping housekeeping;
+  housekeeping.Every([] { return std::chrono::hours(1); }, [] {});
+  housekeeping.Start();
+  housekeeping.Stop();
+}
+
+}  // namespace
+}  // namespace mi::app
