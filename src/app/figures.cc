@@ -1,5 +1,6 @@
 #include "app/figures.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -7,7 +8,7 @@
 namespace mi::app {
 namespace {
 
-// Beyond this, catalog_series would itself be a cardinality problem; smaller tenants are summed up as "other".
+// Beyond this, catalog_series would itself be a cardinality problem; smaller tenants are summed up.
 constexpr size_t kMaxTenantsShown = 100;
 
 }  // namespace
@@ -44,9 +45,9 @@ void ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
     };
     for (const auto& [tenant, series] : catalog.SeriesByTenant(kMaxTenantsShown)) {
       set(tenant, series);
-      other -= series;
+      other -= std::min(other, series);
     }
-    if (other > 0) set("other", other);
+    if (other > 0) set("all others", other);  // no tenant can be called that
   });
 }
 

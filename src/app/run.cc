@@ -131,10 +131,10 @@ int Serve(const Command& command) {
   signals.WaitForStop([&] {
     if (watcher) (*watcher)->Reload();
   });
-  if (watcher) watcher->reset();
   Signals::EndAtNextSignal();
   // What hangs past its time is ended by the kernel; everything durable is safe against that.
   alarm(static_cast<unsigned>(config.app.shutdown_timeout.count() / 1000) + 1);
+  if (watcher) watcher->reset();
   (*service)->Stop();
   (*log)->Info("stopped");
   (*log)->Flush();

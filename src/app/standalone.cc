@@ -1,5 +1,6 @@
 #include "app/standalone.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <thread>
@@ -9,6 +10,7 @@
 #include "app/housekeeping.h"
 #include "app/role_options.h"
 #include "app/seen_table.h"
+#include "app/stoppable_reader.h"
 #include "app/version.h"
 #include "base/bounded_queue.h"
 #include "base/format.h"
@@ -37,6 +39,7 @@ constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
 // How long requests that wait for the stream may hold up a stop.
 constexpr milliseconds kWaitForStream = std::chrono::seconds(5);
+constexpr milliseconds kLoadRetry = std::chrono::seconds(5);
 // What is kept of app.shutdown_timeout for the index and the snapshot.
 constexpr milliseconds kTimeToSave = std::chrono::seconds(2);
 
@@ -88,14 +91,16 @@ struct Standalone::Parts {
   std::unique_ptr<dedupe::InFlight> in_flight = dedupe::InFlight::Create();
   receive::ReceiveMetrics receive_metrics{metrics};
   Live<receive::ReceiveOptions> receive_options{ReceiveOptionsOf(config)};
-  std::optional<receive::Departures> departures;
   std::optional<receive::WriteHandler> write;
+  std::optional<receive::Departures> departures;  // goes before the handler whose requests it answers at its end
   std::optional<receive::CacheHandler> cache;
 
   std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create(CatalogOptionsOf(config, log));
   CatalogFeed feed{*catalog};
   std::unique_ptr<index::Worker> index;
   std::atomic<bool> catalog_ready = false;
+  std::optional<StoppableReader> loader_reader;
+  BoundedQueue<bool> stop_loading{1};
   std::thread loader;
 
   std::optional<web::Api> api;
@@ -195,10 +200,13 @@ web::CatalogState Standalone::Parts::CatalogStateNow() const {
 // The index follows the catalogue's load: both write the catalogue. Until then the journal holds what arrives.
 void Standalone::Parts::LoadCatalog() {
   const auto begun = clock.Steady();
-  if (const Status loaded = catalog->Load(*reader); !loaded) {
-    log.Error("the catalogue cannot be loaded, queries stay off: {}", loaded.error().message());
-    return health.SetWaiting("catalog", loaded.error().message());
+  StoppableReader& series = *loader_reader;
+  for (Status loaded = catalog->Load(series); !loaded; loaded = catalog->Load(series)) {
+    log.Error("the catalogue cannot be loaded, trying again: {}", loaded.error().message());
+    health.SetWaiting("catalog", loaded.error().message());
+    if (stop_loading.PopUntil(std::chrono::steady_clock::now() + kLoadRetry)) return;
   }
+  if (series.stopped()) return;
   const double seconds = std::chrono::duration<double>(clock.Steady() - begun).count();
   const auto stats = catalog->stats();
   log.Info("{} series in the catalogue, {} of memory, loaded in {:.1f} s", stats.series, FormatBytes(stats.bytes),
@@ -246,11 +254,13 @@ Result<std::unique_ptr<Standalone>> Standalone::Start(const config::Config& conf
   if (const Status seen = parts->OpenSeen(); !seen) return Fail(seen.error());
   ShowCatalog(*parts->catalog, metrics);
   parts->AddRoutes();
+  parts->loader_reader.emplace(*parts->reader);
   parts->loader = std::thread([raw = parts.get()] { raw->LoadCatalog(); });
   parts->StartHousekeeping();
   parts->server = *std::move(server);
   parts->server->Start();
-  log.Info("listening on {}, data in {}", config.app.ListenAddress(), config.app.data_dir);
+  log.Info("listening on {} (port {}), data in {}", config.app.ListenAddress(), parts->server->port(),
+           config.app.data_dir);
   return std::unique_ptr<Standalone>(new Standalone(std::move(parts)));
 }
 
@@ -258,6 +268,7 @@ void Standalone::Reconfigure(const config::Config& config) {
   parts_->receive_options.Set(ReceiveOptionsOf(config));
   parts_->server->SetLimits(ServerLimitsOf(config));
   parts_->seen->Reconfigure(SeenOptionsOf(config));
+  parts_->seen_metadata->Reconfigure(SeenOptionsOf(config));
   parts_->cleanup_interval.Set(config.metric_store.cache.cleanup_interval);
 }
 
@@ -267,16 +278,22 @@ void Standalone::Stop() {
   const auto begun = parts.clock.Steady();
   parts.health.SetWaiting("service", "its end: it is stopping");
   parts.write->Refuse();
-  // Requests that wait for the stream are given their answer in time for the sender to read it.
+  // Requests that wait for the stream are given their answer in time for the sender to read it, however short the time
+  // is.
+  const milliseconds timeout = parts.config.app.shutdown_timeout;
+  const milliseconds drain = std::max(timeout - kTimeToSave, timeout / 2);
+  const milliseconds patience = std::min(kWaitForStream, drain * 2 / 3);
   BoundedQueue<bool> drained(1);
   std::thread expire([&] {
-    if (!drained.PopUntil(std::chrono::steady_clock::now() + kWaitForStream)) parts.departures->ExpireAll();
+    if (!drained.PopUntil(std::chrono::steady_clock::now() + patience)) parts.departures->ExpireAll();
   });
-  parts.server->Drain(parts.config.app.shutdown_timeout - kTimeToSave);
+  parts.server->Drain(drain);
   drained.TryPush(true);
   expire.join();
   parts.housekeeping.Stop();
   parts.journal->Stop();
+  parts.loader_reader->Stop();
+  parts.stop_loading.TryPush(true);
   if (parts.loader.joinable()) parts.loader.join();
   parts.index->Stop();
   parts.SaveSeen();

@@ -10,4 +10,7 @@ namespace mi {
 // they stand. Requires valid UTF-8 for the result to be valid JSON.
 void AppendJsonString(std::string_view text, std::string& out);
 
+// The same for text from outside that may be anything: what is not valid UTF-8 becomes U+FFFD.
+void AppendJsonText(std::string_view text, std::string& out);
+
 }  // namespace mi

@@ -14,6 +14,7 @@ std::string_view ToString(Refusal refusal) {
     case Refusal::kNameTooLong: return "label_name_too_long";
     case Refusal::kValueTooLong: return "label_value_too_long";
     case Refusal::kSeriesTooLarge: return "series_too_large";
+    case Refusal::kRequestTooLarge: return "request_too_large";
     case Refusal::kBadReference: return "bad_reference";
     case Refusal::kBadHistogram: return "bad_histogram";
   }

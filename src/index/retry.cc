@@ -8,6 +8,7 @@ std::chrono::milliseconds Retry::Failed(const Attempted& attempted, const Error&
     metrics_.store_up.Set(0);
   }
   ++failures_;
+  failed_ = attempted.of;
   // The 1st, 2nd, 4th …: a night of failures is a dozen lines.
   if (std::has_single_bit(failures_)) {
     log_.Warn("index: {}: {} ({}); attempt {}, trying again", attempted.what, error.message(), ToString(error.code()),
@@ -21,11 +22,11 @@ std::chrono::milliseconds Retry::Failed(const Attempted& attempted, const Error&
   return std::min(longest_, first_ * factor);
 }
 
-void Retry::Succeeded() {
-  if (failures_ == 0) return;
+void Retry::Succeeded(Of of) {
+  if (failures_ == 0 || of != failed_) return;
   log_.Info("index: works again, after {} failed attempts", failures_);
   failures_ = 0;
-  metrics_.store_up.Set(1);
+  if (of == Of::kStore) metrics_.store_up.Set(1);
   MutexLock lock(mutex_);
   error_.reset();
 }

@@ -37,7 +37,7 @@ class Retry {
     for (;;) {
       auto result = attempt();
       if (result || final(result.error())) {
-        Succeeded();
+        Succeeded(what.of);
         return result;
       }
       if (!stop_.WaitFor(Failed(what, result.error()))) return std::nullopt;
@@ -50,7 +50,8 @@ class Retry {
 
   // Notes a failure; how long to wait before the next attempt.
   std::chrono::milliseconds Failed(const Attempted& attempted, const Error& error) EXCLUDES(mutex_);
-  void Succeeded() EXCLUDES(mutex_);
+  // Ends the retrying of what `of` speaks of: a stream that answers says nothing of a store that is away.
+  void Succeeded(Of of) EXCLUDES(mutex_);
 
   // The failure that is being retried.
   Status Health() const EXCLUDES(mutex_) {
@@ -64,7 +65,8 @@ class Retry {
   StopSignal& stop_;
   IndexMetrics& metrics_;
   telemetry::Logger& log_;
-  unsigned failures_ = 0;  // in a row
+  unsigned failures_ = 0;   // in a row
+  Of failed_ = Of::kStore;  // of the last failure
   mutable Mutex mutex_;
   std::optional<Error> error_ GUARDED_BY(mutex_);
 };

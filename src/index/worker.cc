@@ -81,7 +81,7 @@ void Worker::ApplyActivity(Steady::duration budget) {
       stop_.WaitFor(retry_.Failed({"apply activity", Retry::Of::kStore}, updated.error()));
       return;
     }
-    retry_.Succeeded();
+    retry_.Succeeded(Retry::Of::kStore);
     activity_.clear();
     metrics_.seen_updated.Add(static_cast<double>(updated->size()));
     if (!updated->empty()) deps_.listener.OnSeenUpdated(*updated);

@@ -1,5 +1,7 @@
 #include "receive/answer_deadlines.h"
 
+#include <algorithm>
+
 namespace mi::receive {
 
 using std::chrono::steady_clock;
@@ -18,8 +20,14 @@ AnswerDeadlines::~AnswerDeadlines() {
 
 void AnswerDeadlines::Watch(std::weak_ptr<Expirable> waiting, std::chrono::milliseconds timeout) {
   MutexLock lock(mutex_);
-  entries_.push_back({steady_clock::now() + timeout, std::move(waiting)});
-  if (entries_.size() == 1) changed_.NotifyAll();
+  // What has been answered goes as new ones come, so that only those that wait take memory.
+  while (!entries_.empty() && entries_.front().waiting.expired()) entries_.pop_front();
+  const auto deadline = steady_clock::now() + timeout;
+  // In order also when the time-out was made shorter while others waited.
+  const auto later = std::ranges::upper_bound(entries_, deadline, {}, &Entry::deadline);
+  const bool first = later == entries_.begin();
+  entries_.insert(later, {deadline, std::move(waiting)});
+  if (first) changed_.NotifyAll();
 }
 
 void AnswerDeadlines::ExpireAll() {

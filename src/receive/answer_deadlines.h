@@ -28,7 +28,7 @@ class AnswerDeadlines {
   AnswerDeadlines(const AnswerDeadlines&) = delete;
   AnswerDeadlines& operator=(const AnswerDeadlines&) = delete;
 
-  // Held weakly: a request that has been answered meanwhile costs nothing.
+  // Held weakly: what has been answered is forgotten as others come.
   void Watch(std::weak_ptr<Expirable> waiting, std::chrono::milliseconds timeout) EXCLUDES(mutex_);
   // For a stop: whoever still waits is told at once.
   void ExpireAll() EXCLUDES(mutex_);
@@ -42,8 +42,7 @@ class AnswerDeadlines {
 
   Mutex mutex_;
   CondVar changed_;
-  std::deque<Entry> entries_
-      GUARDED_BY(mutex_);  // in the order of their arrival, which is nearly that of their deadlines
+  std::deque<Entry> entries_ GUARDED_BY(mutex_);  // by deadline
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };

@@ -12,9 +12,9 @@ net::Response Answer(int code, std::string_view message, std::string_view key, b
   net::Response response{.status = code, .content_type = "application/json; charset=utf-8"};
   std::string& body = response.body;
   body = format(R"({{"code":{},"message":)", code);
-  AppendJsonString(message, body);
+  AppendJsonText(message, body);
   body += R"(,"data":{"key":)";
-  AppendJsonString(key, body);
+  AppendJsonText(key, body);
   body += format(R"(,"value":{},"count":{}}}}})", found ? "1" : "null", count);
   return response;
 }

@@ -42,8 +42,8 @@ class PendingAnswer final : public Expirable {
     }
     if (!answer) return;
     answer(Fail(Errc::kUnavailable,
-                format("the series were not durable within {} s (receive.answer_timeout), or the service is stopping",
-                       timeout_.count() / 1000)));
+                format("the series were not durable within {} ms (receive.answer_timeout), or the service is stopping",
+                       timeout_.count())));
   }
 
  private:

@@ -1,6 +1,6 @@
 #include "receive/intake.h"
 
-#include <algorithm>
+#include "base/format.h"
 
 namespace mi::receive {
 namespace {
@@ -101,6 +101,11 @@ void Intake::ResolveUnknown(Context& context) {
   keys_.clear();
   for (const uint32_t i : unknown_) {
     const ScannedSeries& series = context.scan.series()[i];
+    // 2.0's references name a long value with two bytes: what they expand to has a bound as well.
+    if (canonical_.size() >= context.options.max_decoded_bytes) {
+      RefuseExcess(context);
+      continue;
+    }
     const auto outcome = canonicaliser_(context.scan, series, context.options.series);
     if (outcome.refusal != Refusal::kNone) {
       Refuse(context, series, outcome.refusal);
@@ -145,13 +150,11 @@ void Intake::SortMetadata(Context& context) {
   touches_.assign(keys_.size(), Touch::kActive);
   answers_.resize(keys_.size());
   deps_.seen_metadata.Lookup(keys_, touches_, answers_);
+  metadata_taken_.clear();
   Arrivals& arrivals = context.sorted.arrivals;
   for (size_t k = 0; k < keys_.size(); ++k) {
     // Once an activity window a known statement is published again: that moves its last_seen.
-    if (answers_[k] == Seen::kKnown ||
-        std::ranges::find(arrivals.metadata_keys, keys_[k]) != arrivals.metadata_keys.end()) {
-      continue;
-    }
+    if (answers_[k] == Seen::kKnown || !metadata_taken_.insert(keys_[k]).second) continue;
     Result<model::MetricMetadata> metadata = context.scan.Decode(all[k], context.options.series);
     if (!metadata) {
       Tally& tally = context.sorted.tally;
@@ -168,6 +171,16 @@ void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refus
   Tally& tally = context.sorted.tally;
   if (tally.refused++ == 0) tally.first_refusal = canonicaliser_.Explain(context.scan, series, context.options.series);
   deps_.metrics.CountRefused(refusal);
+}
+
+void Intake::RefuseExcess(Context& context) {
+  Tally& tally = context.sorted.tally;
+  if (tally.refused++ == 0) {
+    tally.first_refusal =
+        format("the labels of the new series are {} when written out, limit {} (receive.max_decoded_bytes)",
+               FormatBytes(canonical_.size()), FormatBytes(context.options.max_decoded_bytes));
+  }
+  deps_.metrics.CountRefused(Refusal::kRequestTooLarge);
 }
 
 void Intake::Note(const Fingerprint& fingerprint, Seen answer) {

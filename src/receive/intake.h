@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
@@ -62,6 +63,7 @@ class Intake {
   void LookUpResolved(Context& context);
   void SortMetadata(Context& context);
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
+  void RefuseExcess(Context& context);
   void Note(const model::Fingerprint& fingerprint, dedupe::Seen answer);
   void PublishActivity();
   static void CountItems(const codec::ScannedSeries& series, Tally& tally);
@@ -77,9 +79,10 @@ class Intake {
   std::vector<uint32_t> unknown_;     // series whose key told nothing
   std::vector<uint32_t> alias_series_;
   std::vector<Resolved> resolved_;
-  std::string canonical_;                   // of the resolved, one behind the other
-  std::vector<size_t> canonical_ends_;      // where each ends
-  std::vector<model::Fingerprint> active_;  // first activity in their window
+  std::string canonical_;                                  // of the resolved, one behind the other
+  std::vector<size_t> canonical_ends_;                     // where each ends
+  std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats a family's statement on each of its series
+  std::vector<model::Fingerprint> active_;                 // first activity in their window
 };
 
 }  // namespace mi::receive

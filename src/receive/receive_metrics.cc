@@ -16,7 +16,12 @@ ReceiveMetrics::ReceiveMetrics(telemetry::Metrics& metrics)
       refused(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "refused"}})),
       in_flight(metrics.GetGauge("receive_in_flight", "Write requests that wait for their series to become durable.")),
       metrics_(metrics),
-      seconds_(metrics.GetHistogram("receive_request_seconds", "From a write request's last byte to its answer.")) {}
+      seconds_(metrics.GetHistogram("receive_request_seconds", "From a write request's last byte to its answer.")) {
+  for (size_t i = 1; i < reasons_.size(); ++i) {
+    reasons_[i] = &metrics.GetCounter("receive_refused_series_total", "Series that were refused, by reason.",
+                                      {{"reason", std::string(ToString(static_cast<codec::Refusal>(i)))}});
+  }
+}
 
 void ReceiveMetrics::CountRequest(std::string_view protocol, std::string_view encoding, int status, double seconds) {
   seconds_.Observe(seconds);
@@ -33,10 +38,7 @@ void ReceiveMetrics::CountRequest(std::string_view protocol, std::string_view en
 
 void ReceiveMetrics::CountRefused(codec::Refusal refusal) {
   refused.Add();
-  metrics_
-      .GetCounter("receive_refused_series_total", "Series that were refused, by reason.",
-                  {{"reason", std::string(ToString(refusal))}})
-      .Add();
+  reasons_[static_cast<size_t>(refusal)]->Add();
 }
 
 }  // namespace mi::receive

@@ -28,6 +28,7 @@ class ReceiveMetrics {
  private:
   telemetry::Metrics& metrics_;
   telemetry::Histogram& seconds_;
+  std::array<telemetry::Counter*, codec::kRefusals> reasons_{};  // by Refusal, but for kNone
   Mutex mutex_;
   std::map<std::string, telemetry::Counter*> requests_ GUARDED_BY(mutex_);
 };

@@ -16,8 +16,17 @@ void AddWrittenCounts(codec::Schema schema, const Tally& written, net::Response&
   response.headers.emplace_back("X-Prometheus-Remote-Write-Exemplars-Written", format("{}", written.exemplars));
 }
 
+// One line, whatever a sender has put into what is repeated here.
 net::Response Text(int status, std::string_view line) {
-  net::Response response{.status = status, .body = std::string(line)};
+  net::Response response{.status = status};
+  for (const char c : line) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      response.body += format("\\x{:02x}", byte);
+    } else {
+      response.body.push_back(c);
+    }
+  }
   response.body.push_back('\n');
   return response;
 }

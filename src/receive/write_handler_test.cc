@@ -360,6 +360,26 @@ TEST_F(WriteHandlerTest, RefusesSeriesOverALimitNamingLimitValueAndKnob) {
                                             testing::HasSubstr("receive.max_value_bytes")));
 }
 
+TEST_F(WriteHandlerTest, RefusesNewSeriesBeyondWhatARequestMayHoldWrittenOut) {
+  SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
+  std::vector<WireSeries> series;
+  for (int i = 0; i < 10; ++i) {
+    series.push_back(Up(format("{}", i)));
+    series.back().labels.emplace_back("long", std::string(900, 'x'));  // one symbol for all of them
+  }
+  const net::Response response = SendV2(series);
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body,
+              testing::AllOf(testing::HasSubstr("7 of 10"), testing::HasSubstr("receive.max_decoded_bytes")));
+  EXPECT_EQ(publisher_.identities().size(), 3U);
+}
+
+TEST_F(WriteHandlerTest, AnswersInOneLineWhateverATenantIsCalled) {
+  const net::Response response = SendNow(Body({}), {{"X-Scope-OrgID", "a\r\nb"}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(std::ranges::count(response.body, '\n'), 1);
+}
+
 TEST_F(WriteHandlerTest, TakesPostsOnly) {
   const net::Response response = SendNow("", {}, "/api/v1/write", "GET");
   EXPECT_EQ(response.status, 405);

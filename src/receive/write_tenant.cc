@@ -20,7 +20,7 @@ std::optional<std::string_view> TenantInPath(std::string_view path) {
 Result<model::Tenant> TenantOf(const net::Request& request) {
   const auto in_path = TenantInPath(request.path());
   const auto in_header = request.Header("x-scope-orgid");
-  if (!in_header) return model::Tenant::Parse(in_path.value_or(""));
+  if (!in_header || in_header->empty()) return model::Tenant::Parse(in_path.value_or(""));
   Result<model::Tenant> from_header = model::Tenant::Parse(*in_header);
   if (!in_path || !from_header) return from_header;
   Result<model::Tenant> from_path = model::Tenant::Parse(*in_path);

@@ -32,7 +32,7 @@ std::unexpected<ApiError> InvalidParameter(std::string_view name, std::string_vi
 net::Response ErrorResponse(const ApiError& error) {
   net::Response response{.status = ToHttpStatus(error.type), .content_type = std::string(kJson)};
   response.body = format(R"({{"status":"error","errorType":"{}","error":)", ToString(error.type));
-  AppendJsonString(error.message, response.body);
+  AppendJsonText(error.message, response.body);
   response.body += '}';
   if (error.type == ErrorType::kUnavailable) response.headers.emplace_back("Retry-After", "1");
   return response;

@@ -21,7 +21,7 @@ import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("METRIC_INDEX_BUILD", ROOT / "build" / "dev"))
+BUILD = pathlib.Path(os.environ.get("MI_BUILD", ROOT / "build" / "dev"))
 BINARY = BUILD / "bin" / "metric-index"
 LOADGEN = BUILD / "bin" / "metric-index-loadgen"
 PARTS = ROOT / "build" / "parts" / "root"

@@ -1,0 +1,37 @@
+// Reads the catalogue until the service is to stop: a long load must not hold up a short stop.
+#pragma once
+
+#include <atomic>
+
+#include "store/ports.h"
+
+namespace mi::app {
+
+// Threads: as the reader behind it; Stop() is safe from any. The reader outlives it.
+class StoppableReader final : public store::CatalogReader {
+ public:
+  explicit StoppableReader(store::CatalogReader& reader) : reader_(reader) {}
+
+  // Every reading ends early, as if there was no more.
+  void Stop() { stopped_ = true; }
+  bool stopped() const { return stopped_; }
+
+  Result<store::CatalogState> State() override { return reader_.State(); }
+  Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
+    return reader_.ReadSeries(after_id, [&](const store::StoredSeries& series) { return !stopped_ && visit(series); });
+  }
+  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override {
+    return reader_.ReadFingerprints([&](model::Fingerprint fingerprint, int64_t last_seen_ms) {
+      return !stopped_ && visit(fingerprint, last_seen_ms);
+    });
+  }
+  Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>& visit) override {
+    return reader_.ReadMetadata([&](const store::StoredMetadata& metadata) { return !stopped_ && visit(metadata); });
+  }
+
+ private:
+  store::CatalogReader& reader_;
+  std::atomic<bool> stopped_ = false;
+};
+
+}  // namespace mi::app
