@@ -134,7 +134,7 @@ void Intake::LookUpResolved(Context& context) {
       continue;
     }
     const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
-    model::SeriesBatch& batch = BatchOf(context, deps_.clock.NowMs());
+    model::SeriesBatch& batch = BatchOf(context);
     if (resolved_[k].aliased) arrivals.aliases.push_back({key, arrivals.fingerprints.size()});
     batch.Add(keys_[k], std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin));
     arrivals.fingerprints.push_back(keys_[k]);
@@ -162,7 +162,7 @@ void Intake::SortMetadata(Context& context) {
       continue;
     }
     if (metadata->family.empty()) continue;
-    BatchOf(context, deps_.clock.NowMs()).AddMetadata(*std::move(metadata));
+    BatchOf(context).AddMetadata(*std::move(metadata));
     arrivals.metadata_keys.push_back(keys_[k]);
   }
 }
@@ -197,9 +197,9 @@ void Intake::CountItems(const ScannedSeries& series, Tally& tally) {
   tally.exemplars += series.exemplars;
 }
 
-model::SeriesBatch& Intake::BatchOf(Context& context, int64_t now_ms) {
+model::SeriesBatch& Intake::BatchOf(Context& context) const {
   auto& batch = context.sorted.arrivals.batch;
-  if (batch == nullptr) batch = std::make_shared<model::SeriesBatch>(context.tenant, now_ms);
+  if (batch == nullptr) batch = std::make_shared<model::SeriesBatch>(context.tenant, deps_.clock.NowMs());
   return *batch;
 }
 

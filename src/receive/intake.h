@@ -67,7 +67,7 @@ class Intake {
   void Note(const model::Fingerprint& fingerprint, dedupe::Seen answer);
   void PublishActivity();
   static void CountItems(const codec::ScannedSeries& series, Tally& tally);
-  static model::SeriesBatch& BatchOf(Context& context, int64_t now_ms);
+  model::SeriesBatch& BatchOf(Context& context) const;
 
   IntakeDeps deps_;
   codec::Canonicaliser canonicaliser_;

@@ -16,8 +16,6 @@ bool IsProtocolProbe(const net::Request& request) {
   return net::FormParameters::Parse(request.query()).First("get_vm_proto_version") == "1";
 }
 
-bool IsStopping(const std::atomic<bool>& refusing) { return refusing.load(std::memory_order_relaxed); }
-
 }  // namespace
 
 struct WriteHandler::Workspace {
@@ -44,7 +42,7 @@ std::optional<net::Response> WriteHandler::CheckForm(const net::Request& request
   const Result<Form> negotiated = Negotiate(request);
   if (!negotiated) return RefuseForm(negotiated.error());
   form = *negotiated;
-  if (IsStopping(refusing_)) return TryLater("the service is stopping");
+  if (refusing_.load(std::memory_order_relaxed)) return TryLater("the service is stopping");
   return std::nullopt;
 }
 
