@@ -64,18 +64,6 @@ TEST(Json, EscapesWhatAStringMayNotHold) {
   f(std::string_view("\0\x1f\x7f", 3), "\"\\u0000\\u001f\x7f\"");
 }
 
-TEST(Json, ReplacesWhatIsNotUtf8InTextFromOutside) {
-  auto f = [](std::string_view text, std::string_view want) {
-    std::string out;
-    AppendJsonText(text, out);
-    EXPECT_EQ(out, want);
-  };
-  f("平台 \xf0\x9f\x98\x80 \n", "\"平台 \xf0\x9f\x98\x80 \\n\"");
-  f("a\xff", "\"a\xef\xbf\xbd\"");
-  f("\xe5\xb9", "\"\xef\xbf\xbd\xef\xbf\xbd\"");
-  f("\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
-}
-
 TEST(Live, LetsAReaderKeepWhatItGot) {
   Live<int> live(1);
   const auto before = live.Get();

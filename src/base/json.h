@@ -7,10 +7,7 @@
 namespace mi {
 
 // Appends `text` as a JSON string, quotes included (RFC 8259): '"', '\' and control characters escaped, other bytes as
-// they stand. Requires valid UTF-8 for the result to be valid JSON.
+// they stand. Requires valid UTF-8 for the result to be valid JSON: telemetry/printable.h makes it so.
 void AppendJsonString(std::string_view text, std::string& out);
-
-// The same for text from outside that may be anything: what is not valid UTF-8 becomes U+FFFD.
-void AppendJsonText(std::string_view text, std::string& out);
 
 }  // namespace mi

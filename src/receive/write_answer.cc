@@ -1,6 +1,7 @@
 #include "receive/write_answer.h"
 
 #include "base/format.h"
+#include "telemetry/printable.h"
 
 namespace mi::receive {
 namespace {
@@ -19,14 +20,7 @@ void AddWrittenCounts(codec::Schema schema, const Tally& written, net::Response&
 // One line, whatever a sender has put into what is repeated here.
 net::Response Text(int status, std::string_view line) {
   net::Response response{.status = status};
-  for (const char c : line) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      response.body += format("\\x{:02x}", byte);
-    } else {
-      response.body.push_back(c);
-    }
-  }
+  telemetry::AppendPrintable(line, response.body);
   response.body.push_back('\n');
   return response;
 }

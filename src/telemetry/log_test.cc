@@ -5,6 +5,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/json.h"
 #include "telemetry/printable.h"
 
 namespace mi::telemetry {
@@ -215,6 +216,18 @@ TEST(NullLogger, WritesNothing) {
   testing::internal::CaptureStderr();
   log->Error("nobody hears this");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST(Json, ReplacesWhatIsNotUtf8InTextFromOutside) {
+  auto f = [](std::string_view text, std::string_view want) {
+    std::string out;
+    AppendJsonString(ToValidUtf8(text), out);
+    EXPECT_EQ(out, want);
+  };
+  f("平台 \xf0\x9f\x98\x80 \n", "\"平台 \xf0\x9f\x98\x80 \\n\"");
+  f("a\xff", "\"a\xef\xbf\xbd\"");
+  f("\xe5\xb9", "\"\xef\xbf\xbd\xef\xbf\xbd\"");
+  f("\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "base/format.h"
 #include "base/json.h"
+#include "telemetry/printable.h"
 
 namespace mi::web {
 
@@ -32,7 +33,7 @@ std::unexpected<ApiError> InvalidParameter(std::string_view name, std::string_vi
 net::Response ErrorResponse(const ApiError& error) {
   net::Response response{.status = ToHttpStatus(error.type), .content_type = std::string(kJson)};
   response.body = format(R"({{"status":"error","errorType":"{}","error":)", ToString(error.type));
-  AppendJsonText(error.message, response.body);
+  AppendJsonString(telemetry::ToValidUtf8(error.message), response.body);
   response.body += '}';
   if (error.type == ErrorType::kUnavailable) response.headers.emplace_back("Retry-After", "1");
   return response;
