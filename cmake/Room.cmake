@@ -1,8 +1,9 @@
 # mi_room(NAME [DEPS room...] [LIBS target...])
 #
 # One library target a room: mi_<name>, from every *.cc of the calling folder but tests and benchmarks, which become
-# <name>_test and <name>_bench. A room's headers are reachable as "<name>/x.h" only by the rooms that list it in DEPS: each
-# room has an include folder of its own (a link in the build tree), so the rooms' table is enforced by the compiler.
+# <name>_test and <name>_bench; those that need a real service (*_service_test.cc) become <name>_service_test. A room's
+# headers are reachable as "<name>/x.h" only by the rooms that list it in DEPS: each room has an include folder of its own
+# (a link in the build tree), so the rooms' table is enforced by the compiler.
 # LIBS are the third-party libraries confined to the room; they are not passed on.
 
 set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>
@@ -27,7 +28,10 @@ function(mi_room name)
   file(GLOB sources CONFIGURE_DEPENDS *.cc)
   set(tests ${sources})
   set(benches ${sources})
+  set(service_tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  list(FILTER tests EXCLUDE REGEX "_service_test\\.cc$")
+  list(FILTER service_tests INCLUDE REGEX "_service_test\\.cc$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$|/main\\.cc$")
 
@@ -56,6 +60,10 @@ function(mi_room name)
     mi_test(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE mi_${name} ${ROOM_LIBS})
   endif()
+  if(tested AND service_tests AND NOT MI_SANITIZE STREQUAL "thread")
+    mi_service_test(${name}_service_test ${service_tests})
+    target_link_libraries(${name}_service_test PRIVATE mi_${name} ${ROOM_LIBS})
+  endif()
   if(benchmark_FOUND AND benches)
     add_executable(${name}_bench EXCLUDE_FROM_ALL ${benches})
     target_link_libraries(${name}_bench PRIVATE mi_${name} ${ROOM_LIBS} benchmark::benchmark_main)
@@ -71,4 +79,14 @@ function(mi_test name)
   target_compile_definitions(${name} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   include(GoogleTest)
   gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+endfunction()
+
+# One test for ctest, whatever its cases: they share the services that it starts. Skipped, and said so, where one is not installed.
+function(mi_service_test name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE mi_real_service GTest::gmock GTest::gtest_main)
+  mi_precompile(${name} base_test ${MI_PCH_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
+  target_compile_definitions(${name} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  add_test(NAME ${MI_FLAVOUR}${name} COMMAND ${name})
+  set_tests_properties(${MI_FLAVOUR}${name} PROPERTIES TIMEOUT 600 SKIP_REGULAR_EXPRESSION "REAL SERVICE MISSING")
 endfunction()
