@@ -12,6 +12,7 @@
 
 #include "dedupe/in_flight.h"
 #include "dedupe/seen_set.h"
+#include "dedupe/shared_tier.h"
 #include "receive/answer_deadlines.h"
 #include "receive/arrivals.h"
 #include "receive/receive_metrics.h"
@@ -25,6 +26,7 @@ struct DeparturesDeps {
   dedupe::InFlight& in_flight;
   stream::SeriesPublisher& publisher;
   ReceiveMetrics& metrics;
+  dedupe::SharedTier* shared = nullptr;  // what other producers know; none in standalone
 };
 
 class Departures {
