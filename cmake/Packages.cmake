@@ -15,6 +15,7 @@ pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
+set_property(TARGET PkgConfig::hiredis PROPERTY INTERFACE_COMPILE_OPTIONS "")  # -D_FILE_OFFSET_BITS=64: no precompiled header bears it
 pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)
 pkg_check_modules(rdkafka REQUIRED IMPORTED_TARGET rdkafka)
 find_package(simdjson REQUIRED)
