@@ -132,6 +132,15 @@ Result<Statement> Database::Prepare(std::string_view sql) {
   return Statement(statement);
 }
 
+Status Database::PrepareEach(std::initializer_list<Named> statements) {
+  for (const auto& [statement, sql] : statements) {
+    Result<Statement> prepared = Prepare(sql);
+    if (!prepared) return Fail(prepared.error());
+    statement = *std::move(prepared);
+  }
+  return {};
+}
+
 Result<int64_t> Database::QueryInt(std::string_view sql) {
   Result<Statement> statement = Prepare(sql);
   if (!statement) return Fail(statement.error());

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <span>
 #include <string>
@@ -65,6 +66,12 @@ class Database {
   // One or several statements without parameters.
   Status Exec(const std::string& sql);
   Result<Statement> Prepare(std::string_view sql);  // kept by SQLite for long use
+  struct Named {
+    Statement& statement;
+    std::string_view sql;
+  };
+  // Several at once, each where it is kept; up to the first that fails.
+  Status PrepareEach(std::initializer_list<Named> statements);
   // The first column of the first row of a statement without parameters; 0 when there is no row.
   Result<int64_t> QueryInt(std::string_view sql);
 

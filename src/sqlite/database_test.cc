@@ -32,6 +32,20 @@ TEST_F(DatabaseTest, KeepsBytesExactly) {
   EXPECT_FALSE(select.Step().value());
 }
 
+TEST_F(DatabaseTest, PreparesSeveralUpToTheFirstThatFails) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
+  Statement insert;
+  Statement count;
+  ASSERT_TRUE(database.PrepareEach({{insert, "INSERT INTO t VALUES (?)"}, {count, "SELECT count(*) FROM t"}}));
+  EXPECT_TRUE(insert.Bind(1, 5).Run());
+  ASSERT_TRUE(count.Step().value());
+  EXPECT_EQ(count.Int(0), 1);
+  const Status failed = database.PrepareEach({{insert, "SELECT a FROM t"}, {count, "SELECT b FROM t"}});
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message(), testing::HasSubstr("no such column: b"));
+}
+
 TEST_F(DatabaseTest, RollsBackATransactionThatIsNotCommitted) {
   Database database = Open().value();
   ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));

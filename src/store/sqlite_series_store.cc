@@ -35,31 +35,27 @@ Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database 
 }
 
 Status SqliteSeriesStore::Prepare() {
-  const std::pair<sqlite::Statement*, std::string_view> statements[] = {
-      {&find_,
-       "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen FROM metric m "
-       "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id JOIN metric_seen s ON s.metric_id = m.id "
-       "WHERE m.fingerprint = ?"},
-      {&next_id_, "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'metric'"},
-      {&update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
-      {&find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
-      {&advance_seen_,
-       "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND last_seen < ?1 RETURNING first_seen"},
-      {&upsert_metadata_,
-       "INSERT INTO metric_metadata (tenant, metric_family, type, help, unit, last_seen) VALUES (?, ?, ?, ?, ?, ?) "
-       "ON CONFLICT DO UPDATE SET type = excluded.type, help = excluded.help, unit = excluded.unit, "
-       "last_seen = excluded.last_seen WHERE (excluded.last_seen, excluded.type, excluded.help, excluded.unit) > "
-       "(metric_metadata.last_seen, metric_metadata.type, metric_metadata.help, metric_metadata.unit)"},
-      {&upsert_position_,
-       "INSERT INTO stream_position (stream, partition_id, next_offset) VALUES (?, ?, ?) "
-       "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"},
-      {&position_, "SELECT next_offset FROM stream_position WHERE stream = ? AND partition_id = ?"},
-      {&positions_, "SELECT stream, partition_id, next_offset FROM stream_position"}};
-  for (const auto& [statement, sql] : statements) {
-    Result<sqlite::Statement> prepared = database_.Prepare(sql);
-    if (!prepared) return Fail(prepared.error());
-    *statement = *std::move(prepared);
-  }
+  Status prepared = database_.PrepareEach(
+      {{find_,
+        "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen FROM metric m "
+        "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id JOIN metric_seen s ON s.metric_id = m.id "
+        "WHERE m.fingerprint = ?"},
+       {next_id_, "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'metric'"},
+       {update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
+       {find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
+       {advance_seen_,
+        "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND last_seen < ?1 RETURNING first_seen"},
+       {upsert_metadata_,
+        "INSERT INTO metric_metadata (tenant, metric_family, type, help, unit, last_seen) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET type = excluded.type, help = excluded.help, unit = excluded.unit, "
+        "last_seen = excluded.last_seen WHERE (excluded.last_seen, excluded.type, excluded.help, excluded.unit) > "
+        "(metric_metadata.last_seen, metric_metadata.type, metric_metadata.help, metric_metadata.unit)"},
+       {upsert_position_,
+        "INSERT INTO stream_position (stream, partition_id, next_offset) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"},
+       {position_, "SELECT next_offset FROM stream_position WHERE stream = ? AND partition_id = ?"},
+       {positions_, "SELECT stream, partition_id, next_offset FROM stream_position"}});
+  if (!prepared) return prepared;
   const std::pair<SqliteBulkInsert*, std::string_view> inserts[] = {
       {&insert_series_, "metric (id, metric_basic_label_id, fingerprint, metric)"},
       {&insert_seen_, "metric_seen (metric_id, first_seen, last_seen)"},

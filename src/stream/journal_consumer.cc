@@ -25,19 +25,15 @@ Result<std::unique_ptr<JournalConsumer>> JournalConsumer::Open(const JournalOpti
 }
 
 Status JournalConsumer::Prepare() {
-  const std::pair<sqlite::Statement*, std::string_view> statements[] = {
-      {&read_, "SELECT offset, series, seen_at_ms, bytes FROM batch WHERE offset >= ? AND offset < ? ORDER BY offset"},
-      {&dead_letter_, "INSERT INTO dead_letter (offset, time_ms, reason, bytes) VALUES (?, ?, ?, ?)"},
-      // The newest that fit in the bound stay, and the one just written whatever its size.
-      {&drop_dead_letters_,
-       "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM (SELECT id, row_number() OVER newest AS n, "
-       "sum(length(bytes)) OVER newest AS bytes FROM dead_letter WINDOW newest AS (ORDER BY id DESC)) "
-       "WHERE bytes > ? AND n > 1)"}};
-  for (const auto& [statement, sql] : statements) {
-    Result<sqlite::Statement> prepared = database_.Prepare(sql);
-    if (!prepared) return Fail(prepared.error());
-    *statement = std::move(*prepared);
-  }
+  Status prepared = database_.PrepareEach(
+      {{read_, "SELECT offset, series, seen_at_ms, bytes FROM batch WHERE offset >= ? AND offset < ? ORDER BY offset"},
+       {dead_letter_, "INSERT INTO dead_letter (offset, time_ms, reason, bytes) VALUES (?, ?, ?, ?)"},
+       // The newest that fit in the bound stay, and the one just written whatever its size.
+       {drop_dead_letters_,
+        "DELETE FROM dead_letter WHERE id <= (SELECT max(id) FROM (SELECT id, row_number() OVER newest AS n, "
+        "sum(length(bytes)) OVER newest AS bytes FROM dead_letter WINDOW newest AS (ORDER BY id DESC)) "
+        "WHERE bytes > ? AND n > 1)"}});
+  if (!prepared) return prepared;
   const Result<int64_t> held = database_.QueryInt("SELECT coalesce(sum(length(bytes)), 0) FROM dead_letter");
   if (!held) return Fail(held.error());
   dead_letter_bytes_ = *held;

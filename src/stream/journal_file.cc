@@ -85,17 +85,12 @@ Result<JournalFile> JournalFile::Open(const JournalOptions& options) {
 }
 
 Status JournalFile::Prepare() {
-  const std::pair<sqlite::Statement*, std::string_view> statements[] = {
-      {&insert_, "INSERT INTO batch (series, seen_at_ms, bytes) VALUES (?, ?, ?)"},
-      {&delete_, "DELETE FROM batch WHERE offset < ?"},
-      {&page_count_, "PRAGMA page_count"},
-      {&freelist_count_, "PRAGMA freelist_count"},
-      {&probe_, "UPDATE meta SET value = value + 1 WHERE key = 'probe'"}};
-  for (const auto& [statement, sql] : statements) {
-    Result<sqlite::Statement> prepared = database_.Prepare(sql);
-    if (!prepared) return Fail(prepared.error());
-    *statement = std::move(*prepared);
-  }
+  Status prepared = database_.PrepareEach({{insert_, "INSERT INTO batch (series, seen_at_ms, bytes) VALUES (?, ?, ?)"},
+                                           {delete_, "DELETE FROM batch WHERE offset < ?"},
+                                           {page_count_, "PRAGMA page_count"},
+                                           {freelist_count_, "PRAGMA freelist_count"},
+                                           {probe_, "UPDATE meta SET value = value + 1 WHERE key = 'probe'"}});
+  if (!prepared) return prepared;
   const std::pair<int64_t*, const char*> values[] = {
       {&next_offset_, "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'batch'), 0) + 1"},
       {&first_offset_, "SELECT coalesce((SELECT min(offset) FROM batch), 0)"}};
