@@ -7,6 +7,7 @@
 
 #include "app/file_limit.h"
 #include "app/role_options.h"
+#include "app/service.h"
 #include "app/signals.h"
 #include "app/standalone.h"
 #include "app/version.h"
@@ -77,7 +78,7 @@ void CountBuild(const config::Config& config, telemetry::Metrics& metrics) {
 }
 
 Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, const config::Loaded& started,
-                                                     Standalone& service, telemetry::Logger& log,
+                                                     Service& service, telemetry::Logger& log,
                                                      telemetry::Metrics& metrics) {
   auto& success = metrics.GetGauge("config_reload_success", "Whether the last reload of the configuration was taken.");
   auto& restart =
@@ -118,7 +119,7 @@ int Serve(const Command& command) {
   RaiseFileLimit(config.receive.max_connections, **log);
 
   const SystemClock clock;
-  auto service = Standalone::Start(config, clock, **log, *metrics);
+  auto service = StartStandalone(config, {clock, **log, *metrics});
   if (!service) {
     (*log)->Error("{}", service.error().message());
     if (!config.log.filename.empty()) Complain(kStartFailed, service.error().message());

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -49,23 +50,23 @@ struct IndexMetrics {
   telemetry::Gauge& store_up;
 };
 
-// Reads the lag whenever metrics are rendered. Shared with the registry, which cannot forget a callback: it asks the
-// consumer only as long as the worker lives.
+// Sums the lag of all workers whenever metrics are rendered. Shared with the registry, which cannot forget a callback:
+// it asks the consumers only as long as somebody holds the probe.
+//
+// Threads: safe. Create it before the first worker.
 class LagProbe {
  public:
-  static std::shared_ptr<LagProbe> Create(const stream::SeriesConsumer& consumer, const Clock& clock,
-                                          telemetry::Metrics& metrics);
-  void Detach() EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    consumer_ = nullptr;
-  }
+  static std::shared_ptr<LagProbe> Create(const Clock& clock, telemetry::Metrics& metrics);
+
+  void Watch(const stream::SeriesConsumer& consumer) EXCLUDES(mutex_);
+  void Forget(const stream::SeriesConsumer& consumer) EXCLUDES(mutex_);
 
  private:
-  LagProbe(const stream::SeriesConsumer& consumer, const Clock& clock, telemetry::Metrics& metrics);
+  LagProbe(const Clock& clock, telemetry::Metrics& metrics);
   void Refresh() EXCLUDES(mutex_);
 
   Mutex mutex_;
-  const stream::SeriesConsumer* consumer_ GUARDED_BY(mutex_);
+  std::vector<const stream::SeriesConsumer*> consumers_ GUARDED_BY(mutex_);
   const Clock& clock_;
   telemetry::Gauge& records_;
   telemetry::Gauge& seconds_;

@@ -9,12 +9,13 @@ Worker::Worker(const WorkerOptions& options, const WorkerDeps& deps)
       deps_(deps),
       metrics_(deps.metrics),
       retry_(options.min_retry, options.max_retry, stop_, metrics_, deps.log),
-      applier_({deps.consumer, deps.store, deps.listener, deps.clock, deps.log}, retry_, metrics_),
-      lag_probe_(LagProbe::Create(deps.consumer, deps.clock, deps.metrics)) {}
+      applier_({deps.consumer, deps.store, deps.listener, deps.clock, deps.log}, retry_, metrics_) {
+  deps_.lag.Watch(deps_.consumer);
+}
 
 Worker::~Worker() {
   Stop();
-  lag_probe_->Detach();
+  deps_.lag.Forget(deps_.consumer);
 }
 
 Status Worker::Seek() {

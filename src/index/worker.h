@@ -51,6 +51,7 @@ struct WorkerDeps {
   const Clock& clock;
   telemetry::Logger& log;
   telemetry::Metrics& metrics;
+  LagProbe& lag;  // of all workers
 };
 
 class Worker {
@@ -86,7 +87,6 @@ class Worker {
   IndexMetrics metrics_;
   Retry retry_;
   Applier applier_;
-  std::shared_ptr<LagProbe> lag_probe_;
   bool sought_ = false;
 
   // The thread's alone.

@@ -116,7 +116,7 @@ class WorkerTest : public testing::Test {
   }
 
   void StartWorker() {
-    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_});
+    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_, *lag_});
     worker_->Start();
   }
   void Await(const std::function<bool()>& holds) {
@@ -151,6 +151,7 @@ class WorkerTest : public testing::Test {
   ManualClock clock_;
   const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
+  const std::shared_ptr<LagProbe> lag_ = LagProbe::Create(clock_, *metrics_);
   stream::ActivityQueue activity_{1'000, *metrics_};
   const std::unique_ptr<stream::SeriesConsumer> consumer_ = stream_.OpenConsumer();
   const std::unique_ptr<PickyStore> store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
@@ -182,7 +183,7 @@ TEST_F(WorkerTest, BeginsWhereTheStoreLeftOff) {
 }
 
 TEST_F(WorkerTest, SeeksOnRequestBeforeItStartsAndGivesTheError) {
-  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_});
+  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_, *lag_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));
   EXPECT_EQ(worker_->Seek().error().code(), Errc::kUnavailable);
   EXPECT_TRUE(worker_->Seek());

@@ -7,35 +7,44 @@
 
 namespace mi::telemetry {
 
-void Health::SetWaiting(std::string_view part, std::string what) {
-  if (what.empty()) what = "its turn";
+void Health::Set(std::string_view part, Part now) {
   MutexLock lock(mutex_);
-  parts_[std::string(part)] = std::move(what);
+  parts_[std::string(part)] = std::move(now);
 }
 
-void Health::SetReady(std::string_view part) {
-  MutexLock lock(mutex_);
-  parts_[std::string(part)].clear();
+void Health::SetWaiting(std::string_view part, std::string what) {
+  if (what.empty()) what = "its turn";
+  Set(part, {Part::State::kWaiting, std::move(what)});
+}
+
+void Health::SetImpaired(std::string_view part, std::string what) {
+  Set(part, {Part::State::kImpaired, std::move(what)});
+}
+
+void Health::SetReady(std::string_view part) { Set(part, {}); }
+
+bool Health::NothingWaits() const {
+  return !parts_.empty() &&
+         std::ranges::none_of(parts_, [](const auto& part) { return part.second.state == Part::State::kWaiting; });
 }
 
 bool Health::Ready() const {
   MutexLock lock(mutex_);
-  return !parts_.empty() &&
-         std::all_of(parts_.begin(), parts_.end(), [](const auto& part) { return part.second.empty(); });
+  return NothingWaits();
 }
 
 std::string Health::Describe() const {
   MutexLock lock(mutex_);
   if (parts_.empty()) return "process: waiting for its parts\n";
-  std::string text;
-  for (const auto& [part, what] : parts_) {
-    if (what.empty()) continue;
-    AppendPrintable(part, text);
-    text += ": waiting for ";
-    AppendPrintable(what, text);
+  std::string text = NothingWaits() ? "ready\n" : "";
+  for (const auto& [name, part] : parts_) {
+    if (part.state == Part::State::kReady) continue;
+    AppendPrintable(name, text);
+    text += part.state == Part::State::kWaiting ? ": waiting for " : ": impaired: ";
+    AppendPrintable(part.what, text);
     text += '\n';
   }
-  return text.empty() ? "ready\n" : text;
+  return text;
 }
 
 }  // namespace mi::telemetry

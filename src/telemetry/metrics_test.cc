@@ -121,6 +121,14 @@ TEST(Health, IsReadyOnceThereIsAPartAndNoneWaits) {
   EXPECT_EQ(health.Describe(), "ready\n");
 }
 
+TEST(Health, SaysWhatIsImpairedAndIsReadyAllTheSame) {
+  Health health;
+  health.SetReady("kafka");
+  health.SetImpaired("redis", "no connection");
+  EXPECT_TRUE(health.Ready());
+  EXPECT_EQ(health.Describe(), "ready\nredis: impaired: no connection\n");
+}
+
 TEST(Health, MayBeToldAndAskedByManyThreads) {
   Health health;
   std::vector<std::thread> threads;

@@ -1,0 +1,48 @@
+#include "app/answering.h"
+
+#include <chrono>
+#include <utility>
+
+#include "app/figures.h"
+#include "app/role_options.h"
+#include "app/version.h"
+#include "base/format.h"
+
+namespace mi::app {
+
+Answering::Answering(const config::Config& config, const Clock& clock, telemetry::Logger& log,
+                     telemetry::Metrics& metrics, std::function<Status()> follows)
+    : clock_(clock),
+      log_(log),
+      ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
+      begun_(clock.Steady()),
+      follows_(std::move(follows)),
+      catalog_(catalog::Catalog::Create(CatalogOptionsOf(config, log))) {
+  api_.emplace(web::ApiOptions{.version = std::string(version::kVersion)},
+               web::ApiDependencies{.snapshot = [this] { return catalog_->Current(); },
+                                    .state = [this] { return StateNow(); },
+                                    .metrics = metrics,
+                                    .clock = clock});
+  ShowCatalog(*catalog_, metrics);
+}
+
+void Answering::SetReady() {
+  const double seconds = std::chrono::duration<double>(clock_.Steady() - begun_).count();
+  const auto stats = catalog_->stats();
+  log_.Info("{} series in the catalogue, {} of memory, loaded in {:.1f} s", stats.series, FormatBytes(stats.bytes),
+            seconds);
+  ready_ = true;
+  ready_gauge_.Set(1);
+}
+
+web::CatalogState Answering::StateNow() const {
+  web::CatalogState state;
+  if (!ready_) state.waits_for = "the catalogue is being loaded";
+  if (const Status following = follows_(); !following) {
+    state.warning =
+        format("the store is away, answers are from the last state of the catalogue: {}", following.error().message());
+  }
+  return state;
+}
+
+}  // namespace mi::app

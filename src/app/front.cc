@@ -1,0 +1,45 @@
+#include "app/front.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "app/role_options.h"
+#include "base/bounded_queue.h"
+
+namespace mi::app {
+namespace {
+
+using std::chrono::milliseconds;
+
+// How long requests that wait for the stream may hold up a stop.
+constexpr milliseconds kWaitForStream = std::chrono::seconds(5);
+// What is kept of app.shutdown_timeout for the index and the snapshot.
+constexpr milliseconds kTimeToSave = std::chrono::seconds(2);
+
+}  // namespace
+
+Result<std::unique_ptr<Front>> Front::Bind(const config::Config& config, telemetry::Logger& log,
+                                           telemetry::Metrics& metrics) {
+  std::unique_ptr<Front> front(new Front(metrics));
+  Result<std::unique_ptr<net::Server>> server = net::Server::Create(ServerOptionsOf(config), front->router_, log);
+  if (!server) return Fail(server.error());
+  front->server_ = *std::move(server);
+  return front;
+}
+
+void Front::Reconfigure(const config::Config& config) { server_->SetLimits(ServerLimitsOf(config)); }
+
+void Front::Drain(milliseconds shutdown_timeout, const std::function<void()>& hurry) {
+  health_.SetWaiting("service", "its end: it is stopping");
+  const milliseconds drain = std::max(shutdown_timeout - kTimeToSave, shutdown_timeout / 2);
+  const milliseconds patience = std::min(kWaitForStream, drain * 2 / 3);
+  BoundedQueue<bool> drained(1);
+  std::thread impatient([&] {
+    if (!drained.PopUntil(std::chrono::steady_clock::now() + patience)) hurry();
+  });
+  server_->Drain(drain);
+  drained.TryPush(true);
+  impatient.join();
+}
+
+}  // namespace mi::app

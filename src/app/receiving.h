@@ -1,0 +1,59 @@
+// The receiving side of a role: from the request to the stream, and the tables that know what is there already.
+//
+// Ownership: owns the seen tables; borrows the rest, which outlives it.
+// Threads: everything but the routes from one thread; Sweep from one thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/clock.h"
+#include "base/live.h"
+#include "config/config.h"
+#include "dedupe/in_flight.h"
+#include "dedupe/seen_set.h"
+#include "net/http.h"
+#include "receive/cache_handler.h"
+#include "receive/departures.h"
+#include "receive/options.h"
+#include "receive/receive_metrics.h"
+#include "receive/write_handler.h"
+#include "stream/ports.h"
+#include "telemetry/metrics.h"
+
+namespace mi::app {
+
+class Receiving {
+ public:
+  struct Deps {
+    std::unique_ptr<dedupe::SeenSet> seen;
+    stream::SeriesPublisher& publisher;
+    stream::ActivityPublisher& activity;
+    const Clock& clock;
+    telemetry::Metrics& metrics;
+  };
+  Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps);
+
+  void RegisterRoutes(net::Router& router);
+  void Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options);
+
+  // From now on 503; what waits for the stream goes on waiting …
+  void Refuse() { write_->Refuse(); }
+  // … until this answers it 503.
+  void ExpireAll() { departures_->ExpireAll(); }
+
+  void Sweep();
+  dedupe::SeenSet& seen() { return *seen_; }
+
+ private:
+  std::unique_ptr<dedupe::SeenSet> seen_;
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_;
+  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  receive::ReceiveMetrics receive_metrics_;
+  Live<receive::ReceiveOptions> options_;
+  std::optional<receive::WriteHandler> write_;
+  std::optional<receive::Departures> departures_;  // goes before the handler whose requests it answers at its end
+  receive::CacheHandler cache_;
+};
+
+}  // namespace mi::app
