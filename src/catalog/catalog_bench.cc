@@ -118,6 +118,12 @@ class ContentReader final : public store::CatalogReader {
     }
     return {};
   }
+  Status ReadSeriesById(std::span<const uint64_t>, const std::function<bool(const store::StoredSeries&)>&) override {
+    return {};
+  }
+  Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
+    return 0;
+  }
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
   Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
 

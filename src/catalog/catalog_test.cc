@@ -134,6 +134,12 @@ TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
         visit({id, "", contents[id - 1], {}, kSeen, kSeen});
       return {};
     }
+    Status ReadSeriesById(std::span<const uint64_t>, const std::function<bool(const store::StoredSeries&)>&) override {
+      return {};
+    }
+    Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
+      return 0;
+    }
     Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
     Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
   };
@@ -154,6 +160,12 @@ TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
     Status ReadSeries(uint64_t, const std::function<bool(const store::StoredSeries&)>& visit) override {
       visit({1, "", "up{}", {}, kSeen, kSeen});
       return Fail(Errc::kUnavailable, "gone");
+    }
+    Status ReadSeriesById(std::span<const uint64_t>, const std::function<bool(const store::StoredSeries&)>&) override {
+      return {};
+    }
+    Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
+      return 0;
     }
     Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
     Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }

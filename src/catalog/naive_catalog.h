@@ -1,6 +1,7 @@
 // The catalogue as one would write it without a care: for the tests, which hold the real one against it.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -39,11 +40,20 @@ class NaiveCatalog final : public store::CatalogReader {
   }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
     for (const NaiveSeries& one : series) {
-      if (one.id <= after_id) continue;
-      const std::string content = model::FormatIdentity(ToLabels(one.labels).view());
-      if (!visit({one.id, one.tenant, content, {}, one.first_seen_ms, one.last_seen_ms})) break;
+      if (one.id > after_id && !Show(one, visit)) break;
     }
     return {};
+  }
+  Status ReadSeriesById(std::span<const uint64_t> ids,
+                        const std::function<bool(const store::StoredSeries&)>& visit) override {
+    for (const NaiveSeries& one : series) {
+      if (std::ranges::binary_search(ids, one.id) && !Show(one, visit)) break;
+    }
+    return {};
+  }
+  Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>& visit) override {
+    for (const NaiveSeries& one : series) visit({one.id, one.first_seen_ms, one.last_seen_ms});
+    return 0;
   }
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
   Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>& visit) override {
@@ -51,6 +61,12 @@ class NaiveCatalog final : public store::CatalogReader {
       if (!visit(one)) break;
     }
     return {};
+  }
+
+ private:
+  static bool Show(const NaiveSeries& one, const std::function<bool(const store::StoredSeries&)>& visit) {
+    const std::string content = model::FormatIdentity(ToLabels(one.labels).view());
+    return visit({one.id, one.tenant, content, {}, one.first_seen_ms, one.last_seen_ms});
   }
 };
 

@@ -432,6 +432,61 @@ TEST_P(StoreContract, ReadsFromAnIdOnAndStopsWhenTold) {
   EXPECT_TRUE(fingerprints.contains(batch[7].fingerprint));
 }
 
+TEST_P(StoreContract, ReadsTheSeriesThatAreAskedForById) {
+  Apply(MakePodBatch("acme", 1000, 10, 1));
+  const std::vector<SeriesRow> all = Rows();
+  const auto read = [&](std::vector<uint64_t> ids, size_t at_most = 100) {
+    std::vector<uint64_t> found;
+    EXPECT_TRUE(reader_->ReadSeriesById(ids, [&](const StoredSeries& s) {
+      EXPECT_EQ(s.content, all.at(s.id - 1).content);
+      EXPECT_EQ(s.tenant, "acme");
+      EXPECT_EQ(s.fingerprint, all.at(s.id - 1).fingerprint);
+      EXPECT_EQ(s.first_seen_ms, 1000);
+      EXPECT_EQ(s.last_seen_ms, 1000);
+      found.push_back(s.id);
+      return found.size() < at_most;
+    }));
+    return found;
+  };
+  EXPECT_THAT(read({}), IsEmpty());
+  EXPECT_THAT(read({3}), ElementsAre(3));
+  EXPECT_THAT(read({2, 5, 10, 11, 4'000, uint64_t{1} << 63}), ElementsAre(2, 5, 10));
+  EXPECT_THAT(read({1, 2, 3, 4}, 2), ElementsAre(1, 2));
+  std::vector<uint64_t> many(2'000);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = i + 1;
+  EXPECT_THAT(read(many), SizeIs(10));
+}
+
+TEST_P(StoreContract, TellsWhichTimesMovedSinceAMark) {
+  const SeriesBatch batch = MakePodBatch("", 5000, 4, 1);
+  Apply(batch);
+  // The latest word on each series that a follower would have, who was told everything since `mark`.
+  std::map<uint64_t, std::pair<int64_t, int64_t>> told;
+  const auto follow = [&](uint64_t since) {
+    told.clear();
+    return reader_->ReadSeenChanges(since, [&](const SeenUpdate& u) { told[u.id] = {u.first_seen_ms, u.last_seen_ms}; })
+        .value();
+  };
+  using testing::Contains;
+  using testing::Pair;
+  follow(0);
+  EXPECT_THAT(told, SizeIs(4));
+  uint64_t mark = reader_->State().value().seen_mark;
+
+  const model::ActivityBatch activity[] = {{7000, {batch[1].fingerprint}}};
+  ASSERT_TRUE(store_->ApplyActivity(activity));
+  mark = follow(mark);
+  EXPECT_THAT(told, Contains(Pair(2, Pair(5000, 7000))));
+
+  Apply(MakePodBatch("", 3000, 1, 1));
+  Apply(MakePodBatch("", 9000, 5, 1));
+  mark = follow(mark);
+  EXPECT_THAT(told, Contains(Pair(1, Pair(3000, 9000))));
+  EXPECT_THAT(told, Contains(Pair(4, Pair(5000, 9000))));
+  follow(mark);
+  for (const auto& [id, times] : told) EXPECT_EQ(times.second, 9000) << id;
+}
+
 TEST_P(StoreContract, ShowsAReaderWhatWasAppliedAfterItOpened) {
   Apply(MakePodBatch("", 1000, 5, 1));
   EXPECT_THAT(Rows(), SizeIs(5));

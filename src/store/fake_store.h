@@ -38,6 +38,7 @@ class FakeCatalog {
     model::Fingerprint fingerprint;
     int64_t first_seen_ms = 0;
     int64_t last_seen_ms = 0;
+    uint64_t changed = 0;  // by the count of changes
   };
 
   std::unique_ptr<SeriesStore> OpenStore();
@@ -115,7 +116,7 @@ class FakeCatalog {
         result.inserted.push_back({next_id_, number, i});
         rows_.emplace(next_id_++,
                       Row{batch.tenant(), std::string(series.labels.canonical()), model::FormatIdentity(series.labels),
-                          series.fingerprint, batch.seen_at_ms(), batch.seen_at_ms()});
+                          series.fingerprint, batch.seen_at_ms(), batch.seen_at_ms(), ++changes_});
         continue;
       }
       Row& row = rows_.at(known->second);
@@ -134,6 +135,7 @@ class FakeCatalog {
     if (first_seen_ms >= row.first_seen_ms && last_seen_ms <= row.last_seen_ms) return;
     row.first_seen_ms = std::min(row.first_seen_ms, first_seen_ms);
     row.last_seen_ms = std::max(row.last_seen_ms, last_seen_ms);
+    row.changed = ++changes_;
     std::erase_if(updated, [&](const SeenUpdate& update) { return update.id == id; });
     updated.push_back({id, row.first_seen_ms, row.last_seen_ms});
   }
@@ -153,6 +155,7 @@ class FakeCatalog {
   std::map<uint64_t, Row> rows_ GUARDED_BY(mutex_);
   std::unordered_map<model::Fingerprint, uint64_t> ids_ GUARDED_BY(mutex_);
   uint64_t next_id_ GUARDED_BY(mutex_) = 1;
+  uint64_t changes_ GUARDED_BY(mutex_) = 0;
   std::map<std::pair<model::Tenant, std::string>, Metadata> metadata_ GUARDED_BY(mutex_);
   Positions positions_ GUARDED_BY(mutex_);
   Positions covered_ GUARDED_BY(mutex_);
@@ -231,20 +234,38 @@ class FakeCatalogReader final : public CatalogReader {
     if (const auto fault = catalog_.Enter(FakeCall::kRead)) return Fail(fault->error);
     return CatalogState{.uuid = "00000000-0000-4000-8000-00000000fa4e",
                         .highest_id = catalog_.rows_.empty() ? 0 : catalog_.rows_.rbegin()->first,
-                        .series = catalog_.rows_.size()};
+                        .series = catalog_.rows_.size(),
+                        .seen_mark = catalog_.changes_};
   }
 
   Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override {
     const Result<std::map<uint64_t, FakeCatalog::Row>> rows = CopyRows();
     if (!rows) return Fail(rows.error());
     for (auto row = rows->upper_bound(after_id); row != rows->end(); ++row) {
-      const FakeCatalog::Row& series = row->second;
-      if (!visit({row->first, series.tenant.name(), series.content, series.fingerprint, series.first_seen_ms,
-                  series.last_seen_ms})) {
-        break;
-      }
+      if (!visit(Shown(row->first, row->second))) break;
     }
     return {};
+  }
+
+  Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override {
+    const Result<std::map<uint64_t, FakeCatalog::Row>> rows = CopyRows();
+    if (!rows) return Fail(rows.error());
+    for (const uint64_t id : ids) {
+      const auto row = rows->find(id);
+      if (row != rows->end() && !visit(Shown(id, row->second))) break;
+    }
+    return {};
+  }
+
+  Result<uint64_t> ReadSeenChanges(uint64_t since, const std::function<void(const SeenUpdate&)>& visit) override {
+    const Result<std::map<uint64_t, FakeCatalog::Row>> rows = CopyRows();
+    if (!rows) return Fail(rows.error());
+    uint64_t mark = since;
+    for (const auto& [id, row] : *rows) {
+      mark = std::max(mark, row.changed);
+      if (row.changed > since) visit({id, row.first_seen_ms, row.last_seen_ms});
+    }
+    return mark;
   }
 
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override {
@@ -270,6 +291,9 @@ class FakeCatalogReader final : public CatalogReader {
   }
 
  private:
+  static StoredSeries Shown(uint64_t id, const FakeCatalog::Row& row) {
+    return {id, row.tenant.name(), row.content, row.fingerprint, row.first_seen_ms, row.last_seen_ms};
+  }
   Result<std::map<uint64_t, FakeCatalog::Row>> CopyRows() {
     MutexLock lock(catalog_.mutex_);
     if (const auto fault = catalog_.Enter(FakeCall::kRead)) return Fail(fault->error);

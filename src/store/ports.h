@@ -55,8 +55,9 @@ struct ApplyResult {
 
 // Writes the catalogue.
 // Threads: confined to one thread (a worker has a store of its own).
-// Errors: kUnavailable, kOverloaded (disk full, locks): nothing was applied, try again. kCorrupt, kInternal: a person
-// is needed.
+// Errors: kUnavailable, kOverloaded (disk full, locks): try again; nothing was applied, or all of it by a COMMIT whose
+// answer got lost. kInvalid, kTooLarge: the batches hold what this database cannot store (MySQL: text that is not
+// UTF-8), and nothing was applied. kCorrupt, kInternal: a person is needed.
 class SeriesStore {
  public:
   virtual ~SeriesStore() = default;
@@ -93,6 +94,7 @@ struct CatalogState {
   std::string uuid;         // of this catalogue
   uint64_t highest_id = 0;  // 0 when it is empty
   uint64_t series = 0;
+  uint64_t seen_mark = 0;  // ReadSeenChanges from here on gives whatever moves after this state
 };
 
 struct StoredMetadata {
@@ -113,6 +115,15 @@ class CatalogReader {
 
   // Every fingerprint with its last_seen, in any order: what fills the seen table. Cheaper than ReadSeries.
   virtual Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t last_seen_ms)>& visit) = 0;
+
+  // Those of `ids` that exist by now, ascending by id: for gaps between ids, since transactions commit out of order.
+  // Requires: ids ascending.
+  virtual Status ReadSeriesById(std::span<const uint64_t> ids,
+                                const std::function<bool(const StoredSeries&)>& visit) = 0;
+
+  // The times of every series that moved since the mark, as they are now; also of some that did not move, or are new.
+  // Gives the mark for the next call; a mark is good for one database and means nothing to the caller. 0 gives all.
+  virtual Result<uint64_t> ReadSeenChanges(uint64_t since, const std::function<void(const SeenUpdate&)>& visit) = 0;
 
   virtual Status ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) = 0;
 };

@@ -39,6 +39,21 @@ Result<model::Fingerprint> FingerprintAt(const sqlite::Statement& row, int colum
   return Fail(Errc::kCorrupt, format("metric {}: its fingerprint has {} bytes, not 16", row.Int(0), bytes.size()));
 }
 
+// Visits a row of the statements that give whole series; false to end, with the reason in `status` if it is a bad row.
+bool Show(const sqlite::Statement& row, const std::function<bool(const StoredSeries&)>& visit, Status& status) {
+  const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 3);
+  if (!fingerprint) {
+    status = Fail(fingerprint.error());
+    return false;
+  }
+  return visit({.id = static_cast<uint64_t>(row.Int(0)),
+                .tenant = row.Text(1),
+                .content = row.Text(2),
+                .fingerprint = *fingerprint,
+                .first_seen_ms = row.Int(4),
+                .last_seen_ms = row.Int(5)});
+}
+
 }  // namespace
 
 Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Database database) {
@@ -52,6 +67,12 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Datab
        "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
        "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
        "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
+      {&reader->one_,
+       "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
+       "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
+       "WHERE m.id = ?"},
+      {&reader->seen_,
+       "SELECT metric_id, first_seen, last_seen FROM metric_seen WHERE metric_id > ?1 ORDER BY metric_id LIMIT ?2"},
       {&reader->fingerprints_,
        "SELECT m.id, m.fingerprint, s.last_seen FROM metric m JOIN metric_seen s ON s.metric_id = m.id "
        "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
@@ -77,20 +98,33 @@ Result<CatalogState> SqliteCatalogReader::State() {
 Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
   Status status;
   const auto after = static_cast<int64_t>(std::min(after_id, uint64_t{INT64_MAX}));
-  Status read = ReadSlices(series_, after, [&](const sqlite::Statement& row) {
-    const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 3);
-    if (!fingerprint) {
-      status = Fail(fingerprint.error());
-      return false;
-    }
-    return visit({.id = static_cast<uint64_t>(row.Int(0)),
-                  .tenant = row.Text(1),
-                  .content = row.Text(2),
-                  .fingerprint = *fingerprint,
-                  .first_seen_ms = row.Int(4),
-                  .last_seen_ms = row.Int(5)});
-  });
+  Status read = ReadSlices(series_, after, [&](const sqlite::Statement& row) { return Show(row, visit, status); });
   return read ? status : read;
+}
+
+Status SqliteCatalogReader::ReadSeriesById(std::span<const uint64_t> ids,
+                                           const std::function<bool(const StoredSeries&)>& visit) {
+  for (const uint64_t id : ids) {
+    if (id > INT64_MAX) break;
+    const Result<bool> row = one_.Bind(1, static_cast<int64_t>(id)).Step();
+    if (!row) return Fail(row.error());
+    if (!*row) continue;
+    Status status;
+    const bool more = Show(one_, visit, status);
+    one_.Reset();
+    if (!more) return status;
+  }
+  return {};
+}
+
+Result<uint64_t> SqliteCatalogReader::ReadSeenChanges(uint64_t /*since*/,
+                                                      const std::function<void(const SeenUpdate&)>& visit) {
+  const Status read = ReadSlices(seen_, 0, [&](const sqlite::Statement& row) {
+    visit({.id = static_cast<uint64_t>(row.Int(0)), .first_seen_ms = row.Int(1), .last_seen_ms = row.Int(2)});
+    return true;
+  });
+  if (!read) return Fail(read.error());
+  return 0;
 }
 
 Status SqliteCatalogReader::ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) {
