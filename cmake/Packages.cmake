@@ -19,6 +19,9 @@ set_property(TARGET PkgConfig::hiredis PROPERTY INTERFACE_COMPILE_OPTIONS "")  #
 pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)
 pkg_check_modules(rdkafka REQUIRED IMPORTED_TARGET rdkafka)
 find_package(simdjson REQUIRED)
+if(NOT MI_SANITIZE AND NOT MI_FUZZ)  # its malloc takes the place that a sanitizer's needs
+  find_library(MI_GPERFTOOLS tcmalloc_and_profiler REQUIRED)
+endif()
 find_package(OpenSSL REQUIRED)
 if(BUILD_TESTING)
   find_package(GTest REQUIRED)

@@ -2,8 +2,10 @@
 
 #include "app/command_line.h"
 #include "app/run.h"
+#include "telemetry/profiling.h"
 
 int main(int argc, char** argv) {
+  mi::telemetry::RestartForProfiling(argv);
   auto parsed = mi::app::ParseCommandLine(argc, argv);
   if (const auto* leave = std::get_if<mi::app::Leave>(&parsed)) {
     std::fputs(leave->text.c_str(), leave->exit_code == 0 ? stdout : stderr);

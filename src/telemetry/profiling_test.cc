@@ -1,0 +1,159 @@
+#include "telemetry/profiling.h"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <future>
+#include <thread>
+
+#include "telemetry/symbols.h"
+#include "telemetry/thread_stacks.h"
+
+namespace mi::telemetry {
+namespace {
+
+using testing::HasSubstr;
+
+// Waits in libc, which has no frame pointers, below a function that has a name.
+[[gnu::noinline]] void WaitInAFunctionWithAName(std::promise<pid_t>& started, std::future<void> end) {
+  started.set_value(gettid());
+  end.wait();
+  asm volatile("");  // so that the call above is no tail call
+}
+
+// A thread that waits until the fixture goes.
+class ThreadStacks : public testing::Test {
+ protected:
+  ThreadStacks() {
+    thread_ = std::thread([this] {
+      pthread_setname_np(pthread_self(), "waits");
+      WaitInAFunctionWithAName(started_, end_.get_future());
+    });
+    id_ = started_.get_future().get();
+  }
+  ~ThreadStacks() override {
+    end_.set_value();
+    thread_.join();
+  }
+
+  ThreadStack Waiting() const {
+    for (ThreadStack& stack : CollectThreadStacks()) {
+      if (stack.id == id_) return std::move(stack);
+    }
+    return {};
+  }
+  static std::string Names(const ThreadStack& stack) {
+    const Symbols symbols;
+    std::string names;
+    for (const uintptr_t frame : stack.frames) names += Demangled(symbols.NameOf(frame - 1)) + "\n";
+    return names;
+  }
+
+  std::promise<pid_t> started_;
+  std::promise<void> end_;
+  std::thread thread_;
+  pid_t id_ = 0;
+};
+
+TEST_F(ThreadStacks, ReachThroughLibcToTheFunctionThatWaits) {
+  const ThreadStack stack = Waiting();
+  EXPECT_EQ(stack.name, "waits");
+  EXPECT_THAT(Names(stack), HasSubstr("WaitInAFunctionWithAName"));
+  EXPECT_THAT(Names(stack), testing::Not(HasSubstr("OnStackSignal")));
+}
+
+TEST_F(ThreadStacks, TheOneWhoAsksIsThereToo) {
+  std::string all;
+  for (const ThreadStack& stack : CollectThreadStacks()) all += Names(stack);
+  EXPECT_THAT(all, HasSubstr("CollectThreadStacks"));
+}
+
+TEST_F(ThreadStacks, AThreadThatBlocksSignalsIsNamedUntilItShowsItself) {
+  std::promise<pid_t> blocked;
+  std::promise<void> show, shown, end;
+  std::thread thread([&] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    blocked.set_value(gettid());
+    show.get_future().wait();
+    ShowThisThreadToProfiles();
+    shown.set_value();
+    end.get_future().wait();
+  });
+  const pid_t id = blocked.get_future().get();
+  const auto stack_of = [&] {
+    for (ThreadStack& stack : CollectThreadStacks()) {
+      if (stack.id == id) return std::move(stack);
+    }
+    return ThreadStack();
+  };
+  EXPECT_EQ(stack_of().why_empty, "it blocks signals");
+  show.set_value();
+  shown.get_future().wait();
+  EXPECT_FALSE(stack_of().frames.empty());
+  end.set_value();
+  thread.join();
+}
+
+TEST(ThreadText, IsWhatPprofReads) {
+  const std::vector<ThreadStack> threads = {{.id = 26, .name = "a", .frames = {0x10, 0x20}},
+                                            {.id = 27, .name = "b", .frames = {0x10, 0x20}},
+                                            {.id = 28, .name = "c", .why_empty = "it blocks signals"}};
+  const std::string text = ThreadsText(threads);
+  EXPECT_THAT(text, testing::StartsWith("--- threadz 1 ---\n"));
+  EXPECT_THAT(text, HasSubstr("# no stack of 28 (c): it blocks signals\n"));
+  EXPECT_THAT(text, HasSubstr("--- Thread 1a (name: a/26) stack: ---\n  PC: 0x0000000000000010: ?\n"));
+  EXPECT_THAT(text, HasSubstr("--- Memory map: ---\n"));
+  EXPECT_THAT(GoroutineText(threads), testing::StartsWith("goroutine profile: total 2\n2 @ 0x10 0x20\n#\t0x10\t?\n"));
+}
+
+TEST(Symbols, NameWhatIsStaticAndWhatIsInALibrary) {
+  const Symbols symbols;
+  const auto address = [](auto* function) { return reinterpret_cast<uintptr_t>(function); };
+  EXPECT_THAT(Demangled(symbols.NameOf(address(&WaitInAFunctionWithAName))), HasSubstr("WaitInAFunctionWithAName"));
+  EXPECT_EQ(symbols.NameOf(0x10), "");
+  EXPECT_EQ(Demangled("main"), "main");
+}
+
+// Works until it is told to stop.
+class Burner {
+ public:
+  ~Burner() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_ = false;
+  std::thread thread_{[this] {
+    while (!stop_) {
+    }
+  }};
+};
+
+TEST(CpuProfile, IsTakenOneAtATime) {
+  const Status started = StartCpuProfile();
+  if (!started) GTEST_SKIP() << started.error().message();
+  const Status second = StartCpuProfile();
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code(), Errc::kUnavailable);
+  {
+    const Burner burner;
+  }
+  const Result<std::string> profile = FinishCpuProfile();
+  ASSERT_TRUE(profile) << profile.error().message();
+  EXPECT_THAT(*profile, HasSubstr("[stack]"));  // the memory map
+  ASSERT_TRUE(StartCpuProfile());
+  EXPECT_TRUE(FinishCpuProfile());
+}
+
+TEST(HeapProfile, SaysWhyThereIsNone) {
+  const Result<std::string> profile = HeapProfile();
+  ASSERT_FALSE(profile);  // tests do not start over
+  EXPECT_THAT(profile.error().message(),
+              testing::AnyOf(HasSubstr("TCMALLOC_SAMPLE_PARAMETER"), HasSubstr("sanitizer")));
+}
+
+}  // namespace
+}  // namespace mi::telemetry

@@ -1,0 +1,99 @@
+#include "telemetry/symbols.h"
+
+#include <cxxabi.h>
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <span>
+
+#include "base/format.h"
+
+namespace mi::telemetry {
+namespace {
+
+// How far the program was moved from the addresses in its file. The first object is the program itself.
+uintptr_t LoadBias() {
+  uintptr_t bias = 0;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* out) {
+        *static_cast<uintptr_t*>(out) = info->dlpi_addr;
+        return 1;
+      },
+      &bias);
+  return bias;
+}
+
+// `count` objects at `offset`; none when they are not inside the file.
+template <typename T>
+std::span<const T> TableAt(std::span<const std::byte> file, uint64_t offset, uint64_t count) {
+  if (offset > file.size() || count > (file.size() - offset) / sizeof(T) || offset % alignof(T) != 0) return {};
+  return {reinterpret_cast<const T*>(file.data() + offset), count};
+}
+
+}  // namespace
+
+Symbols::Symbols() {
+  const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  struct stat status{};
+  if (fstat(fd, &status) == 0 && status.st_size > 0) {
+    size_ = static_cast<size_t>(status.st_size);
+    void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (mapped != MAP_FAILED) file_ = static_cast<const std::byte*>(mapped);
+  }
+  close(fd);
+  if (file_ != nullptr) ReadTable();
+}
+
+Symbols::~Symbols() {
+  if (file_ != nullptr) munmap(const_cast<std::byte*>(file_), size_);
+}
+
+void Symbols::ReadTable() {
+  const std::span<const std::byte> file(file_, size_);
+  const auto header = TableAt<ElfW(Ehdr)>(file, 0, 1);
+  if (header.empty()) return;
+  const auto sections = TableAt<ElfW(Shdr)>(file, header[0].e_shoff, header[0].e_shnum);
+  const auto table = std::ranges::find(sections, static_cast<uint32_t>(SHT_SYMTAB), &ElfW(Shdr)::sh_type);
+  if (table == sections.end() || table->sh_link >= sections.size()) return;
+  const ElfW(Shdr)& names = sections[table->sh_link];
+  const auto text = TableAt<char>(file, names.sh_offset, names.sh_size);
+  if (text.empty() || text.back() != '\0') return;
+
+  const uintptr_t bias = LoadBias();
+  for (const ElfW(Sym) & symbol : TableAt<ElfW(Sym)>(file, table->sh_offset, table->sh_size / sizeof(ElfW(Sym)))) {
+    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF || symbol.st_name >= text.size())
+      continue;
+    const uintptr_t begin = bias + symbol.st_value;
+    functions_.push_back({.begin = begin, .end = begin + symbol.st_size, .name = text.data() + symbol.st_name});
+  }
+  std::ranges::sort(functions_, {}, &Function::begin);
+}
+
+std::string Symbols::NameOf(uintptr_t address) const {
+  const auto after = std::ranges::upper_bound(functions_, address, {}, &Function::begin);
+  if (after != functions_.begin() && address < std::prev(after)->end) return std::prev(after)->name;
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<void*>(address), &info) == 0) return {};
+  if (info.dli_sname != nullptr) return info.dli_sname;
+  if (info.dli_fname == nullptr) return {};
+  const std::string_view path = info.dli_fname;
+  return format("[{}]", path.substr(path.rfind('/') + 1));
+}
+
+std::string Demangled(const std::string& name) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> plain(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status),
+                                                          &std::free);
+  return plain ? plain.get() : name;
+}
+
+}  // namespace mi::telemetry
