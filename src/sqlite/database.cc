@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "base/format.h"
@@ -99,6 +101,19 @@ std::string_view Statement::Blob(int column) const {
 
 bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL; }
 
+// Short waits first: most locks are held for a commit.
+bool Database::Busy::Wait(int attempts) {
+  using std::chrono::milliseconds;
+  constexpr int kLongestStepMs = 50;
+  const auto now = std::chrono::steady_clock::now();
+  if (attempts == 0) begun = now;
+  const int patience_ms = limit_ms == nullptr ? timeout_ms : std::min(timeout_ms, limit_ms->load());
+  const auto left = std::chrono::ceil<milliseconds>(begun + milliseconds(patience_ms) - now);
+  if (left <= milliseconds(0)) return false;
+  std::this_thread::sleep_for(std::min(left, milliseconds(std::min(attempts + 1, kLongestStepMs))));
+  return true;
+}
+
 Result<Database> Database::Open(const std::string& path, const OpenOptions& options) {
   const int flags = options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   ConfigureOnce();
@@ -109,8 +124,10 @@ Result<Database> Database::Open(const std::string& path, const OpenOptions& opti
   if (handle == nullptr) return Fail(Errc::kUnavailable, format("{}: out of memory", path));
   if (result != SQLITE_OK) return Fail(CodeOf(result), format("{}: {}", path, sqlite3_errmsg(handle)));
   sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
-  database.busy_timeout_ms_ = options.busy_timeout_ms;
+  database.busy_ = std::make_unique<Busy>(Busy{options.busy_timeout_ms, options.busy_limit_ms, {}});
+  sqlite3_busy_handler(
+      handle, [](void* busy, int attempts) { return static_cast<Busy*>(busy)->Wait(attempts) ? 1 : 0; },
+      database.busy_.get());
   if (!options.read_only) {
     if (Status s = database.Exec("PRAGMA journal_mode=WAL"); !s) return Fail(s.error());
   }
@@ -166,9 +183,9 @@ Result<Database::CheckpointResult> Database::RunCheckpoint(int mode) {
 Result<Database::CheckpointResult> Database::Checkpoint() { return RunCheckpoint(SQLITE_CHECKPOINT_PASSIVE); }
 
 Result<Database::CheckpointResult> Database::TruncateWal(int wait_ms) {
-  sqlite3_busy_timeout(handle_.get(), wait_ms);
+  const int usual_ms = std::exchange(busy_->timeout_ms, wait_ms);
   Result<CheckpointResult> result = RunCheckpoint(SQLITE_CHECKPOINT_TRUNCATE);
-  sqlite3_busy_timeout(handle_.get(), busy_timeout_ms_);
+  busy_->timeout_ms = usual_ms;
   return result;
 }
 

@@ -4,6 +4,8 @@
 //         kInternal: misuse, constraint. The message holds SQLite's own words and the path.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -23,7 +25,10 @@ struct OpenOptions {
   bool read_only = false;
   std::string synchronous = "full";  // off, normal, full, extra
   std::string vfs;                   // '' = the default; tests give one that loses what was not synced
-  int busy_timeout_ms = 5'000;
+  int busy_timeout_ms = 5'000;       // how long to wait for a lock that another connection holds
+  // Cuts such a wait short, also one that has begun: a stop cannot wait for whom it does not know. May change at any
+  // time, from any thread; outlives the connection.
+  const std::atomic<int>* busy_limit_ms = nullptr;
 };
 
 // A prepared statement. Threads: confined to one thread. Must not outlive its database.
@@ -105,13 +110,20 @@ class Database {
   Database(sqlite3* handle, std::string path) : path_(std::move(path)), handle_(handle) {}
   Result<CheckpointResult> RunCheckpoint(int mode);
 
+  // What SQLite asks before each further wait for a lock.
+  struct Busy {
+    int timeout_ms = 0;
+    const std::atomic<int>* limit_ms = nullptr;
+    std::chrono::steady_clock::time_point begun;
+    bool Wait(int attempts);
+  };
   struct Wal {
     int64_t frames = 0;
     int64_t frame_bytes = 0;
   };
   std::string path_;
-  int busy_timeout_ms_ = 0;
-  std::unique_ptr<Wal> wal_;  // its address is known to SQLite
+  std::unique_ptr<Busy> busy_;  // their addresses are known to SQLite
+  std::unique_ptr<Wal> wal_;
   std::unique_ptr<sqlite3, Close> handle_;
 };
 

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <filesystem>
+#include <future>
 
 namespace mi::sqlite {
 namespace {
@@ -108,6 +109,26 @@ TEST_F(DatabaseTest, LeavesTheWalToItsOwner) {
   EXPECT_TRUE(database.TruncateWal(0).value().complete);
   EXPECT_EQ(database.wal_bytes(), 0);
   EXPECT_EQ(std::filesystem::file_size(directory_ + "/test.db-wal"), 0U);
+}
+
+TEST_F(DatabaseTest, WaitsForALockUntilItIsToldNotTo) {
+  Database holder = Open().value();
+  constexpr int kForEverMs = 1'000'000;
+  std::atomic<int> limit_ms = kForEverMs;
+  Database other = Open({.busy_timeout_ms = kForEverMs, .busy_limit_ms = &limit_ms}).value();
+  std::future<bool> begun;
+  {
+    const Transaction lock = Transaction::Begin(holder).value();
+    begun = std::async([&] { return Transaction::Begin(other).has_value(); });
+  }
+  EXPECT_TRUE(begun.get());
+  const Transaction lock = Transaction::Begin(holder).value();
+  begun = std::async([&] {
+    const auto refused = Transaction::Begin(other);
+    return !refused && refused.error().code() == Errc::kUnavailable;
+  });
+  limit_ms = 0;
+  EXPECT_TRUE(begun.get());
 }
 
 TEST_F(DatabaseTest, CheckpointsAsFarAsAReaderAllows) {
