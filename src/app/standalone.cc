@@ -12,7 +12,7 @@
 #include "app/receiving.h"
 #include "app/role_options.h"
 #include "app/seen_table.h"
-#include "app/stoppable_reader.h"
+#include "catalog/stoppable_reader.h"
 #include "base/bounded_queue.h"
 #include "base/live.h"
 #include "index/worker.h"
@@ -83,7 +83,7 @@ class Standalone final : public Service {
   CatalogFeed feed_{answering_.catalog()};
   const std::shared_ptr<index::LagProbe> lag_ = index::LagProbe::Create(deps_.clock, deps_.metrics);
   std::unique_ptr<index::Worker> index_;
-  std::optional<StoppableReader> loader_reader_;
+  std::optional<catalog::StoppableReader> loader_reader_;
   BoundedQueue<bool> stop_loading_{1};
   std::thread loader_;
 
@@ -153,7 +153,7 @@ Status Standalone::OpenReceiving() {
 
 // The index follows the catalogue's load: both write the catalogue. Until then the journal holds what arrives.
 void Standalone::LoadCatalog() {
-  StoppableReader& series = *loader_reader_;
+  catalog::StoppableReader& series = *loader_reader_;
   catalog::Catalog& catalog = answering_.catalog();
   for (Status loaded = catalog.Load(series); !loaded; loaded = catalog.Load(series)) {
     deps_.log.Error("the catalogue cannot be loaded, trying again: {}", loaded.error().message());

@@ -1,6 +1,7 @@
 #include "catalog/catalog.h"
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 
 #include "base/mutex.h"
@@ -27,7 +28,12 @@ class CatalogImpl final : public Catalog {
   }
 
   std::shared_ptr<const Snapshot> Current() const override { return CurrentImpl(); }
-  Status Load(store::CatalogReader& reader) override;
+  Status LoadSeries(store::CatalogReader& reader, std::vector<IdRange>& skipped) override;
+  Status LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
+                     std::vector<uint64_t>& found) override;
+  Status LoadMetadata(store::CatalogReader& reader) override;
+  Status LoadAll(store::CatalogReader& reader) override;
+  void Clear() override;
   void Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) override;
   void UpdateSeen(std::span<const store::SeenUpdate> updates) override;
   Stats stats() const override { return CurrentImpl()->stats(); }
@@ -41,12 +47,13 @@ class CatalogImpl final : public Catalog {
   void Publish();
   Status Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times);
   Status AddStored(const store::StoredSeries& series);
+  bool Knows(uint64_t id) const { return storage_->series.Find(id).has_value(); }
   void CountUnreadable(uint64_t id, const Error& error);
   void CountRefused(const Error& error);
 
   CatalogOptions options_;
   std::shared_ptr<Storage> storage_ = std::make_shared<Storage>();  // shared with the snapshots
-  Interner interner_{storage_->dictionary};
+  std::optional<Interner> interner_{std::in_place, storage_->dictionary};
   std::vector<model::Label> labels_;  // reused
   uint64_t read_through_ = 0;         // the highest id that Load has seen, readable or not
   PassedOver passed_over_;
@@ -74,7 +81,7 @@ Status CatalogImpl::Add(uint64_t id, std::string_view tenant, std::span<const mo
                                         "limit of {}",
                                         id, kMostPairs));
   }
-  const std::span<const PairId> pairs = interner_(tenant, labels);
+  const std::span<const PairId> pairs = (*interner_)(tenant, labels);
   const Ordinal ordinal = storage.series.size();
   storage.series.Append(id, pairs, times);
   storage.postings.Add(storage.dictionary, ordinal, pairs);
@@ -112,31 +119,64 @@ void CatalogImpl::CountRefused(const Error& error) {
   options_.logger->Error("catalogue: {}; the store has it, questions will not see it", error.message());
 }
 
-Status CatalogImpl::Load(store::CatalogReader& reader) {
+Status CatalogImpl::LoadSeries(store::CatalogReader& reader, std::vector<IdRange>& skipped) {
   Status added;
   auto add = [&](const store::StoredSeries& series) {
-    if (series.id <= storage_->series.highest_id()) return true;
-    added = AddStored(series);
+    if (series.id > read_through_ + 1) skipped.push_back({read_through_ + 1, series.id - 1});
+    if (!Knows(series.id)) added = AddStored(series);
     if (added) read_through_ = series.id;
     return added.has_value();
   };
-  const Status read = reader.ReadSeries(std::max(read_through_, storage_->series.highest_id()), add);
+  const Status read = reader.ReadSeries(read_through_, add);
   if (!added) CountRefused(added.error());
-  Status metadata;
-  if (read && added) {
-    metadata = reader.ReadMetadata([&](const store::StoredMetadata& stored) {
-      storage_->metadata.Add(stored.tenant, stored.metadata);
-      return true;
-    });
-  }
   Publish();
-  if (!read) return read;
-  return added ? metadata : added;
+  return read ? added : read;
+}
+
+Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
+                                std::vector<uint64_t>& found) {
+  Status added;
+  const Status read = reader.ReadSeriesById(ids, [&](const store::StoredSeries& series) {
+    if (!Knows(series.id)) added = AddStored(series);
+    found.push_back(series.id);
+    return added.has_value();
+  });
+  if (!added) CountRefused(added.error());
+  if (!found.empty()) Publish();
+  return read ? added : read;
+}
+
+Status CatalogImpl::LoadMetadata(store::CatalogReader& reader) {
+  const Status read = reader.ReadMetadata([&](const store::StoredMetadata& stored) {
+    storage_->metadata.Add(stored.tenant, stored.metadata);
+    return true;
+  });
+  Publish();
+  return read;
+}
+
+Status CatalogImpl::LoadAll(store::CatalogReader& reader) {
+  Status added;
+  passed_over_.unreadable = 0;  // all of them are met again
+  const Status read = reader.ReadSeries(0, [&](const store::StoredSeries& series) {
+    if (!Knows(series.id)) added = AddStored(series);
+    return added.has_value();
+  });
+  if (!added) CountRefused(added.error());
+  Publish();
+  return read ? added : read;
+}
+
+void CatalogImpl::Clear() {
+  storage_ = std::make_shared<Storage>();
+  interner_.emplace(storage_->dictionary);
+  read_through_ = 0;
+  passed_over_ = {};
 }
 
 void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) {
   for (const store::InsertedSeries& inserted : applied.inserted) {
-    if (inserted.id <= storage_->series.highest_id()) continue;
+    if (Knows(inserted.id)) continue;
     const model::SeriesBatch& batch = batches[inserted.batch];
     const model::LabelsView view = batch[inserted.index].labels;
     labels_.assign(view.begin(), view.end());
@@ -154,7 +194,7 @@ void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const stor
 void CatalogImpl::UpdateSeen(std::span<const store::SeenUpdate> updates) {
   SeriesLog& series = storage_->series;
   for (const store::SeenUpdate& update : updates) {
-    const auto ordinal = series.Find(update.id, series.size());
+    const auto ordinal = series.Find(update.id);
     if (ordinal) series.SetTimes(*ordinal, SeenTimes::FromMs(update.first_seen_ms, update.last_seen_ms));
   }
 }
@@ -169,6 +209,12 @@ std::vector<std::pair<std::string, uint64_t>> CatalogImpl::SeriesByTenant(size_t
 }
 
 }  // namespace
+
+Status Catalog::Load(store::CatalogReader& reader) {
+  std::vector<IdRange> skipped;  // by nobody's transaction: where Load is used, one process writes
+  if (const Status series = LoadSeries(reader, skipped); !series) return series;
+  return LoadMetadata(reader);
+}
 
 void Snapshot::CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const {
   counts.clear();

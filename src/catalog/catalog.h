@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "catalog/gaps.h"
 #include "catalog/series_set.h"
 #include "model/series_batch.h"
 #include "model/time_range.h"
@@ -91,14 +92,26 @@ class Catalog {
 
   virtual std::shared_ptr<const Snapshot> Current() const = 0;
 
-  // Everything that the reader has above the highest id known here, and its metadata. Visible when it returns, as far
+  // Everything that the reader has above the highest id read here, and its metadata. Visible when it returns, as far
   // as it came also when it fails: with the reader's error, or kTooLarge above max_series. A row whose content is no
   // identity is passed over, counted in stats().unreadable and logged: one bad row must not keep the rest from
   // starting.
-  virtual Status Load(store::CatalogReader& reader) = 0;
+  Status Load(store::CatalogReader& reader);
 
-  // What the index has just applied, told directly: new series, times that moved, metadata. Ids that are not above the
-  // highest one are known already and passed over. Visible to Current() when it returns. Costs a microsecond a series,
+  // The parts of Load, for who follows a store that others write (follower.h); the same errors.
+  // Gives the ids that the reading passed over: their transactions may still commit.
+  virtual Status LoadSeries(store::CatalogReader& reader, std::vector<IdRange>& skipped) = 0;
+  // Those of `ids`, ascending, that the reader has by now and that are not known here; gives all that it has.
+  virtual Status LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
+                             std::vector<uint64_t>& found) = 0;
+  virtual Status LoadMetadata(store::CatalogReader& reader) = 0;
+  // Reads the whole store for what is not known here.
+  virtual Status LoadAll(store::CatalogReader& reader) = 0;
+  // Forgets everything, for a store that was replaced. Current() answers from before until something is loaded.
+  virtual void Clear() = 0;
+
+  // What the index has just applied, told directly: new series, times that moved, metadata. Ids that are known already
+  // are passed over. Visible to Current() when it returns. Costs a microsecond a series,
   // whatever the size of the catalogue.
   virtual void Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) = 0;
   // Takes effect in place, also in snapshots that were taken before. Unknown ids are passed over.

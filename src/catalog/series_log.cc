@@ -31,7 +31,7 @@ uint8_t* SeriesLog::Place(size_t size, bool begins_block) {
 }
 
 void SeriesLog::Append(uint64_t id, std::span<const PairId> pairs, SeenTimes times) {
-  assert(!pairs.empty() && (size_ == 0 || id > highest_id_));
+  assert(!pairs.empty() && id != 0 && id != highest_id_);
   body_.resize(pairs.size() * kMaxVarint);
   uint8_t* body_end = body_.data();
   PairId before = 0;
@@ -42,40 +42,45 @@ void SeriesLog::Append(uint64_t id, std::span<const PairId> pairs, SeenTimes tim
   const auto body_size = static_cast<size_t>(body_end - body_.data());
 
   const bool begins_block = size_ % kBlock == 0;
-  const uint64_t step = begins_block ? 1 : id - highest_id_;
+  const auto step = static_cast<int64_t>(id - highest_id_);
+  const uint64_t zigzag = static_cast<uint64_t>(step) << 1 ^ static_cast<uint64_t>(step >> 63);
   uint8_t head[2 * kMaxVarint];
   uint8_t* head_end = PutVarint(uint64_t{body_size} << 1 | (step != 1 ? 1 : 0), head);
-  if (step != 1) head_end = PutVarint(step, head_end);
+  if (step != 1) head_end = PutVarint(zigzag, head_end);
   const auto head_size = static_cast<size_t>(head_end - head);
 
   uint8_t* at = Place(head_size + body_size, begins_block);
   std::memcpy(at, head, head_size);
   std::memcpy(at + head_size, body_.data(), body_size);
-  if (begins_block) blocks_.Append() = {at, id};
+  if (begins_block) blocks_.Append() = {at, highest_id_};
   times_.Append();
   SetTimes(size_, times);
-  highest_id_ = id;
+  if (id < highest_id_) late_.emplace(id, size_);
+  highest_id_ = std::max(highest_id_, id);
   ++size_;
 }
 
-std::optional<Ordinal> SeriesLog::Find(uint64_t id, uint32_t size) const {
-  if (size == 0 || id < blocks_[0].first_id) return std::nullopt;
-  // The last block that begins at or below the id: in [low, high).
+std::optional<Ordinal> SeriesLog::Find(uint64_t id) const {
+  if (id == 0 || id > highest_id_) return std::nullopt;
+  if (const auto late = late_.find(id); late != late_.end()) return late->second;
+  // The last block before which every id is below: in [low, high).
   uint32_t low = 0;
-  uint32_t high = (size - 1) / kBlock + 1;
+  uint32_t high = (size_ - 1) / kBlock + 1;
   while (high - low > 1) {
     const uint32_t middle = low + (high - low) / 2;
-    (blocks_[middle].first_id <= id ? low : high) = middle;
+    (blocks_[middle].highest_before < id ? low : high) = middle;
   }
-  const uint32_t begin = low * kBlock;
-  const uint32_t end = std::min(size, begin + kBlock);
-  uint64_t at = blocks_[low].first_id;
-  Record record = RecordAt(blocks_[low].at);
-  for (uint32_t ordinal = begin;; at += record.id_step) {
-    if (at == id) return ordinal;
-    if (at > id || ++ordinal == end) return std::nullopt;
-    record = RecordAt(record.end);
+  const uint32_t end = std::min(size_, (low + 1) * kBlock);
+  uint64_t highest = blocks_[low].highest_before;
+  const uint8_t* at = blocks_[low].at;
+  for (uint32_t ordinal = low * kBlock; ordinal < end; ++ordinal) {
+    const Record record = RecordAt(at);
+    highest = std::max(highest, highest + record.id_step);
+    if (highest == id) return ordinal;
+    if (highest > id) return std::nullopt;
+    at = record.end;
   }
+  return std::nullopt;
 }
 
 }  // namespace mi::catalog

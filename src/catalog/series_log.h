@@ -1,15 +1,21 @@
-// Every series in the order of its id: the id, the pairs it is made of, when it was seen. About 30 bytes a series.
+// Every series in the order in which it came: the id, the pairs it is made of, when it was seen. About 30 bytes a
+// series.
 //
-// A record is its pair ids, ascending, as deltas in varints. Records stand in blocks of 16; a block knows where it
-// begins and its first id, everything else is found by walking at most 15 records. Times are whole seconds: first_seen
-// rounded down, last_seen up, so that a series is never missed, and at most taken for a second longer than it was.
+// Ids ascend, but for those of transactions that were committed late (store/ports.h): these are few, and found by a
+// map. A record is its pair ids, ascending, as deltas in varints. Records stand in blocks of 16; a block knows where it
+// begins and the highest id before it, everything else is found by walking at most 15 records. Times are whole seconds:
+// first_seen rounded down, last_seen up, so that a series is never missed, and at most taken for a second longer than
+// it was.
 //
 // Threads: one writer. Readers may ask for ordinals below the size that was published to them. Times are the exception
 // to "what is published stays": they move in place, and a reader sees the newest.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -32,14 +38,14 @@ struct SeenTimes {
 
 class SeriesLog {
  public:
-  // Requires: id above every id before, pairs ascending and not empty.
+  // Requires: no series has the id, which is above 0; pairs ascending and not empty.
   void Append(uint64_t id, std::span<const PairId> pairs, SeenTimes times);
   void SetTimes(Ordinal ordinal, SeenTimes times) {
     times_[ordinal].store(uint64_t{times.first} << 32 | times.last, std::memory_order_relaxed);
   }
   uint32_t size() const { return size_; }
   uint64_t highest_id() const { return highest_id_; }
-  size_t bytes() const { return records_.bytes() + blocks_.bytes() + times_.bytes(); }
+  size_t bytes() const { return records_.bytes() + blocks_.bytes() + times_.bytes() + late_.size() * kLateBytes; }
 
   SeenTimes Times(Ordinal ordinal) const {
     const uint64_t packed = times_[ordinal].load(std::memory_order_relaxed);
@@ -50,11 +56,11 @@ class SeriesLog {
   template <typename Visit>
   uint64_t Read(Ordinal ordinal, Visit visit) const {
     const Block& block = blocks_[ordinal / kBlock];
-    uint64_t id = block.first_id;
+    uint64_t highest = block.highest_before;
     Record record = RecordAt(block.at);
     for (uint32_t left = ordinal % kBlock; left > 0; --left) {
+      highest = std::max(highest, highest + record.id_step);
       record = RecordAt(record.end);
-      id += record.id_step;
     }
     uint64_t pair = 0;
     for (const uint8_t* at = record.body; at != record.end;) {
@@ -63,25 +69,27 @@ class SeriesLog {
       pair += delta;
       visit(static_cast<PairId>(pair));
     }
-    return id;
+    return highest + record.id_step;
   }
 
-  // Looks at the first `size` series; nothing when none of them has the id.
-  std::optional<Ordinal> Find(uint64_t id, uint32_t size) const;
+  // Nothing when no series has the id. The writer's alone.
+  std::optional<Ordinal> Find(uint64_t id) const;
 
  private:
   static constexpr uint32_t kBlock = 16;
   // A record that does not fit behind the one before it: a zero and the address where it stands instead.
   static constexpr size_t kJump = 1 + sizeof(const uint8_t*);
 
+  static constexpr size_t kLateBytes = 64;  // a node of the map
+
   struct Block {
     const uint8_t* at;
-    uint64_t first_id;
+    uint64_t highest_before;
   };
   struct Record {
     const uint8_t* body;
     const uint8_t* end;
-    uint64_t id_step;  // from the id of the record before it
+    int64_t id_step;  // from the highest id before it; below 0: it came late
   };
 
   static Record RecordAt(const uint8_t* at);
@@ -91,17 +99,22 @@ class SeriesLog {
   StableArray<Block> blocks_;
   StableArray<std::atomic<uint64_t>> times_;
   std::vector<uint8_t> body_;  // reused
+  std::map<uint64_t, Ordinal> late_;
   uint32_t size_ = 0;
   uint64_t highest_id_ = 0;
 };
 
-// The head is (bytes of the body << 1 | id_step != 1), then the step when it is not 1.
+// The head is (bytes of the body << 1 | id_step != 1), then the step in zigzag when it is not 1.
 inline SeriesLog::Record SeriesLog::RecordAt(const uint8_t* at) {
   if (*at == 0) std::memcpy(&at, at + 1, sizeof(at));
   uint64_t head = 0;
   at = GetVarint(at, head);
-  uint64_t step = 1;
-  if ((head & 1) != 0) at = GetVarint(at, step);
+  int64_t step = 1;
+  if ((head & 1) != 0) {
+    uint64_t zigzag = 0;
+    at = GetVarint(at, zigzag);
+    step = static_cast<int64_t>(zigzag >> 1) ^ -static_cast<int64_t>(zigzag & 1);
+  }
   return {at, at + (head >> 1), step};
 }
 

@@ -27,23 +27,50 @@ TEST(SeriesLog, GivesBackIdsAndPairsOverGapsBlocksAndChunks) {
   for (uint32_t i = 0; i < ids.size(); ++i) {
     ASSERT_EQ(log.Read(i, [](PairId) {}), ids[i]);
     ASSERT_EQ(PairsOf(log, i), pairs[i]);
-    ASSERT_EQ(log.Find(ids[i], log.size()), i);
+    ASSERT_EQ(log.Find(ids[i]), i);
     const bool next_is_known = i + 1 < ids.size() && ids[i + 1] == ids[i] + 1;
     if (!next_is_known) {
-      ASSERT_EQ(log.Find(ids[i] + 1, log.size()), std::nullopt);
+      ASSERT_EQ(log.Find(ids[i] + 1), std::nullopt);
     }
   }
 }
 
-TEST(SeriesLog, FindsOnlyWhatItMayLookAt) {
+TEST(SeriesLog, FindsNothingUnderAnIdThatNoSeriesHas) {
   SeriesLog log;
-  EXPECT_EQ(log.Find(1, 0), std::nullopt);
+  EXPECT_EQ(log.Find(1), std::nullopt);
   const PairId pair = 0;
   for (uint64_t id = 10; id < 60; ++id) log.Append(id, {&pair, 1}, {});
-  EXPECT_EQ(log.Find(29, 20), 19);
-  EXPECT_EQ(log.Find(30, 20), std::nullopt);
-  EXPECT_EQ(log.Find(9, 50), std::nullopt);
-  EXPECT_EQ(log.Find(60, 50), std::nullopt);
+  EXPECT_EQ(log.Find(0), std::nullopt);
+  EXPECT_EQ(log.Find(9), std::nullopt);
+  EXPECT_EQ(log.Find(10), 0);
+  EXPECT_EQ(log.Find(59), 49);
+  EXPECT_EQ(log.Find(60), std::nullopt);
+}
+
+TEST(SeriesLog, KeepsIdsThatComeLate) {
+  SeriesLog log;
+  std::vector<uint64_t> ids;
+  // Of every 40 ids, some come 30 ids late, in descending order, across the ends of blocks.
+  for (uint64_t base = 1; base < 4000; base += 40) {
+    for (uint64_t i = 0; i < 40; ++i) {
+      if (i % 3 != 1) ids.push_back(base + i);
+    }
+    for (uint64_t i = 40; i-- > 0;) {
+      if (i % 3 == 1 && i % 5 != 0) ids.push_back(base + i);
+    }
+  }
+  for (uint32_t i = 0; i < ids.size(); ++i) {
+    const PairId pair = i;
+    log.Append(ids[i], {&pair, 1}, {});
+  }
+  std::vector<bool> known(4001, false);
+  for (uint32_t i = 0; i < ids.size(); ++i) {
+    known[ids[i]] = true;
+    ASSERT_EQ(log.Read(i, [](PairId) {}), ids[i]);
+    ASSERT_EQ(log.Find(ids[i]), i);
+    ASSERT_THAT(PairsOf(log, i), testing::ElementsAre(i));
+  }
+  for (uint64_t id = 0; id < known.size(); ++id) ASSERT_EQ(log.Find(id).has_value(), known[id]) << id;
 }
 
 TEST(SeenTimes, AreRoundedAwayFromEachOther) {

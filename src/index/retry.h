@@ -13,7 +13,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "index/index_metrics.h"
-#include "index/stop_signal.h"
+#include "base/stop_signal.h"
 #include "telemetry/log.h"
 
 namespace mi::index {

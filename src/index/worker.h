@@ -23,7 +23,7 @@
 #include "index/applier.h"
 #include "index/index_metrics.h"
 #include "index/listener.h"
-#include "index/stop_signal.h"
+#include "base/stop_signal.h"
 #include "store/ports.h"
 #include "stream/activity_queue.h"
 #include "stream/ports.h"

@@ -5,7 +5,7 @@
 
 #include "store/ports.h"
 
-namespace mi::app {
+namespace mi::catalog {
 
 // Threads: as the reader behind it; Stop() is safe from any. The reader outlives it.
 class StoppableReader final : public store::CatalogReader {
@@ -42,4 +42,4 @@ class StoppableReader final : public store::CatalogReader {
   std::atomic<bool> stopped_ = false;
 };
 
-}  // namespace mi::app
+}  // namespace mi::catalog

@@ -5,7 +5,7 @@
 
 #include "base/mutex.h"
 
-namespace mi::index {
+namespace mi {
 
 // Threads: safe.
 class StopSignal {
@@ -37,4 +37,4 @@ class StopSignal {
   bool requested_ GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace mi::index
+}  // namespace mi

@@ -1,0 +1,237 @@
+#include "catalog/follower.h"
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+#include "model/identity.h"
+#include "store/fake_store.h"
+
+namespace mi::catalog {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+
+constexpr int64_t kSeen = 1'700'000'000'000;
+
+// A store into which transactions commit in any order, and which can be replaced by another.
+class Table final : public store::CatalogReader {
+ public:
+  struct Row {
+    std::string content;
+    int64_t last_seen_ms = kSeen;
+    uint64_t changed = 0;
+  };
+
+  void Commit(uint64_t id) { rows[id] = {"m{id=\"" + std::to_string(id) + "\"}", kSeen, ++changes}; }
+  void Commit(uint64_t first, uint64_t last) {
+    for (uint64_t id = first; id <= last; ++id) Commit(id);
+  }
+  void See(uint64_t id, int64_t at_ms) {
+    rows[id].last_seen_ms = at_ms;
+    rows[id].changed = ++changes;
+  }
+
+  Result<store::CatalogState> State() override {
+    if (away) return Fail(Errc::kUnavailable, "gone");
+    return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, rows.size(), changes};
+  }
+  Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
+    if (away) return Fail(Errc::kUnavailable, "gone");
+    for (auto at = rows.upper_bound(after_id); at != rows.end() && visit(Shown(*at)); ++at) continue;
+    return {};
+  }
+  Status ReadSeriesById(std::span<const uint64_t> ids,
+                        const std::function<bool(const store::StoredSeries&)>& visit) override {
+    asked.assign(ids.begin(), ids.end());
+    for (const uint64_t id : ids) {
+      if (const auto at = rows.find(id); at != rows.end() && !visit(Shown(*at))) break;
+    }
+    return {};
+  }
+  Result<uint64_t> ReadSeenChanges(uint64_t since,
+                                   const std::function<void(const store::SeenUpdate&)>& visit) override {
+    for (const auto& [id, row] : rows) {
+      if (row.changed > since) visit({id, kSeen, row.last_seen_ms});
+    }
+    return changes;
+  }
+  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
+  Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>& visit) override {
+    ++metadata_reads;
+    for (const store::StoredMetadata& one : metadata) visit(one);
+    return {};
+  }
+
+  std::map<uint64_t, Row> rows;
+  std::vector<store::StoredMetadata> metadata;
+  std::string uuid = "first";
+  uint64_t changes = 0;
+  int metadata_reads = 0;
+  std::vector<uint64_t> asked;
+  std::atomic<bool> away = false;
+
+ private:
+  static store::StoredSeries Shown(const std::pair<const uint64_t, Row>& row) {
+    return {row.first, "", row.second.content, {}, kSeen, row.second.last_seen_ms};
+  }
+};
+
+class FollowerTest : public testing::Test {
+ protected:
+  std::vector<uint64_t> Ids() const {
+    const auto snapshot = catalog_->Current();
+    std::vector<uint64_t> ids;
+    SeriesView view;
+    for (Ordinal at = 0; at < snapshot->series(); ++at) {
+      snapshot->Read(at, view);
+      EXPECT_EQ(view.labels.back().value, std::to_string(view.id));
+      ids.push_back(view.id);
+    }
+    return ids;
+  }
+  int64_t LastSeen(uint64_t id) const {
+    const auto snapshot = catalog_->Current();
+    SeriesView view;
+    for (Ordinal at = 0; at < snapshot->series(); ++at) {
+      snapshot->Read(at, view);
+      if (view.id == id) return view.last_seen_ms;
+    }
+    return 0;
+  }
+
+  Table table_;
+  ManualClock clock_{kSeen};
+  const std::unique_ptr<Catalog> catalog_ = Catalog::Create({});
+  const std::unique_ptr<telemetry::Logger> log_ = *telemetry::Logger::Create({.level = "error"});
+  int loaded_ = 0;
+  Follower follower_{{.longest_transaction = seconds(60)}, {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }}};
+};
+
+TEST_F(FollowerTest, LoadsEverythingAndThenWhatIsNew) {
+  table_.Commit(1, 3);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 2, 3));
+  table_.Commit(4);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(loaded_, 1);
+}
+
+TEST_F(FollowerTest, FindsSeriesThatWereCommittedOutOfOrder) {
+  table_.Commit(1);
+  ASSERT_TRUE(follower_.Step());
+  table_.Commit(7, 9);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 7, 8, 9));
+  EXPECT_THAT(table_.asked, ElementsAre(2, 3, 4, 5, 6));
+  table_.Commit(3, 4);
+  table_.Commit(12);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 7, 8, 9, 12, 3, 4));
+  table_.See(3, kSeen + 5'000);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(table_.asked, ElementsAre(2, 5, 6, 10, 11));
+  EXPECT_EQ(LastSeen(3), kSeen + 5'000);
+}
+
+TEST_F(FollowerTest, AsksForAGapOnceMoreWhenItIsOlderThanAnyTransactionAndThenNoMore) {
+  table_.Commit(1);
+  table_.Commit(3);
+  ASSERT_TRUE(follower_.Step());
+  clock_.Advance(seconds(61));
+  table_.Commit(2);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 3, 2));
+  table_.Commit(5);
+  ASSERT_TRUE(follower_.Step());
+  clock_.Advance(seconds(61));
+  ASSERT_TRUE(follower_.Step());
+  table_.asked.clear();
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(table_.asked, IsEmpty());
+}
+
+TEST_F(FollowerTest, LearnsOfMovedTimes) {
+  table_.Commit(1, 2);
+  ASSERT_TRUE(follower_.Step());
+  table_.See(2, kSeen + 3'600'000);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_EQ(LastSeen(1), kSeen);
+  EXPECT_EQ(LastSeen(2), kSeen + 3'600'000);
+}
+
+TEST_F(FollowerTest, ReadsMetadataNowAndThen) {
+  table_.metadata.push_back({{}, {"up", "gauge", "Whether it is up.", ""}});
+  ASSERT_TRUE(follower_.Step());
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_EQ(table_.metadata_reads, 1);
+  clock_.Advance(seconds(61));
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_EQ(table_.metadata_reads, 2);
+  int families = 0;
+  catalog_->Current()->ForEachMetadata({}, [&](const store::StoredMetadata&) { return ++families > 0; });
+  EXPECT_EQ(families, 1);
+}
+
+TEST_F(FollowerTest, KeepsItsAnswersWhileTheStoreIsAwayAndSaysSo) {
+  table_.Commit(1);
+  table_.away = true;
+  Follower follower({.interval = milliseconds(1), .max_retry = milliseconds(1)},
+                    {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }});
+  auto wait_until = [&](bool healthy) {
+    while (follower.Health().has_value() != healthy) std::this_thread::yield();
+  };
+  follower.Start();
+  wait_until(false);
+  table_.away = false;
+  wait_until(true);
+  EXPECT_THAT(Ids(), ElementsAre(1));
+  table_.away = true;
+  wait_until(false);
+  EXPECT_THAT(Ids(), ElementsAre(1));
+  table_.away = false;
+  wait_until(true);
+  follower.Stop();
+  EXPECT_EQ(loaded_, 1);
+}
+
+TEST_F(FollowerTest, ReadsAnewWhenTheStoreThatComesBackIsAnotherOrOlder) {
+  table_.Commit(1, 4);
+  ASSERT_TRUE(follower_.Step());
+  auto goes_and_comes_back = [&](auto change) {
+    table_.away = true;
+    EXPECT_FALSE(follower_.Step());
+    table_.away = false;
+    change();
+    ASSERT_TRUE(follower_.Step());
+  };
+  goes_and_comes_back([&] { table_.rows.erase(3), table_.rows.erase(4); });
+  EXPECT_THAT(Ids(), ElementsAre(1, 2)) << "yesterday's backup";
+  goes_and_comes_back([&] {
+    table_.uuid = "second";
+    table_.rows.clear();
+    table_.Commit(2, 9);
+  });
+  EXPECT_THAT(Ids(), ElementsAre(2, 3, 4, 5, 6, 7, 8, 9)) << "another one";
+}
+
+TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {
+  Follower forgetful({.max_gaps = 1}, {*catalog_, table_, clock_, *log_, {}});
+  table_.Commit(1);
+  table_.Commit(9);
+  ASSERT_TRUE(forgetful.Step());
+  table_.Commit(2, 8);
+  ASSERT_TRUE(forgetful.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 9, 8));
+  clock_.Advance(seconds(601));
+  ASSERT_TRUE(forgetful.Step());
+  EXPECT_THAT(Ids(), UnorderedElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9));
+}
+
+}  // namespace
+}  // namespace mi::catalog
