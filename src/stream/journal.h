@@ -8,6 +8,7 @@
 // Threads: publisher() is safe; consumer() is confined to one thread, but for Wake() and CurrentLag().
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -23,14 +24,17 @@ namespace mi::stream {
 
 struct JournalOptions {
   std::string path;
-  uint64_t max_bytes = 4ULL << 30;                  // journal.max_bytes: pages in use, not the file's size
-  std::string synchronous = "full";                 // sqlite.synchronous
-  uint64_t max_pending_bytes = 64ULL << 20;         // labels of batches that wait for their commit
-  int64_t max_dead_letter_bytes = 64LL << 20;       // above it, the oldest dead letters leave
+  uint64_t max_bytes = 4ULL << 30;             // journal.max_bytes: pages in use, not the file's size
+  std::string synchronous = "full";            // sqlite.synchronous
+  uint64_t max_pending_bytes = 64ULL << 20;    // labels of batches that wait for their commit
+  int64_t max_dead_letter_bytes = 64LL << 20;  // above it, or above max_bytes / 4, the oldest dead letters leave
+  uint64_t max_wal_bytes = 1ULL << 30;  // a log that a foreign reader pins may grow to this; then publishing fails
   std::chrono::milliseconds trim_after{1'000};      // how long no append comes before applied rows are deleted anyway
   std::chrono::milliseconds retry_interval{1'000};  // how often a failed journal is tried without anybody publishing
   uint64_t secret_check = 0;  // model::SecretCheck(identity.secret): rows hold fingerprints made with it
-  std::string vfs;            // for tests
+  // How long a write waits for a foreign process' lock; a stop gives each half a second.
+  std::chrono::milliseconds lock_wait{5'000};
+  std::string vfs;  // for tests
 };
 
 struct JournalDeps {
@@ -73,7 +77,8 @@ class Journal {
   const JournalStart& start() const;  // valid after consumer().Start()
 
  private:
-  Journal();
+  explicit Journal(const JournalOptions& options);
+  std::atomic<int> lock_wait_ms_;  // of both connections
   std::unique_ptr<JournalTail> tail_;
   std::unique_ptr<JournalPublisher> publisher_;
   std::unique_ptr<JournalConsumer> consumer_;

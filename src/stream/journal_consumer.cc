@@ -14,9 +14,10 @@ constexpr uint64_t kMaxPolledBytes = 64ULL << 20;
 
 }  // namespace
 
-Result<std::unique_ptr<JournalConsumer>> JournalConsumer::Open(const JournalOptions& options, JournalTail& tail,
+Result<std::unique_ptr<JournalConsumer>> JournalConsumer::Open(const JournalOptions& options,
+                                                               const std::atomic<int>* lock_wait_ms, JournalTail& tail,
                                                                JournalPublisher& publisher, const JournalDeps& deps) {
-  Result<sqlite::Database> database = OpenJournalDatabase(options);
+  Result<sqlite::Database> database = OpenJournalDatabase(options, lock_wait_ms);
   if (!database) return Fail(database.error());
   std::unique_ptr<JournalConsumer> consumer(new JournalConsumer(std::move(*database), tail, publisher, options, deps));
   if (Status prepared = consumer->Prepare(); !prepared) return Fail(prepared.error());
@@ -187,7 +188,7 @@ Status JournalConsumer::DeadLetter(const PoisonRecord& record) {
                               .Run();
   if (!inserted) return inserted;
   int64_t held = dead_letter_bytes_ + static_cast<int64_t>(record.bytes.size());
-  if (held > options_.max_dead_letter_bytes) {
+  if (held > max_dead_letter_bytes_) {
     const Result<int64_t> left = DropOldestDeadLetters();
     if (!left) return Fail(left.error());
     held = *left;
@@ -199,10 +200,10 @@ Status JournalConsumer::DeadLetter(const PoisonRecord& record) {
 
 // Down to three quarters of the bound, so that the next one does not have to drop again.
 Result<int64_t> JournalConsumer::DropOldestDeadLetters() {
-  const Status dropped = drop_dead_letters_.Bind(1, options_.max_dead_letter_bytes / 4 * 3).Run();
+  const Status dropped = drop_dead_letters_.Bind(1, max_dead_letter_bytes_ / 4 * 3).Run();
   if (!dropped) return Fail(dropped.error());
   deps_.log.Warn("journal: dead letters above {}: the {} oldest were dropped",
-                 FormatBytes(static_cast<uint64_t>(options_.max_dead_letter_bytes)), database_.changes());
+                 FormatBytes(static_cast<uint64_t>(max_dead_letter_bytes_)), database_.changes());
   return database_.QueryInt("SELECT coalesce(sum(length(bytes)), 0) FROM dead_letter");
 }
 

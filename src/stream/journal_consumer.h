@@ -4,6 +4,8 @@
 // Errors: those of sqlite/database.h. A row whose bytes do not check out is no error but a PoisonRecord.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -22,7 +24,8 @@ namespace mi::stream {
 class JournalConsumer final : public SeriesConsumer {
  public:
   // `tail` and `publisher` must outlive it. Open the publisher's JournalFile first: it makes the tables.
-  static Result<std::unique_ptr<JournalConsumer>> Open(const JournalOptions& options, JournalTail& tail,
+  static Result<std::unique_ptr<JournalConsumer>> Open(const JournalOptions& options,
+                                                       const std::atomic<int>* lock_wait_ms, JournalTail& tail,
                                                        JournalPublisher& publisher, const JournalDeps& deps);
 
   Status Start(PositionLookup positions) override;
@@ -39,7 +42,12 @@ class JournalConsumer final : public SeriesConsumer {
  private:
   JournalConsumer(sqlite::Database database, JournalTail& tail, JournalPublisher& publisher,
                   const JournalOptions& options, const JournalDeps& deps)
-      : options_(options), deps_(deps), tail_(tail), publisher_(publisher), database_(std::move(database)) {}
+      : max_dead_letter_bytes_(std::min(options.max_dead_letter_bytes,
+                                        static_cast<int64_t>(std::min<uint64_t>(options.max_bytes, INT64_MAX) / 4))),
+        deps_(deps),
+        tail_(tail),
+        publisher_(publisher),
+        database_(std::move(database)) {}
   Status Prepare();
   Status ReadIdentity();
   Status ChangeIdentity(int64_t first_offset);
@@ -50,7 +58,7 @@ class JournalConsumer final : public SeriesConsumer {
   Result<int64_t> DropOldestDeadLetters();
   Position At(int64_t next_offset) const { return {.stream = uuid_, .partition = 0, .next_offset = next_offset}; }
 
-  const JournalOptions options_;
+  const int64_t max_dead_letter_bytes_;
   const JournalDeps deps_;
   JournalTail& tail_;
   JournalPublisher& publisher_;

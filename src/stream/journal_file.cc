@@ -10,9 +10,11 @@ namespace {
 
 constexpr int64_t kSchemaVersion = 1;
 
-// secure_delete: Debian's SQLite overwrites deleted pages by default, which would write each row twice more. The
-// checkpoint threshold trades disk for fewer syncs: rows that are trimmed before it never reach the main file.
-constexpr const char* kSettings = "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=4096";
+// Debian's SQLite overwrites deleted pages by default, which would write each row twice more.
+constexpr const char* kSettings = "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0";
+
+// Trades disk for fewer syncs: rows that are trimmed before it never reach the main file.
+constexpr int64_t kCheckpointWalBytes = 16 << 20;
 
 // AUTOINCREMENT: without it SQLite starts again at 1 once the table is empty, below the positions that are stored.
 constexpr const char* kSchema = R"sql(
@@ -66,20 +68,23 @@ Status CheckSecret(sqlite::Database& database, uint64_t secret_check) {
 
 }  // namespace
 
-Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options) {
+Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {
   Result<sqlite::Database> database =
-      sqlite::Database::Open(options.path, {.synchronous = options.synchronous, .vfs = options.vfs});
+      sqlite::Database::Open(options.path, {.synchronous = options.synchronous,
+                                            .vfs = options.vfs,
+                                            .busy_timeout_ms = static_cast<int>(options.lock_wait.count()),
+                                            .busy_limit_ms = lock_wait_ms});
   if (!database) return database;
   if (Status set = database->Exec(kSettings); !set) return Fail(set.error());
   return database;
 }
 
-Result<JournalFile> JournalFile::Open(const JournalOptions& options) {
-  Result<sqlite::Database> database = OpenJournalDatabase(options);
+Result<JournalFile> JournalFile::Open(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {
+  Result<sqlite::Database> database = OpenJournalDatabase(options, lock_wait_ms);
   if (!database) return Fail(database.error());
   if (Status created = CreateTables(*database); !created) return Fail(created.error());
   if (Status same = CheckSecret(*database, options.secret_check); !same) return Fail(same.error());
-  JournalFile file(std::move(*database));
+  JournalFile file(std::move(*database), options.max_wal_bytes);
   if (Status prepared = file.Prepare(); !prepared) return Fail(prepared.error());
   return file;
 }
@@ -103,10 +108,12 @@ Status JournalFile::Prepare() {
   const Result<int64_t> page_bytes = database_.QueryInt("PRAGMA page_size");
   if (!page_bytes) return Fail(page_bytes.error());
   page_bytes_ = static_cast<uint64_t>(*page_bytes);
+  if (Status own = database_.OwnCheckpoints(); !own) return own;
   return Measure();
 }
 
 Status JournalFile::Append(std::span<const Row> rows, int64_t trim_before) {
+  if (Status room = MakeRoomInWal(); !room) return room;
   Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database_);
   if (!transaction) return Fail(transaction.error());
   const int64_t trimmed = std::min(trim_before, first_offset_ + kMaxTrimmed);
@@ -121,6 +128,7 @@ Status JournalFile::Append(std::span<const Row> rows, int64_t trim_before) {
   first_offset_ = std::max(first_offset_, trimmed);
   next_offset_ = next_offset;
   (void)Measure();  // the rows are committed, whatever becomes of this: the last value is near enough
+  CheckpointWhenDue();
   return {};
 }
 
@@ -134,8 +142,26 @@ Status JournalFile::DeleteBefore(int64_t offset) {
   return delete_.Bind(1, offset).Run();
 }
 
+Status JournalFile::MakeRoomInWal() {
+  constexpr int kWaitMs = 50;
+  const auto bytes = [&] { return static_cast<uint64_t>(database_.wal_bytes()); };
+  if (bytes() <= max_wal_bytes_) return {};
+  if (const auto emptied = database_.TruncateWal(kWaitMs); !emptied) return Fail(emptied.error());
+  if (bytes() <= max_wal_bytes_) return {};
+  return Fail(Errc::kOverloaded,
+              format("{}-wal holds {}, limit {}: another process reads the journal in one long transaction (an open "
+                     "sqlite3 shell?); it must end first",
+                     database_.path(), FormatBytes(bytes()), FormatBytes(max_wal_bytes_)));
+}
+
+// What fails here fails again, and is reported, with the next append.
+void JournalFile::CheckpointWhenDue() {
+  if (database_.wal_bytes() > kCheckpointWalBytes) (void)database_.Checkpoint();
+}
+
 Status JournalFile::Probe() {
   if (const auto checkpointed = database_.Checkpoint(); !checkpointed) return Fail(checkpointed.error());
+  if (Status room = MakeRoomInWal(); !room) return room;
   return probe_.Run();
 }
 

@@ -1,10 +1,11 @@
 // The journal's file as its one writer sees it: append, trim, measure.
 //
 // Threads: confined to one thread.
-// Errors: those of sqlite/database.h; kOverloaded: the disk is full. After a failure nothing of the call has happened,
-//         and the next call tries again.
+// Errors: those of sqlite/database.h; kOverloaded: the disk is full, or the WAL is (journal.h, max_wal_bytes). After a
+//         failure nothing of the call has happened, and the next call tries again.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -18,8 +19,8 @@ namespace mi::stream {
 
 class JournalFile {
  public:
-  // Creates the tables when the file is new.
-  static Result<JournalFile> Open(const JournalOptions& options);
+  // Creates the tables when the file is new. `lock_wait_ms` as in OpenJournalDatabase.
+  static Result<JournalFile> Open(const JournalOptions& options, const std::atomic<int>* lock_wait_ms = nullptr);
 
   struct Row {
     std::string bytes;
@@ -42,11 +43,16 @@ class JournalFile {
   uint64_t CostOf(uint64_t row_bytes) const;
 
  private:
-  explicit JournalFile(sqlite::Database database) : database_(std::move(database)) {}
+  JournalFile(sqlite::Database database, uint64_t max_wal_bytes)
+      : max_wal_bytes_(max_wal_bytes), database_(std::move(database)) {}
   Status Prepare();
   Status DeleteBefore(int64_t offset);
   Status Measure();
+  // kOverloaded when a foreign reader keeps the log from being begun anew, and it is too long.
+  Status MakeRoomInWal();
+  void CheckpointWhenDue();
 
+  uint64_t max_wal_bytes_;
   sqlite::Database database_;
   sqlite::Statement insert_;
   sqlite::Statement delete_;
@@ -59,7 +65,8 @@ class JournalFile {
   uint64_t bytes_in_use_ = 0;
 };
 
-// What both sides of the journal open their connections with.
-Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options);
+// What both sides of the journal open their connections with. `lock_wait_ms` (null: options.lock_wait) may be made
+// shorter while they live, by any thread.
+Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, const std::atomic<int>* lock_wait_ms);
 
 }  // namespace mi::stream

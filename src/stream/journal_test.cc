@@ -1,6 +1,7 @@
 #include "stream/journal.h"
 
 #include <filesystem>
+#include <future>
 #include <thread>
 
 #include "base/format.h"
@@ -235,6 +236,45 @@ TEST_F(JournalTest, BoundsWhatWaits) {
   Await([&] { return Publish(MakeBatch("third", 1)).all_durable(); });
 }
 
+TEST_F(JournalTest, StopsThoughAForeignProcessKeepsTheLock) {
+  options_.lock_wait = kPatience * 100;
+  OpenAndStart();
+  sqlite::Database other = OpenBeside(options_.path);
+  const sqlite::Transaction lock = sqlite::Transaction::Begin(other).value();
+  std::promise<PublishResult> answer;
+  journal_->publisher().Publish(std::make_shared<const model::SeriesBatch>(MakeBatch("a", 1)),
+                                [&](PublishResult result) { answer.set_value(std::move(result)); });
+  journal_->Stop();
+  const PublishResult refused = answer.get_future().get();
+  ASSERT_THAT(refused.failures, SizeIs(1));
+  EXPECT_EQ(refused.failures[0].error.code(), Errc::kUnavailable);
+  journal_.reset();
+}
+
+TEST_F(JournalTest, BoundsTheWalThatAForeignReaderPins) {
+  options_.max_wal_bytes = 1 << 20;
+  OpenAndStart();
+  sqlite::Database reader = OpenBeside(options_.path);
+  ASSERT_TRUE(reader.Exec("BEGIN"));
+  EXPECT_EQ(reader.QueryInt("SELECT count(*) FROM batch"), 0);
+  PublishResult result;
+  for (int i = 0; i < 100; ++i) {
+    result = Publish(MakeIncompressibleBatch(64 << 10, static_cast<uint64_t>(i)));
+    if (!result.all_durable()) break;
+    ApplyAll();  // what is applied leaves: max_bytes does not bound the log
+  }
+  ASSERT_FALSE(result.failures.empty());
+  EXPECT_EQ(result.failures[0].error.code(), Errc::kOverloaded);
+  for (const char* part : {"journal.db-wal", "limit 1 MiB", "another process"}) {
+    EXPECT_THAT(result.failures[0].error.message(), HasSubstr(part));
+  }
+  EXPECT_FALSE(journal_->publisher().Health());
+  EXPECT_LT(std::filesystem::file_size(options_.path + "-wal"), 2U << 20);
+  ASSERT_TRUE(reader.Exec("COMMIT"));
+  Await([&] { return journal_->publisher().Health().has_value(); });
+  EXPECT_TRUE(Publish(MakeIncompressibleBatch(64 << 10, 1)).all_durable());
+}
+
 TEST_F(JournalTest, PutsARowAsideWhoseBitsHaveTurned) {
   OpenAndStart();
   for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 5)).all_durable());
@@ -277,6 +317,16 @@ TEST_F(JournalTest, BoundsTheDeadLettersByDroppingTheOldest) {
   letters = ReadDeadLetters(options_.path);
   EXPECT_EQ(letters.back().second, "larger than the bound");
   EXPECT_THAT(letters, SizeIs(1));
+}
+
+TEST_F(JournalTest, KeepsThreeQuartersOfASmallJournalForSeries) {
+  options_.max_bytes = 1 << 20;
+  OpenAndStart();
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_TRUE(journal_->consumer().DeadLetter({journal_->End(), std::string(50'000, 'x'), "poison"}));
+  }
+  EXPECT_LE(Count("SELECT sum(length(bytes)) FROM dead_letter"), 256 << 10);
+  EXPECT_TRUE(Publish(MakeIncompressibleBatch(512 << 10, 1)).all_durable());
 }
 
 TEST_F(JournalTest, TakesDeadLettersWhenItIsFull) {

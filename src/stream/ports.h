@@ -71,7 +71,7 @@ struct Polled {
 // The store's answer to "where were we": nothing when it has no position of that partition.
 using PositionLookup = std::function<Result<std::optional<int64_t>>(const std::string& stream, int32_t partition)>;
 
-// Threads: confined to one thread, but for Wake() and Lag(), which are safe.
+// Threads: confined to one thread, but for Wake() and CurrentLag(), which are safe.
 class SeriesConsumer {
  public:
   struct Lag {
