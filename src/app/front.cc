@@ -24,6 +24,9 @@ Result<std::unique_ptr<Front>> Front::Bind(const config::Config& config, telemet
   Result<std::unique_ptr<net::Server>> server = net::Server::Create(ServerOptionsOf(config), front->router_, log);
   if (!server) return Fail(server.error());
   front->server_ = *std::move(server);
+  Result<std::unique_ptr<Profiles>> profiles = Profiles::Serve(config, front->router_, log);
+  if (!profiles) return Fail(profiles.error());
+  front->profiles_ = *std::move(profiles);
   return front;
 }
 
@@ -31,6 +34,7 @@ void Front::Reconfigure(const config::Config& config) { server_->SetLimits(Serve
 
 void Front::Drain(milliseconds shutdown_timeout, const std::function<void()>& hurry) {
   health_.SetWaiting("service", "its end: it is stopping");
+  if (profiles_) profiles_->Stop();
   const milliseconds drain = std::max(shutdown_timeout - kTimeToSave, shutdown_timeout / 2);
   const milliseconds patience = std::min(kWaitForStream, drain * 2 / 3);
   BoundedQueue<bool> drained(1);

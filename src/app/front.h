@@ -1,4 +1,4 @@
-// What every role has: the listener with /, /health, /ready and /metrics, and what /ready says.
+// What every role has: the listener with /, /health, /ready, /metrics and profiles, and what /ready says.
 //
 // Ownership: borrows config, log and metrics. Handlers that others add outlive it, or are not asked after Drain().
 // Threads: Start, Reconfigure and Drain from one thread.
@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 
+#include "app/profiles.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "net/server.h"
@@ -43,6 +44,7 @@ class Front {
   telemetry::Health health_;
   web::StatusHandlers status_;
   net::Router router_;
+  std::unique_ptr<Profiles> profiles_;   // null: pprof.enabled is false
   std::unique_ptr<net::Server> server_;  // goes first
 };
 
