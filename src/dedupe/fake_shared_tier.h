@@ -44,6 +44,11 @@ class FakeSharedTier final : public SharedTier {
 
   // What another producer has remembered.
   void Know(const std::vector<model::Fingerprint>& fingerprints) { Remember(fingerprints); }
+  // What has come to the end of its life there.
+  void Forget(model::Fingerprint fingerprint) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    known_.erase(fingerprint);
+  }
   void SetAway(bool away) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     away_ = away;

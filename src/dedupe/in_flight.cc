@@ -25,19 +25,20 @@ void Waiter::Settled(const Status& outcome) {
 class InFlightShards final : public InFlight {
  public:
   std::vector<size_t> Claim(std::span<const model::Fingerprint> fingerprints, std::shared_ptr<Waiter> waiter) override {
-    waiter->Expect(fingerprints.size());
     std::vector<size_t> claimed;
     claimed.reserve(fingerprints.size());
-    for (size_t index = 0; index < fingerprints.size(); ++index) {
-      Shard& shard = ShardOf(fingerprints[index]);
-      const MutexLock lock(shard.mutex);
-      const auto [claim, is_new] = shard.claims.try_emplace(fingerprints[index]);
-      if (is_new) {
-        claim->second.owner = waiter;
-        claimed.push_back(index);
-      } else {
-        claim->second.others.push_back(waiter);
+    waiter->Expect(fingerprints.size());
+    size_t index = 0;
+    try {
+      for (; index < fingerprints.size(); ++index) {
+        if (TakePlace(fingerprints[index], waiter)) claimed.push_back(index);
       }
+    } catch (const std::bad_alloc&) {
+      // Whoever awaits what was claimed here must not wait for ever.
+      const Status failed = Fail(Errc::kOverloaded, "no memory");
+      for (const size_t mine : claimed) Settle({&fingerprints[mine], 1}, failed);
+      claimed.clear();
+      for (; index < fingerprints.size(); ++index) waiter->Settled(failed);
     }
     waiter->Settled({});
     return claimed;
@@ -71,6 +72,20 @@ class InFlightShards final : public InFlight {
     mutable Mutex mutex;
     std::unordered_map<model::Fingerprint, ClaimState> claims GUARDED_BY(mutex);
   };
+
+  // Whether the place was free: the waiter owns it then, and awaits its owner otherwise. Nothing has changed when it
+  // throws.
+  bool TakePlace(model::Fingerprint fingerprint, const std::shared_ptr<Waiter>& waiter) {
+    Shard& shard = ShardOf(fingerprint);
+    const MutexLock lock(shard.mutex);
+    const auto [claim, is_new] = shard.claims.try_emplace(fingerprint);
+    if (is_new) {
+      claim->second.owner = waiter;
+    } else {
+      claim->second.others.push_back(waiter);
+    }
+    return is_new;
+  }
 
   std::optional<ClaimState> Take(model::Fingerprint fingerprint) {
     Shard& shard = ShardOf(fingerprint);

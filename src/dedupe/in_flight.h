@@ -52,6 +52,7 @@ class InFlight {
   // Claims each fingerprint that nobody has claimed and gives their indices: publish those, then Settle each, whatever
   // happens. `waiter` is told when all of `fingerprints`, its own and the awaited ones, are settled; at once when there
   // are none. A fingerprint that stands twice is claimed once. Must be called once a waiter.
+  // Without memory nothing is claimed, and the waiter is told kOverloaded.
   // Look what you have claimed up once more before you publish it: between your first look and the claim another
   // request may have settled it. What is known by now is settled as durable at once.
   virtual std::vector<size_t> Claim(std::span<const model::Fingerprint> fingerprints,

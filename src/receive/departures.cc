@@ -1,6 +1,7 @@
 #include "receive/departures.h"
 
-#include <optional>
+#include <new>
+#include <ranges>
 #include <utility>
 
 #include "base/format.h"
@@ -11,6 +12,7 @@ namespace mi::receive {
 namespace {
 
 using model::Fingerprint;
+using SharedArrivals = std::shared_ptr<const Arrivals>;
 
 // One answer for the parts of a request that settle apart: its series and its metadata.
 class PendingAnswer final : public Expirable {
@@ -31,7 +33,12 @@ class PendingAnswer final : public Expirable {
       answer = std::exchange(answer_, nullptr);
       status = status_;
     }
-    if (answer) answer(std::move(status));
+    if (!answer) return;
+    try {
+      answer(std::move(status));
+    } catch (const std::bad_alloc&) {
+      // The reply went with the stack, and answered 500. Who settles claims goes on with the next.
+    }
   }
 
   void Expire() override EXCLUDES(mutex_) {
@@ -73,27 +80,47 @@ Arrivals Pick(const Arrivals& all, const std::vector<size_t>& indices) {
   return picked;
 }
 
-void Settle(const DeparturesDeps& deps, const Arrivals& sent, const stream::PublishResult& result) {
-  std::vector<Fingerprint> durable;
+SharedArrivals ShareSome(const SharedArrivals& all, const std::vector<size_t>& indices) {
+  if (indices.size() == all->fingerprints.size()) return all;
+  return std::make_shared<const Arrivals>(Pick(*all, indices));
+}
+
+auto FingerprintsAt(const Arrivals& all, const std::vector<size_t>& indices) {
+  return indices | std::views::transform([&](size_t index) { return all.fingerprints[index]; });
+}
+
+struct Durable {
+  std::vector<Fingerprint> series;
   std::vector<Fingerprint> aliases;
-  auto failure = result.failures.begin();
+};
+
+// Those of `sent` of which is_durable(index) is true; it is asked once each, in order.
+template <typename IsDurable>
+Durable DurableOf(const Arrivals& sent, IsDurable is_durable) {
+  Durable durable;
   auto alias = sent.aliases.begin();
   for (size_t i = 0; i < sent.fingerprints.size(); ++i) {
     const bool aliased = alias != sent.aliases.end() && alias->index == i;
-    if (failure != result.failures.end() && failure->index == i) {
-      ++failure;
-    } else {
-      durable.push_back(sent.fingerprints[i]);
-      if (aliased) aliases.push_back(alias->alias);
+    if (is_durable(i)) {
+      durable.series.push_back(sent.fingerprints[i]);
+      if (aliased) durable.aliases.push_back(alias->alias);
     }
     if (aliased) ++alias;
   }
-  deps.metrics.fresh.Add(static_cast<double>(durable.size()));
-  dedupe::SettlePublished(durable, {}, deps.seen, deps.in_flight);
-  if (!aliases.empty()) deps.seen.InsertAliases(aliases);
-  for (const auto& failed : result.failures) {
-    dedupe::SettlePublished({&sent.fingerprints[failed.index], 1}, Fail(failed.error), deps.seen, deps.in_flight);
-  }
+  return durable;
+}
+
+void MarkSeen(const DeparturesDeps& deps, const Durable& durable) {
+  dedupe::SettlePublished(durable.series, {}, deps.seen, deps.in_flight);
+  if (!durable.aliases.empty()) deps.seen.InsertAliases(durable.aliases);
+}
+
+// Claims that will not be published after all, for want of memory. What is settled already is passed over.
+template <typename Fingerprints, typename MetadataDone>
+void Abandon(dedupe::InFlight& in_flight, const Fingerprints& claimed, const MetadataDone& metadata_done) {
+  const Status failed = Fail(Errc::kOverloaded, "no memory");
+  for (const Fingerprint fingerprint : claimed) in_flight.Settle({&fingerprint, 1}, failed);
+  if (metadata_done) metadata_done(failed);
 }
 
 }  // namespace
@@ -106,37 +133,129 @@ void Departures::Send(Arrivals arrivals, std::chrono::milliseconds timeout, Answ
       std::make_shared<PendingAnswer>(has_metadata ? 2 : 1, timeout, std::move(answer), deps_.metrics.in_flight);
   deadlines_.Watch(pending, timeout);
   auto waiter = std::make_shared<dedupe::Waiter>([pending](const Status& outcome) { pending->PartDone(outcome); });
-  Arrivals claimed = Claim(std::move(arrivals), std::move(waiter));
-  if (claimed.empty()) return;
-  std::function<void(Status)> metadata_done;
+  MetadataDone metadata_done;
   if (has_metadata) metadata_done = [pending](const Status& outcome) { pending->PartDone(outcome); };
-  Publish(std::move(claimed), std::move(metadata_done));
+  const auto all = std::make_shared<const Arrivals>(std::move(arrivals));
+  const std::vector<size_t> mine = deps_.in_flight.Claim(all->fingerprints, std::move(waiter));
+  try {
+    Depart(all, mine, metadata_done);
+  } catch (const std::bad_alloc&) {
+    Abandon(deps_.in_flight, FingerprintsAt(*all, mine), metadata_done);
+  }
 }
 
-Arrivals Departures::Claim(Arrivals arrivals, std::shared_ptr<dedupe::Waiter> waiter) {
-  std::vector<size_t> mine = deps_.in_flight.Claim(arrivals.fingerprints, std::move(waiter));
-  const size_t awaited = arrivals.fingerprints.size() - mine.size();
-  // Between the look-up and the claim, the request that held a claim may have finished.
+void Departures::Depart(const SharedArrivals& all, std::vector<size_t> mine, const MetadataDone& metadata_done) {
+  const size_t awaited = all->fingerprints.size() - mine.size();
+  const size_t claimed = mine.size();
+  DropDurable(*all, mine);
+  deps_.metrics.known.Add(static_cast<double>(awaited + claimed - mine.size()));
+  const bool asks = deps_.shared != nullptr && !mine.empty();
+  if (mine.empty() && !metadata_done) return;
+  SharedArrivals departing = ShareSome(all, mine);
+  if (asks) {
+    AskTier(std::move(departing), metadata_done);
+  } else {
+    Publish(std::move(departing), metadata_done, deps_.metrics.fresh);
+  }
+}
+
+void Departures::DropDurable(const Arrivals& all, std::vector<size_t>& mine) {
   std::vector<Fingerprint> durable_meanwhile;
   std::erase_if(mine, [&](size_t index) {
-    if (!deps_.seen.Contains(arrivals.fingerprints[index])) return false;
-    durable_meanwhile.push_back(arrivals.fingerprints[index]);
+    if (!deps_.seen.Contains(all.fingerprints[index])) return false;
+    durable_meanwhile.push_back(all.fingerprints[index]);
     return true;
   });
   deps_.in_flight.Settle(durable_meanwhile, {});
-  deps_.metrics.known.Add(static_cast<double>(awaited + durable_meanwhile.size()));
-  return mine.size() == arrivals.fingerprints.size() ? std::move(arrivals) : Pick(arrivals, mine);
 }
 
-void Departures::Publish(Arrivals arrivals, std::function<void(Status)> metadata_done) {
-  auto batch = arrivals.batch;
-  deps_.publisher.Publish(std::move(batch), [this, sent = std::move(arrivals),
-                                             metadata_done = std::move(metadata_done)](stream::PublishResult result) {
-    Settle(deps_, sent, result);
+void Departures::AskTier(SharedArrivals claimed, MetadataDone metadata_done) {
+  std::vector<Fingerprint> fingerprints = claimed->fingerprints;
+  deps_.shared->Lookup(std::move(fingerprints),
+                       [this, claimed = std::move(claimed),
+                        metadata_done = std::move(metadata_done)](const Result<std::vector<bool>>& known) {
+                         try {
+                           if (known) {
+                             OnTold(claimed, metadata_done, *known);
+                           } else {
+                             Publish(claimed, metadata_done, deps_.metrics.fresh);
+                           }
+                         } catch (const std::bad_alloc&) {
+                           Abandon(deps_.in_flight, claimed->fingerprints, metadata_done);
+                         }
+                       });
+}
+
+void Departures::OnTold(const SharedArrivals& claimed, const MetadataDone& metadata_done,
+                        const std::vector<bool>& known) {
+  std::vector<size_t> unknown;
+  const Durable durable = DurableOf(*claimed, [&](size_t index) {
+    if (!known[index]) unknown.push_back(index);
+    return known[index];
+  });
+  SharedArrivals rest = unknown.empty() && !metadata_done ? nullptr : ShareSome(claimed, unknown);
+  deps_.metrics.known.Add(static_cast<double>(durable.series.size()));
+  MarkSeen(deps_, durable);
+  if (rest != nullptr) Publish(std::move(rest), metadata_done, deps_.metrics.fresh);
+}
+
+void Departures::Publish(SharedArrivals claimed, MetadataDone metadata_done, telemetry::Counter& published) {
+  auto batch = claimed->batch;
+  deps_.publisher.Publish(std::move(batch), [this, sent = std::move(claimed), metadata_done = std::move(metadata_done),
+                                             &published](const stream::PublishResult& result) {
+    try {
+      OnPublished(*sent, result, published);
+    } catch (const std::bad_alloc&) {
+      return Abandon(deps_.in_flight, sent->fingerprints, metadata_done);  // durable, but nobody could be told
+    }
     if (!metadata_done) return;
-    if (!result.metadata_failure) deps_.seen_metadata.Insert(sent.metadata_keys);
+    if (!result.metadata_failure) deps_.seen_metadata.Insert(sent->metadata_keys);
     metadata_done(result.metadata_failure ? Status(Fail(*result.metadata_failure)) : Status());
   });
+}
+
+void Departures::OnPublished(const Arrivals& sent, const stream::PublishResult& result, telemetry::Counter& published) {
+  auto failure = result.failures.begin();
+  const Durable durable = DurableOf(sent, [&](size_t index) {
+    if (failure == result.failures.end() || failure->index != index) return true;
+    ++failure;
+    return false;
+  });
+  published.Add(static_cast<double>(durable.series.size()));
+  MarkSeen(deps_, durable);
+  for (const auto& failed : result.failures) {
+    dedupe::SettlePublished({&sent.fingerprints[failed.index], 1}, Fail(failed.error), deps_.seen, deps_.in_flight);
+  }
+  if (deps_.shared != nullptr) deps_.shared->Remember(durable.series);
+}
+
+void Departures::Confirm(Arrivals known) {
+  if (deps_.shared == nullptr) return;
+  const auto asked = std::make_shared<const Arrivals>(std::move(known));
+  deps_.shared->Lookup(asked->fingerprints, [this, asked](const Result<std::vector<bool>>& found) {
+    if (found) OnConfirmed(asked, *found);
+  });
+}
+
+// Published again as a claim like any other: who finds it gone from the local table meanwhile awaits it.
+void Departures::OnConfirmed(const SharedArrivals& asked, const std::vector<bool>& known) {
+  std::vector<size_t> mine;
+  SharedArrivals forgotten;
+  try {
+    std::vector<size_t> unknown;
+    const Durable confirmed = DurableOf(*asked, [&](size_t index) {
+      if (!known[index]) unknown.push_back(index);
+      return known[index];
+    });
+    deps_.seen.Confirm(confirmed.series);
+    if (unknown.empty()) return;
+    forgotten = ShareSome(asked, unknown);
+    auto nobody = std::make_shared<dedupe::Waiter>([](const Status&) { /* nobody waits */ });
+    mine = deps_.in_flight.Claim(forgotten->fingerprints, std::move(nobody));
+    if (!mine.empty()) Publish(ShareSome(forgotten, mine), {}, deps_.metrics.republished);
+  } catch (const std::bad_alloc&) {
+    if (!mine.empty()) Abandon(deps_.in_flight, FingerprintsAt(*forgotten, mine), MetadataDone());
+  }
 }
 
 }  // namespace mi::receive

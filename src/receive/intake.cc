@@ -30,6 +30,7 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   tally.refused_items = scan.refused_items();
   tally.first_refusal = scan.first_refused_item();
   active_.clear();
+  due_.clear();
 
   LookUpKeys(context);
   if (!alias_series_.empty()) LookUpAliases(context);
@@ -37,6 +38,7 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
     ResolveUnknown(context);
     LookUpResolved(context);
   }
+  if (!due_.empty()) ResolveDue(context);
   if (!scan.metadata().empty()) SortMetadata(context);
   PublishActivity();
 
@@ -69,7 +71,7 @@ void Intake::LookUpKeys(Context& context) {
   for (size_t k = 0; k < keys_.size(); ++k) {
     const ScannedSeries& series = all[key_series_[k]];
     if (answers_[k] != Seen::kUnknown) {
-      Note(keys_[k], answers_[k]);
+      Note(key_series_[k], keys_[k], answers_[k]);
       CountItems(series, context.sorted.tally);
     } else if (series.key_kind == KeyKind::kRaw) {
       alias_series_.push_back(key_series_[k]);
@@ -129,18 +131,32 @@ void Intake::LookUpResolved(Context& context) {
   for (size_t k = 0; k < keys_.size(); ++k) {
     const Fingerprint& key = context.scan.series()[resolved_[k].series].key;
     if (answers_[k] != Seen::kUnknown) {
-      Note(keys_[k], answers_[k]);
+      Note(resolved_[k].series, keys_[k], answers_[k]);
       if (resolved_[k].aliased) aliases.push_back(key);
       continue;
     }
     const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
-    model::SeriesBatch& batch = BatchOf(context);
+    model::SeriesBatch& batch = BatchOf(arrivals, context);
     if (resolved_[k].aliased) arrivals.aliases.push_back({key, arrivals.fingerprints.size()});
     batch.Add(keys_[k], std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin));
     arrivals.fingerprints.push_back(keys_[k]);
     ++context.sorted.tally.fresh;
   }
   if (!aliases.empty()) deps_.seen.InsertAliases(aliases);
+}
+
+// A few of the known series, now and then: with their labels they can be published again.
+void Intake::ResolveDue(Context& context) {
+  Arrivals& due = context.sorted.to_confirm;
+  for (const uint32_t i : due_) {
+    const ScannedSeries& series = context.scan.series()[i];
+    if (!BringsASeries(series)) continue;
+    if (due.batch != nullptr && due.batch->byte_size() >= context.options.max_decoded_bytes) return;
+    const auto outcome = canonicaliser_(context.scan, series, context.options.series);
+    if (outcome.refusal != Refusal::kNone) continue;  // limits have changed since
+    due.fingerprints.push_back(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical));
+    BatchOf(due, context).Add(due.fingerprints.back(), outcome.canonical);
+  }
 }
 
 void Intake::SortMetadata(Context& context) {
@@ -162,7 +178,7 @@ void Intake::SortMetadata(Context& context) {
       continue;
     }
     if (metadata->family.empty()) continue;
-    BatchOf(context).AddMetadata(*std::move(metadata));
+    BatchOf(arrivals, context).AddMetadata(*std::move(metadata));
     arrivals.metadata_keys.push_back(keys_[k]);
   }
 }
@@ -183,8 +199,13 @@ void Intake::RefuseExcess(Context& context) {
   deps_.metrics.CountRefused(Refusal::kRequestTooLarge);
 }
 
-void Intake::Note(const Fingerprint& fingerprint, Seen answer) {
-  if (answer == Seen::kKnownNewWindow) active_.push_back(fingerprint);
+void Intake::Note(uint32_t series, const Fingerprint& fingerprint, Seen answer) {
+  if (answer == Seen::kKnown) return;
+  if (answer == Seen::kKnownNewWindow) {
+    active_.push_back(fingerprint);
+  } else {
+    due_.push_back(series);
+  }
 }
 
 void Intake::PublishActivity() {
@@ -197,10 +218,11 @@ void Intake::CountItems(const ScannedSeries& series, Tally& tally) {
   tally.exemplars += series.exemplars;
 }
 
-model::SeriesBatch& Intake::BatchOf(Context& context) const {
-  auto& batch = context.sorted.arrivals.batch;
-  if (batch == nullptr) batch = std::make_shared<model::SeriesBatch>(context.tenant, deps_.clock.NowMs());
-  return *batch;
+model::SeriesBatch& Intake::BatchOf(Arrivals& arrivals, const Context& context) const {
+  if (arrivals.batch == nullptr) {
+    arrivals.batch = std::make_shared<model::SeriesBatch>(context.tenant, deps_.clock.NowMs());
+  }
+  return *arrivals.batch;
 }
 
 }  // namespace mi::receive

@@ -38,6 +38,7 @@ class Intake {
   struct Sorted {
     Tally tally;
     Arrivals arrivals;
+    Arrivals to_confirm;  // known, but due to be asked for in the shared tier again; as far as they are in the request
   };
   // Requires: `scan` was made with `fingerprinter`, which is the tenant's.
   Sorted Sort(const codec::RequestScan& scan, const model::Tenant& tenant, const model::Fingerprinter& fingerprinter,
@@ -61,13 +62,15 @@ class Intake {
   void LookUpAliases(Context& context);
   void ResolveUnknown(Context& context);
   void LookUpResolved(Context& context);
+  void ResolveDue(Context& context);
   void SortMetadata(Context& context);
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
   void RefuseExcess(Context& context);
-  void Note(const model::Fingerprint& fingerprint, dedupe::Seen answer);
+  // What a known series asks for besides. Its labels are still in the request.
+  void Note(uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
   void PublishActivity();
   static void CountItems(const codec::ScannedSeries& series, Tally& tally);
-  model::SeriesBatch& BatchOf(Context& context) const;
+  model::SeriesBatch& BatchOf(Arrivals& arrivals, const Context& context) const;
 
   IntakeDeps deps_;
   codec::Canonicaliser canonicaliser_;
@@ -83,6 +86,7 @@ class Intake {
   std::vector<size_t> canonical_ends_;                     // where each ends
   std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats a family's statement on each of its series
   std::vector<model::Fingerprint> active_;                 // first activity in their window
+  std::vector<uint32_t> due_;                              // known series to be confirmed
 };
 
 }  // namespace mi::receive

@@ -14,6 +14,8 @@ ReceiveMetrics::ReceiveMetrics(telemetry::Metrics& metrics)
     : known(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "known"}})),
       fresh(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "new"}})),
       refused(metrics.GetCounter(kSeries, kSeriesHelp, {{"result", "refused"}})),
+      republished(metrics.GetCounter("receive_republished_series_total",
+                                     "Known series that the shared tier has let go, published again.")),
       in_flight(metrics.GetGauge("receive_in_flight", "Write requests that wait for their series to become durable.")),
       metrics_(metrics),
       seconds_(metrics.GetHistogram("receive_request_seconds", "From a write request's last byte to its answer.")) {

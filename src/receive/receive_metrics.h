@@ -23,6 +23,7 @@ class ReceiveMetrics {
   telemetry::Counter& known;
   telemetry::Counter& fresh;
   telemetry::Counter& refused;
+  telemetry::Counter& republished;
   telemetry::Gauge& in_flight;
 
  private:

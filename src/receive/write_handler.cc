@@ -90,6 +90,7 @@ std::optional<net::Response> WriteHandler::Receive(const net::Request& request, 
     return RefuseRequest(form.schema, scanned.error());
   }
   Intake::Sorted sorted = workspace.intake.Sort(workspace.scan, *tenant, fingerprinter, *options);
+  if (!sorted.to_confirm.empty()) deps_.departures.Confirm(std::move(sorted.to_confirm));
   if (sorted.arrivals.empty()) return AnswerTo(form.schema, sorted.tally, {});
 
   deps_.departures.Send(

@@ -1,0 +1,172 @@
+#include "dedupe/redis_lookups.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/format.h"
+#include "dedupe/redis_key.h"
+#include "dedupe/redis_thread.h"
+
+namespace mi::dedupe {
+namespace {
+
+using std::chrono::steady_clock;
+
+// 16 bytes each, and their series: beyond this it is quicker to publish than to ask.
+constexpr size_t kMostWaitingKeys = 1'000'000;
+// Commands of one pipeline that are under way at once: enough to hide the way there and back.
+constexpr size_t kWindow = 8;
+
+// Which of the fingerprints Redis has; asks for up to `keys_a_command` with one MGET.
+Result<std::vector<bool>> AskFor(RedisConnection& connection, std::span<const model::Fingerprint> fingerprints,
+                                 size_t keys_a_command, RedisConnection::Deadline deadline) {
+  std::vector<bool> known;
+  known.reserve(fingerprints.size());
+  std::vector<RedisKey> keys;
+  std::vector<std::string_view> words;
+  size_t appended = 0;
+  const size_t commands = (fingerprints.size() + keys_a_command - 1) / keys_a_command;
+  for (size_t answered = 0; answered < commands; ++answered) {
+    for (; appended < commands && appended - answered < kWindow; ++appended) {
+      const auto part = fingerprints.subspan(appended * keys_a_command)
+                            .first(std::min(keys_a_command, fingerprints.size() - appended * keys_a_command));
+      keys.clear();
+      for (const model::Fingerprint fingerprint : part) keys.emplace_back(fingerprint);
+      words.assign(1, "MGET");
+      for (const RedisKey& key : keys) words.push_back(key.view());
+      connection.Append(words);
+    }
+    const Result<RedisReply> reply = connection.Read(deadline);
+    if (!reply) return Fail(reply.error());
+    const size_t expected = std::min(keys_a_command, fingerprints.size() - known.size());
+    if ((*reply)->type != REDIS_REPLY_ARRAY || (*reply)->elements != expected) {
+      return Fail(Errc::kUnavailable, "redis: an answer to MGET that is none");
+    }
+    for (const redisReply* element : std::span((*reply)->element, (*reply)->elements)) {
+      known.push_back(element->type == REDIS_REPLY_STRING);
+    }
+  }
+  return known;
+}
+
+}  // namespace
+
+RedisLookups::RedisLookups(size_t connections, Deps deps) : deps_(deps) {
+  for (size_t i = 0; i < connections; ++i) threads_.push_back(RedisThread([this] { Run(); }));
+}
+
+void RedisLookups::Ask(Fingerprints fingerprints, SharedTier::Answer answer) {
+  const size_t keys = fingerprints.size();
+  Question question{std::move(fingerprints), std::move(answer), steady_clock::now() + deps_.options.timeout};
+  if (keys == 0) return question.answer(std::vector<bool>());
+  if (const Status health = deps_.health.up() ? Status() : deps_.health.Get(); !health) {
+    return Refuse(std::move(question), health.error());
+  }
+  {
+    MutexLock lock(mutex_);
+    if (!stopping_ && waiting_keys_ + keys <= kMostWaitingKeys) {
+      waiting_keys_ += keys;
+      questions_.push_back(std::move(question));
+      asked_.NotifyOne();
+      return;
+    }
+  }
+  Refuse(std::move(question),
+         Error(Errc::kOverloaded, format("more than {} series wait to be asked for in Redis", kMostWaitingKeys)));
+}
+
+void RedisLookups::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  asked_.NotifyAll();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  std::deque<Question> left;
+  {
+    MutexLock lock(mutex_);
+    left.swap(questions_);
+  }
+  for (Question& question : left) Refuse(std::move(question), Error(Errc::kUnavailable, "the service is stopping"));
+}
+
+void RedisLookups::Run() {
+  RedisLine line(deps_.options, deps_.interrupt);
+  for (;;) {
+    const size_t keys = deps_.live.Get()->flush_keys;
+    std::vector<Question> round = Take(keys);
+    if (round.empty()) return;
+    AnswerRound(std::move(round), line, keys);
+  }
+}
+
+std::vector<RedisLookups::Question> RedisLookups::Take(size_t most_keys) {
+  std::vector<Question> round;
+  MutexLock lock(mutex_);
+  while (questions_.empty() && !stopping_) asked_.Wait(mutex_);
+  if (stopping_) return round;
+  size_t keys = 0;
+  do {
+    keys += questions_.front().fingerprints.size();
+    round.push_back(std::move(questions_.front()));
+    questions_.pop_front();
+  } while (!questions_.empty() && keys + questions_.front().fingerprints.size() <= most_keys);
+  waiting_keys_ -= keys;
+  return round;
+}
+
+void RedisLookups::AnswerRound(std::vector<Question> round, RedisLine& line, size_t keys_a_command) {
+  // Lost while they waited: each would wait for its time-out.
+  if (const Status health = deps_.health.up() ? Status() : deps_.health.Get(); !health) {
+    for (Question& question : round) Refuse(std::move(question), health.error());
+    return;
+  }
+  Result<std::vector<std::vector<bool>>> answers = AskRound(round, line, keys_a_command);
+  if (!answers) {
+    for (Question& question : round) Refuse(std::move(question), answers.error());
+    return;
+  }
+  for (size_t i = 0; i < round.size(); ++i) {
+    Count((*answers)[i]);
+    round[i].answer(std::move((*answers)[i]));
+  }
+}
+
+Result<std::vector<std::vector<bool>>> RedisLookups::AskRound(const std::vector<Question>& round, RedisLine& line,
+                                                              size_t keys_a_command) try {
+  Fingerprints all;
+  for (const Question& question : round) {
+    all.insert(all.end(), question.fingerprints.begin(), question.fingerprints.end());
+  }
+  const auto deadline = round.front().deadline;
+  const Result<std::vector<bool>> known =
+      line.Do(deadline, [&](RedisConnection& connection) { return AskFor(connection, all, keys_a_command, deadline); });
+  if (!known) {
+    deps_.health.Fails(known.error());
+    return Fail(known.error());
+  }
+  std::vector<std::vector<bool>> answers;
+  auto begin = known->begin();
+  for (const Question& question : round) {
+    const auto end = begin + std::ssize(question.fingerprints);
+    answers.emplace_back(begin, end);
+    begin = end;
+  }
+  return answers;
+} catch (const std::bad_alloc&) {
+  return Fail(Errc::kOverloaded, "no memory");
+}
+
+void RedisLookups::Count(const std::vector<bool>& known) {
+  const auto found = std::ranges::count(known, true);
+  deps_.metrics.known.Add(static_cast<double>(found));
+  deps_.metrics.unknown.Add(static_cast<double>(std::ssize(known) - found));
+}
+
+void RedisLookups::Refuse(Question question, const Error& error) {
+  deps_.metrics.unasked.Add(static_cast<double>(question.fingerprints.size()));
+  question.answer(Fail(error));
+}
+
+}  // namespace mi::dedupe

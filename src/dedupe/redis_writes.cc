@@ -1,0 +1,173 @@
+#include "dedupe/redis_writes.h"
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "dedupe/redis_key.h"
+#include "dedupe/redis_thread.h"
+
+namespace mi::dedupe {
+namespace {
+
+using std::chrono::steady_clock;
+
+// 16 bytes each: about a minute of a million new series a minute while Redis is away.
+constexpr size_t kMostWaitingKeys = 1'000'000;
+
+// How long a key lives: spread, so that a catalogue that filled at once is not published again at once.
+std::chrono::seconds LifeOf(const RedisWriteOptions& options, std::mt19937_64& random) {
+  const int64_t spread = options.spread.count();
+  const int64_t shorter = spread == 0 ? 0 : std::uniform_int_distribution<int64_t>(1, spread)(random);
+  return std::max(options.expire - std::chrono::seconds(shorter), std::chrono::seconds(1));
+}
+
+Status Tell(RedisConnection& connection, std::span<const model::Fingerprint> pipeline, const RedisWriteOptions& options,
+            std::mt19937_64& random, RedisConnection::Deadline deadline) {
+  for (const model::Fingerprint fingerprint : pipeline) {
+    const RedisKey key(fingerprint);
+    if (!options.expires) {
+      connection.Append({"SET", key.view(), "1"});
+      continue;
+    }
+    std::array<char, 20> life{};
+    const auto end = std::to_chars(life.data(), life.data() + life.size(), LifeOf(options, random).count()).ptr;
+    connection.Append({"SET", key.view(), "1", "EX", std::string_view(life.data(), end)});
+  }
+  for (size_t answered = 0; answered < pipeline.size(); ++answered) {
+    if (const Result<RedisReply> reply = connection.Read(deadline); !reply) return Fail(reply.error());
+  }
+  return {};
+}
+
+}  // namespace
+
+RedisWrites::RedisWrites(size_t connections, Deps deps) : deps_(deps), connections_(0) { Resize(connections); }
+
+RedisWrites::~RedisWrites() { Stop(); }
+
+void RedisWrites::Add(std::span<const model::Fingerprint> fingerprints) {
+  const auto options = deps_.live.Get();
+  size_t taken = 0;
+  {
+    MutexLock lock(mutex_);
+    if (!stopping_) taken = std::min(fingerprints.size(), kMostWaitingKeys - keys_.size());
+    if (taken > 0) {
+      keys_.insert(keys_.end(), fingerprints.begin(), fingerprints.begin() + static_cast<ptrdiff_t>(taken));
+      runs_.push_back({taken, steady_clock::now() + options->flush_interval});
+      // The first run gives a thread its time to wait for, a full pipeline another one its work.
+      if (runs_.size() == 1 || ReadyToFlush()) changed_.NotifyOne();
+    }
+  }
+  if (taken < fingerprints.size()) Drop(fingerprints.size() - taken);
+}
+
+void RedisWrites::Resize(size_t connections) {
+  {
+    MutexLock lock(mutex_);
+    connections_ = connections;
+  }
+  changed_.NotifyAll();
+  for (; threads_.size() > connections; threads_.pop_back()) threads_.back().join();
+  while (threads_.size() < connections) {
+    threads_.push_back(RedisThread([this, number = threads_.size()] { Work(number); }));
+  }
+}
+
+void RedisWrites::Finish() {
+  {
+    MutexLock lock(mutex_);
+    finishing_ = true;
+  }
+  changed_.NotifyAll();
+}
+
+void RedisWrites::AwaitFlushed(steady_clock::time_point deadline) {
+  MutexLock lock(mutex_);
+  while ((busy_ > 0 || !keys_.empty()) && deps_.health.up()) {
+    if (!changed_.WaitUntil(mutex_, deadline)) return;
+  }
+}
+
+void RedisWrites::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  MutexLock lock(mutex_);
+  Drop(keys_.size());
+  keys_.clear();
+  runs_.clear();
+}
+
+void RedisWrites::Work(size_t number) {
+  RedisLine line(deps_.options, deps_.interrupt);
+  std::mt19937_64 random(std::random_device{}());
+  for (;;) {
+    const Fingerprints pipeline = Take(number);
+    if (pipeline.empty()) return;
+    Flush(pipeline, line, random);
+    MutexLock lock(mutex_);
+    --busy_;
+    if (finishing_) changed_.NotifyAll();
+  }
+}
+
+bool RedisWrites::ReadyToFlush() {
+  if (runs_.empty()) return false;
+  return finishing_ || keys_.size() >= deps_.live.Get()->flush_keys || steady_clock::now() >= runs_.front().flush_by;
+}
+
+RedisWrites::Fingerprints RedisWrites::Take(size_t number) {
+  MutexLock lock(mutex_);
+  while (!stopping_ && number < connections_ && !ReadyToFlush()) {
+    if (runs_.empty()) {
+      changed_.Wait(mutex_);
+    } else {
+      changed_.WaitUntil(mutex_, runs_.front().flush_by);
+    }
+  }
+  if (stopping_ || number >= connections_) return {};
+  const size_t count = std::min<size_t>(keys_.size(), deps_.live.Get()->flush_keys);
+  const auto end = keys_.begin() + static_cast<ptrdiff_t>(count);
+  Fingerprints pipeline(keys_.begin(), end);
+  keys_.erase(keys_.begin(), end);
+  for (size_t left = count; left > 0;) {
+    Run& first = runs_.front();
+    const size_t from_first = std::min(left, first.keys);
+    left -= from_first;
+    first.keys -= from_first;
+    if (first.keys == 0) runs_.pop_front();
+  }
+  if (!runs_.empty()) changed_.NotifyOne();  // to wait for the rest, or take it
+  ++busy_;
+  return pipeline;
+}
+
+void RedisWrites::Flush(const Fingerprints& pipeline, RedisLine& line, std::mt19937_64& random) {
+  while (deps_.health.AwaitUp()) {
+    const auto options = deps_.live.Get();
+    const auto deadline = steady_clock::now() + deps_.options.timeout;
+    bool refused = false;
+    const Status told = line.Do(deadline, [&](RedisConnection& connection) {
+      Status status = Tell(connection, pipeline, *options, random, deadline);
+      refused = !status && status.error().code() != Errc::kUnavailable;
+      return status;
+    });
+    if (told) {
+      deps_.health.TakesWrites();
+      return;
+    }
+    if (refused) {
+      deps_.health.RefusesWrites(told.error());
+      break;
+    }
+    deps_.health.Fails(told.error());
+  }
+  Drop(pipeline.size());
+}
+
+}  // namespace mi::dedupe

@@ -1,0 +1,75 @@
+// Tells Redis what is durable: pipelines of SET EX over several connections, each as full as the time to wait allows.
+//
+// Threads: safe; one thread a connection.
+// While Redis is away a pipeline waits for it; what is told meanwhile waits up to a bound, beyond it is dropped and
+// counted. What Redis refuses (no memory, read-only) is dropped and counted at once.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <random>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "base/live.h"
+#include "base/mutex.h"
+#include "dedupe/redis_health.h"
+#include "dedupe/redis_line.h"
+#include "model/fingerprint.h"
+
+namespace mi::dedupe {
+
+class RedisWrites {
+ public:
+  struct Deps {
+    const RedisOptions& options;
+    const Live<RedisWriteOptions>& live;
+    const Interrupt& interrupt;
+    RedisHealth& health;
+    RedisMetrics& metrics;
+  };
+
+  RedisWrites(size_t connections, Deps deps);
+  ~RedisWrites();
+
+  void Add(std::span<const model::Fingerprint> fingerprints) EXCLUDES(mutex_);
+
+  // More or fewer connections; waits for those that go. Confined to one thread at a time.
+  void Resize(size_t connections) EXCLUDES(mutex_);
+
+  // No longer waits for pipelines to fill. Afterwards AwaitFlushed, raise the interrupt, Stop.
+  void Finish() EXCLUDES(mutex_);
+  void AwaitFlushed(std::chrono::steady_clock::time_point deadline) EXCLUDES(mutex_);
+  // Ends the threads; what is left is dropped and counted.
+  void Stop() EXCLUDES(mutex_);
+
+ private:
+  using Fingerprints = std::vector<model::Fingerprint>;
+  // Keys that came together, and when they must be on their way.
+  struct Run {
+    size_t keys;
+    std::chrono::steady_clock::time_point flush_by;
+  };
+
+  void Work(size_t number) EXCLUDES(mutex_);
+  // The next pipeline; nothing when this thread is to end.
+  Fingerprints Take(size_t number) EXCLUDES(mutex_);
+  bool ReadyToFlush() REQUIRES(mutex_);
+  void Flush(const Fingerprints& pipeline, RedisLine& line, std::mt19937_64& random);
+  void Drop(size_t keys) { deps_.metrics.dropped.Add(static_cast<double>(keys)); }
+
+  const Deps deps_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::deque<model::Fingerprint> keys_ GUARDED_BY(mutex_);
+  std::deque<Run> runs_ GUARDED_BY(mutex_);  // of keys_, in order
+  size_t connections_ GUARDED_BY(mutex_);
+  size_t busy_ GUARDED_BY(mutex_) = 0;
+  bool finishing_ GUARDED_BY(mutex_) = false;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;  // by number
+};
+
+}  // namespace mi::dedupe

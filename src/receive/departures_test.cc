@@ -1,0 +1,234 @@
+#include "receive/departures.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <new>
+
+#include "base/format.h"
+#include "codec/remote_write_encode.h"
+#include "dedupe/fake_shared_tier.h"
+#include "net/fake_request.h"
+#include "receive/write_handler.h"
+#include "stream/fake_stream.h"
+
+namespace mi::receive {
+namespace {
+
+using codec::WireSeries;
+using model::Fingerprint;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr uint64_t kConfirmAfterS = 1000;
+
+class NoActivity final : public stream::ActivityPublisher {
+ public:
+  void PublishActivity(model::ActivityBatch) override {}
+};
+
+// A publisher that finds no memory when it is told to.
+class PoorPublisher final : public stream::SeriesPublisher {
+ public:
+  explicit PoorPublisher(stream::SeriesPublisher& rich) : rich_(rich) {}
+  void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override {
+    if (poor) throw std::bad_alloc();
+    rich_.Publish(std::move(batch), std::move(done));
+  }
+  Status Health() const override { return rich_.Health(); }
+  bool poor = false;
+
+ private:
+  stream::SeriesPublisher& rich_;
+};
+
+WireSeries Up(std::string instance) {
+  return {.labels = {{"__name__", "up"}, {"instance", std::move(instance)}}, .samples = {{1, 1000}}};
+}
+
+// A producer: what it knows itself, and the tier that it shares with others.
+class DeparturesTest : public testing::Test {
+ protected:
+  net::FakeAnswer Send(const std::vector<WireSeries>& series) {
+    codec::RequestEncoder encoder(codec::Schema::kV1);
+    for (const WireSeries& one : series) encoder.Add(one);
+    return SendBody(codec::Compress(codec::Compression::kSnappy, encoder.Finish()));
+  }
+  net::FakeAnswer SendBody(std::string body) {
+    net::FakeRequest request("POST", "/api/v1/write", std::move(body));
+    return net::Ask(handler_, request);
+  }
+  int StatusOf(const std::vector<WireSeries>& series) { return Send(series).Take().status; }
+
+  Fingerprint PrintOf(const std::string& instance) {
+    const model::Tenant tenant;
+    const std::vector<model::Label> labels = {{"__name__", "up"}, {"instance", instance}};
+    return model::Fingerprinter("", tenant)(model::Labels::FromUnsorted(labels)->view().canonical());
+  }
+  std::vector<std::string> published() const {
+    std::vector<std::string> instances;
+    for (const auto& batch : stream_.published()) {
+      for (size_t i = 0; i < batch->size(); ++i) instances.emplace_back((*batch)[i].labels.Get("instance"));
+    }
+    return instances;
+  }
+
+  ManualClock clock_;
+  std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
+  ReceiveMetrics metrics_{*registry_};
+  // One window for all time: a sighting is never the first in its window.
+  std::unique_ptr<dedupe::SeenSet> seen_ =
+      dedupe::SeenSet::Create({.activity_interval_s = 1U << 30, .confirm_after_s = kConfirmAfterS}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  stream::FakeStream stream_;
+  std::unique_ptr<stream::SeriesPublisher> stream_publisher_ = stream_.OpenPublisher();
+  PoorPublisher publisher_{*stream_publisher_};
+  NoActivity activity_;
+  dedupe::FakeSharedTier tier_;
+  Live<ReceiveOptions> options_{ReceiveOptions{}};
+  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, &tier_}};
+  WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, departures_, options_}};
+};
+
+TEST_F(DeparturesTest, PublishesWhatNobodyKnowsAndTellsTheTierWhenItIsDurable) {
+  stream_.HoldAcknowledgements();
+  auto answer = Send({Up("a")});
+  EXPECT_FALSE(tier_.Knows(PrintOf("a")));
+  stream_.Acknowledge();
+  EXPECT_EQ(answer.Take().status, 204);
+  EXPECT_TRUE(tier_.Knows(PrintOf("a")));
+  EXPECT_THAT(published(), ElementsAre("a"));
+}
+
+TEST_F(DeparturesTest, DoesNotPublishWhatAnotherProducerHasPublished) {
+  tier_.Know({PrintOf("b")});
+  EXPECT_EQ(StatusOf({Up("a"), Up("b"), Up("c")}), 204);
+  EXPECT_THAT(published(), ElementsAre("a", "c"));
+  EXPECT_EQ(metrics_.known.Value(), 1);
+  EXPECT_EQ(metrics_.fresh.Value(), 2);
+  EXPECT_EQ(in_flight_->size(), 0U);
+}
+
+TEST_F(DeparturesTest, KnowsItselfFromThenOnWhatTheTierKnew) {
+  tier_.Know({PrintOf("a")});
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a")));
+  EXPECT_THAT(published(), IsEmpty());
+}
+
+TEST_F(DeparturesTest, RemembersTheOtherNameOfASeriesThatTheTierKnew) {
+  tier_.Know({PrintOf("a")});
+  const WireSeries unsorted{.labels = {{"instance", "a"}, {"__name__", "up"}}, .samples = {{1, 1}}};
+  EXPECT_EQ(StatusOf({unsorted}), 204);
+  EXPECT_EQ(seen_->stats().alias_entries, 1U);
+}
+
+TEST_F(DeparturesTest, PublishesEverythingWhileTheTierIsAway) {
+  tier_.Know({PrintOf("a")});
+  tier_.SetAway(true);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
+  EXPECT_THAT(published(), ElementsAre("a", "b"));
+}
+
+TEST_F(DeparturesTest, LetsOthersWaitForWhatOneAsksTheTierFor) {
+  tier_.HoldAnswers();
+  auto first = Send({Up("a")});
+  auto second = Send({Up("a"), Up("b")});
+  EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a"), PrintOf("b")));
+  EXPECT_FALSE(first.arrived() || second.arrived());
+  tier_.Release();
+  EXPECT_EQ(first.Take().status, 204);
+  EXPECT_EQ(second.Take().status, 204);
+  EXPECT_THAT(published(), ElementsAre("a", "b"));
+}
+
+TEST_F(DeparturesTest, TellsTheTierNothingThatIsNotDurable) {
+  stream_.TakeOnly(1, Error(Errc::kOverloaded, "full"));
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 503);
+  EXPECT_TRUE(tier_.Knows(PrintOf("a")));
+  EXPECT_FALSE(tier_.Knows(PrintOf("b")));
+}
+
+TEST_F(DeparturesTest, PublishesMetadataAlsoWhenTheTierKnowsAllSeries) {
+  tier_.Know({PrintOf("a")});
+  codec::RequestEncoder encoder(codec::Schema::kV1);
+  encoder.Add(Up("a"));
+  encoder.AddMetadata({.family = "up", .type = "gauge", .help = "Whether it is up.", .unit = ""});
+  EXPECT_EQ(SendBody(codec::Compress(codec::Compression::kSnappy, encoder.Finish())).Take().status, 204);
+  ASSERT_EQ(stream_.published().size(), 1U);
+  EXPECT_EQ(stream_.published()[0]->size(), 0U);
+  EXPECT_EQ(stream_.published()[0]->metadata().size(), 1U);
+}
+
+TEST_F(DeparturesTest, ConfirmsOldEntriesWithTheTierWithoutAnybodyWaiting) {
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
+  tier_.HoldAnswers();
+  EXPECT_EQ(StatusOf({Up("a")}), 204) << "answered although the tier did not";
+  EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a"), PrintOf("a")));
+  tier_.Release();
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_EQ(tier_.asked().size(), 2U) << "it is young again";
+  EXPECT_THAT(published(), ElementsAre("a"));
+}
+
+TEST_F(DeparturesTest, PublishesAgainWhatTheTierHasLetGo) {
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
+  tier_.Forget(PrintOf("a"));
+  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
+  EXPECT_THAT(published(), ElementsAre("a", "b", "a"));
+  EXPECT_TRUE(tier_.Knows(PrintOf("a")));
+  EXPECT_EQ(metrics_.republished.Value(), 1);
+  EXPECT_EQ(metrics_.fresh.Value(), 2);
+  EXPECT_EQ(in_flight_->size(), 0U);
+}
+
+TEST_F(DeparturesTest, ConfirmsUnsortedSeriesToo) {
+  WireSeries unsorted{.labels = {{"instance", "a"}, {"__name__", "up"}}, .samples = {{1, 1}}};
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  tier_.Forget(PrintOf("a"));
+  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
+  EXPECT_EQ(StatusOf({unsorted}), 204);
+  EXPECT_THAT(published(), ElementsAre("a", "a"));
+}
+
+TEST_F(DeparturesTest, LeavesOldEntriesAsTheyAreWhileTheTierIsAway) {
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  tier_.SetAway(true);
+  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_THAT(published(), ElementsAre("a"));
+  tier_.SetAway(false);
+  tier_.Forget(PrintOf("a"));
+  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_THAT(published(), ElementsAre("a", "a")) << "asked again once it was old again";
+}
+
+TEST_F(DeparturesTest, LeavesNoClaimBehindWhenThereIsNoMemoryToPublish) {
+  publisher_.poor = true;
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 503);
+  EXPECT_EQ(in_flight_->size(), 0U);
+  tier_.HoldAnswers();
+  auto answer = Send({Up("c")});
+  tier_.Release();
+  EXPECT_EQ(answer.Take().status, 503);
+  EXPECT_EQ(in_flight_->size(), 0U);
+  publisher_.poor = false;
+  EXPECT_EQ(StatusOf({Up("a"), Up("b"), Up("c")}), 204);
+}
+
+TEST_F(DeparturesTest, LeavesNoClaimBehindWhenThereIsNoMemoryToPublishAgain) {
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  tier_.Forget(PrintOf("a"));
+  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
+  publisher_.poor = true;
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_EQ(in_flight_->size(), 0U);
+}
+
+}  // namespace
+}  // namespace mi::receive
