@@ -177,7 +177,7 @@ class SpdlogLogger final : public Logger {
   void Write(Level level, std::string_view message) override {
     try {
       Target()->log(ToSpdlog(level), spdlog::string_view_t(message.data(), message.size()));
-    } catch (...) {  // out of memory: the line is lost, its caller is not
+    } catch (...) {  // NOLINT(bugprone-empty-catch): out of memory: the line is lost, its caller is not
     }
   }
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/format.h"
+#include "telemetry/symbols.h"
 #include "telemetry/thread_stacks.h"
 
 #if MI_PROFILER
@@ -87,6 +88,7 @@ Result<std::string> FinishCpuProfile() {
   std::string profile = ReadFromStart(fd);
   close(fd);
   if (profile.empty()) return Fail(Errc::kUnavailable, "the CPU profiler wrote nothing");
+  HideOwnFile(profile);
   return profile;
 }
 
@@ -99,12 +101,14 @@ Result<std::string> HeapProfile() {
   }
   std::string profile;
   MallocExtension::instance()->GetHeapSample(&profile);
+  HideOwnFile(profile);
   return profile;
 }
 
 Result<std::string> GrowthProfile() {
   std::string profile;
   MallocExtension::instance()->GetHeapGrowthStacks(&profile);
+  HideOwnFile(profile);
   return profile;
 }
 

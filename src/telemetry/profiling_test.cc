@@ -3,7 +3,9 @@
 #include <pthread.h>
 
 #include <csignal>
+#include <fstream>
 #include <future>
+#include <iterator>
 #include <thread>
 
 #include "telemetry/symbols.h"
@@ -114,6 +116,16 @@ TEST(Symbols, NameWhatIsStaticAndWhatIsInALibrary) {
   EXPECT_THAT(Demangled(symbols.NameOf(address(&WaitInAFunctionWithAName))), HasSubstr("WaitInAFunctionWithAName"));
   EXPECT_EQ(symbols.NameOf(0x10), "");
   EXPECT_EQ(Demangled("main"), "main");
+}
+
+TEST(Symbols, TheRunningFileIsHiddenFromTheMemoryMap) {
+  std::ifstream file("/proc/self/maps");
+  std::string maps{std::istreambuf_iterator<char>(file), {}};
+  ASSERT_THAT(maps, HasSubstr("/bin/telemetry_test\n"));
+  HideOwnFile(maps);
+  EXPECT_THAT(maps, testing::Not(HasSubstr("/bin/telemetry_test\n")));
+  EXPECT_THAT(maps, HasSubstr(" /debug/pprof/telemetry_test\n"));
+  EXPECT_THAT(maps, HasSubstr("/libc.so.6\n"));
 }
 
 // Works until it is told to stop.

@@ -11,8 +11,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <span>
+#include <system_error>
 
 #include "base/format.h"
 
@@ -94,6 +96,18 @@ std::string Demangled(const std::string& name) {
   const std::unique_ptr<char, decltype(&std::free)> plain(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status),
                                                           &std::free);
   return plain ? plain.get() : name;
+}
+
+void HideOwnFile(std::string& profile) {
+  std::error_code error;
+  const std::string path = std::filesystem::read_symlink("/proc/self/exe", error).string();  // " (deleted)" included
+  if (error) return;
+  const std::string_view file = std::string_view(path).substr(path.rfind('/') + 1);
+  const std::string hidden = format(" /debug/pprof/{}\n", file.substr(0, file.find(' ')));
+  const std::string line_end = format(" {}\n", path);
+  for (size_t at = 0; (at = profile.find(line_end, at)) != std::string::npos; at += hidden.size()) {
+    profile.replace(at, line_end.size(), hidden);
+  }
 }
 
 }  // namespace mi::telemetry

@@ -42,4 +42,9 @@ class Symbols {
 // "mi::receive::Intake::Take(...)" for "_ZN2mi7receive…"; anything else as it is.
 std::string Demangled(const std::string& name);
 
+// In the memory map of a profile, the running file under a path that nobody has. Left as it is, pprof would read the
+// file at that path where it runs: a newer one after an upgrade, and names without their namespaces. So it asks the
+// process, which knows; PPROF_BINARY_PATH still leads it to a file, for line numbers.
+void HideOwnFile(std::string& profile);
+
 }  // namespace mi::telemetry

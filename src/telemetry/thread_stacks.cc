@@ -142,6 +142,7 @@ void AppendMemoryMap(std::string& text) {
   text += "--- Memory map: ---\n";
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) text += line + "\n";
+  HideOwnFile(text);
 }
 
 // pprof reads every "0x…" of a line as an address, so the name may hold none.
