@@ -123,9 +123,12 @@ Result<Polled> JournalConsumer::Poll(size_t max_series, std::chrono::millisecond
   const JournalTail::End end = tail_.WaitBeyond(position_, std::chrono::steady_clock::now() + max_wait);
   Polled polled;
   if (end.next_offset <= position_) return polled;
-  const Status read = ReadRows(max_series, end.next_offset, polled);
-  read_.Reset();  // ends the read transaction, or no checkpoint could pass it
-  if (!read) return Fail(read.error());
+  // Ends the read transaction, or no checkpoint could pass it.
+  struct Reading {
+    sqlite::Statement& rows;
+    ~Reading() { rows.Reset(); }
+  } const reading{read_};
+  if (const Status read = ReadRows(max_series, end.next_offset, polled); !read) return Fail(read.error());
   return polled;
 }
 

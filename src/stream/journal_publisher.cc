@@ -1,7 +1,7 @@
 #include "stream/journal_publisher.h"
 
 #include <algorithm>
-#include <array>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -30,6 +30,20 @@ uint64_t BytesOf(const model::SeriesBatch& batch) {
   return bytes;
 }
 
+// Does what needs memory, again and again while there is none; false when a second of that did not help.
+template <typename Attempt>
+bool WithMemory(Attempt attempt) {
+  for (int i = 0; i < 100; ++i) {
+    try {
+      attempt();
+      return true;
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 JournalPublisher::JournalPublisher(JournalFile file, JournalTail& tail, const JournalOptions& options,
@@ -53,26 +67,31 @@ JournalPublisher::~JournalPublisher() {
 
 void JournalPublisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) {
   if (batch->empty()) return done({});
-  std::optional<std::pair<Error, std::string>> refused;
+  std::optional<Refusal> refusal;
   {
     MutexLock lock(mutex_);
-    if (stopped_) {
-      refused.emplace(Error(Errc::kUnavailable, "the journal is stopped"), "stopped");
-    } else if (pending_bytes_ >= options_.max_pending_bytes) {
-      refused.emplace(
-          Error(Errc::kOverloaded, format("{} of series wait for the journal, limit {}", FormatBytes(pending_bytes_),
-                                          FormatBytes(options_.max_pending_bytes))),
-          "queue");
-    } else if (full_) {
-      refused.emplace(*full_, "full");
-    } else {
-      pending_bytes_ += BytesOf(*batch);
-      pending_.push_back({std::move(batch), std::move(done), deps_.clock.Steady()});
+    refusal = RefusalNow();
+    if (!refusal) {
+      const uint64_t bytes = BytesOf(*batch);
+      pending_.push_back({std::move(batch), std::move(done), bytes, deps_.clock.Steady()});
+      pending_bytes_ += bytes;
+      work_.NotifyOne();
+      return;
     }
   }
-  if (!refused) return work_.NotifyOne();
-  metrics_.errors(refused->second).Add();
-  done(Failed(*batch, refused->first));
+  metrics_.errors(refusal->reason).Add();
+  done(Failed(*batch, refusal->error));
+}
+
+std::optional<JournalPublisher::Refusal> JournalPublisher::RefusalNow() const {
+  if (stopped_) return Refusal{{Errc::kUnavailable, "the journal is stopped"}, "stopped"};
+  if (pending_bytes_ >= options_.max_pending_bytes) {
+    return Refusal{{Errc::kOverloaded, format("{} of series wait for the journal, limit {}",
+                                              FormatBytes(pending_bytes_), FormatBytes(options_.max_pending_bytes))},
+                   "queue"};
+  }
+  if (full_) return Refusal{*full_, "full"};
+  return std::nullopt;
 }
 
 Status JournalPublisher::Health() const {
@@ -100,19 +119,31 @@ void JournalPublisher::Stop() {
 void JournalPublisher::Run() {
   for (;;) {
     Work work = NextWork();
-    switch (work.task) {
-      case Task::kAppend: Append(std::move(work.group), work.trim_before); break;
-      case Task::kTrim: {
-        const Result<bool> trimmed = file_.Trim(work.trim_before);
-        Settle(trimmed ? Status() : Fail(trimmed.error()));
-        break;
-      }
-      case Task::kProbe: Settle(file_.Probe()); break;
-      case Task::kEnd:
-        // What is left is deleted by the next process; a bounded last step keeps the stop short.
-        (void)file_.Trim(work.trim_before);
-        return;
+    try {
+      Do(work);
+    } catch (const std::bad_alloc&) {
+      // What a transaction held is given back by now. Whatever has no answer may be in the journal or not; it comes
+      // again.
+      const Status failed = Fail(Errc::kUnavailable, "out of memory");
+      for (Pending& pending : work.group) AnswerOne(pending, failed, "memory");
+      WithMemory([&] { Settle(failed); });
     }
+    if (work.task == Task::kEnd) return;
+  }
+}
+
+void JournalPublisher::Do(Work& work) {
+  switch (work.task) {
+    case Task::kAppend: return Append(work.group, work.trim_before);
+    case Task::kTrim: {
+      const Result<bool> trimmed = file_.Trim(work.trim_before);
+      return Settle(trimmed ? Status() : Fail(trimmed.error()));
+    }
+    case Task::kProbe: return Settle(file_.Probe());
+    case Task::kEnd:
+      // What is left is deleted by the next process; a bounded last step keeps the stop short.
+      (void)file_.Trim(work.trim_before);
+      return;
   }
 }
 
@@ -141,7 +172,7 @@ JournalPublisher::Task JournalPublisher::IdleTask() {
   }
 }
 
-void JournalPublisher::Append(std::vector<Pending> group, int64_t trim_before) {
+void JournalPublisher::Append(std::vector<Pending>& group, int64_t trim_before) {
   std::vector<Encoded> encoded = Encode(group);
   Admit(encoded, trim_before);
   std::vector<JournalFile::Row> rows;
@@ -157,9 +188,10 @@ void JournalPublisher::Append(std::vector<Pending> group, int64_t trim_before) {
       tail_.Appended(file_.next_offset(), series, rows.front().seen_at_ms);
       metrics_.published.Add(static_cast<double>(series));
     } else {
-      metrics_.errors(std::string(committed.error().code() == Errc::kOverloaded ? "disk_full" : "unavailable")).Add();
       for (Encoded& e : encoded) {
-        if (e.status) e.status = committed;
+        if (!e.status) continue;
+        e.status = committed;
+        e.reason = committed.error().code() == Errc::kOverloaded ? "disk_full" : "unavailable";
       }
     }
     Settle(committed);
@@ -171,7 +203,7 @@ std::vector<JournalPublisher::Encoded> JournalPublisher::Encode(const std::vecto
   std::vector<Encoded> encoded;
   std::vector<const model::SeriesBatch*> batches;
   for (size_t first = 0; first < group.size();) {
-    Encoded next{.first = first, .last = first, .row = {}, .status = {}};
+    Encoded next{.first = first, .last = first, .row = {}, .status = {}, .reason = ""};
     next.row.seen_at_ms = group[first].batch->seen_at_ms();
     uint64_t bytes = 0;
     batches.clear();
@@ -188,7 +220,7 @@ std::vector<JournalPublisher::Encoded> JournalPublisher::Encode(const std::vecto
       next.row.bytes = *row;
     } else {
       next.status = Fail(row.error());
-      metrics_.errors("too_large").Add();
+      next.reason = "too_large";
     }
     first = next.last;
     encoded.push_back(std::move(next));
@@ -212,7 +244,7 @@ void JournalPublisher::Admit(std::vector<Encoded>& encoded, int64_t trim_before)
       continue;
     }
     e.status = Fail(FullError(e.row.bytes.size()));
-    metrics_.errors("full").Add();
+    e.reason = "full";
     // Only rows that will leave make the journal full: in an empty one a smaller batch may fit.
     if (e.status.error().code() == Errc::kTooLarge || file_.first_offset() == file_.next_offset()) continue;
     MutexLock lock(mutex_);
@@ -229,19 +261,24 @@ Status JournalPublisher::Commit(std::span<const JournalFile::Row> rows, int64_t 
 }
 
 void JournalPublisher::Answer(std::vector<Pending>& group, const std::vector<Encoded>& encoded) {
-  uint64_t bytes = 0;
   for (const Encoded& e : encoded) {
-    for (size_t i = e.first; i < e.last; ++i) {
-      Pending& pending = group[i];
-      bytes += BytesOf(*pending.batch);
-      const std::chrono::duration<double> took = deps_.clock.Steady() - pending.began;
-      metrics_.publish_seconds.Observe(took.count());
-      std::exchange(pending.done, nullptr)(e.status ? PublishResult() : Failed(*pending.batch, e.status.error()));
-      pending.batch.reset();
-    }
+    for (size_t i = e.first; i < e.last; ++i) AnswerOne(group[i], e.status, e.reason);
   }
+}
+
+// Nothing more when it has its answer already.
+void JournalPublisher::AnswerOne(Pending& pending, const Status& status, const char* reason) {
+  if (pending.batch == nullptr) return;
+  if (!status) WithMemory([&] { metrics_.errors(reason).Add(); });
+  const bool answered =
+      WithMemory([&] { pending.done(status ? PublishResult() : Failed(*pending.batch, status.error())); });
+  if (!answered) deps_.log.Error("journal: no memory to answer a request; its sender repeats it");
+  const std::chrono::duration<double> took = deps_.clock.Steady() - pending.began;
+  metrics_.publish_seconds.Observe(took.count());
+  pending.done = nullptr;
+  pending.batch.reset();
   MutexLock lock(mutex_);
-  pending_bytes_ -= bytes;
+  pending_bytes_ -= pending.bytes;
 }
 
 void JournalPublisher::Settle(const Status& outcome) {

@@ -1,9 +1,9 @@
 // Appends batches to the journal. Whatever waits is committed together, by one thread.
 //
 // Threads: safe; `done` is called from the writing thread, or from within Publish when nothing can be taken. It must be
-//          quick: the next commit waits for it.
+//          quick: the next commit waits for it. When it throws std::bad_alloc it is called again a moment later.
 // Errors: kOverloaded: journal.max_bytes is reached, too much waits already, or the disk is full. kUnavailable: the
-//         file cannot be written, or the publisher is stopped. kTooLarge: the batch can never fit.
+//         file cannot be written, memory is short, or the publisher is stopped. kTooLarge: the batch can never fit.
 //         After a failure the journal is tried again by each publish, and now and then without one.
 #pragma once
 
@@ -43,6 +43,7 @@ class JournalPublisher final : public SeriesPublisher {
   struct Pending {
     std::shared_ptr<const model::SeriesBatch> batch;
     Done done;
+    uint64_t bytes;
     TimePoint began;
   };
   // The batches from `first` to before `last` of a group, as one row; or why they have none.
@@ -51,6 +52,11 @@ class JournalPublisher final : public SeriesPublisher {
     size_t last;
     JournalFile::Row row;
     Status status;
+    const char* reason;  // of a failure, as metrics name it
+  };
+  struct Refusal {
+    Error error;
+    const char* reason;
   };
   enum class Task { kAppend, kTrim, kProbe, kEnd };
   struct Work {
@@ -63,13 +69,16 @@ class JournalPublisher final : public SeriesPublisher {
   Work NextWork() EXCLUDES(mutex_);
   Task IdleTask() REQUIRES(mutex_);
 
-  void Append(std::vector<Pending> group, int64_t trim_before);
+  void Do(Work& work);
+  void Append(std::vector<Pending>& group, int64_t trim_before);
   std::vector<Encoded> Encode(const std::vector<Pending>& group);
   void Admit(std::vector<Encoded>& encoded, int64_t trim_before);
   Status Commit(std::span<const JournalFile::Row> rows, int64_t trim_before);
   void Answer(std::vector<Pending>& group, const std::vector<Encoded>& encoded);
+  void AnswerOne(Pending& pending, const Status& status, const char* reason) EXCLUDES(mutex_);
   // After each transaction: keeps what Health() and Publish() go by.
   void Settle(const Status& outcome) EXCLUDES(mutex_);
+  std::optional<Refusal> RefusalNow() const REQUIRES(mutex_);
   Error FullError(uint64_t row_bytes) const;
 
   const JournalOptions options_;

@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "sqlite/database.h"
 #include "stream/contract_test.h"
+#include "support/scarce_memory.h"
 
 namespace mi::stream {
 namespace {
@@ -273,6 +274,36 @@ TEST_F(JournalTest, BoundsTheWalThatAForeignReaderPins) {
   ASSERT_TRUE(reader.Exec("COMMIT"));
   Await([&] { return journal_->publisher().Health().has_value(); });
   EXPECT_TRUE(Publish(MakeIncompressibleBatch(64 << 10, 1)).all_durable());
+}
+
+TEST_F(JournalTest, AnswersWhatItHasNoMemoryForAndGoesOn) {
+  OpenAndStart();
+  model::SeriesBatch large = MakeIncompressibleBatch(1 << 20, 1);
+  {
+    const tests::ScarceMemory scarce(512 << 10);
+    const PublishResult result = Publish(std::move(large));
+    EXPECT_GT(scarce.refusals(), 0U);
+    ASSERT_FALSE(result.failures.empty());
+    EXPECT_EQ(result.failures[0].error, Error(Errc::kUnavailable, "out of memory"));
+    EXPECT_EQ(metrics_->GetCounter("stream_publish_errors_total", "", {{"reason", "memory"}}).Value(), 1);
+    EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
+  }
+  EXPECT_TRUE(journal_->publisher().Health());
+  EXPECT_THAT(ApplyAll(), ElementsAre("a_0{job=\"contract\"}"));
+}
+
+TEST_F(JournalTest, TellsAgainWhoHadNoMemoryToListen) {
+  OpenAndStart();
+  std::promise<bool> durable;
+  int calls = 0;
+  journal_->publisher().Publish(std::make_shared<const model::SeriesBatch>(MakeBatch("a", 1)),
+                                [&](const PublishResult& result) {
+                                  if (++calls < 3) throw std::bad_alloc();
+                                  durable.set_value(result.all_durable());
+                                });
+  EXPECT_TRUE(durable.get_future().get());
+  EXPECT_TRUE(Publish(MakeBatch("b", 1)).all_durable());
+  EXPECT_EQ(calls, 3);
 }
 
 TEST_F(JournalTest, PutsARowAsideWhoseBitsHaveTurned) {
