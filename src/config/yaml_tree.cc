@@ -70,9 +70,7 @@ class TreeBuilder final : public YAML::EventHandler {
   // Puts what is still open where it belongs, after the parser has given up.
   void CloseAll() {
     while (!open_.empty()) {
-      if (AtKey()) {
-        Close();
-      } else if (open_.back().node.kind == YamlNode::Kind::kMap) {
+      if (open_.back().node.kind == YamlNode::Kind::kMap && !AtKey()) {
         open_.back().has_key = false;  // its value never came
       } else {
         Close();
@@ -181,7 +179,7 @@ void Parse(std::string_view bytes, YamlTree& tree) {
     while (parser.HandleNextDocument(builder)) {
     }
     tree.whole = true;
-  } catch (const Stop&) {
+  } catch (const Stop&) {  // NOLINT(bugprone-empty-catch): the builder has said why
   } catch (const YAML::Exception& error) {
     tree.faults.push_back({error.mark.is_null() ? 0 : error.mark.line + 1, Reason(error.msg)});
   } catch (const std::exception&) {

@@ -52,6 +52,7 @@ inline constexpr size_t kPageSlots = kPageLines * Line::kSlots;
 // The step-th line to try, by exclusive or: the second is the other half of a 128-byte pair, which processors tend to
 // fetch along. Requires: step < kPageLines.
 inline Line* ProbeOf(Line* home, size_t step) {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the exclusive or is one of addresses
   return reinterpret_cast<Line*>(reinterpret_cast<uintptr_t>(home) ^ (step * sizeof(Line)));
 }
 
