@@ -1,0 +1,1 @@
+mi_fuzz(kafka_record base model codec)
