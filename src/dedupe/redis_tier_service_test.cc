@@ -1,0 +1,384 @@
+// The tier over a real Redis; each test has a database of its own there.
+#include "dedupe/redis_tier.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <hiredis/hiredis.h>
+
+#include <future>
+#include <memory>
+#include <thread>
+
+#include "base/format.h"
+#include "dedupe/dedupe_testing.h"
+#include "dedupe/redis_connection.h"
+#include "dedupe/redis_key.h"
+#include "support/real_service.h"
+
+namespace mi::dedupe {
+namespace {
+
+using model::Fingerprint;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::Ge;
+using ::testing::HasSubstr;
+using ::testing::Le;
+using testing::Series;
+using testing::SeriesRange;
+
+constexpr milliseconds kPatience = std::chrono::seconds(20);
+
+// Waits for the thing, not for a time: false when it does not come.
+template <typename Thing>
+bool Eventually(Thing thing) {
+  const auto deadline = steady_clock::now() + kPatience;
+  while (!thing()) {
+    if (steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(milliseconds(2));
+  }
+  return true;
+}
+
+// What people would type into redis-cli.
+class Cli {
+ public:
+  explicit Cli(uint16_t port) : context_(redisConnect("127.0.0.1", port), redisFree) {}
+
+  RedisReply operator()(const std::vector<std::string>& words) {
+    std::vector<const char*> texts;
+    std::vector<size_t> sizes;
+    for (const std::string& word : words) texts.push_back(word.data()), sizes.push_back(word.size());
+    RedisReply reply(static_cast<redisReply*>(
+        redisCommandArgv(context_.get(), static_cast<int>(words.size()), texts.data(), sizes.data())));
+    EXPECT_NE(reply, nullptr) << words[0] << ": " << context_->errstr;
+    if (reply != nullptr && reply->type == REDIS_REPLY_ERROR) ADD_FAILURE() << words[0] << ": " << reply->str;
+    return reply;
+  }
+  int64_t Integer(const std::vector<std::string>& words) { return (*this)(words)->integer; }
+
+ private:
+  std::unique_ptr<redisContext, decltype(&redisFree)> context_;
+};
+
+std::string KeyOf(Fingerprint fingerprint) { return std::string(RedisKey(fingerprint).view()); }
+
+class RedisTierTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    redis_ = RealService::Get("redis");
+    if (redis_ == nullptr) GTEST_SKIP() << RealService::kMissing;
+    static uint64_t next_db = 0;
+    options_ = {.port = redis_->port(), .db = ++next_db % 16, .timeout = std::chrono::seconds(10)};
+    options_.writes.flush_interval = milliseconds(1);
+    OpenCli()({"FLUSHDB"});
+  }
+
+  Cli OpenCli() {
+    Cli cli(redis_->port());
+    cli({"SELECT", format("{}", options_.db)});
+    return cli;
+  }
+
+  void Start() { tier_ = RedisTier::Create(options_, {*log_, *metrics_}); }
+  // The tier, once it has reached Redis.
+  void StartAndReach() {
+    Start();
+    ASSERT_TRUE(Eventually([&] { return tier_->Health().has_value(); })) << tier_->Health().error().message();
+  }
+
+  std::future<Result<std::vector<bool>>> Ask(std::vector<Fingerprint> series) {
+    auto answer = std::make_shared<std::promise<Result<std::vector<bool>>>>();
+    tier_->Lookup(std::move(series),
+                  [answer](Result<std::vector<bool>> known) { answer->set_value(std::move(known)); });
+    return answer->get_future();
+  }
+  // How many of the series the tier knows; -1 when it does not say.
+  int64_t Known(std::vector<Fingerprint> series) {
+    const auto known = Ask(std::move(series)).get();
+    return known ? std::ranges::count(*known, true) : -1;
+  }
+  bool KnowsEventually(const std::vector<Fingerprint>& series) {
+    return Eventually([&] { return Known(series) == std::ssize(series); });
+  }
+  std::string HealthText() {
+    const Status health = tier_->Health();
+    return health ? "" : health.error().message();
+  }
+  double Metric(const std::string& name, const telemetry::MetricLabels& labels = {}) {
+    return metrics_->GetCounter(name, "", labels).Value();
+  }
+  double Up() { return metrics_->GetGauge("redis_up", "").Value(); }
+
+  RealService* redis_ = nullptr;
+  RedisOptions options_;
+  std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
+  std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
+  std::unique_ptr<RedisTier> tier_;
+};
+
+TEST_F(RedisTierTest, TellsAProducerWhatAnotherHasRemembered) {
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 10));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+  const auto other = RedisTier::Create(options_, {*log_, *metrics_});
+  ASSERT_TRUE(Eventually([&] { return other->Health().has_value(); }));
+  std::promise<Result<std::vector<bool>>> answer;
+  other->Lookup({Series(100), Series(3), Series(101)}, [&](auto known) { answer.set_value(std::move(known)); });
+  EXPECT_EQ(answer.get_future().get(), (std::vector<bool>{false, true, false}));
+}
+
+TEST_F(RedisTierTest, WritesTheKeysThatAreDocumented) {
+  StartAndReach();
+  tier_->Remember(std::vector{Series(1)});
+  ASSERT_TRUE(KnowsEventually({Series(1)}));
+  Cli cli = OpenCli();
+  const std::array<char, 16> bytes = Series(1).ToBytes();
+  const RedisReply value = cli({"GET", "mi:" + std::string(bytes.data(), bytes.size())});
+  EXPECT_EQ(std::string_view(value->str, value->len), "1");
+  EXPECT_EQ(cli.Integer({"DBSIZE"}), 1) << "the probe's key is none";
+}
+
+TEST_F(RedisTierTest, SpreadsTheLivesOfKeys) {
+  options_.writes.expire = std::chrono::seconds(10'000);
+  options_.writes.spread = std::chrono::seconds(4000);
+  StartAndReach();
+  const auto series = SeriesRange(0, 1000);
+  tier_->Remember(series);
+  ASSERT_TRUE(KnowsEventually(series));
+  Cli cli = OpenCli();
+  std::vector<int64_t> lives;
+  for (const Fingerprint& one : series) lives.push_back(cli.Integer({"TTL", KeyOf(one)}));
+  EXPECT_THAT(lives, Each(AllOf(Ge(6000 - 60), Le(10'000))));
+  const auto [shortest, longest] = std::ranges::minmax(lives);
+  EXPECT_LT(shortest, 6500);
+  EXPECT_GT(longest, 9500);
+}
+
+TEST_F(RedisTierTest, LetsKeysLiveForEverWhenToldSo) {
+  options_.writes.expires = false;
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 1));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 1)));
+  EXPECT_EQ(OpenCli().Integer({"TTL", KeyOf(Series(0))}), -1);
+}
+
+TEST_F(RedisTierTest, TakesNewLivesAndPipelinesWhileItRuns) {
+  options_.writes.flush_interval = std::chrono::hours(1);
+  options_.writes.flush_keys = 100'000;
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 10));
+  RedisWriteOptions changed = options_.writes;
+  changed.expires = false;
+  changed.flush_keys = 10;
+  changed.workers = 2;
+  tier_->Reconfigure(changed);
+  tier_->Remember(SeriesRange(10, 20));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 20)));
+  EXPECT_EQ(OpenCli().Integer({"TTL", KeyOf(Series(0))}), -1);
+  changed.workers = 8;
+  tier_->Reconfigure(changed);
+  tier_->Remember(SeriesRange(20, 1000));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(20, 1000)));
+}
+
+TEST_F(RedisTierTest, AnswersManyAndLargeLookupsAtOnceInTheirOrder) {
+  options_.writes.flush_keys = 100;
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 20'000));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 20'000)));
+  std::vector<std::future<Result<std::vector<bool>>>> answers;
+  for (uint64_t i = 0; i < 500; ++i) answers.push_back(Ask({Series(i), Series(50'000 + i), Series(i + 1)}));
+  EXPECT_EQ(Known(SeriesRange(10'000, 30'000)), 10'000);
+  for (auto& answer : answers) EXPECT_EQ(answer.get(), (std::vector<bool>{true, false, true}));
+  EXPECT_GE(Metric("redis_lookups_total", {{"result", "unknown"}}), 10'500);
+}
+
+TEST_F(RedisTierTest, OpensNoMoreConnectionsThanThePoolMayHold) {
+  options_.pool_size = 5;
+  options_.writes.workers = 1000;
+  options_.writes.flush_keys = 10;
+  StartAndReach();
+  Cli cli = OpenCli();
+  for (uint64_t at = 0; at < 5000; at += 10) tier_->Remember(SeriesRange(at, at + 10));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 5000)));
+  const RedisReply clients = cli({"CLIENT", "LIST"});
+  const std::string list(clients->str, clients->len);
+  EXPECT_LE(std::ranges::count(list, '\n'), 5 + 1) << list;  // and the one that asks
+}
+
+TEST_F(RedisTierTest, KnowsNothingAfterAFlushAndGoesOn) {
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 10));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+  OpenCli()({"FLUSHDB"});
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
+  tier_->Remember(SeriesRange(0, 10));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+}
+
+TEST_F(RedisTierTest, FailsAtOnceWhileRedisIsAwayAndComesBackWithWhatItWasTold) {
+  StartAndReach();
+  EXPECT_EQ(Up(), 1);
+  redis_->Kill();
+  ASSERT_TRUE(Eventually([&] { return !tier_->Health().has_value(); }));
+  EXPECT_EQ(Up(), 0);
+  EXPECT_THAT(HealthText(), HasSubstr("redis.host"));
+  tier_->Remember(SeriesRange(0, 100));
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(Known(SeriesRange(0, 10)), -1);
+  EXPECT_GE(Metric("redis_errors_total"), 1);
+  EXPECT_EQ(Metric("redis_lookups_total", {{"result", "error"}}), 10'000);
+  redis_->Start();
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 100)));
+  EXPECT_EQ(Metric("redis_dropped_total"), 0);
+}
+
+TEST_F(RedisTierTest, HoldsNobodyLongerThanTheTimeOutWhenRedisStandsStill) {
+  options_.timeout = milliseconds(300);
+  StartAndReach();
+  redis_->Freeze();
+  const auto begun = steady_clock::now();
+  std::vector<std::future<Result<std::vector<bool>>>> answers;
+  for (uint64_t i = 0; i < 200; ++i) answers.push_back(Ask(SeriesRange(i, i + 100)));
+  tier_->Remember(SeriesRange(0, 100));
+  for (auto& answer : answers) EXPECT_FALSE(answer.get());
+  // No time is asserted but that it did not wait for Redis, which does not move before it is told to.
+  const auto waited = steady_clock::now() - begun;
+  std::this_thread::sleep_until(begun + std::chrono::seconds(3));
+  EXPECT_EQ(Known(SeriesRange(0, 1)), -1);
+  redis_->Thaw();
+  EXPECT_LT(waited, kPatience);
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 100)));
+}
+
+TEST_F(RedisTierTest, TriesAnIdleConnectionAgainThatRedisHasClosed) {
+  StartAndReach();
+  ASSERT_EQ(Known(SeriesRange(0, 1)), 0);
+  for (int i = 0; i < 20; ++i) {
+    OpenCli()({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
+    EXPECT_EQ(Known(SeriesRange(0, 1)), 0);
+  }
+}
+
+TEST_F(RedisTierTest, KeepsOnlyAsMuchAsItsBoundWhileRedisIsAway) {
+  options_.port = 1;  // nobody listens there
+  options_.writes.workers = 1;
+  Start();
+  const auto series = SeriesRange(0, 100'000);
+  for (int i = 0; i < 11; ++i) tier_->Remember(series);
+  EXPECT_GE(Metric("redis_dropped_total"), 99'000) << "but for a pipeline that a thread has taken already";
+  tier_.reset();
+  EXPECT_EQ(Metric("redis_dropped_total"), 1'100'000);
+}
+
+TEST_F(RedisTierTest, FlushesWhatWaitsWhenItStops) {
+  options_.writes.flush_interval = std::chrono::hours(1);
+  options_.writes.flush_keys = 100'000;
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 1500));
+  tier_->Stop(kPatience);
+  EXPECT_EQ(OpenCli().Integer({"DBSIZE"}), 1500);
+  EXPECT_EQ(Metric("redis_dropped_total"), 0);
+  EXPECT_EQ(Known({Series(1)}), -1) << "asked after the stop";
+  tier_->Remember(SeriesRange(0, 7));
+  EXPECT_EQ(Metric("redis_dropped_total"), 7);
+}
+
+TEST_F(RedisTierTest, StopsInTimeWhenRedisStandsStill) {
+  options_.timeout = std::chrono::minutes(1);
+  StartAndReach();
+  redis_->Freeze();
+  tier_->Remember(SeriesRange(0, 10));
+  auto asked = Ask(SeriesRange(0, 10));
+  tier_->Stop(milliseconds(50));
+  EXPECT_FALSE(asked.get());
+  redis_->Thaw();
+  EXPECT_EQ(Metric("redis_dropped_total"), 10);
+}
+
+TEST_F(RedisTierTest, SaysThatRedisTakesNoWritesAndGoesOnAsking) {
+  StartAndReach();
+  Cli cli = OpenCli();
+  cli({"CONFIG", "SET", "maxmemory", "1"});
+  tier_->Remember(SeriesRange(0, 10));
+  EXPECT_TRUE(Eventually([&] { return HealthText().find("OOM") != std::string::npos; })) << HealthText();
+  EXPECT_EQ(Metric("redis_dropped_total"), 10);
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
+  cli({"CONFIG", "SET", "maxmemory", "0"});
+  tier_->Remember(SeriesRange(0, 10));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+  EXPECT_TRUE(Eventually([&] { return tier_->Health().has_value(); }));
+}
+
+TEST_F(RedisTierTest, GoesOverAUnixSocket) {
+  options_.host = redis_->directory() + "/socket";
+  options_.port = 1;
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 10));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+}
+
+TEST_F(RedisTierTest, KeepsToItsDatabase) {
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 10));
+  ASSERT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+  tier_.reset();
+  options_.db = (options_.db + 8) % 16;
+  OpenCli()({"FLUSHDB"});
+  StartAndReach();
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
+}
+
+TEST_F(RedisTierTest, NamesTheOptionOfADatabaseThatIsNotThere) {
+  options_.db = 4711;
+  Start();
+  EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.db") != std::string::npos; })) << HealthText();
+  EXPECT_EQ(tier_->Health().error().code(), Errc::kInvalid);
+}
+
+TEST_F(RedisTierTest, NamesTheOptionOfAPasswordThatIsWrongOrMissingAndComesAliveOnceItIsRight) {
+  {
+    Cli cli = OpenCli();
+    cli({"CONFIG", "SET", "requirepass", "right"});
+    for (const char* password : {"", "wrong"}) {
+      options_.password = password;
+      Start();
+      EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.password") != std::string::npos; })) << HealthText();
+      EXPECT_EQ(tier_->Health().error().code(), Errc::kInvalid);
+      EXPECT_EQ(HealthText().find("wrong invalid"), std::string::npos);
+      EXPECT_EQ(Known(SeriesRange(0, 1)), -1);
+    }
+    cli({"CONFIG", "SET", "requirepass", "wrong"});  // what the last one has
+    EXPECT_TRUE(Eventually([&] { return tier_->Health().has_value(); })) << HealthText();
+    cli({"CONFIG", "SET", "requirepass", ""});
+  }
+  options_.password = "needless";
+  Start();
+  EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.password") != std::string::npos; })) << HealthText();
+}
+
+TEST_F(RedisTierTest, GoesInAsAnAclUserThatMayDoNoMoreThanItNeeds) {
+  Cli cli = OpenCli();
+  cli({"ACL", "SETUSER", "index", "on", ">secret", "~mi:*", "+mget", "+set", "+select", "resetchannels"});
+  options_.username = "index";
+  options_.password = "secret";
+  StartAndReach();
+  tier_->Remember(SeriesRange(0, 10));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+
+  cli({"ACL", "SETUSER", "index", "-set"});
+  tier_->Remember(SeriesRange(10, 20));
+  EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.username") != std::string::npos; })) << HealthText();
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 10) << "it may still ask";
+
+  tier_.reset();
+  options_.password = "wrong";
+  Start();
+  EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.password") != std::string::npos; })) << HealthText();
+  cli({"ACL", "DELUSER", "index"});
+}
+
+}  // namespace
+}  // namespace mi::dedupe
