@@ -1,5 +1,6 @@
 #include "index/applier.h"
 
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,7 +21,7 @@ std::string KeyOf(const model::SeriesBatch& batch, size_t i) {
 
 // One record as text: what a person needs to send it again.
 std::string TextOf(const model::SeriesBatch& batch) {
-  if (batch.size() > 0) return KeyOf(batch, 0);
+  if (batch.has_series()) return KeyOf(batch, 0);
   const model::MetricMetadata& m = batch.metadata().front();
   return format("# tenant '{}' metadata of {}: type {}, unit {}, help {}", batch.tenant().name(), m.family, m.type,
                 m.unit, m.help);
@@ -49,6 +50,7 @@ bool Applier::Apply(const stream::Polled& polled) {
   }
   at_ = polled.next.front();
   std::vector<store::StreamPosition> positions;
+  positions.reserve(polled.next.size());
   for (const stream::Position& next : polled.next) positions.push_back({next.stream, next.partition, next.next_offset});
 
   switch (ApplyOnce(polled.batches, positions)) {
@@ -116,8 +118,21 @@ bool Applier::PutAside(const std::string& bytes, const std::string& reason, std:
 void Applier::Note(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result) {
   metrics_.inserted.Add(static_cast<double>(result.inserted.size()));
   metrics_.existing.Add(static_cast<double>(result.existing));
-  if (!batches.empty()) deps_.listener.OnApplied(batches, result);
+  if (!batches.empty()) Tell(batches, result);
   for (const store::Collision& collision : result.collisions) NoteCollision(batches[collision.batch], collision);
+}
+
+// The store says once what is new: who had no memory to hear it is told until it has. What it took over already, it
+// passes over.
+void Applier::Tell(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result) {
+  retry_.Until({"tell what was applied", Retry::Of::kListener}, [&]() -> Status {
+    try {
+      deps_.listener.OnApplied(batches, result);
+      return {};
+    } catch (const std::bad_alloc&) {
+      return Fail(Errc::kUnavailable, "out of memory");
+    }
+  });
 }
 
 // The position is stored already, with the batch that this was found in: the log has it even if the letter is lost.

@@ -40,6 +40,7 @@ class Applier {
   bool ApplyPieces(std::span<const model::SeriesBatch> batches);
   bool PutAside(const std::string& bytes, const std::string& reason, std::string_view label);
   void Note(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
+  void Tell(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
   void NoteCollision(const model::SeriesBatch& batch, const store::Collision& collision);
 
   const Deps deps_;

@@ -12,8 +12,8 @@
 
 #include "base/mutex.h"
 #include "base/result.h"
-#include "index/index_metrics.h"
 #include "base/stop_signal.h"
+#include "index/index_metrics.h"
 #include "telemetry/log.h"
 
 namespace mi::index {
@@ -24,7 +24,7 @@ class Retry {
         telemetry::Logger& log)
       : first_(first), longest_(longest), stop_(stop), metrics_(metrics), log_(log) {}
 
-  enum class Of { kStore, kStream };
+  enum class Of { kStore, kStream, kListener, kMemory };
   struct Attempted {
     std::string_view what;  // "apply to the store"
     Of of;

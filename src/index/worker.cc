@@ -1,6 +1,7 @@
 #include "index/worker.h"
 
-#include <algorithm>
+#include <new>
+#include <utility>
 
 namespace mi::index {
 
@@ -22,7 +23,7 @@ Status Worker::Seek() {
   Status started = deps_.consumer.Start([&store = deps_.store](const std::string& stream, int32_t partition) {
     return store.Position(stream, partition);
   });
-  sought_ = started.has_value();
+  started_ = sought_ = started.has_value();
   return started;
 }
 
@@ -38,14 +39,36 @@ void Worker::Stop() {
 
 void Worker::Run() {
   last_checkpoint_ = deps_.clock.Steady();
-  if (!SeekUntilDone()) return;
-  while (!stop_.requested()) Step();
-  ApplyActivity(options_.stop_activity);
-  MakeCheckpoint();
+  while (!stop_.requested()) {
+    WithinMemory([this] {
+      if (SeekUntilDone()) Step();
+    });
+  }
+  if (!started_) return;
+  // A store that is away, or locked by somebody, would only hold up the stop.
+  if (retry_.Health()) WithinMemory([this] { ApplyActivity(options_.stop_activity); });
+  WithinMemory([this] { MakeCheckpoint(); });
+}
+
+template <typename Work>
+void Worker::WithinMemory(Work work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    sought_ = false;  // what was read and not applied must be read again
+    stop_.WaitFor(retry_.Failed({"go on", Retry::Of::kMemory}, Error(Errc::kUnavailable, "out of memory")));
+  }
 }
 
 bool Worker::SeekUntilDone() {
-  return sought_ || retry_.Until({"find the position", Retry::Of::kStore}, [this] { return Seek(); }).has_value();
+  if (sought_) return true;
+  const auto found = retry_.Until({"find the position", Retry::Of::kStore}, [this] {
+    if (!started_) return Seek();
+    Status back = deps_.consumer.Rewind();
+    sought_ = back.has_value();
+    return back;
+  });
+  return found.has_value();
 }
 
 void Worker::Step() {
@@ -60,6 +83,7 @@ void Worker::Step() {
   // A fifth of the time while there are batches, all of it when there are none.
   ApplyActivity((deps_.clock.Steady() - began) / 4);
   MakeCheckpointWhenDue(found.empty());
+  retry_.Succeeded(Retry::Of::kMemory);
 }
 
 bool Worker::Handle(const stream::Polled& polled) {
@@ -90,15 +114,17 @@ void Worker::ApplyActivity(Steady::duration budget) {
 }
 
 void Worker::MakeCheckpointWhenDue(bool idle) {
-  if (!uncovered_) return;
   const bool late = deps_.clock.Steady() - last_checkpoint_ >= options_.checkpoint_interval;
+  // Once more when all is quiet: only then does a store know that its memory is better given back.
+  if (!uncovered_ && idle && late && !quiet_) return MakeCheckpoint();
+  if (!uncovered_) return;
   if (idle || late || uncovered_series_ >= options_.checkpoint_series) MakeCheckpoint();
 }
 
 // A failure is no reason to stop: the log beside the database grows, and the next checkpoint covers more.
 void Worker::MakeCheckpoint() {
   last_checkpoint_ = deps_.clock.Steady();
-  uncovered_series_ = 0;
+  quiet_ = std::exchange(uncovered_series_, 0) == 0;
   const Result<std::vector<store::StreamPosition>> covered = deps_.store.Checkpoint();
   if (!covered) {
     metrics_.store_errors(ToString(covered.error().code())).Add();

@@ -6,7 +6,8 @@
 // chunks, so that neither starves the other.
 //
 // Ownership: borrows everything; nothing may go before Stop() or the destructor.
-// Threads: Seek, Start and Stop from one thread; Health() from any.
+// Memory that runs out is such a failure too: the worker goes back to where the store is.
+// Threads: Seek, Start and Stop one after the other, whichever thread calls; Health() from any.
 #pragma once
 
 #include <atomic>
@@ -20,10 +21,10 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/stop_signal.h"
 #include "index/applier.h"
 #include "index/index_metrics.h"
 #include "index/listener.h"
-#include "base/stop_signal.h"
 #include "store/ports.h"
 #include "stream/activity_queue.h"
 #include "stream/ports.h"
@@ -73,6 +74,9 @@ class Worker {
   using Steady = std::chrono::steady_clock;
 
   void Run();
+  // Runs it; when memory is short, waits, and sees to it that reading begins anew where the store is.
+  template <typename Work>
+  void WithinMemory(Work work);
   bool SeekUntilDone();
   void Step();
   bool Handle(const stream::Polled& polled);
@@ -87,12 +91,14 @@ class Worker {
   IndexMetrics metrics_;
   Retry retry_;
   Applier applier_;
-  bool sought_ = false;
+  bool started_ = false;  // the consumer has been
+  bool sought_ = false;   // and stands where the store is
 
   // The thread's alone.
   std::vector<model::ActivityBatch> activity_;  // taken, not applied
   std::map<std::pair<std::string, int32_t>, int64_t> applied_;
   uint64_t uncovered_series_ = 0;
+  bool quiet_ = true;       // the last checkpoint covered no new series
   bool uncovered_ = false;  // something was applied that no checkpoint covers
   Steady::time_point last_checkpoint_;
   std::thread thread_;

@@ -1,6 +1,8 @@
 #include "index/worker.h"
 
+#include <atomic>
 #include <map>
+#include <new>
 #include <set>
 #include <thread>
 
@@ -44,9 +46,11 @@ class PickyStore final : public store::SeriesStore {
  public:
   explicit PickyStore(std::unique_ptr<store::SeriesStore> inner) : inner_(std::move(inner)) {}
   void Refuse(std::string name) { refused_.insert(std::move(name)); }
+  void RunOutOfMemory(int times) { without_memory_ = times; }
 
   Result<store::ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                                    std::span<const store::StreamPosition> positions) override {
+    if (without_memory_ > 0 && without_memory_-- > 0) throw std::bad_alloc();
     for (const model::SeriesBatch& batch : batches) {
       for (size_t i = 0; i < batch.size(); ++i) {
         if (refused_.contains(std::string(batch[i].labels.metric_name()))) return Fail(Errc::kTooLarge, "too long");
@@ -68,6 +72,7 @@ class PickyStore final : public store::SeriesStore {
  private:
   std::unique_ptr<store::SeriesStore> inner_;
   std::set<std::string> refused_;
+  std::atomic<int> without_memory_ = 0;
 };
 
 // Remembers what it was told, and can be waited for.
@@ -227,6 +232,30 @@ TEST_F(WorkerTest, NeverPassesAFailureAndRecoversByItself) {
   EXPECT_THAT(stream_.dead_letters(), IsEmpty());
 }
 
+TEST_F(WorkerTest, GoesBackToWhereTheStoreIsWhenMemoryRunsOut) {
+  store_->RunOutOfMemory(3);
+  stream_.Append(MakeBatch("a", 2));
+  stream_.Append(MakeBatch("b", 2));
+  StartWorker();
+  AwaitReleased();
+  EXPECT_THAT(Catalogued(), ElementsAre("a_0{}", "a_1{}", "b_0{}", "b_1{}"));
+  EXPECT_EQ(listener_.inserted(), Catalogued());
+  EXPECT_GE(stream_.calls(StreamCall::kRewind), 3);
+  Await([&] { return worker_->Health().has_value(); });
+}
+
+TEST_F(WorkerTest, TellsAListenerWithoutMemoryAgain) {
+  int told = 0;
+  listener_.DuringApply([&] {
+    if (++told < 3) throw std::bad_alloc();
+  });
+  stream_.Append(MakeBatch("a", 1));
+  StartWorker();
+  AwaitReleased();
+  EXPECT_EQ(told, 3);
+  EXPECT_EQ(catalog_.calls(StoreCall::kApply), 1);
+}
+
 TEST_F(WorkerTest, ReplaysACommitWhoseAnswerGotLost) {
   catalog_.Fail(StoreCall::kApply, 1, Error(Errc::kUnavailable, "lost connection"), store::FakeOutcome::kApplied);
   stream_.Append(MakeBatch("a", 2));
@@ -375,6 +404,22 @@ TEST_F(WorkerTest, MakesCheckpointsByTimeWhileItIsBusy) {
   AwaitReleased();
   EXPECT_GE(catalog_.calls(StoreCall::kCheckpoint), 10);
   EXPECT_LE(catalog_.calls(StoreCall::kCheckpoint), 13);
+}
+
+TEST_F(WorkerTest, MakesOneMoreCheckpointWhenAllIsQuiet) {
+  options_.checkpoint_interval = std::chrono::seconds(10);
+  options_.max_wait = milliseconds(1);
+  stream_.Append(MakeBatch("a", 3));
+  StartWorker();
+  AwaitReleased();
+  const int busy = catalog_.calls(StoreCall::kCheckpoint);
+  for (int i = 0; i < 3; ++i) {
+    clock_.Advance(std::chrono::seconds(11));
+    Await([&] { return catalog_.calls(StoreCall::kCheckpoint) > busy; });
+    const int polls = stream_.calls(StreamCall::kPoll);
+    Await([&] { return stream_.calls(StreamCall::kPoll) > polls + 2; });
+    EXPECT_EQ(catalog_.calls(StoreCall::kCheckpoint), busy + 1);
+  }
 }
 
 TEST_F(WorkerTest, StopsWithItsTransactionFinishedAndReleased) {

@@ -45,8 +45,9 @@ class SeriesBatch {
 
   const Tenant& tenant() const { return tenant_; }
   int64_t seen_at_ms() const { return seen_at_ms_; }
-  size_t size() const { return entries_.size(); }
-  bool empty() const { return entries_.empty() && metadata_.empty(); }
+  size_t size() const { return entries_.size(); }  // of series
+  bool has_series() const { return !entries_.empty(); }
+  bool empty() const { return !has_series() && metadata_.empty(); }
   size_t byte_size() const { return bytes_.size(); }
   Series operator[](size_t i) const {
     const size_t begin = i == 0 ? 0 : entries_[i - 1].end;

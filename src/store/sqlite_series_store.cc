@@ -79,12 +79,19 @@ Status SqliteSeriesStore::Prepare() {
 Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
                                              std::span<const StreamPosition> positions) {
   if (Status room = MakeRoomInWal(); !room) return Fail(room.error());
+  // Ids that the transaction gave are none when it did not commit, be it for want of memory.
+  struct Given {
+    std::vector<SqliteDictionary>& ids;
+    bool committed = false;
+    ~Given() {
+      if (committed) return;
+      for (SqliteDictionary& dictionary : ids) dictionary.ForgetAll();
+    }
+  } given{dictionaries_};
   const ApplyPlan plan(batches);
   Result<ApplyResult> result = ApplyInTransaction(plan, batches, positions);
-  if (!result) {
-    for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
-    return result;
-  }
+  given.committed = result.has_value();
+  if (!result) return result;
   inserted_since_checkpoint_ += result->inserted.size();
   CheckpointWhenDue();
   return result;
