@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
 #include <cstdio>
 
 #include "base/format.h"
@@ -12,6 +14,10 @@
 #include "loadgen/verify.h"
 
 namespace {
+
+// Ctrl-C ends the sending, not the report.
+std::atomic<bool> stop_asked = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
 
 using mi::format;
 namespace loadgen = mi::loadgen;
@@ -55,6 +61,7 @@ int Send(const Arguments& arguments) {
       .seed = arguments.seed};
   const loadgen::Traffic traffic(traffic_options);
 
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { stop_asked = true; });
   const auto server_before = arguments.pid > 0 ? loadgen::CpuSeconds(arguments.pid) : std::nullopt;
   const double client_before = loadgen::CpuSeconds(getpid()).value_or(0);
   const loadgen::SendResult result = loadgen::Send(traffic, {.url = *url,
@@ -63,7 +70,8 @@ int Send(const Arguments& arguments) {
                                                              .rate = arguments.rate,
                                                              .churn = arguments.churn,
                                                              .duration = arguments.duration,
-                                                             .requests = arguments.requests});
+                                                             .requests = arguments.requests,
+                                                             .stop = &stop_asked});
   loadgen::Report report{.result = result,
                          .client_cpu_seconds = loadgen::CpuSeconds(getpid()).value_or(0) - client_before};
   const auto server_after = arguments.pid > 0 ? loadgen::CpuSeconds(arguments.pid) : std::nullopt;
@@ -101,6 +109,7 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App cli("Sends remote-write traffic for a bounded time, and says what became of it.", "metric-index-loadgen");
   cli.footer(
+      "Ctrl-C ends it early, with its report.\n"
       "Exit codes: 0 something was acknowledged and nothing refused (4xx); 1 otherwise, or verify misses series; 2 a "
       "wrong\n"
       "command line, a file or a server that cannot be reached. What the end cut short is reported, and no fault.");

@@ -16,6 +16,7 @@ using std::chrono::steady_clock;
 constexpr milliseconds kTimeout{30'000};
 constexpr milliseconds kMinBackoff{30};
 constexpr milliseconds kMaxBackoff{5'000};
+constexpr milliseconds kLongestSleep{50};  // until it looks whether it is to stop
 
 // What the connections share.
 struct Plan {
@@ -28,6 +29,13 @@ struct Plan {
   std::atomic<uint64_t> paced = 0;    // series handed out under the rate
   std::atomic<uint64_t> begun_requests = 0;
   std::vector<std::atomic<bool>> steady_acknowledged = std::vector<std::atomic<bool>>(traffic.steady().size());
+
+  bool Over() const { return (options.stop != nullptr && *options.stop) || steady_clock::now() >= end; }
+  void SleepUntil(steady_clock::time_point time) const {
+    for (auto now = steady_clock::now(); now < time && !Over(); now = steady_clock::now()) {
+      std::this_thread::sleep_until(std::min(time, now + kLongestSleep));
+    }
+  }
 };
 
 class Connection {
@@ -56,10 +64,10 @@ class Connection {
  private:
   bool MayBegin() {
     // Without steady series there is nothing to do until the next of the churn are due.
-    while (plan_.traffic.steady().empty() && !ChurnIsDue() && steady_clock::now() < plan_.end) {
+    while (plan_.traffic.steady().empty() && !ChurnIsDue() && !plan_.Over()) {
       std::this_thread::sleep_for(milliseconds(1));
     }
-    if (steady_clock::now() >= plan_.end) return false;
+    if (plan_.Over()) return false;
     return plan_.options.requests == 0 || plan_.begun_requests++ < plan_.options.requests;
   }
 
@@ -80,8 +88,8 @@ class Connection {
     const auto before = static_cast<double>(plan_.paced.fetch_add(series));
     const auto due =
         plan_.begun + std::chrono::duration_cast<steady_clock::duration>(duration<double>(before / plan_.options.rate));
-    std::this_thread::sleep_until(std::min(due, plan_.end));
-    return due < plan_.end;
+    plan_.SleepUntil(due);
+    return !plan_.Over();
   }
 
   // True when it was acknowledged. 5xx, 429 and lost connections are tried again, with backoff, until the time is up.
@@ -123,9 +131,9 @@ class Connection {
     std::uniform_real_distribution<double> jitter(0.5, 1.0);
     const duration<double, std::milli> wait = asked.count() > 0 ? asked : backoff * jitter(chance_);
     const auto until = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(wait);
-    std::this_thread::sleep_until(std::min(until, plan_.end));
+    plan_.SleepUntil(until);
     backoff = std::min(backoff * 2, kMaxBackoff);
-    return steady_clock::now() < plan_.end;
+    return !plan_.Over();
   }
 
   Plan& plan_;

@@ -1,6 +1,7 @@
 // Sends traffic over several connections for a bounded time, repeating what was not acknowledged as senders do.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -21,7 +22,8 @@ struct SendOptions {
   double rate = 0;   // series a second over all connections; 0 = as fast as possible
   double churn = 0;  // new series a second
   std::chrono::milliseconds duration{10'000};
-  uint64_t requests = 0;  // ends after so many, too; 0 = only the duration ends it
+  uint64_t requests = 0;                    // ends after so many, too; 0 = only the duration ends it
+  const std::atomic<bool>* stop = nullptr;  // ends when it becomes true, too
 };
 
 // Series [first, first + count), acknowledged with a 2xx.

@@ -57,6 +57,17 @@ TEST_F(SenderTest, EndsWhenTheTimeIsUp) {
   EXPECT_EQ(result.unfinished, 0);
 }
 
+TEST_F(SenderTest, EndsEarlyWhenItIsToldTo) {
+  std::atomic<bool> stop = false;
+  Serve("/write", [&stop](const net::Request&, net::Reply reply) {
+    stop = true;
+    reply({.status = 503});
+  });
+  Start();
+  const SendResult result = Run({.duration = std::chrono::hours(1), .stop = &stop});
+  EXPECT_EQ(result.unfinished, 1);
+}
+
 TEST_F(SenderTest, RepeatsWhatMaySucceedLater) {
   Receive({503, 500, 429});
   const SendResult result = Run({.duration = net::kPatience, .requests = 2});
