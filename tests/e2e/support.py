@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -174,6 +175,27 @@ class MetricIndex(Process):
         """The label sets that match, as a set of sorted tuples of pairs."""
         data = get_json(f"{self.url}/api/v1/series", **{"match[]": list(match), **parameters})["data"]
         return {tuple(sorted(labels.items())) for labels in data}
+
+
+class HeldProfile:
+    """A profile that is being taken, until the service is stopped."""
+
+    def __init__(self, url, name):
+        self._answers = []
+        self._thread = threading.Thread(target=self._ask, args=(f"{url}/debug/pprof/{name}",), daemon=True)
+        self._thread.start()
+        wait_for(lambda: request(f"{url}/debug/pprof/heap?seconds=1")[0] == 409, what="the profile to be taken")
+
+    def _ask(self, url):
+        while True:  # the question above may have come first
+            answer = request(url, timeout=300)
+            if answer[0] != 409:
+                self._answers.append(answer)
+                return
+
+    def answer(self):
+        self._thread.join(60)
+        return self._answers[0]
 
 
 def loadgen(*arguments, timeout=120):
