@@ -35,7 +35,8 @@ std::string BackupName(const fs::path& path, int64_t at_ms) {
 }
 
 // When `name` was set aside, if it is a backup of `path`: the name that the parsed time gives must be the very same.
-std::optional<int64_t> BackupTime(const fs::path& path, const std::string& name) {
+std::optional<int64_t> BackupTime(const fs::path& path, std::string name) {
+  if (name.ends_with(".gz")) name.resize(name.size() - 3);
   const std::string prefix = path.stem().string() + "-";
   if (!name.starts_with(prefix)) return std::nullopt;
   struct tm utc{};
@@ -100,6 +101,7 @@ Status RotatingFile::Write(std::string_view line, int64_t now_ms) {
     Rotate(now_ms);
     if (auto opened = Reopen(); !opened) return opened;
   }
+  if (std::exchange(prune_, false)) RemoveOldBackups(now_ms);
   if (torn_) {
     if (::write(fd_, "\n", 1) != 1) return Unavailable(path_, errno);
     torn_ = false;
@@ -124,7 +126,7 @@ void RotatingFile::Rotate(int64_t now_ms) {
   int64_t at_ms = now_ms;
   while (fs::exists(path.parent_path() / BackupName(path, at_ms), ignored)) ++at_ms;
   fs::rename(path, path.parent_path() / BackupName(path, at_ms), ignored);
-  RemoveOldBackups(now_ms);
+  prune_ = true;
 }
 
 void RotatingFile::RemoveOldBackups(int64_t now_ms) const {

@@ -1,5 +1,6 @@
 // A log file that is set aside when it is large: "name.log" becomes "name-2006-01-02T15-04-05.000.log" (UTC) beside it.
-// The names and rules are those of Go's lumberjack, so files left by its users are counted and aged with ours.
+// The names and rules are those of Go's lumberjack, so files left by its users, compressed ones (.gz) as well, are
+// counted and aged with ours.
 #pragma once
 
 #include <sys/types.h>
@@ -33,7 +34,11 @@ class RotatingFile {
   Status Open();
   // Appends a whole line; sets the file aside before if the line would take it over its limit.
   Status Write(std::string_view line, int64_t now_ms);
-  void SetLimits(Limits limits) { limits_ = limits; }
+  // What is too old or too many now is removed with the next line.
+  void SetLimits(Limits limits) {
+    limits_ = limits;
+    prune_ = true;
+  }
   const std::string& path() const { return path_; }
 
  private:
@@ -50,6 +55,7 @@ class RotatingFile {
   ino_t inode_ = 0;
   bool regular_ = false;
   uint64_t size_ = 0;
+  bool prune_ = true;  // backups are to be looked through: at the start too, as lumberjack does
   bool torn_ = false;  // the last line is incomplete: the disk was full in its middle
 };
 

@@ -57,7 +57,8 @@ TEST_F(RotatingFileTest, WhatStoodBeforeTheStartCounts) {
 
 TEST_F(RotatingFileTest, KeepsTheNewestBackupsAndForeignFiles) {
   for (const char* name : {"mi-2006-01-01T00-00-00.000.log", "mi-2005-12-31T00-00-00.000.log", "mi-notes.log",
-                           "mi-2006-13-01T00-00-00.000.log", "mi-2006-01-01T00-00-00.000.log.gz", "other.log"}) {
+                           "mi-2006-13-01T00-00-00.000.log", "mi-2005-12-30T00-00-00.000.log.gz",
+                           "mi-2006-01-01T00-00-00.000.log.xz", "other.log"}) {
     std::ofstream(folder_ / name) << "x";
   }
   RotatingFile file(Path(), {.max_bytes = 4, .max_backups = 2});
@@ -65,7 +66,7 @@ TEST_F(RotatingFileTest, KeepsTheNewestBackupsAndForeignFiles) {
   ASSERT_TRUE(file.Write("abcd\n", kNoon).has_value());
   EXPECT_EQ(Names(), (std::set<std::string>{
                          "mi.log", "mi-2006-01-02T12-00-00.000.log", "mi-2006-01-01T00-00-00.000.log", "mi-notes.log",
-                         "mi-2006-13-01T00-00-00.000.log", "mi-2006-01-01T00-00-00.000.log.gz", "other.log"}));
+                         "mi-2006-13-01T00-00-00.000.log", "mi-2006-01-01T00-00-00.000.log.xz", "other.log"}));
 }
 
 TEST_F(RotatingFileTest, RemovesBackupsPastTheirAge) {
@@ -73,6 +74,20 @@ TEST_F(RotatingFileTest, RemovesBackupsPastTheirAge) {
   for (int day = 0; day < 5; ++day) ASSERT_TRUE(file.Write("abcd\n", kNoon + day * kDay).has_value());
   EXPECT_EQ(Names(), (std::set<std::string>{"mi.log", "mi-2006-01-04T12-00-00.000.log",
                                             "mi-2006-01-05T12-00-00.000.log", "mi-2006-01-06T12-00-00.000.log"}));
+}
+
+TEST_F(RotatingFileTest, OldBackupsGoWithTheFirstLineAndWithNewLimits) {
+  for (const char* name :
+       {"mi-2006-01-01T00-00-00.000.log", "mi-2006-01-01T01-00-00.000.log", "mi-2005-01-01T00-00-00.000.log.gz"}) {
+    std::ofstream(folder_ / name) << "x";
+  }
+  RotatingFile file(Path(), {.max_age_days = 30});
+  ASSERT_TRUE(file.Write("line\n", kNoon).has_value());
+  EXPECT_EQ(Names(),
+            (std::set<std::string>{"mi.log", "mi-2006-01-01T00-00-00.000.log", "mi-2006-01-01T01-00-00.000.log"}));
+  file.SetLimits({.max_backups = 1});
+  ASSERT_TRUE(file.Write("line\n", kNoon).has_value());
+  EXPECT_EQ(Names(), (std::set<std::string>{"mi.log", "mi-2006-01-01T01-00-00.000.log"}));
 }
 
 TEST_F(RotatingFileTest, WhatIsNoRegularFileIsNeverSetAside) {
