@@ -16,6 +16,7 @@
 #include "receive/departures.h"
 #include "receive/intake.h"
 #include "receive/negotiation.h"
+#include "receive/tee.h"
 
 namespace mi::receive {
 
@@ -27,6 +28,7 @@ struct WriteHandlerDeps {
   IntakeDeps intake;
   Departures& departures;
   const Live<ReceiveOptions>& options;
+  Tee tee;  // where requests go besides; empty: nowhere
 };
 
 class WriteHandler final : public net::Handler {

@@ -1,0 +1,60 @@
+// POST of OpenTSDB points: check each, index its series like any other, send the good ones on to a TSDB.
+//
+// Answers as OpenTSDB's /api/put does (docs/formats/opentsdb.md), once the series are durable.
+//
+// Threads: safe; Handle runs on the server's threads and never blocks.
+// Ownership: deps outlive it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/live.h"
+#include "dedupe/seen_set.h"
+#include "net/http.h"
+#include "receive/departures.h"
+#include "receive/options.h"
+#include "receive/receive_metrics.h"
+#include "stream/ports.h"
+
+namespace mi::receive {
+
+struct SendHandlerOptions {
+  std::string identity_secret;
+};
+
+struct SendHandlerDeps {
+  dedupe::SeenSet& seen;
+  stream::ActivityPublisher& activity;
+  const Clock& clock;
+  ReceiveMetrics& metrics;
+  Departures& departures;
+  const Live<ReceiveOptions>& options;
+  // Takes a JSON array of points. Never blocks. Empty: points are indexed and go nowhere.
+  std::function<void(std::string points)> send_on;
+};
+
+class SendHandler final : public net::Handler {
+ public:
+  SendHandler(SendHandlerOptions options, SendHandlerDeps deps);
+
+  void RegisterRoutes(net::Router& router);
+
+  net::HeadDecision Head(const net::Request& request) override;
+  void Handle(const net::Request& request, net::Reply reply) override;
+
+  // From now on 503: the service is stopping.
+  void Refuse() { refusing_ = true; }
+
+ private:
+  struct Sorted;
+  Sorted Sort(const net::Request& request, const model::Tenant& tenant, const ReceiveOptions& options);
+
+  const SendHandlerOptions options_;
+  const SendHandlerDeps deps_;
+  std::atomic<bool> refusing_ = false;
+};
+
+}  // namespace mi::receive
