@@ -141,7 +141,6 @@ TEST_P(StoreContract, KeepsEveryByteOfNamesAndValues) {
                                            std::string("nul\0other", 9),
                                            std::string("\0", 1),
                                            "\xf0\x9f\x98\x80",
-                                           "\xff\xfe no utf-8",
                                            "line\nbreak \"quoted\" back\\slash",
                                            "x'); DROP TABLE metric;--",
                                            "\"; DROP TABLE metric;--",
@@ -177,6 +176,26 @@ TEST_P(StoreContract, KeepsEveryByteOfNamesAndValues) {
     EXPECT_EQ(pairs, sent);
   }
   EXPECT_EQ(Apply(batch).existing, series.size());
+}
+
+TEST_P(StoreContract, KeepsOrRefusesWhatIsNotUtf8) {
+  for (const LabelPairs& labels :
+       {LabelPairs{{"__name__", "m"}, {"label", "\xff\xfe"}}, LabelPairs{{"__name__", "m"}, {"\xc3(", "x"}},
+        LabelPairs{{"__name__", "\xed\xa0\x80"}}, LabelPairs{{"__name__", "m"}, {"env", "\xf4\x90\x80\x80"}}}) {
+    const SeriesBatch batches[] = {MakeBatch("", 1000, {labels}), MakePodBatch("", 1000, 3, 1)};
+    const StreamPosition position[] = {{"journal", 0, 7}};
+    const Result<ApplyResult> result = store_->Apply(batches, position);
+    if (GetParam().keeps_what_is_not_utf8) {
+      ASSERT_TRUE(result) << result.error().message();
+      EXPECT_EQ(Rows().at(result->inserted.at(0).id - 1).content, model::FormatIdentity(batches[0][0].labels));
+    } else {
+      // For good, so that it is put aside; and nothing of the call is there.
+      ASSERT_FALSE(result);
+      EXPECT_EQ(result.error().code(), Errc::kInvalid) << result.error().message();
+      EXPECT_THAT(Rows(), IsEmpty());
+      EXPECT_EQ(store_->Position("journal", 0).value(), std::nullopt);
+    }
+  }
 }
 
 TEST_P(StoreContract, KeepsTenantsApart) {

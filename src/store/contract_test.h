@@ -49,6 +49,7 @@ class CatalogUnderTest {
 struct ContractCase {
   std::string name;
   std::function<std::unique_ptr<CatalogUnderTest>()> make;
+  bool keeps_what_is_not_utf8 = true;  // else it is refused
   friend void PrintTo(const ContractCase& c, std::ostream* out) { *out << c.name; }
 };
 

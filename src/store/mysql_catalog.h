@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "store/ports.h"
@@ -65,12 +66,18 @@ class MysqlCatalog {
   // the service that this one replaces.
   virtual Status Prepare() = 0;
 
-  // Whether the server answers, holds our tables and takes writes. Sets the gauge store_up.
+  // Whether the server answers and holds our tables. Sets the gauge store_up. (A replica is healthy, for those who
+  // read.)
   virtual Status Health() = 0;
 
   // They connect when they are first used, and again after each failure.
   virtual std::unique_ptr<SeriesStore> OpenStore() = 0;
   virtual std::unique_ptr<CatalogReader> OpenReader() = 0;
 };
+
+// Renames the tables of the service that this one replaces to legacy_*, all or none; gives what was done, a line a
+// table (none: there are no such tables). kInvalid, and nothing is done: the tables are ours, or one is called legacy_
+// already.
+Result<std::vector<std::string>> AdoptLegacyMysqlTables(const MysqlOptions& options);
 
 }  // namespace mi::store

@@ -190,6 +190,18 @@ Result<std::string> WriteFirstRow(sqlite::Database& database, uint64_t secret_ch
 
 }  // namespace
 
+std::string SqliteTablesSql(uint64_t secret_check) {
+  std::string sql = "BEGIN IMMEDIATE;";
+  for (const std::string_view migration : kMigrations) sql += migration;
+  // A random (version 4) uuid.
+  sql += format(
+      "\nINSERT INTO schema_version (version, catalog_uuid, secret_check)\n"
+      "SELECT {}, substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-4' || substr(h, 14, 3) || '-a' || "
+      "substr(h, 18, 3) || '-' || substr(h, 21), '{}'\nFROM (SELECT lower(hex(randomblob(16))) AS h);\nCOMMIT;\n",
+      kSqliteSchemaVersion, FormatSecretCheck(secret_check));
+  return sql;
+}
+
 Result<std::string> EnsureSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
   Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database);
   if (!transaction) return Fail(transaction.error());

@@ -21,4 +21,7 @@ Result<std::string> EnsureSqliteSchema(sqlite::Database& database, uint64_t secr
 // The same checks without changing anything, for readers; kUnavailable when there are no tables yet.
 Result<std::string> CheckSqliteSchema(sqlite::Database& database, uint64_t secret_check);
 
+// Everything that makes an empty catalogue, as statements for the sqlite3 shell.
+std::string SqliteTablesSql(uint64_t secret_check);
+
 }  // namespace mi::store

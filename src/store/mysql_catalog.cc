@@ -1,0 +1,101 @@
+#include "store/mysql_catalog.h"
+
+#include <mysqld_error.h>
+
+#include <utility>
+
+#include "base/format.h"
+#include "store/mysql_catalog_reader.h"
+#include "store/mysql_connection.h"
+#include "store/mysql_pool.h"
+#include "store/mysql_schema.h"
+#include "store/mysql_series_store.h"
+
+namespace mi::store {
+namespace {
+
+using Purpose = MysqlConnection::Purpose;
+
+class MysqlCatalogImpl final : public MysqlCatalog {
+ public:
+  MysqlCatalogImpl(MysqlOptions options, telemetry::Logger& log, telemetry::Metrics& metrics)
+      : pool_(std::make_shared<MysqlPool>(std::move(options), log, metrics)),
+        up_(metrics.GetGauge("store_up", "1 if the SQL database answered when it was last asked.")) {}
+
+  Status Prepare() override {
+    Status prepared = PrepareTables();
+    up_.Set(prepared ? 1 : 0);
+    return prepared;
+  }
+
+  Status Health() override {
+    Status healthy = Ask();
+    up_.Set(healthy ? 1 : 0);
+    return healthy;
+  }
+
+  std::unique_ptr<SeriesStore> OpenStore() override { return std::make_unique<MysqlSeriesStore>(pool_); }
+  std::unique_ptr<CatalogReader> OpenReader() override { return std::make_unique<MysqlCatalogReader>(pool_); }
+
+ private:
+  Status PrepareTables() {
+    const MysqlOptions& options = pool_->options();
+    unsigned int number = 0;
+    Result<std::unique_ptr<MysqlConnection>> connection = Connect(Purpose::kPrepare, &number);
+    if (!connection && number == ER_BAD_DB_ERROR) {
+      if (Status made = MakeDatabase(); !made) return made;
+      connection = Connect(Purpose::kPrepare, &number);
+    }
+    if (!connection) return Fail(connection.error());
+    return EnsureMysqlSchema(**connection, options.secret_check);
+  }
+
+  Status MakeDatabase() {
+    const MysqlOptions& options = pool_->options();
+    unsigned int number = 0;
+    const Result<std::unique_ptr<MysqlConnection>> server = Connect(Purpose::kWithoutDatabase, &number);
+    if (!server) return Fail(server.error());
+    Status created = CreateMysqlDatabase(**server);
+    if (created) {
+      pool_->log().Info("{}: made the database \"{}\"", AddressOf(options), options.db_name);
+      return {};
+    }
+    if (created.error().code() != Errc::kInvalid) return created;
+    return Fail(Errc::kInvalid,
+                format("{} has no database \"{}\" (mysql.db_name), and user \"{}\" may not make it; an administrator "
+                       "runs: {};",
+                       AddressOf(options), options.db_name, options.user, MysqlDatabaseSql(options.db_name)));
+  }
+
+  Result<std::unique_ptr<MysqlConnection>> Connect(Purpose purpose, unsigned int* number) {
+    return MysqlConnection::Connect(pool_->options(), purpose, pool_->fault_listener(), number);
+  }
+
+  Status Ask() {
+    Result<MysqlLease> connection = pool_->Take();
+    if (!connection) return Fail(connection.error());
+    Result<MysqlStatement*> select = (*connection)->Prepare("SELECT version FROM schema_version");
+    if (!select) return Fail(select.error());
+    return (*select)->Run();
+  }
+
+  const std::shared_ptr<MysqlPool> pool_;
+  telemetry::Gauge& up_;
+};
+
+}  // namespace
+
+std::unique_ptr<MysqlCatalog> MysqlCatalog::Create(MysqlOptions options, telemetry::Logger& log,
+                                                   telemetry::Metrics& metrics) {
+  return std::make_unique<MysqlCatalogImpl>(std::move(options), log, metrics);
+}
+
+Result<std::vector<std::string>> AdoptLegacyMysqlTables(const MysqlOptions& options) {
+  const MysqlFaultListener nobody;
+  const Result<std::unique_ptr<MysqlConnection>> connection =
+      MysqlConnection::Connect(options, Purpose::kPrepare, nobody);
+  if (!connection) return Fail(connection.error());
+  return AdoptMysqlTables(**connection);
+}
+
+}  // namespace mi::store

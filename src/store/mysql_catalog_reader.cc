@@ -1,0 +1,194 @@
+#include "store/mysql_catalog_reader.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/format.h"
+#include "store/mysql_select_in.h"
+
+namespace mi::store {
+namespace {
+
+constexpr uint64_t kPageRows = 10'000;
+constexpr uint64_t kCountedAtOnce = 1'000'000;  // ids; some 0.2 s
+
+Result<model::Fingerprint> FingerprintAt(const MysqlStatement& row, size_t column) {
+  const std::string_view bytes = row.Text(column);
+  if (bytes.size() == 16) return model::Fingerprint::FromBytes(bytes);
+  return Fail(Errc::kCorrupt, format("metric {}: its fingerprint has {} bytes, not 16", row.Number(0), bytes.size()));
+}
+
+// A row of the statements that give whole series.
+Result<bool> Show(const MysqlStatement& row, const std::function<bool(const StoredSeries&)>& visit) {
+  const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 3);
+  if (!fingerprint) return Fail(fingerprint.error());
+  return visit({.id = row.Number(0),
+                .tenant = row.Text(1),
+                .content = row.Text(2),
+                .fingerprint = *fingerprint,
+                .first_seen_ms = row.Signed(4),
+                .last_seen_ms = row.Signed(5)});
+}
+
+Status RunOne(MysqlStatement& statement) {
+  if (Status run = statement.Run(); !run) return run;
+  const Result<bool> row = statement.Fetch();
+  if (!row) return Fail(row.error());
+  if (*row) return {};
+  return Fail(Errc::kCorrupt, "schema_version has no row: restore a backup");
+}
+
+}  // namespace
+
+Result<CatalogState> MysqlCatalogReader::State() {
+  Result<MysqlLease> connection = pool_->Take();
+  if (!connection) return Fail(connection.error());
+  const Result<uint64_t> mark = ServerNowMs(**connection);
+  if (!mark) return Fail(mark.error());
+  CatalogState state{.seen_mark = *mark};
+  Result<MysqlStatement*> select =
+      (*connection)->Prepare("SELECT catalog_uuid, CAST((SELECT COALESCE(MAX(id), 0) FROM metric) AS UNSIGNED) FROM schema_version");
+  if (!select) return Fail(select.error());
+  if (Status run = RunOne(**select); !run) return Fail(run.error());
+  state.uuid = (*select)->Text(0);
+  state.highest_id = (*select)->Number(1);
+  Result<MysqlStatement*> count =
+      (*connection)
+          ->Prepare("SELECT COUNT(*) FROM metric_seen FORCE INDEX (PRIMARY) WHERE metric_id > ? AND metric_id <= ?");
+  if (!count) return Fail(count.error());
+  // In slices: one statement over a hundred million rows would take longer than a statement may.
+  for (uint64_t after = 0; after < state.highest_id; after += kCountedAtOnce) {
+    (*count)->Bind(after).Bind(std::min(after + kCountedAtOnce, state.highest_id));
+    if (Status run = RunOne(**count); !run) return Fail(run.error());
+    state.series += (*count)->Number(0);
+  }
+  return state;
+}
+
+Status MysqlCatalogReader::ReadPages(std::string_view sql, uint64_t after,
+                                     const std::function<Result<bool>(const MysqlStatement& row)>& visit) {
+  Result<MysqlLease> connection = pool_->Take();
+  if (!connection) return Fail(connection.error());
+  Result<MysqlStatement*> select = (*connection)->Prepare(sql);
+  if (!select) return Fail(select.error());
+  for (;;) {
+    if (Status run = (*select)->Bind(after).Bind(kPageRows).Run(); !run) return run;
+    uint64_t rows = 0;
+    for (;; ++rows) {
+      const Result<bool> row = (*select)->Fetch();
+      if (!row) return Fail(row.error());
+      if (!*row) break;
+      after = (*select)->Number(0);
+      const Result<bool> more = visit(**select);
+      if (!more) return Fail(more.error());
+      if (!*more) return {};
+    }
+    if (rows < kPageRows) return {};
+  }
+}
+
+Status MysqlCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
+  return ReadPages(
+      "SELECT STRAIGHT_JOIN m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen "
+      "FROM metric m FORCE INDEX (PRIMARY) JOIN metric_seen s ON s.metric_id = m.id "
+      "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id WHERE m.id > ? ORDER BY m.id LIMIT ?",
+      after_id, [&](const MysqlStatement& row) { return Show(row, visit); });
+}
+
+Status MysqlCatalogReader::ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) {
+  return ReadPages(
+      "SELECT STRAIGHT_JOIN m.id, m.fingerprint, s.last_seen FROM metric m FORCE INDEX (PRIMARY) "
+      "JOIN metric_seen s ON s.metric_id = m.id WHERE m.id > ? ORDER BY m.id LIMIT ?",
+      0, [&](const MysqlStatement& row) -> Result<bool> {
+        const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 1);
+        if (!fingerprint) return Fail(fingerprint.error());
+        return visit(*fingerprint, row.Signed(2));
+      });
+}
+
+Status MysqlCatalogReader::ReadSeriesById(std::span<const uint64_t> ids,
+                                          const std::function<bool(const StoredSeries&)>& visit) {
+  Result<MysqlLease> connection = pool_->Take();
+  if (!connection) return Fail(connection.error());
+  bool more = true;
+  return SelectIn(
+      **connection,
+      "SELECT STRAIGHT_JOIN m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen "
+      "FROM metric m FORCE INDEX (PRIMARY) JOIN metric_seen s ON s.metric_id = m.id "
+      "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id WHERE m.id IN",
+      "ORDER BY m.id", ids.size(), [&](size_t i, MysqlStatement& select) { select.Bind(ids[i]); },
+      [&](const MysqlStatement& row) -> Status {
+        if (!more) return {};
+        const Result<bool> shown = Show(row, visit);
+        if (!shown) return Fail(shown.error());
+        more = *shown;
+        return {};
+      });
+}
+
+Result<uint64_t> MysqlCatalogReader::ReadSeenChanges(uint64_t since,
+                                                     const std::function<void(const SeenUpdate&)>& visit) {
+  Result<MysqlLease> connection = pool_->Take();
+  if (!connection) return Fail(connection.error());
+  const Result<uint64_t> now_ms = ServerNowMs(**connection);
+  if (!now_ms) return Fail(now_ms.error());
+  const auto back = static_cast<uint64_t>(std::chrono::milliseconds(pool_->options().longest_transaction).count());
+  uint64_t changed = since - std::min(since, back);
+  uint64_t id = 0;
+  // Rows that are written meanwhile move above `now_ms`, and are for the next call.
+  Result<MysqlStatement*> select =
+      (*connection)
+          ->Prepare(
+              "SELECT changed, metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (changed) "
+              "WHERE changed >= ? AND changed <= ? AND (changed > ? OR metric_id > ?) ORDER BY changed, metric_id "
+              "LIMIT ?");
+  if (!select) return Fail(select.error());
+  for (;;) {
+    (*select)->Bind(changed).Bind(*now_ms).Bind(changed).Bind(id).Bind(kPageRows);
+    if (Status run = (*select)->Run(); !run) return Fail(run.error());
+    uint64_t rows = 0;
+    for (;; ++rows) {
+      const Result<bool> row = (*select)->Fetch();
+      if (!row) return Fail(row.error());
+      if (!*row) break;
+      changed = (*select)->Number(0);
+      id = (*select)->Number(1);
+      visit({.id = id, .first_seen_ms = (*select)->Signed(2), .last_seen_ms = (*select)->Signed(3)});
+    }
+    if (rows < kPageRows) return *now_ms;
+  }
+}
+
+Status MysqlCatalogReader::ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) {
+  Result<MysqlLease> connection = pool_->Take();
+  if (!connection) return Fail(connection.error());
+  Result<MysqlStatement*> select = (*connection)
+                                       ->Prepare(
+                                           "SELECT tenant, metric_family, type, help, unit, hash FROM metric_metadata "
+                                           "WHERE hash > ? ORDER BY hash LIMIT ?");
+  if (!select) return Fail(select.error());
+  for (std::string after;;) {
+    if (Status run = (*select)->BindText(after).Bind(kPageRows).Run(); !run) return run;
+    uint64_t rows = 0;
+    std::string last;
+    for (;; ++rows) {
+      const Result<bool> row = (*select)->Fetch();
+      if (!row) return Fail(row.error());
+      if (!*row) break;
+      last = (*select)->Text(5);
+      Result<model::Tenant> tenant = model::Tenant::Parse((*select)->Text(0));
+      if (!tenant) return Fail(Errc::kCorrupt, format("metric_metadata: {}", tenant.error().message()));
+      const bool more = visit({.tenant = *std::move(tenant),
+                               .metadata = {.family = std::string((*select)->Text(1)),
+                                            .type = std::string((*select)->Text(2)),
+                                            .help = std::string((*select)->Text(3)),
+                                            .unit = std::string((*select)->Text(4))}});
+      if (!more) return {};
+    }
+    if (rows < kPageRows) return {};
+    after = std::move(last);
+  }
+}
+
+}  // namespace mi::store

@@ -1,0 +1,38 @@
+// CatalogReader over MySQL and MariaDB: pages in the order of a key, each a statement of its own. No page holds locks
+// or an old view of the tables while its visitor is at work.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "store/mysql_pool.h"
+#include "store/ports.h"
+
+namespace mi::store {
+
+// Threads: confined to one thread. A visitor may use other connections of the pool, not this reader.
+class MysqlCatalogReader final : public CatalogReader {
+ public:
+  explicit MysqlCatalogReader(std::shared_ptr<MysqlPool> pool) : pool_(std::move(pool)) {}
+
+  Result<CatalogState> State() override;
+  Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override;
+  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override;
+  Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override;
+  // The mark is the server's clock. Looks back from it by the longest transaction: what was written before the mark may
+  // have been committed after the last call.
+  Result<uint64_t> ReadSeenChanges(uint64_t since, const std::function<void(const SeenUpdate&)>& visit) override;
+  Status ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) override;
+
+ private:
+  // Runs `sql`, a SELECT of what follows `after` (the key stands in its first column), page by page.
+  Status ReadPages(std::string_view sql, uint64_t after,
+                   const std::function<Result<bool>(const MysqlStatement& row)>& visit);
+
+  const std::shared_ptr<MysqlPool> pool_;
+};
+
+}  // namespace mi::store

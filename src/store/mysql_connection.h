@@ -1,0 +1,166 @@
+// One connection to MySQL or MariaDB, and its prepared statements.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/mysql_catalog.h"
+#include "store/mysql_error.h"
+#include "store/mysql_rows.h"
+
+struct st_mysql;
+struct st_mysql_stmt;
+
+namespace mi::store {
+
+class MysqlConnection;
+
+// A prepared statement. Parameters are bound in their order, then it runs, then rows are fetched.
+// Threads: confined to the connection's.
+class MysqlStatement {
+ public:
+  ~MysqlStatement();
+  MysqlStatement(const MysqlStatement&) = delete;
+  MysqlStatement& operator=(const MysqlStatement&) = delete;
+
+  // What is bound as text must live until Run() returns.
+  MysqlStatement& Bind(uint64_t number);
+  MysqlStatement& Bind(int64_t number);
+  MysqlStatement& BindText(std::string_view text);
+
+  // Sends it, and takes the whole answer into memory: a slow reader does not keep the server busy.
+  // Requires: every parameter is bound.
+  Status Run();
+  // False when there are no more rows.
+  Result<bool> Fetch();
+
+  // Columns of the row that was fetched, from 0; text is valid until the next Fetch.
+  uint64_t Number(size_t column) const { return columns_[column].number; }
+  int64_t Signed(size_t column) const { return static_cast<int64_t>(columns_[column].number); }
+  std::string_view Text(size_t column) const { return {columns_[column].text.data(), columns_[column].length}; }
+  size_t columns() const { return columns_.size(); }
+  // Whatever it is, as text.
+  std::string Shown(size_t column) const;
+  uint64_t affected_rows() const;
+  uint64_t insert_id() const;
+
+ private:
+  friend class MysqlConnection;
+  struct Column {
+    bool is_text = false;
+    uint64_t number = 0;
+    std::string text;
+    unsigned long length = 0;
+  };
+  struct Parameter {
+    uint64_t number;
+    std::string_view text;
+    bool is_text;
+    bool is_signed;
+  };
+
+  MysqlStatement(MysqlConnection& connection, st_mysql_stmt* statement);
+  // The rows [begin, end) as arrays.
+  Status RunArrays(const MysqlRows& rows, size_t begin, size_t end);
+  Status BindColumns();
+  std::unexpected<Error> Failed();
+
+  MysqlConnection& connection_;
+  st_mysql_stmt* statement_;
+  std::vector<Parameter> parameters_;
+  std::vector<Column> columns_;
+};
+
+// What counts faults: store_errors_total.
+using MysqlFaultListener = std::function<void(MysqlFault)>;
+
+// Threads: confined to one thread at a time. Errors: see MysqlFault; after one that ends the connection, broken().
+class MysqlConnection {
+ public:
+  // kServe: a person's mistake (wrong password, missing rights) is kUnavailable: it is no fault of a record's.
+  // kPrepare: it is kInvalid; statements may take long (migrations). kWithoutDatabase: as that, to create it.
+  enum class Purpose { kServe, kPrepare, kWithoutDatabase };
+
+  // Sets the session up: STRICT, READ COMMITTED, UTC, limits. `options` and `listener` must outlive it. `number` is
+  // told the error's, when there is one.
+  static Result<std::unique_ptr<MysqlConnection>> Connect(const MysqlOptions& options, Purpose purpose,
+                                                          const MysqlFaultListener& listener,
+                                                          unsigned int* number = nullptr);
+  ~MysqlConnection();
+  MysqlConnection(const MysqlConnection&) = delete;
+  MysqlConnection& operator=(const MysqlConnection&) = delete;
+
+  // A statement without parameters or rows; never one with values in its text.
+  Status Exec(std::string_view sql);
+  // Prepared once a connection; it belongs to the connection. `sql` is a constant of ours.
+  Result<MysqlStatement*> Prepare(std::string_view sql);
+
+  // INSERT INTO `into` ("metric_seen (metric_id, first_seen)") of all rows, many at once; `suffix` follows the values.
+  // kTooLarge: a row is above the server's max_allowed_packet.
+  Status Insert(std::string_view into, const MysqlRows& rows, std::string_view suffix = "");
+
+  bool Ping();
+  bool broken() const { return broken_; }
+  // Of the last call that failed.
+  MysqlFault last_fault() const { return last_fault_; }
+  unsigned int last_number() const { return last_number_; }
+  uint64_t faults() const { return faults_; }  // how many calls failed
+  bool is_mariadb() const { return is_mariadb_; }
+  bool takes_arrays() const { return takes_arrays_; }
+  const MysqlOptions& options() const { return options_; }
+
+ private:
+  friend class MysqlStatement;
+  MysqlConnection(const MysqlOptions& options, Purpose purpose, const MysqlFaultListener& listener);
+  void SetOptions();
+  Status SetSession();
+  Status InsertArrays(std::string_view into, const MysqlRows& rows, std::string_view suffix);
+  Status InsertMultiRow(std::string_view into, const MysqlRows& rows, std::string_view suffix);
+  // Where an INSERT that begins at `begin` ends; at most `max_rows` and the server's packet.
+  Result<size_t> ChunkEnd(const MysqlRows& rows, size_t begin, size_t max_rows) const;
+  std::unexpected<Error> Failed(unsigned int number, std::string_view message);
+
+  const MysqlOptions& options_;
+  const Purpose purpose_;
+  const MysqlFaultListener& listener_;
+  st_mysql* mysql_;
+  std::map<std::string, std::unique_ptr<MysqlStatement>, std::less<>> statements_;
+  uint64_t max_packet_bytes_ = 1 << 20;
+  bool is_mariadb_ = false;
+  bool takes_arrays_ = false;
+  bool broken_ = false;
+  MysqlFault last_fault_ = MysqlFault::kOther;
+  unsigned int last_number_ = 0;
+  uint64_t faults_ = 0;
+};
+
+// Rolled back unless it is committed.
+class MysqlTransaction {
+ public:
+  static Result<MysqlTransaction> Begin(MysqlConnection& connection);
+  MysqlTransaction(MysqlTransaction&& other) noexcept : connection_(other.connection_) { other.connection_ = nullptr; }
+  MysqlTransaction& operator=(MysqlTransaction&&) = delete;
+  ~MysqlTransaction();
+
+  // When it fails with kUnavailable the outcome is unknown: all of it may be stored.
+  Status Commit();
+
+ private:
+  explicit MysqlTransaction(MysqlConnection* connection) : connection_(connection) {}
+  MysqlConnection* connection_;
+};
+
+// Where the server is, for people: "127.0.0.1:3306", or the unix socket.
+std::string AddressOf(const MysqlOptions& options);
+
+// The server's clock, ms since the epoch: what metric_seen.changed is written and read by.
+Result<uint64_t> ServerNowMs(MysqlConnection& connection);
+
+}  // namespace mi::store

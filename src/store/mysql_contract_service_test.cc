@@ -1,0 +1,62 @@
+#include "store/contract_test.h"
+#include "store/mysql_test.h"
+
+namespace mi::store {
+namespace {
+
+class MysqlUnderTest final : public CatalogUnderTest {
+ public:
+  MysqlUnderTest(RealService& server, MysqlBulk bulk) : database_(server) {
+    database_.options().bulk = bulk;
+    catalog_ = database_.Open();
+    const Status prepared = catalog_->Prepare();
+    EXPECT_TRUE(prepared) << prepared.error().message();
+  }
+  std::unique_ptr<SeriesStore> OpenStore() override { return catalog_->OpenStore(); }
+  std::unique_ptr<CatalogReader> OpenReader() override { return catalog_->OpenReader(); }
+
+  void BreakApply() override {
+    database_.RunHere(
+        "CREATE TRIGGER broken BEFORE INSERT ON stream_position FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT "
+        "= "
+        "'broken'");
+  }
+  void RepairApply() override { database_.RunHere("DROP TRIGGER broken"); }
+
+  LabelPairs LabelsOf(uint64_t id) override {
+    LabelPairs pairs;
+    for (const auto& row : database_.Ask(
+             format("SELECT name, value FROM v_series_label WHERE metric_id = {} ORDER BY BINARY name", id))) {
+      pairs.emplace_back(row[0], row[1]);
+    }
+    return pairs;
+  }
+  BasicLabelRow BasicLabelOf(uint64_t id) override {
+    const auto rows = database_.Ask(format("SELECT tenant, env, service, name FROM v_series WHERE id = {}", id));
+    EXPECT_EQ(rows.size(), 1u);
+    return {rows.at(0).at(0), rows.at(0).at(1), rows.at(0).at(2), rows.at(0).at(3)};
+  }
+
+ private:
+  TestDatabase database_;
+  std::unique_ptr<MysqlCatalog> catalog_;
+};
+
+std::vector<ContractCase> Cases() {
+  RealService* server = RealService::Get("mariadb");
+  if (server == nullptr) return {};
+  std::vector<ContractCase> cases;
+  for (const auto& [name, bulk] :
+       {std::pair("Arrays", MysqlBulk::kArrays), std::pair("MultiRow", MysqlBulk::kMultiRow)}) {
+    cases.push_back({.name = name,
+                     .make = [server, bulk] { return std::make_unique<MysqlUnderTest>(*server, bulk); },
+                     .keeps_what_is_not_utf8 = false});
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Mysql, StoreContract, testing::ValuesIn(Cases()), CaseName);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(StoreContract);
+
+}  // namespace
+}  // namespace mi::store
