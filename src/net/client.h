@@ -1,4 +1,4 @@
-// A small blocking HTTP/1.1 client for the load generator and the tests: one connection, kept alive.
+// A small blocking HTTP/1.1 client over http or https: one connection, kept alive.
 #pragma once
 
 #include <chrono>
@@ -9,14 +9,16 @@
 #include <vector>
 
 #include "base/result.h"
+#include "net/wire.h"
 
 namespace mi::net {
 
 struct Url {
   std::string host;
-  std::string port;    // "80" when the text has none
+  std::string port;    // "80" or "443" when the text has none
   std::string target;  // path and query, never empty
-  // kInvalid for anything but http://host[:port][/…].
+  bool tls = false;
+  // kInvalid for anything but http[s]://host[:port][/…].
   static Result<Url> Parse(std::string_view text);
 };
 
@@ -27,10 +29,17 @@ struct ClientResponse {
   std::string_view Header(std::string_view name) const;  // case-insensitive; '' when absent
 };
 
-// Threads: confined to one thread.
+struct ClientOptions {
+  WireTarget to;
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
+  std::chrono::milliseconds timeout = std::chrono::seconds(30);  // of a request, connecting included
+};
+
+// Threads: confined to one thread, but for Cancel.
 class Client {
  public:
   // Does not connect yet.
+  static std::unique_ptr<Client> Create(ClientOptions options);
   static std::unique_ptr<Client> Create(std::string host, std::string port, std::chrono::milliseconds timeout);
   virtual ~Client() = default;
 
@@ -39,6 +48,9 @@ class Client {
   virtual Result<ClientResponse> Send(std::string_view method, std::string_view target,
                                       const std::vector<std::pair<std::string, std::string>>& headers,
                                       std::string_view body) = 0;
+
+  // Ends a Send that waits, and all that follow, with kUnavailable. Threads: safe.
+  virtual void Cancel() = 0;
 };
 
 }  // namespace mi::net

@@ -5,8 +5,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-#include "net/client.h"
-
 namespace mi::net {
 namespace {
 
@@ -83,28 +81,6 @@ TEST(Listen, AnAddressOfAnotherMachineIsUnavailable) {
   ASSERT_FALSE(listeners.has_value());
   EXPECT_EQ(listeners.error().code(), Errc::kUnavailable);
   EXPECT_THAT(listeners.error().message(), HasSubstr("192.0.2.1:0"));
-}
-
-TEST(Url, ReadsItsParts) {
-  const auto reads = [](std::string_view text, std::string_view host, std::string_view port, std::string_view target) {
-    const Result<Url> url = Url::Parse(text);
-    ASSERT_TRUE(url.has_value()) << text;
-    EXPECT_EQ(url->host, host) << text;
-    EXPECT_EQ(url->port, port) << text;
-    EXPECT_EQ(url->target, target) << text;
-  };
-  reads("http://localhost:7001/api/v1/write", "localhost", "7001", "/api/v1/write");
-  reads("http://h", "h", "80", "/");
-  reads("http://h?a=b#c", "h", "80", "/?a=b");
-  reads("http://[::1]:7001", "::1", "7001", "/");
-  reads("http://[::1]", "::1", "80", "/");
-}
-
-TEST(Url, RefusesWhatIsNotPlainHttp) {
-  for (const std::string_view text : {"", "localhost:7001", "https://h", "http://", "http://:80",
-                                      "http://h:", "http://h:x", "http://h:70000", "http://me:secret@h/"}) {
-    EXPECT_FALSE(Url::Parse(text).has_value()) << text;
-  }
 }
 
 }  // namespace
