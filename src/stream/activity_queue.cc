@@ -23,6 +23,16 @@ void ActivityQueue::PublishActivity(model::ActivityBatch batch) {
   dropped_.Add(static_cast<double>(count));
 }
 
+bool ActivityQueue::Offer(model::ActivityBatch& batch) {
+  const size_t count = batch.fingerprints.size();
+  MutexLock lock(mutex_);
+  if (fingerprints_ > 0 && fingerprints_ + count > max_fingerprints_) return false;
+  if (count == 0) return true;
+  fingerprints_ += count;
+  batches_.push_back(std::move(batch));
+  return true;
+}
+
 std::vector<model::ActivityBatch> ActivityQueue::Take(size_t max_fingerprints) {
   std::vector<model::ActivityBatch> taken;
   MutexLock lock(mutex_);

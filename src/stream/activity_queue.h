@@ -23,6 +23,9 @@ class ActivityQueue final : public ActivityPublisher {
   // Splits nothing: a batch is taken whole or dropped whole.
   void PublishActivity(model::ActivityBatch batch) override EXCLUDES(mutex_);
 
+  // For who can wait: takes it, or gives false and leaves it as it is. An empty queue takes a batch of any size.
+  bool Offer(model::ActivityBatch& batch) EXCLUDES(mutex_);
+
   // The oldest batches, until they hold `max_fingerprints` or more; empty when there are none.
   std::vector<model::ActivityBatch> Take(size_t max_fingerprints) EXCLUDES(mutex_);
 

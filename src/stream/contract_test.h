@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -33,10 +34,17 @@ class StreamUnderTest {
   // A record that cannot be decoded, behind what is there.
   virtual void AppendPoison(const std::string& bytes) = 0;
   virtual std::vector<std::pair<std::string, std::string>> DeadLetters() = 0;  // bytes and reason, in order
+  // The offset behind the last record, where a poll that does not wait may find nothing although there is something.
+  virtual std::optional<int64_t> End() { return std::nullopt; }
+  // Waits until the consumer has begun to read; nothing is in the stream yet.
+  virtual void BeginReading() {}
+  // Whether the lag says when a record was received that was not polled yet.
+  virtual bool SeesTimesOfUnread() { return true; }
 };
 
 struct ContractCase {
   std::string name;
+  // nullptr where what is behind it is not installed: the case is skipped.
   std::function<std::unique_ptr<StreamUnderTest>()> make;
 };
 
@@ -70,6 +78,9 @@ class StoredPositions {
 
 class StreamContract : public testing::TestWithParam<ContractCase> {
  protected:
+  void SetUp() override {
+    if (stream_ == nullptr) GTEST_SKIP();
+  }
   void Start() { ASSERT_TRUE(stream_->consumer().Start(stored_.Lookup())); }
   void Restart() {
     stream_->Restart();
@@ -80,10 +91,15 @@ class StreamContract : public testing::TestWithParam<ContractCase> {
   }
   // One poll that waits for something; fails the test when nothing comes.
   Polled Poll(size_t max_series = 100'000);
-  // Polls that take all there is, with their positions stored.
+  // Polls until there were so many series and metadata entries, as one; batches of one tenant and time are put
+  // together.
+  Polled PollRecords(size_t series, size_t metadata);
+  // Polls that take all there is beyond what is stored, with their positions stored.
   std::vector<std::string> PollAll();
   // One poll that does not wait.
   Polled PollNow();
+  // Waits until so many records are known to wait.
+  void AwaitLag(uint64_t records, int64_t oldest_seen_at_ms);
 
   std::unique_ptr<StreamUnderTest> stream_ = GetParam().make();
   StoredPositions stored_;

@@ -33,6 +33,9 @@ struct KafkaReplayOptions {
   KafkaOptions kafka;
   std::vector<std::string> topics = {"metric-index"};
   std::optional<int64_t> from_ms;  // records of this time and later (Kafka's record timestamps); nothing: all of them
+  // Several that share the work, each of the partitions with number % lanes == lane.
+  unsigned lane = 0;
+  unsigned lanes = 1;
 };
 
 class KafkaReplay : public SeriesConsumer {

@@ -56,6 +56,7 @@ struct PoisonRecord {
   Position at;  // next_offset is the one behind the record
   std::string bytes;
   std::string reason;
+  std::string key = {};  // Kafka's; '' where there is none
 };
 
 // What one poll found, in stream order.
@@ -75,8 +76,9 @@ using PositionLookup = std::function<Result<std::optional<int64_t>>(const std::s
 class SeriesConsumer {
  public:
   struct Lag {
-    uint64_t records = 0;           // series (journal) or records (Kafka) that wait to be applied
-    int64_t oldest_seen_at_ms = 0;  // when the oldest of them was received; 0 when none waits
+    uint64_t records = 0;  // series (journal) or records (Kafka) that wait to be applied
+    int64_t oldest_seen_at_ms =
+        0;  // when the oldest of them was received, or, in Kafka, was first known to wait; 0: none
   };
 
   virtual ~SeriesConsumer() = default;

@@ -1,0 +1,92 @@
+#include "stream/kafka_dead_letters.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "stream/kafka_topics.h"
+
+namespace mi::stream {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kTimeout{5'000};
+constexpr milliseconds kSlice{100};
+constexpr size_t kCutTo = 64UL << 10;
+
+KafkaClientSpec Spec() {
+  return {.type = RD_KAFKA_PRODUCER,
+          .hosts_knob = "metric_store.consumer.hosts",
+          .topic_knob = "metric_store.consumer.topics",
+          .defaults = {{"message.timeout.ms", "10000"},
+                       {"linger.ms", "0"},
+                       {"compression.codec", "lz4"},
+                       {"allow.auto.create.topics", "false"}},
+          .fixed = {{"enable.idempotence", "true"}, {"acks", "all"}, {"delivery.report.only.error", "false"}}};
+}
+
+}  // namespace
+
+Status KafkaDeadLetters::Write(const PoisonRecord& record) {
+  const std::string topic = DeadLetterTopic(record.at.stream);
+  if (client_ != nullptr && client_->fatal()) client_.reset();
+  if (client_ == nullptr) {
+    Result<std::unique_ptr<KafkaClient>> client = KafkaClient::Create(Spec(), options_, log_, this);
+    if (!client) return Fail(client.error());
+    client_ = std::move(*client);
+    prepared_.clear();
+  }
+  if (prepared_ != topic) {
+    if (Status prepared = Prepare(topic); !prepared) return prepared;
+    prepared_ = topic;
+  }
+  rd_kafka_resp_err_t error = Send(topic, record, record.bytes.size());
+  if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && record.bytes.size() > kCutTo)
+    error = Send(topic, record, kCutTo);
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+  prepared_.clear();
+  return Fail(client_->Explain(error, "write a dead letter to topic " + topic));
+}
+
+Status KafkaDeadLetters::Prepare(const std::string& topic) {
+  const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kTimeout);
+  if (!found) return Fail(found.error());
+  if (found->exists) return {};
+  const Status made = MakeTopic(
+      *client_, {.name = topic, .partitions = 1, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}}},
+      kTimeout);
+  if (made) log_.Info("kafka: topic {} did not exist and is made", topic);
+  return made;
+}
+
+rd_kafka_resp_err_t KafkaDeadLetters::Send(const std::string& topic, const PoisonRecord& record, size_t bytes) {
+  rd_kafka_headers_t* headers = rd_kafka_headers_new(5);
+  const auto add = [&](const char* name, const std::string& value) {
+    rd_kafka_header_add(headers, name, -1, value.data(), static_cast<ssize_t>(value.size()));
+  };
+  add("reason", record.reason);
+  add("topic", record.at.stream);
+  add("partition", std::to_string(record.at.partition));
+  add("offset", std::to_string(record.at.next_offset - 1));
+  if (bytes < record.bytes.size()) add("cut-from-bytes", std::to_string(record.bytes.size()));
+  reported_ = false;
+  const rd_kafka_resp_err_t taken =
+      rd_kafka_producev(client_->handle(), RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                        RD_KAFKA_V_KEY(record.key.empty() ? nullptr : record.key.data(), record.key.size()),
+                        RD_KAFKA_V_VALUE(const_cast<char*>(record.bytes.data()), bytes),  // NOLINT: it is copied
+                        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+  if (taken != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    rd_kafka_headers_destroy(headers);
+    return taken;
+  }
+  // Ends by itself, after librdkafka.message.timeout.ms at the latest.
+  while (!reported_) rd_kafka_poll(client_->handle(), static_cast<int>(kSlice.count()));
+  return outcome_;
+}
+
+void KafkaDeadLetters::OnDelivery(const rd_kafka_message_t& record) {
+  outcome_ = record.err;
+  reported_ = true;
+}
+
+}  // namespace mi::stream

@@ -1,0 +1,185 @@
+// For tests of the Kafka adapters: records written and read behind their back, and what they are made of.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/format.h"
+#include "stream/contract_test.h"
+#include "stream/kafka_client.h"
+#include "stream/kafka_consumer.h"
+#include "stream/kafka_publisher.h"
+#include "stream/kafka_reader.h"
+#include "stream/kafka_topics.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+namespace mi::stream {
+
+inline constexpr std::chrono::milliseconds kKafkaPatience{60'000};  // a test that waits this long has failed
+
+// Looks again and again, for what can only be asked.
+inline bool Eventually(const std::function<bool()>& holds) {
+  const auto deadline = std::chrono::steady_clock::now() + kKafkaPatience;
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+// A topic or group of this test alone.
+inline std::string KafkaName(std::string_view what) {
+  static std::atomic<int> count = 0;
+  return format("{}-{}-{}", what, getpid(), ++count);
+}
+
+struct KafkaTestDeps {
+  SystemClock clock;
+  std::unique_ptr<telemetry::Logger> log =
+      std::getenv("KAFKA_TEST_LOG") == nullptr
+          ? telemetry::Logger::Null()
+          : telemetry::Logger::Create({.level = std::getenv("KAFKA_TEST_LOG")}).value();
+  std::unique_ptr<telemetry::Metrics> metrics = telemetry::Metrics::Create();
+
+  operator KafkaDeps() { return {clock, *log, *metrics}; }
+};
+
+// Reads and writes topics as somebody else would.
+class KafkaBystander final : private KafkaEvents {
+ public:
+  struct Record {
+    std::string key;
+    std::optional<std::string> value;  // none: a tombstone
+    std::map<std::string, std::string> headers = {};
+  };
+
+  explicit KafkaBystander(const std::string& address) {
+    const KafkaOptions options{.hosts = {address}, .librdkafka = {}, .identity_secret = {}};
+    producer_ =
+        KafkaClient::Create({.type = RD_KAFKA_PRODUCER, .defaults = {{"linger.ms", "0"}}}, options, *deps_.log, this)
+            .value();
+    consumer_ = KafkaClient::Create({.type = RD_KAFKA_CONSUMER,
+                                     .defaults = {{"group.id", "bystander"},
+                                                  {"enable.partition.eof", "true"},
+                                                  {"auto.offset.reset", "earliest"}}},
+                                    options, *deps_.log, nullptr)
+                    .value();
+    rd_kafka_poll_set_consumer(consumer_->handle());
+  }
+
+  void MakeTopic(const std::string& name, int partitions, KafkaSettings settings = {}) {
+    const Status made = stream::MakeTopic(*producer_, {name, partitions, std::move(settings)}, kKafkaPatience);
+    EXPECT_TRUE(made) << made.error().message();
+    EXPECT_TRUE(Eventually([&] {
+      const auto topic = producer_->AskTopic(name, kKafkaPatience);
+      return topic && topic->with_leader == partitions;
+    }));
+  }
+  void DeleteTopic(const std::string& name) {
+    const std::unique_ptr<rd_kafka_DeleteTopic_t, KafkaFree<rd_kafka_DeleteTopic_destroy>> wanted(
+        rd_kafka_DeleteTopic_new(name.c_str()));
+    const std::unique_ptr<rd_kafka_queue_t, KafkaFree<rd_kafka_queue_destroy>> queue(
+        rd_kafka_queue_new(producer_->handle()));
+    rd_kafka_DeleteTopic_t* one = wanted.get();
+    rd_kafka_DeleteTopics(producer_->handle(), &one, 1, nullptr, queue.get());
+    rd_kafka_event_destroy(rd_kafka_queue_poll(queue.get(), static_cast<int>(kKafkaPatience.count())));
+    EXPECT_TRUE(Eventually([&] {
+      const auto topic = producer_->AskTopic(name, kKafkaPatience);
+      return topic && !topic->exists;
+    }));
+  }
+
+  // Waits until the broker has it.
+  void Write(const std::string& topic, const Record& record, int32_t partition = 0) {
+    open_ = 1;
+    void* value = record.value ? const_cast<char*>(record.value->data()) : nullptr;
+    const size_t size = record.value ? record.value->size() : 0;
+    const rd_kafka_resp_err_t taken = rd_kafka_producev(
+        producer_->handle(), RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_PARTITION(partition),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(record.key.data(), record.key.size()),
+        RD_KAFKA_V_VALUE(value, size), RD_KAFKA_V_END);
+    ASSERT_EQ(taken, RD_KAFKA_RESP_ERR_NO_ERROR) << rd_kafka_err2str(taken);
+    while (open_ > 0) rd_kafka_poll(producer_->handle(), 100);
+    ASSERT_EQ(error_, RD_KAFKA_RESP_ERR_NO_ERROR) << rd_kafka_err2str(error_);
+  }
+
+  // All that a partition holds.
+  std::vector<Record> Read(const std::string& topic, int32_t partition = 0) {
+    const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(1));
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = RD_KAFKA_OFFSET_BEGINNING;
+    rd_kafka_assign(consumer_->handle(), list.get());
+    std::vector<Record> records;
+    for (;;) {
+      const KafkaMessagePtr record(
+          rd_kafka_consumer_poll(consumer_->handle(), static_cast<int>(kKafkaPatience.count())));
+      if (record == nullptr) throw std::runtime_error("nothing more of topic " + topic + " within the test's patience");
+      if (record->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) break;
+      if (record->err != RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+      records.push_back(Take(*record));
+    }
+    rd_kafka_assign(consumer_->handle(), nullptr);
+    return records;
+  }
+  std::vector<Record> ReadAll(const std::string& topic) {
+    std::vector<Record> records;
+    const int partitions = producer_->AskTopic(topic, kKafkaPatience).value().partitions;
+    for (int i = 0; i < partitions; ++i) std::ranges::move(Read(topic, i), std::back_inserter(records));
+    return records;
+  }
+  int64_t End(const std::string& topic, int32_t partition = 0) {
+    return AskBounds(*producer_, topic, partition, kKafkaPatience).value().end;
+  }
+  // What a group has committed; -1001 where there is nothing.
+  int64_t Committed(const std::string& group, const std::string& topic, int32_t partition = 0) {
+    const auto client =
+        KafkaClient::Create(
+            {.type = RD_KAFKA_CONSUMER, .defaults = {{"group.id", group}}},
+            {.hosts = {producer_->Setting("bootstrap.servers")}, .librdkafka = {}, .identity_secret = {}}, *deps_.log,
+            nullptr)
+            .value();
+    const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(1));
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition);
+    rd_kafka_committed(client->handle(), list.get(), static_cast<int>(kKafkaPatience.count()));
+    return list->elems[0].offset;
+  }
+  KafkaClient& client() { return *producer_; }
+
+ private:
+  static Record Take(const rd_kafka_message_t& record) {
+    Record taken{.key = std::string(static_cast<const char*>(record.key), record.key_len), .value = std::nullopt};
+    if (record.payload != nullptr) taken.value.emplace(static_cast<const char*>(record.payload), record.len);
+    rd_kafka_headers_t* headers = nullptr;
+    rd_kafka_message_headers(&record, &headers);
+    const char* name = nullptr;
+    const void* value = nullptr;
+    size_t size = 0;
+    for (size_t i = 0; headers != nullptr && rd_kafka_header_get_all(headers, i, &name, &value, &size) == 0; ++i) {
+      taken.headers[name] = std::string(static_cast<const char*>(value), size);
+    }
+    return taken;
+  }
+  void OnDelivery(const rd_kafka_message_t& record) override {
+    error_ = record.err;
+    --open_;
+  }
+
+  KafkaTestDeps deps_;
+  std::unique_ptr<KafkaClient> producer_;
+  std::unique_ptr<KafkaClient> consumer_;
+  int open_ = 0;
+  rd_kafka_resp_err_t error_ = RD_KAFKA_RESP_ERR_NO_ERROR;
+};
+
+}  // namespace mi::stream
