@@ -6,12 +6,51 @@
 #include "base/json.h"
 #include "base/live.h"
 #include "base/result.h"
+#include "base/utf8.h"
 
 namespace mi {
 namespace {
 
 TEST(Error, SaysWhatWasBeingDoneInFront) {
   EXPECT_EQ(Error(Errc::kUnavailable, "disk full").Within("append"), Error(Errc::kUnavailable, "append: disk full"));
+}
+
+TEST(FormatBytes, TellsWhatIsAboveALimitFromIt) {
+  EXPECT_EQ(FormatBytesAbove(41 << 20, 32 << 20), "41 MiB");
+  EXPECT_EQ(FormatBytesAbove((1 << 20) + 1, 1 << 20), "1048577 B");
+}
+
+TEST(Utf8, IsCheckedToTheLetterOfTheStandard) {
+  auto valid = [](std::string_view text) { EXPECT_TRUE(IsValidUtf8(text)) << text; };
+  auto invalid = [](std::string_view text) { EXPECT_FALSE(IsValidUtf8(text)); };
+  valid("");
+  valid("ascii");
+  valid("平台 \xf0\x9f\x98\x80");
+  invalid("\x80");
+  invalid("\xc0\x80");          // overlong
+  invalid("\xe0\x80\x80");      // overlong
+  invalid("\xed\xa0\x80");      // surrogate
+  invalid("\xf4\x90\x80\x80");  // above U+10FFFF
+  invalid("\xf8\x88\x80\x80\x80");
+  invalid("\xe5\xb9");  // cut
+}
+
+TEST(Utf8, IsReadACharacterAtATime) {
+  auto f = [](std::string_view text, size_t size, char32_t code, bool valid) {
+    const Utf8Character first = FirstUtf8(text);
+    EXPECT_EQ(first.size, size) << text;
+    EXPECT_EQ(first.valid, valid) << text;
+    if (valid) {
+      EXPECT_EQ(first.code, code) << text;
+    }
+  };
+  f("a", 1, U'a', true);
+  f(std::string_view("\0x", 2), 1, 0, true);
+  f("\xc3\xa9x", 2, U'\u00e9', true);
+  f("平台", 3, U'平', true);
+  f("\xf4\x8f\xbf\xbf", 4, 0x10FFFF, true);
+  f("\xc3", 1, 0, false);
+  f("\xffx", 1, 0, false);
 }
 
 TEST(FormatBytes, SpeaksAsPeopleDo) {

@@ -19,4 +19,9 @@ std::string FormatBytes(uint64_t bytes) {
   return format("{:.1f} {}", rounded, kUnits[unit]);
 }
 
+std::string FormatBytesAbove(uint64_t bytes, uint64_t limit) {
+  std::string text = FormatBytes(bytes);
+  return text == FormatBytes(limit) ? format("{} B", bytes) : text;
+}
+
 }  // namespace mi

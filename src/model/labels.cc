@@ -114,31 +114,4 @@ bool IsCanonical(std::string_view bytes) {
   return true;
 }
 
-// Table-free check of well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF.
-bool IsValidUtf8(std::string_view text) {
-  const auto* at = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = at + text.size();
-  auto continues = [&](const unsigned char* byte) { return byte < end && (*byte & 0xc0) == 0x80; };
-  while (at < end) {
-    const unsigned char lead = *at;
-    if (lead < 0x80) {
-      ++at;
-    } else if (lead >= 0xc2 && lead <= 0xdf) {
-      if (!continues(at + 1)) return false;
-      at += 2;
-    } else if ((lead & 0xf0) == 0xe0) {
-      if (!continues(at + 1) || !continues(at + 2)) return false;
-      if ((lead == 0xe0 && at[1] < 0xa0) || (lead == 0xed && at[1] > 0x9f)) return false;
-      at += 3;
-    } else if (lead >= 0xf0 && lead <= 0xf4) {
-      if (!continues(at + 1) || !continues(at + 2) || !continues(at + 3)) return false;
-      if ((lead == 0xf0 && at[1] < 0x90) || (lead == 0xf4 && at[1] > 0x8f)) return false;
-      at += 4;
-    } else {
-      return false;
-    }
-  }
-  return true;
-}
-
 }  // namespace mi::model

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/result.h"
+#include "base/utf8.h"
 
 namespace mi::model {
 
@@ -97,6 +98,6 @@ void AppendCanonical(Label label, std::string& out);
 // Whether the bytes are canonical to the last bit; for bytes that come from a disk or a peer.
 bool IsCanonical(std::string_view bytes);
 
-bool IsValidUtf8(std::string_view text);
+using mi::IsValidUtf8;  // what names and values must be
 
 }  // namespace mi::model

@@ -175,19 +175,5 @@ TEST(SeriesBatch, HandsOutWhatWasAdded) {
   EXPECT_EQ(batch[1].fingerprint, (Fingerprint{3, 4}));
 }
 
-TEST(Utf8, IsCheckedToTheLetterOfTheStandard) {
-  auto valid = [](std::string_view text) { EXPECT_TRUE(IsValidUtf8(text)) << text; };
-  auto invalid = [](std::string_view text) { EXPECT_FALSE(IsValidUtf8(text)); };
-  valid("");
-  valid("ascii");
-  valid("平台 \xf0\x9f\x98\x80");
-  invalid("\x80");
-  invalid("\xc0\x80");          // overlong
-  invalid("\xe0\x80\x80");      // overlong
-  invalid("\xed\xa0\x80");      // surrogate
-  invalid("\xf4\x90\x80\x80");  // above U+10FFFF
-  invalid("\xe5\xb9");          // cut
-}
-
 }  // namespace
 }  // namespace mi::model

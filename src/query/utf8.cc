@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/format.h"
-#include "model/labels.h"
+#include "base/utf8.h"
 
 namespace mi::query {
 namespace {
@@ -38,9 +38,8 @@ void AppendEscaped(std::string_view character, char quote, std::string& out) {
 }  // namespace
 
 size_t CharacterSize(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text.front());
-  const size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  return size <= text.size() && model::IsValidUtf8(text.substr(0, size)) ? size : 0;
+  const Utf8Character first = FirstUtf8(text);
+  return first.valid ? first.size : 0;
 }
 
 void AppendCharacter(uint32_t code_point, std::string& out) {

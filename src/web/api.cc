@@ -102,9 +102,9 @@ class Api::Endpoint final : public net::Handler {
   net::HeadDecision Head(const net::Request& request) override {
     net::HeadDecision decision{.answer = WrongMethod(request), .max_body_bytes = state_.options().max_form_bytes};
     decision.too_large = [limit = decision.max_body_bytes](uint64_t bytes) {
-      net::Response response =
-          ErrorResponse({.type = ErrorType::kBadData,
-                         .message = format("form is {}, limit {}", FormatBytes(bytes), FormatBytes(limit))});
+      net::Response response = ErrorResponse(
+          {.type = ErrorType::kBadData,
+           .message = format("form is {}, limit {}", FormatBytesAbove(bytes, limit), FormatBytes(limit))});
       response.status = 413;
       return response;
     };
