@@ -1,5 +1,7 @@
 #include "config/loader.h"
 
+#include <sys/stat.h>
+
 #include "config/test_folder.h"
 
 namespace mi::config {
@@ -245,6 +247,8 @@ TEST_F(LoaderTest, AnEmptySelectorChoosesNothingAndAForeignOneDoesNotStopConfig)
 TEST_F(LoaderTest, AFileThatCannotBeReadSaysWhy) {
   EXPECT_THAT(Message(Check(Path("absent.yml"))), HasSubstr("absent.yml: cannot be read: No such file or directory"));
   EXPECT_THAT(Message(Check(folder_.string())), HasSubstr("cannot be read: Is a directory"));
+  ASSERT_EQ(mkfifo(Path("fifo.yml").c_str(), 0600), 0);
+  EXPECT_THAT(Message(Check(Path("fifo.yml"))), HasSubstr("fifo.yml: cannot be read: a pipe"));
   EXPECT_THAT(Message(Check(Write("large.yml", std::string(kMaxFileBytes + 1, '#')))),
               HasSubstr("larger than 256 KiB"));
 }
@@ -329,6 +333,8 @@ TEST_F(LoaderTest, OptionsThatDoNotGoTogetherAreRefused) {
     "a.yml:4: metric_store.cache.dist_interval is 100s; it must be below metric_store.cache.expire, 100s");
   f("metric_store:\n  cache:\n    expire: 100\n", "a.yml:3: metric_store.cache.dist_interval is 4d");
   f("catalog: {activity_interval: 2d}\n", "a.yml:1: metric_store.cache.idle_expire is 1d");
+  f("catalog: {activity_interval: 60}\nmetric_store: {cache: {cleanup_interval: 1801}}\n",
+    "a.yml:2: metric_store.cache.cleanup_interval is 1801s; it cannot be above 30 times catalog.activity_interval, 1m");
   f("receive: {max_value_bytes: 128KiB}\n",
     "receive.max_value_bytes is 128KiB; it cannot be above receive.max_series_bytes");
   f("receive: {max_series_bytes: 4096, max_decoded_bytes: 1024}\n", "a.yml:1: receive.max_series_bytes is 4KiB");

@@ -18,6 +18,7 @@ class Relations {
 
   void Check() {
     Times();
+    Sweeps();
     Sizes();
     Mysql();
     Roles();
@@ -52,6 +53,17 @@ class Relations {
     Require(cache.idle_expire >= config_.catalog.activity_interval, "metric_store.cache.idle_expire",
             mi::format("is {}; entries must outlive a catalog.activity_interval, {}", Seconds(cache.idle_expire),
                        Seconds(config_.catalog.activity_interval)),
+            "catalog.activity_interval");
+  }
+
+  // The table tells an entry's age in activity windows, up to 240 of them; beyond, it would be young again.
+  void Sweeps() {
+    constexpr int kMostWindows = 30;
+    const auto& cache = config_.metric_store.cache;
+    Require(cache.cleanup_interval <= kMostWindows * config_.catalog.activity_interval,
+            "metric_store.cache.cleanup_interval",
+            mi::format("is {}; it cannot be above {} times catalog.activity_interval, {}",
+                       Seconds(cache.cleanup_interval), kMostWindows, Seconds(config_.catalog.activity_interval)),
             "catalog.activity_interval");
   }
 

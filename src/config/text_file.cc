@@ -1,6 +1,7 @@
 #include "config/text_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,7 +15,8 @@ namespace {
 
 class File {
  public:
-  explicit File(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  // A FIFO would hold the open up until somebody writes to it.
+  explicit File(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~File() {
     if (fd_ >= 0) ::close(fd_);
   }
@@ -36,6 +38,11 @@ std::unexpected<Error> Unreadable(const std::string& path, int error) {
 Result<std::string> ReadSmallFile(const std::string& path, uint64_t limit) {
   const File file(path);
   if (file.fd() < 0) return Unreadable(path, errno);
+  struct stat found{};
+  if (::fstat(file.fd(), &found) != 0) return Unreadable(path, errno);
+  if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) {
+    return Fail(Errc::kInvalid, mi::format("{}: cannot be read: a pipe, socket or device, no regular file", path));
+  }
   std::string text;
   std::array<char, 16 * 1024> piece;
   for (;;) {

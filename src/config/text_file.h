@@ -8,7 +8,8 @@
 
 namespace mi::config {
 
-// Errors: kInvalid when the file is absent, cannot be read, or is larger than `limit`; the message holds the path and
+// Never waits: a FIFO is no file. Errors: kInvalid when the file is absent, cannot be read, or is larger than `limit`;
+// the message holds the path and
 //         the reason, nothing of the content.
 Result<std::string> ReadSmallFile(const std::string& path, uint64_t limit);
 
