@@ -74,7 +74,8 @@ class LineTable {
   void Visit(size_t shard, const std::function<Verdict(const Entry&)>& visit, const std::function<void()>& restarted);
   // Gives a shard that is much too large for what is left in it a smaller generation.
   void Shrink(size_t shard);
-  // Makes room for `entries` in an empty shard at once; they may come in the order in which Visit gives them.
+  // Makes room for `entries` in an empty shard at once; they may come in the order in which Visit gives them. 0: all
+  // that were to come have come.
   void Reserve(size_t shard, size_t entries);
   // Gives back memory that no reader can see any more. Inserting does it, too.
   void Collect();

@@ -189,6 +189,7 @@ class LineSeenSet final : public SeenSet {
       const int64_t passed = now.windows.NumberOf(key) - then.NumberOf(key);
       return ClockOfAgeNow(key, passed + Age(then.ClockOf(key), entries.active[index]), now);
     });
+    table_.Reserve(shard, 0);
   }
 
  private:

@@ -73,7 +73,7 @@ class SeenSet {
 
   // Aliases: hashes of another encoding of a known series (unsorted labels, 2.0 symbols). They say kKnown until their
   // activity window turns, and are then forgotten, so that the true fingerprint is looked up, and touched, again. At
-  // most a quarter of the table; not in size().
+  // most a quarter of the table; not in stats().entries.
   virtual void LookupAliases(std::span<const model::Fingerprint> aliases, std::span<Seen> answers) = 0;
   virtual void InsertAliases(std::span<const model::Fingerprint> aliases) = 0;
 
