@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,33 +35,77 @@ Result<DataDirectory> DataDirectory::Open(const std::string& path) {
     return Fail(Errc::kUnavailable,
                 format("cannot create the data directory {}: {}; choose another ({})", path, error.message(), kKnob));
   }
-  const std::string lock_path = path + "/LOCK";
-  const int lock = open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock < 0) {
+  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) {
+    return Fail(Errc::kUnavailable,
+                format("the data directory {} cannot be opened: {}; change its owner or choose another "
+                       "({})",
+                       path, std::strerror(errno), kKnob));
+  }
+  DataDirectory directory(path, folder, openat(folder, "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  if (directory.lock_ < 0) {
     return Fail(Errc::kUnavailable,
                 format("the data directory {} is not writable: {}; change its owner or choose another ({})", path,
                        std::strerror(errno), kKnob));
   }
-  DataDirectory directory(path, lock);
-  if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    return Fail(Errc::kUnavailable,
-                format("the data directory {} is in use by process {}; stop it or choose another ({})", path,
-                       ReadPid(lock), kKnob));
-  }
-  const std::string pid = format("{}\n", getpid());
-  if (ftruncate(lock, 0) != 0 || pwrite(lock, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    return Fail(Errc::kUnavailable,
-                format("cannot write to the data directory {}: {}; make room or choose another ({})", path,
-                       std::strerror(errno), kKnob));
-  }
+  if (Status locked = directory.Lock(); !locked) return Fail(locked.error());
+  if (Status written = directory.WritePid(); !written) return Fail(written.error());
   return directory;
 }
 
+Status DataDirectory::Lock() {
+  // A file system may have no locks for folders; LOCK has to do then.
+  if ((flock(folder_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) && flock(lock_, LOCK_EX | LOCK_NB) == 0)
+    return {};
+  if (errno == EWOULDBLOCK) {
+    return Fail(Errc::kUnavailable,
+                format("the data directory {} is in use by process {}; stop it or choose another ({})", path_,
+                       ReadPid(lock_), kKnob));
+  }
+  return Fail(
+      Errc::kUnavailable,
+      format("the data directory {} cannot be locked: {}; it needs a file system with locks, choose another ({})",
+             path_, std::strerror(errno), kKnob));
+}
+
+Status DataDirectory::WritePid() {
+  const std::string pid = format("{}\n", getpid());
+  if (ftruncate(lock_, 0) != 0 || pwrite(lock_, pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    return Fail(Errc::kUnavailable,
+                format("cannot write to the data directory {}: {}; make room or choose another ({})", path_,
+                       std::strerror(errno), kKnob));
+  }
+  return {};
+}
+
+Status DataDirectory::Intact(std::initializer_list<std::string_view> files) const {
+  struct stat held{};
+  struct stat found{};
+  const bool same = fstat(folder_, &held) == 0 && held.st_nlink > 0 && stat(path_.c_str(), &found) == 0 &&
+                    held.st_dev == found.st_dev && held.st_ino == found.st_ino;
+  if (!same) {
+    return Fail(
+        Errc::kUnavailable,
+        format("the data directory {} was deleted or moved while it is in use: what is written now is lost; put it "
+               "back, or stop this process",
+               path_));
+  }
+  for (const std::string_view file : files) {
+    if (faccessat(folder_, std::string(file).c_str(), F_OK, 0) == 0) continue;
+    return Fail(Errc::kUnavailable, format("{} was deleted while it is in use: what is written to it now is lost; stop "
+                                           "this process",
+                                           PathOf(file)));
+  }
+  return {};
+}
+
 DataDirectory::DataDirectory(DataDirectory&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)), folder_(std::exchange(other.folder_, -1)), lock_(std::exchange(other.lock_, -1)) {}
 
 DataDirectory::~DataDirectory() {
-  if (lock_ >= 0) close(lock_);
+  for (const int descriptor : {folder_, lock_}) {
+    if (descriptor >= 0) close(descriptor);
+  }
 }
 
 std::string DataDirectory::PathOf(std::string_view file) const { return format("{}/{}", path_, file); }

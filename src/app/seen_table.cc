@@ -1,13 +1,33 @@
 #include "app/seen_table.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <system_error>
 
 namespace mi::app {
 namespace {
 
 double SecondsSince(const Clock& clock, std::chrono::steady_clock::time_point begun) {
   return std::chrono::duration<double>(clock.Steady() - begun).count();
+}
+
+bool Exists(const std::string& path) {
+  struct stat found{};
+  return lstat(path.c_str(), &found) == 0 || errno != ENOENT;
+}
+
+// What was refused must never become valid again, when the catalogue has grown past it.
+void Discard(const std::string& path, const Error& why, telemetry::Logger& log) {
+  log.Warn("the snapshot of known series is discarded, the catalogue is read instead: {}", why.message());
+  std::error_code error;
+  std::filesystem::remove(path, error);
+  if (error) {
+    log.Error("{} cannot be deleted: {}; delete it before the next start, which might believe it", path,
+              error.message());
+  }
 }
 
 Status FillFromStore(dedupe::SeenSet& seen, store::CatalogReader& reader) {
@@ -29,13 +49,7 @@ Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapsh
     log.Info("{} known series from the snapshot in {:.1f} s", (*restored)->stats().entries, SecondsSince(clock, begun));
     return restored;
   }
-  if (restored.error().code() != Errc::kUnavailable) {
-    log.Warn("the snapshot of known series is discarded, the catalogue is read instead: {}",
-             restored.error().message());
-    // It must never become valid again, when the catalogue has grown past it.
-    std::error_code ignored;
-    std::filesystem::remove(snapshot_path, ignored);
-  }
+  if (Exists(snapshot_path)) Discard(snapshot_path, restored.error(), log);
   auto seen = dedupe::SeenSet::Create(options, clock);
   if (const Status filled = FillFromStore(*seen, reader); !filled) return Fail(filled.error());
   log.Info("{} known series from the catalogue in {:.1f} s", seen->stats().entries, SecondsSince(clock, begun));

@@ -13,8 +13,8 @@
 
 namespace mi::app {
 
-// A table that holds what is durable. A snapshot that is damaged, or of another catalogue or journal, is deleted with a
-// log line. Errors: those of reading the store.
+// A table that holds what is durable. A snapshot that is damaged, unreadable, or of another catalogue or journal, is
+// deleted with a log line. Errors: those of reading the store.
 Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapshot_path,
                                                        const dedupe::SnapshotBinding& now,
                                                        const dedupe::SeenOptions& options, store::CatalogReader& reader,

@@ -1,0 +1,52 @@
+#include "app/seen_table.h"
+
+#include <filesystem>
+#include <fstream>
+
+#include "store/fake_store.h"
+
+namespace mi::app {
+namespace {
+
+class SeenTableTest : public testing::Test {
+ protected:
+  SeenTableTest() { std::filesystem::create_directories(folder_); }
+  ~SeenTableTest() override { std::filesystem::remove_all(folder_); }
+  std::unique_ptr<dedupe::SeenSet> Open() {
+    const auto log = telemetry::Logger::Create({.level = "warn", .filename = folder_ + "/log"}).value();
+    auto seen = OpenSeenTable(snapshot_, {}, {}, *catalog_.OpenReader(), clock_, *log).value();
+    log->Flush();
+    return seen;
+  }
+  std::string Logged() const {
+    std::ifstream file(folder_ + "/log");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  const std::string folder_ =
+      testing::TempDir() + "seen_table_test." + testing::UnitTest::GetInstance()->current_test_info()->name();
+  const std::string snapshot_ = folder_ + "/seen.snapshot";
+  store::FakeCatalog catalog_;
+  ManualClock clock_;
+};
+
+TEST_F(SeenTableTest, SaysNothingWhenThereIsNoSnapshot) {
+  EXPECT_NE(Open(), nullptr);
+  EXPECT_EQ(Logged(), "");
+}
+
+TEST_F(SeenTableTest, DeletesASnapshotThatItCannotUseWithTheReason) {
+  std::ofstream(snapshot_) << std::string(300, 'x');
+  EXPECT_NE(Open(), nullptr);
+  EXPECT_THAT(Logged(), testing::HasSubstr("discarded"));
+  EXPECT_FALSE(std::filesystem::exists(snapshot_));
+}
+
+TEST_F(SeenTableTest, SaysWhatCannotBeReadNorDeleted) {
+  std::filesystem::create_directories(snapshot_ + "/in the way");
+  EXPECT_NE(Open(), nullptr);
+  EXPECT_THAT(Logged(), testing::HasSubstr("discarded"));
+  EXPECT_THAT(Logged(), testing::HasSubstr("cannot be deleted"));
+}
+
+}  // namespace
+}  // namespace mi::app
