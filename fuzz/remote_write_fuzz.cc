@@ -1,4 +1,5 @@
-// Remote write 2.0: the fast path and the plain path must agree on what is refused, on identities, keys and counts.
+// Remote write, in the version that MI_FUZZ_SCHEMA names: the fast path and the plain path must agree on what is
+// refused, on identities, keys and counts.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -13,7 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
                                       .max_value_bytes = 12,
                                       .require_metric_name = false};
   for (const mi::codec::SeriesLimits& limits : {mi::codec::SeriesLimits(), tight}) {
-    const std::string disagreement = FirstDisagreement(mi::codec::Schema::kV2, request, limits);
+    const std::string disagreement = FirstDisagreement(mi::codec::Schema::MI_FUZZ_SCHEMA, request, limits);
     if (disagreement.empty()) continue;
     std::fprintf(stderr, "%s\n", disagreement.c_str());
     std::abort();

@@ -1,1 +1,0 @@
-mi_fuzz(remote_write_v2 base model codec)

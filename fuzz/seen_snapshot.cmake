@@ -1,0 +1,1 @@
+mi_fuzz(seen_snapshot base model telemetry dedupe)
