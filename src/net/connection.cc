@@ -20,7 +20,7 @@ Connection::Connection(Loop& loop, Tcp::socket socket, std::string peer, Purpose
       purpose_(purpose),
       idle_since_(steady_clock::now()) {
   boost::system::error_code ignored;
-  socket_.non_blocking(true, ignored);
+  (void)socket_.non_blocking(true, ignored);
 }
 
 Connection::~Connection() { Shut(); }
@@ -123,7 +123,7 @@ void Connection::Close() {
 void Connection::Shut() {
   if (std::exchange(closed_, true)) return;
   boost::system::error_code ignored;
-  socket_.close(ignored);
+  (void)socket_.close(ignored);
   while (first_ != nullptr) PopFront();
   output_.Clear();
   if (arriving_) loop_.EndArrival(std::move(arriving_));

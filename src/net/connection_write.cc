@@ -145,7 +145,7 @@ void Connection::FinishWhenDone() {
   if (peer_done_ || !linger_) return Shut();
   // Closing with bytes unread would reset the connection, and the peer might never see the answer.
   boost::system::error_code ignored;
-  socket_.shutdown(Tcp::socket::shutdown_send, ignored);
+  (void)socket_.shutdown(Tcp::socket::shutdown_send, ignored);
   phase_ = Phase::kLinger;
   idle_since_ = std::chrono::steady_clock::now();
 }

@@ -123,7 +123,7 @@ void Loop::Stop() {
 
 void Loop::CloseListener() {
   boost::system::error_code ignored;
-  acceptor_.close(ignored);
+  (void)acceptor_.close(ignored);
   accept_timer_.cancel();
 }
 
