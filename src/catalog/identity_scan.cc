@@ -62,7 +62,8 @@ bool ScanIdentity(std::string_view text, std::vector<model::Label>& labels) {
   const char* const end = at + text.size();
   const std::string_view metric = TakeWord(at, end, kStartsMetric, kInMetric);
   if (!metric.empty()) labels.push_back({model::kMetricName, metric});
-  if (end - at < 2 || *at++ != '{') return false;
+  if (end - at < 2 || *at != '{') return false;
+  ++at;
   if (*at == '}') return at + 1 == end;
 
   std::string_view before;

@@ -171,6 +171,7 @@ std::vector<std::pair<std::string_view, uint64_t>> SnapshotImpl::CountByTenant()
     return true;
   });
   std::vector<std::pair<std::string_view, uint64_t>> named;
+  named.reserve(counts.size());
   for (const auto& [tenant, count] : counts) named.emplace_back(dictionary_.Value(tenant), count);
   return named;
 }

@@ -1,5 +1,6 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
+#include <cassert>
 #include <exception>
 
 #include "net/connection.h"
@@ -104,6 +105,7 @@ void Connection::Flush() {
 }
 
 void Connection::AskForChunk() {
+  assert(first_ != nullptr);  // it is what streams
   chunk_asked_ = true;
   state_.workers.Run([next = std::move(first_->response.next_chunk), mailbox = loop_.mailbox(), token = first_->token,
                       &log = state_.log]() mutable {

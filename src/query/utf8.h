@@ -9,7 +9,7 @@
 namespace mi::query {
 
 inline constexpr uint32_t kMaxCodePoint = 0x10ffff;
-inline constexpr bool IsSurrogate(uint32_t code_point) { return code_point >= 0xd800 && code_point < 0xe000; }
+constexpr bool IsSurrogate(uint32_t code_point) { return code_point >= 0xd800 && code_point < 0xe000; }
 
 // How many bytes the character at the front of `text` has; 0 when it is broken. Requires: not empty.
 size_t CharacterSize(std::string_view text);

@@ -36,7 +36,7 @@ class PendingAnswer final : public Expirable {
     if (!answer) return;
     try {
       answer(std::move(status));
-    } catch (const std::bad_alloc&) {
+    } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
       // The reply went with the stack, and answered 500. Who settles claims goes on with the next.
     }
   }

@@ -26,7 +26,7 @@ struct WriteHandler::Workspace {
 };
 
 WriteHandler::WriteHandler(WriteHandlerOptions options, WriteHandlerDeps deps)
-    : options_(std::move(options)), deps_(deps) {}
+    : options_(std::move(options)), deps_(std::move(deps)) {}
 WriteHandler::~WriteHandler() = default;
 
 void WriteHandler::RegisterRoutes(net::Router& router) {
