@@ -3,7 +3,6 @@
 #include <chrono>
 #include <utility>
 
-#include "app/figures.h"
 #include "app/role_options.h"
 #include "app/version.h"
 #include "base/format.h"
@@ -17,13 +16,13 @@ Answering::Answering(const config::Config& config, const Clock& clock, telemetry
       ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
       begun_(clock.Steady()),
       follows_(std::move(follows)),
-      catalog_(catalog::Catalog::Create(CatalogOptionsOf(config, log))) {
+      catalog_(catalog::Catalog::Create(CatalogOptionsOf(config, log))),
+      figures_(ShowCatalog(*catalog_, metrics)) {
   api_.emplace(web::ApiOptions{.version = std::string(version::kVersion)},
                web::ApiDependencies{.snapshot = [this] { return catalog_->Current(); },
                                     .state = [this] { return StateNow(); },
                                     .metrics = metrics,
                                     .clock = clock});
-  ShowCatalog(*catalog_, metrics);
 }
 
 void Answering::SetReady() {

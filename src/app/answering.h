@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 
+#include "app/figures.h"
 #include "base/clock.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
@@ -43,6 +44,7 @@ class Answering {
   const std::chrono::steady_clock::time_point begun_;
   const std::function<Status()> follows_;
   std::unique_ptr<catalog::Catalog> catalog_;
+  const Figures figures_;
   std::atomic<bool> ready_ = false;
   std::optional<web::Api> api_;
 };

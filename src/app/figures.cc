@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace mi::app {
 namespace {
@@ -13,14 +14,30 @@ constexpr size_t kMaxTenantsShown = 100;
 
 }  // namespace
 
-void ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
+Figures::Figures(telemetry::Metrics& metrics, std::function<void()> refresh) : shared_(std::make_shared<Shared>()) {
+  {
+    const MutexLock lock(shared_->mutex);
+    shared_->refresh = std::move(refresh);
+  }
+  metrics.OnRender([shared = shared_] {
+    const MutexLock lock(shared->mutex);
+    if (shared->refresh) shared->refresh();
+  });
+}
+
+Figures::~Figures() {
+  const MutexLock lock(shared_->mutex);
+  shared_->refresh = nullptr;
+}
+
+Figures ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
   auto& entries = metrics.GetGauge("seen_entries", "Series that the local table knows to be durable.");
   auto& aliases = metrics.GetGauge("seen_alias_entries", "Other encodings of known series in the local table.");
   auto& bytes = metrics.GetGauge("seen_bytes", "Memory of the local table.");
   auto& refused = metrics.GetGauge("seen_refused_inserts",
                                    "Series that the local table had no room for "
                                    "(metric_store.cache.max_series).");
-  metrics.OnRender([&] {
+  return Figures(metrics, [&] {
     const auto stats = seen.stats();
     entries.Set(static_cast<double>(stats.entries));
     aliases.Set(static_cast<double>(stats.alias_entries));
@@ -29,10 +46,10 @@ void ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
   });
 }
 
-void ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
+Figures ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
   auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
   auto shown = std::make_shared<std::map<std::string, telemetry::Gauge*>>();
-  metrics.OnRender([&, shown] {
+  return Figures(metrics, [&, shown] {
     const auto stats = catalog.stats();
     bytes.Set(static_cast<double>(stats.bytes));
     for (auto& [tenant, gauge] : *shown) gauge->Set(0);

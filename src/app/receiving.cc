@@ -2,13 +2,13 @@
 
 #include <utility>
 
-#include "app/figures.h"
 #include "app/role_options.h"
 
 namespace mi::app {
 
 Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps)
     : seen_(std::move(deps.seen)),
+      figures_(ShowSeenTable(*seen_, deps.metrics)),
       seen_metadata_(dedupe::SeenSet::Create(seen_options, deps.clock)),
       receive_metrics_(deps.metrics),
       options_(ReceiveOptionsOf(config)),
@@ -17,7 +17,6 @@ Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& se
   write_.emplace(receive::WriteHandlerOptions{.identity_secret = config.identity.secret},
                  receive::WriteHandlerDeps{
                      {*seen_, *seen_metadata_, deps.activity, deps.clock, receive_metrics_}, *departures_, options_});
-  ShowSeenTable(*seen_, deps.metrics);
 }
 
 void Receiving::RegisterRoutes(net::Router& router) {

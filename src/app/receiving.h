@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "app/figures.h"
 #include "base/clock.h"
 #include "base/live.h"
 #include "config/config.h"
@@ -47,6 +48,7 @@ class Receiving {
 
  private:
   std::unique_ptr<dedupe::SeenSet> seen_;
+  const Figures figures_;
   std::unique_ptr<dedupe::SeenSet> seen_metadata_;
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   receive::ReceiveMetrics receive_metrics_;
