@@ -91,16 +91,34 @@ std::optional<net::Response> WriteHandler::Receive(const net::Request& request, 
   }
   Intake::Sorted sorted = workspace.intake.Sort(workspace.scan, *tenant, fingerprinter, *options);
   if (!sorted.to_confirm.empty()) deps_.departures.Confirm(std::move(sorted.to_confirm));
-  if (sorted.arrivals.empty()) return AnswerTo(form.schema, sorted.tally, {});
+  PassOn pass_on = deps_.tee ? deps_.tee(request) : nullptr;
+  if (sorted.arrivals.empty() && !pass_on) return AnswerTo(form.schema, sorted.tally, {});
 
-  deps_.departures.Send(
-      std::move(sorted.arrivals), options->answer_timeout,
-      [this, form, begun, tally = std::move(sorted.tally), reply = std::move(reply)](Status durable) mutable {
-        net::Response response = AnswerTo(form.schema, tally, durable);
-        CountRequest(form, response.status, begun);
-        reply(std::move(response));
-      });
+  auto answer = [this, form, begun, timeout = options->answer_timeout, tally = std::move(sorted.tally),
+                 pass_on = std::move(pass_on), reply = std::move(reply)](const Status& durable) mutable {
+    Conclude({form, begun, timeout}, AnswerTo(form.schema, tally, durable), std::move(pass_on), std::move(reply));
+  };
+  if (sorted.arrivals.empty()) {
+    answer({});
+  } else {
+    deps_.departures.Send(std::move(sorted.arrivals), options->answer_timeout, std::move(answer));
+  }
   return std::nullopt;
+}
+
+void WriteHandler::Conclude(const Begun& request, net::Response response, PassOn pass_on, net::Reply reply) {
+  const bool repeated = response.status >= 500;
+  if (repeated || !pass_on) {
+    CountRequest(request.form, response.status, request.at);
+    return reply(std::move(response));
+  }
+  const auto spent = deps_.intake.clock.Steady() - request.at;
+  const auto deadline = steady_clock::now() + request.timeout - spent;
+  pass_on(deadline, [this, request, response = std::move(response), reply = std::move(reply)](Status passed) mutable {
+    if (!passed) response = AnswerTo(request.form.schema, {}, passed);
+    CountRequest(request.form, response.status, request.at);
+    reply(std::move(response));
+  });
 }
 
 void WriteHandler::CountRequest(const Form& form, int status, steady_clock::time_point begun) {

@@ -55,6 +55,14 @@ class WriteHandler final : public net::Handler {
   // The answer, or nothing when it waits for the stream; `reply` is then gone.
   std::optional<net::Response> Receive(const net::Request& request, const Form& form, Workspace& workspace,
                                        net::Reply& reply, std::chrono::steady_clock::time_point begun);
+  // A request of which the form is known, and how long it may take.
+  struct Begun {
+    Form form;
+    std::chrono::steady_clock::time_point at;
+    std::chrono::milliseconds timeout;
+  };
+  // Answers, once the request is passed on where it is to be.
+  void Conclude(const Begun& request, net::Response response, PassOn pass_on, net::Reply reply);
   void CountRequest(const Form& form, int status, std::chrono::steady_clock::time_point begun);
 
   const WriteHandlerOptions options_;

@@ -106,7 +106,30 @@ class WriteHandlerTest : public testing::Test {
   CountingActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_}};
-  WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, departures_, options_}};
+  Tee tee_;
+  WriteHandler handler_{{},
+                        {{*seen_, *seen_metadata_, activity_, clock_, metrics_},
+                         departures_,
+                         options_,
+                         [this](const net::Request& request) { return tee_ ? tee_(request) : nullptr; }}};
+};
+
+// Who gets requests besides: keeps their bodies, and takes them at once or when the test says so.
+class Besides {
+ public:
+  PassOn operator()(const net::Request& request) {
+    return [this, body = std::string(request.body())](std::chrono::steady_clock::time_point, PassedOn done) {
+      bodies.push_back(body);
+      if (outcome) {
+        done(*outcome);
+      } else {
+        waiting.push_back(std::move(done));
+      }
+    };
+  }
+  std::optional<Status> outcome = Status();
+  std::vector<std::string> bodies;
+  std::vector<PassedOn> waiting;
 };
 
 TEST_F(WriteHandlerTest, CataloguesExactlyTheIdentitiesOfEveryGoldenRequest) {
@@ -412,6 +435,50 @@ TEST_F(WriteHandlerTest, TakesTheTenantFromPathOrHeaderAndRefusesTwoDifferentOne
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "8"}}, "/insert/7/prometheus").status, 400);
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "a|b"}}).status, 400);
   EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/a$b/prometheus").status, 400);
+}
+
+TEST_F(WriteHandlerTest, PassesOnWhatItsSenderDoesNotRepeatOnceAsItCame) {
+  Besides besides;
+  tee_ = std::ref(besides);
+  const std::string body = Body({Up("a")});
+  publisher_.settle_at_once = false;
+  auto answer = Send(body);
+  EXPECT_TRUE(besides.bodies.empty()) << "not before it is durable";
+  publisher_.SettleAll();
+  EXPECT_EQ(answer.Take().status, 204);
+  EXPECT_EQ(SendNow(body).status, 204) << "known, with no stream";
+  EXPECT_EQ(besides.bodies, (std::vector{body, body}));
+  publisher_.settle_at_once = true;
+  const std::string partly = Body({Up("b"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}});
+  EXPECT_EQ(SendNow(partly).status, 400);
+  EXPECT_EQ(besides.bodies.back(), partly);
+}
+
+TEST_F(WriteHandlerTest, DoesNotPassOnWhatItsSenderRepeatsOrWhatCannotBeRead) {
+  Besides besides;
+  tee_ = std::ref(besides);
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("a")}));
+  publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "away")}}});
+  EXPECT_EQ(answer.Take().status, 503);
+  EXPECT_EQ(SendNow("garbage").status, 400);
+  EXPECT_TRUE(besides.bodies.empty());
+}
+
+TEST_F(WriteHandlerTest, AnswersWhenItIsPassedOnAnd503WhenItCouldNotBe) {
+  Besides besides;
+  besides.outcome.reset();
+  tee_ = std::ref(besides);
+  auto first = Send(Body({Up("a")}));
+  auto second = Send(Body({Up("a")}));
+  EXPECT_FALSE(first.arrived() || second.arrived());
+  besides.waiting[0]({});
+  besides.waiting[1](Fail(Errc::kOverloaded, "no room (remote.write.queue_bytes)"));
+  EXPECT_EQ(first.Take().status, 204);
+  const net::Response refused = second.Take();
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_EQ(net::HeaderOf(refused, "Retry-After"), "5");
+  EXPECT_THAT(refused.body, testing::HasSubstr("remote.write.queue_bytes"));
 }
 
 TEST_F(WriteHandlerTest, KeepsTenantsApart) {
