@@ -33,6 +33,14 @@ TEST(CommandLine, KnowsTheCommandsOfTheConfiguration) {
   EXPECT_EQ(std::get<Command>(Parse({"config", "default"})).kind, Command::Kind::kConfigDefault);
 }
 
+TEST(CommandLine, KnowsTheCommandsOfTheDatabase) {
+  EXPECT_EQ(std::get<Command>(Parse({"replay"})).replay_from, "beginning");
+  EXPECT_EQ(std::get<Command>(Parse({"replay", "--from", "1700000000", "--config", "a.yml"})).replay_from,
+            "1700000000");
+  EXPECT_EQ(std::get<Command>(Parse({"schema", "mysql"})).schema, "mysql");
+  EXPECT_EQ(std::get<Command>(Parse({"schema", "adopt", "--config", "a.yml"})).kind, Command::Kind::kSchemaAdopt);
+}
+
 TEST(CommandLine, LeavesWith2WhenItIsWrongAndWith0WhenItWasAskedFor) {
   auto f = [](std::vector<const char*> arguments, int code) {
     EXPECT_EQ(std::get<Leave>(Parse(std::move(arguments))).exit_code, code);
@@ -42,6 +50,7 @@ TEST(CommandLine, LeavesWith2WhenItIsWrongAndWith0WhenItWasAskedFor) {
   f({"--nonsense"}, 2);
   f({"nonsense"}, 2);
   f({"config"}, 2);
+  f({"schema"}, 2);
 }
 
 TEST(DataDirectory, IsHeldByOneAtATime) {

@@ -25,6 +25,7 @@ struct Parsed {
   explicit Parsed(size_t flags) : values(flags) {}
   std::string config_file;
   std::string check_file;
+  std::string replay_from = "beginning";
   std::vector<std::string> values;
 };
 
@@ -35,7 +36,13 @@ Command ToCommand(const CLI::App& cli, const std::vector<config::Flag>& flags, c
     if (config->get_subcommand("show")->parsed()) command.kind = Command::Kind::kConfigShow;
     if (config->get_subcommand("default")->parsed()) command.kind = Command::Kind::kConfigDefault;
   }
+  if (cli.get_subcommand("replay")->parsed()) command.kind = Command::Kind::kReplay;
+  if (const CLI::App* schema = cli.get_subcommand("schema"); schema->parsed()) {
+    command.schema = schema->get_subcommands().front()->get_name();
+    command.kind = command.schema == "adopt" ? Command::Kind::kSchemaAdopt : Command::Kind::kSchemaPrint;
+  }
   command.check_file = parsed.check_file;
+  command.replay_from = parsed.replay_from;
   if (cli.count("--config") > 0) command.config_file = parsed.config_file;
   for (size_t i = 0; i < flags.size(); ++i) {
     if (cli.count(std::string(flags[i].flag)) > 0) command.overrides.emplace_back(flags[i].key, parsed.values[i]);
@@ -66,6 +73,19 @@ std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv)
       ->required();
   config->add_subcommand("show", "Print the values in effect and where they come from; secrets as ***")->fallthrough();
   config->add_subcommand("default", "Print every option with its default, commented");
+  cli.add_subcommand("replay", "Fill the database from the topic; run it while no consumer does")
+      ->fallthrough()
+      ->add_option("--from", parsed.replay_from,
+                   "Where to begin: \"beginning\", or a time (RFC 3339, or seconds since the epoch)")
+      ->type_name("TIME")
+      ->capture_default_str();
+  CLI::App* schema = cli.add_subcommand("schema", "The tables, for people who make them by hand")
+                         ->require_subcommand(1)
+                         ->fallthrough();
+  schema->add_subcommand("mysql", "Print the SQL that makes them in MySQL or MariaDB")->fallthrough();
+  schema->add_subcommand("sqlite", "Print the SQL that makes them in SQLite")->fallthrough();
+  schema->add_subcommand("adopt", "Rename the tables of the service before this one to legacy_*, and make ours")
+      ->fallthrough();
   try {
     cli.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

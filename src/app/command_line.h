@@ -10,9 +10,11 @@
 namespace mi::app {
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigShow, kConfigDefault };
+  enum class Kind { kServe, kConfigCheck, kConfigShow, kConfigDefault, kReplay, kSchemaPrint, kSchemaAdopt };
   Kind kind = Kind::kServe;
   std::string check_file;
+  std::string replay_from = "beginning";                       // or a time
+  std::string schema;                                          // mysql, sqlite
   std::optional<std::string> config_file;                      // --config
   std::vector<std::pair<std::string, std::string>> overrides;  // key ("app.listen") and value
 };

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "dedupe/in_flight.h"
 #include "dedupe/seen_set.h"
+#include "dedupe/shared_tier.h"
 #include "net/http.h"
 #include "receive/cache_handler.h"
 #include "receive/departures.h"
@@ -30,6 +31,7 @@ class Receiving {
     std::unique_ptr<dedupe::SeenSet> seen;
     stream::SeriesPublisher& publisher;
     stream::ActivityPublisher& activity;
+    dedupe::SharedTier* shared;  // null in standalone
     const Clock& clock;
     telemetry::Metrics& metrics;
   };

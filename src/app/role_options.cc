@@ -8,6 +8,10 @@ namespace {
 
 uint64_t Seconds(std::chrono::milliseconds duration) { return static_cast<uint64_t>(duration.count()) / 1000; }
 
+stream::KafkaOptions KafkaOptionsOf(const config::Config& config, const std::vector<std::string>& hosts) {
+  return {.hosts = hosts, .librdkafka = config.librdkafka, .identity_secret = config.identity.secret};
+}
+
 }  // namespace
 
 telemetry::LogOptions LogOptionsOf(const config::Config& config) {
@@ -51,6 +55,69 @@ dedupe::SeenOptions SeenOptionsOf(const config::Config& config) {
           .idle_expire_s = Seconds(config.metric_store.cache.idle_expire),
           .confirm_after_s = 0,
           .max_series = config.metric_store.cache.max_series};
+}
+
+dedupe::SeenOptions FleetSeenOptionsOf(const config::Config& config) {
+  dedupe::SeenOptions options = SeenOptionsOf(config);
+  options.confirm_after_s = Seconds(config.metric_store.cache.default_expire);
+  return options;
+}
+
+dedupe::RedisOptions RedisOptionsOf(const config::Config& config) {
+  const config::CacheOptions& cache = config.metric_store.cache;
+  return {.host = config.redis.host,
+          .port = static_cast<uint16_t>(config.redis.port),
+          .username = config.redis.username,
+          .password = config.redis.password,
+          .db = config.redis.db,
+          .pool_size = config.redis.pool_size,
+          .timeout = config.redis.timeout,
+          .writes = {.expires = cache.isexpire,
+                     .expire = std::chrono::seconds(Seconds(cache.expire)),
+                     .spread = std::chrono::seconds(Seconds(cache.dist_interval)),
+                     .workers = cache.worker_num,
+                     .flush_keys = cache.flush_lens,
+                     .flush_interval = cache.flush_interval}};
+}
+
+stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& config) {
+  stream::KafkaPublisherOptions options;
+  options.kafka = KafkaOptionsOf(config, config.metric_store.producer.hosts);
+  options.topic = config.metric_store.producer.topic;
+  options.activity_interval = std::chrono::seconds(Seconds(config.catalog.activity_interval));
+  options.stop_timeout = std::max(config.app.shutdown_timeout / 4, std::chrono::milliseconds(500));
+  return options;
+}
+
+stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config) {
+  const config::ConsumerOptions& consumer = config.metric_store.consumer;
+  return {.kafka = KafkaOptionsOf(config, consumer.hosts),
+          .topics = consumer.topics,
+          .group_id = consumer.group_id,
+          .offset_type = consumer.offset_type};
+}
+
+stream::KafkaActivityOptions KafkaActivityOptionsOf(const config::Config& config) {
+  const config::ConsumerOptions& consumer = config.metric_store.consumer;
+  return {.kafka = KafkaOptionsOf(config, consumer.hosts), .topics = consumer.topics, .group_id = consumer.group_id};
+}
+
+store::MysqlOptions MysqlOptionsOf(const config::Config& config) {
+  const config::MysqlOptions& mysql = config.mysql;
+  return {.host = mysql.host,
+          .port = static_cast<uint16_t>(mysql.port),
+          .socket = mysql.socket,
+          .user = mysql.user,
+          .password = mysql.password,
+          .db_name = mysql.db_name,
+          .max_open_conns = mysql.max_open_conns,
+          .max_idle_conns = mysql.max_idle_conns,
+          .tls = {.mode = mysql.tls.mode, .ca = mysql.tls.ca, .cert = mysql.tls.cert, .key = mysql.tls.key},
+          .secret_check = model::SecretCheck(config.identity.secret)};
+}
+
+catalog::FollowerOptions FollowerOptionsOf(const config::Config& config) {
+  return {.longest_transaction = MysqlOptionsOf(config).longest_transaction};
 }
 
 catalog::CatalogOptions CatalogOptionsOf(const config::Config& config, telemetry::Logger& log) {

@@ -2,10 +2,16 @@
 #pragma once
 
 #include "catalog/catalog.h"
+#include "catalog/follower.h"
 #include "config/config.h"
+#include "dedupe/redis_tier.h"
 #include "dedupe/seen_set.h"
 #include "net/server.h"
 #include "receive/options.h"
+#include "store/mysql_catalog.h"
+#include "stream/kafka_activity_consumer.h"
+#include "stream/kafka_consumer.h"
+#include "stream/kafka_publisher.h"
 #include "telemetry/log.h"
 
 namespace mi::app {
@@ -15,6 +21,14 @@ net::ServerOptions ServerOptionsOf(const config::Config& config);
 net::ServerLimits ServerLimitsOf(const config::Config& config);
 receive::ReceiveOptions ReceiveOptionsOf(const config::Config& config);
 dedupe::SeenOptions SeenOptionsOf(const config::Config& config);
+// With Redis behind the table: what is older than metric_store.cache.default_expire is asked for again there.
+dedupe::SeenOptions FleetSeenOptionsOf(const config::Config& config);
+dedupe::RedisOptions RedisOptionsOf(const config::Config& config);
+stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& config);
+stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config);
+stream::KafkaActivityOptions KafkaActivityOptionsOf(const config::Config& config);
+store::MysqlOptions MysqlOptionsOf(const config::Config& config);
+catalog::FollowerOptions FollowerOptionsOf(const config::Config& config);
 catalog::CatalogOptions CatalogOptionsOf(const config::Config& config, telemetry::Logger& log);
 
 }  // namespace mi::app

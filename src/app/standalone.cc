@@ -12,9 +12,9 @@
 #include "app/receiving.h"
 #include "app/role_options.h"
 #include "app/seen_table.h"
-#include "catalog/stoppable_reader.h"
 #include "base/bounded_queue.h"
 #include "base/live.h"
+#include "catalog/stoppable_reader.h"
 #include "index/worker.h"
 #include "store/sqlite_catalog.h"
 #include "stream/activity_queue.h"
@@ -146,8 +146,9 @@ Status Standalone::OpenReceiving() {
   auto seen =
       OpenSeenTable(directory_.PathOf("seen.snapshot"), *now, SeenOptionsOf(config_), *reader_, deps_.clock, deps_.log);
   if (!seen) return Fail(seen.error());
-  receiving_.emplace(config_, SeenOptionsOf(config_),
-                     Receiving::Deps{*std::move(seen), journal_->publisher(), activity_, deps_.clock, deps_.metrics});
+  receiving_.emplace(
+      config_, SeenOptionsOf(config_),
+      Receiving::Deps{*std::move(seen), journal_->publisher(), activity_, nullptr, deps_.clock, deps_.metrics});
   return {};
 }
 
@@ -171,7 +172,8 @@ void Standalone::StartHousekeeping() {
   // A full or failing journal takes no new series: load balancers should know.
   housekeeping_.Every([] { return kHealthInterval; },
                       [this] {
-                        const Status takes = journal_->publisher().Health();
+                        Status takes = directory_.Intact({"catalog.db", "journal.db"});
+                        if (takes) takes = journal_->publisher().Health();
                         takes ? front_->health().SetReady("journal")
                               : front_->health().SetWaiting("journal", takes.error().message());
                       });

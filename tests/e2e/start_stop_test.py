@@ -62,6 +62,8 @@ class CommandLine(support.TestCase):
         self.assertEqual(bad.returncode, 2, bad.stderr)
         self.assertIn("metric_store.producer.hosts", bad.stderr)
 
+
+class Start(support.TestCase):
     def fails_to_start(self, *arguments):
         failed = run("serve", *arguments)
         self.assertEqual(failed.returncode, 1, failed.stderr)

@@ -1,0 +1,55 @@
+// The consuming side of the fleet: a group of workers, each with a Kafka consumer and a store of its own.
+//
+// Ownership: owns its parts; borrows the database, which outlives it. Threads: Start may come from the database's
+// thread; the rest from one thread.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "app/nobody.h"
+#include "app/service.h"
+#include "base/result.h"
+#include "config/config.h"
+#include "index/worker.h"
+#include "store/mysql_catalog.h"
+#include "stream/activity_queue.h"
+#include "stream/kafka_activity_consumer.h"
+#include "stream/kafka_consumer.h"
+
+namespace mi::app {
+
+class Consuming {
+ public:
+  // kInvalid: an option that librdkafka does not take.
+  static Result<std::unique_ptr<Consuming>> Create(const config::Config& config, const Service::Deps& deps,
+                                                   store::MysqlCatalog& catalog);
+  ~Consuming() { Stop(); }
+
+  // Once the database is prepared.
+  void Start();
+  // Every worker finishes its transaction and leaves the group, all at once.
+  void Stop();
+
+  // Success while every worker works.
+  Status Health() const;
+
+ private:
+  struct Lane {
+    std::unique_ptr<stream::KafkaConsumer> consumer;
+    std::unique_ptr<store::SeriesStore> store;
+    std::unique_ptr<index::Worker> worker;
+  };
+  Consuming(const Service::Deps& deps, size_t most_activity);
+
+  const Service::Deps deps_;
+  Nobody nobody_;
+  stream::ActivityQueue activity_;
+  const std::shared_ptr<index::LagProbe> lag_;
+  std::vector<Lane> lanes_;
+  std::unique_ptr<stream::KafkaActivityConsumer> activity_consumer_;
+  std::atomic<bool> started_ = false;
+};
+
+}  // namespace mi::app

@@ -1,0 +1,41 @@
+// The MySQL or MariaDB database of a role: prepared as soon as it answers, then looked at now and then.
+//
+// Ownership: borrows everything but the catalogue it holds. Threads: one of its own; Start and Stop from one thread.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "app/part_health.h"
+#include "base/stop_signal.h"
+#include "config/config.h"
+#include "store/mysql_catalog.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+namespace mi::app {
+
+class Database {
+ public:
+  Database(const config::Config& config, Need need, telemetry::Health& health, telemetry::Logger& log,
+           telemetry::Metrics& metrics);
+  ~Database() { Stop(); }
+
+  store::MysqlCatalog& catalog() { return *catalog_; }
+
+  // `on_prepared` is called once, from the database's thread.
+  void Start(std::function<void()> on_prepared);
+  void Stop();
+
+ private:
+  void Run();
+
+  const std::unique_ptr<store::MysqlCatalog> catalog_;
+  PartHealth health_;
+  std::function<void()> on_prepared_;
+  StopSignal stop_;
+  std::thread thread_;
+};
+
+}  // namespace mi::app

@@ -1,0 +1,151 @@
+#include "app/fleet.h"
+
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "app/answering.h"
+#include "app/consuming.h"
+#include "app/database.h"
+#include "app/front.h"
+#include "app/housekeeping.h"
+#include "app/producing.h"
+#include "app/role_options.h"
+#include "catalog/follower.h"
+
+namespace mi::app {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
+
+// In the order in which they are made; they go in the opposite one.
+class Fleet final : public Service {
+ public:
+  Fleet(const config::Config& config, const Deps& deps) : config_(config), deps_(deps) {}
+  ~Fleet() override { Stop(); }
+
+  Status ComeUp();
+
+  void Reconfigure(const config::Config& config) override;
+  void Stop() override;
+  uint16_t port() const override { return front_->port(); }
+
+ private:
+  bool Is(config::Role role) const {
+    return config_.app.role_type == role || config_.app.role_type == config::Role::kAll;
+  }
+  // One process with requests of its own to answer goes on without the database.
+  Need NeedOfDatabase() const { return Is(config::Role::kQuery) ? Need::kAtStart : Need::kAlways; }
+  Status OpenProducing();
+  Status OpenConsuming();
+  void OpenQuery();
+  void OnPrepared();
+  Status Follows() const { return follower_->Health(); }
+
+  const config::Config config_;
+  const Deps deps_;
+  bool stopped_ = true;
+
+  std::unique_ptr<Producing> producing_;
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Consuming> consuming_;
+  std::optional<PartHealth> index_health_;
+  std::unique_ptr<store::CatalogReader> reader_;
+  std::unique_ptr<Answering> answering_;
+  std::optional<catalog::Follower> follower_;
+  Housekeeping housekeeping_;
+  std::unique_ptr<Front> front_;
+};
+
+Status Fleet::OpenProducing() {
+  Result<std::unique_ptr<Producing>> producing = Producing::Create(config_, deps_, front_->health());
+  if (!producing) return Fail(producing.error());
+  producing_ = *std::move(producing);
+  producing_->RegisterRoutes(front_->router());
+  producing_->AddTasks(housekeeping_);
+  return {};
+}
+
+Status Fleet::OpenConsuming() {
+  Result<std::unique_ptr<Consuming>> consuming = Consuming::Create(config_, deps_, database_->catalog());
+  if (!consuming) return Fail(consuming.error());
+  consuming_ = *std::move(consuming);
+  index_health_.emplace("index", NeedOfDatabase(), front_->health(), deps_.log);
+  housekeeping_.Every([] { return kHealthInterval; }, [this] { index_health_->Report(consuming_->Health()); });
+  return {};
+}
+
+void Fleet::OpenQuery() {
+  reader_ = database_->catalog().OpenReader();
+  answering_ =
+      std::make_unique<Answering>(config_, deps_.clock, deps_.log, deps_.metrics, [this] { return Follows(); });
+  follower_.emplace(FollowerOptionsOf(config_),
+                    catalog::FollowerDeps{answering_->catalog(), *reader_, deps_.clock, deps_.log, [this] {
+                                            answering_->SetReady();
+                                            front_->health().SetReady("catalog");
+                                          }});
+  answering_->RegisterRoutes(front_->router());
+  front_->health().SetWaiting("catalog", "the catalogue to be loaded");
+}
+
+void Fleet::OnPrepared() {
+  if (consuming_ != nullptr) consuming_->Start();
+  if (follower_) follower_->Start();
+}
+
+Status Fleet::ComeUp() {
+  Result<std::unique_ptr<Front>> front = Front::Bind(config_, deps_.log, deps_.metrics);
+  if (!front) return Fail(front.error());
+  front_ = *std::move(front);
+  if (Is(config::Role::kProducer)) {
+    if (const Status opened = OpenProducing(); !opened) return opened;
+  }
+  if (Is(config::Role::kConsumer) || Is(config::Role::kQuery)) {
+    database_ = std::make_unique<Database>(config_, NeedOfDatabase(), front_->health(), deps_.log, deps_.metrics);
+  }
+  if (Is(config::Role::kConsumer)) {
+    if (const Status opened = OpenConsuming(); !opened) return opened;
+  }
+  if (Is(config::Role::kQuery)) OpenQuery();
+  stopped_ = false;
+  if (database_ != nullptr) database_->Start([this] { OnPrepared(); });
+  housekeeping_.Start();
+  front_->Start();
+  deps_.log.Info("listening on {} (port {}) as {}", config_.app.ListenAddress(), port(),
+                 config::ToString(config_.app.role_type));
+  return {};
+}
+
+void Fleet::Reconfigure(const config::Config& config) {
+  if (producing_ != nullptr) producing_->Reconfigure(config);
+  front_->Reconfigure(config);
+}
+
+void Fleet::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  const auto begun = deps_.clock.Steady();
+  if (producing_ != nullptr) producing_->Refuse();
+  front_->Drain(config_.app.shutdown_timeout, [this] {
+    if (producing_ != nullptr) producing_->ExpireAll();
+  });
+  if (answering_ != nullptr) answering_->Close();
+  housekeeping_.Stop();
+  if (producing_ != nullptr) producing_->Stop();
+  if (database_ != nullptr) database_->Stop();
+  if (consuming_ != nullptr) consuming_->Stop();
+  if (follower_) follower_->Stop();
+  const std::chrono::duration<double> took = deps_.clock.Steady() - begun;
+  deps_.log.Info("everything is handed over, after {:.1f} s", took.count());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Service>> StartFleet(const config::Config& config, const Service::Deps& deps) {
+  auto service = std::make_unique<Fleet>(config, deps);
+  if (const Status up = service->ComeUp(); !up) return Fail(up.error());
+  return service;
+}
+
+}  // namespace mi::app

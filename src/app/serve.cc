@@ -1,0 +1,121 @@
+#include "app/serve.h"
+
+#include <unistd.h>
+
+#include <memory>
+
+#include "app/console.h"
+#include "app/file_limit.h"
+#include "app/fleet.h"
+#include "app/role_options.h"
+#include "app/signals.h"
+#include "app/standalone.h"
+#include "app/version.h"
+#include "base/clock.h"
+#include "base/format.h"
+#include "config/watcher.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+namespace mi::app {
+namespace {
+
+// What a person who has just started it wants to paste next.
+std::string Banner(const config::Config& config, uint16_t port) {
+  const std::string url = format("http://localhost:{}", port);
+  const config::Role role = config.app.role_type;
+  std::string text = format("metric-index is listening on {}", url);
+  text += role == config::Role::kStandalone
+              ? format(", its data is in {}\n\n", config.app.data_dir)
+              : format(", as {}; {}/ready says what it waits for\n\n", ToString(role), url);
+  if (role != config::Role::kConsumer && role != config::Role::kQuery) {
+    text += format(R"(Point Prometheus at it (prometheus.yml):
+
+remote_write:
+  - url: {0}/api/v1/write
+
+or vmagent: -remoteWrite.url={0}/api/v1/write
+)",
+                   url);
+  }
+  if (role != config::Role::kConsumer && role != config::Role::kProducer) {
+    text += format("Then ask:   curl -g '{}/api/v1/series?match[]=up'\n\n", url);
+  }
+  return text;
+}
+
+void CountBuild(const config::Config& config, telemetry::Metrics& metrics) {
+  metrics
+      .GetGauge("build_info", "What runs here; always 1.",
+                {{"version", std::string(version::kVersion)},
+                 {"revision", std::string(version::kRevision)},
+                 {"role", std::string(ToString(config.app.role_type))}})
+      .Set(1);
+}
+
+Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, const config::Loaded& started,
+                                                     Service& service, telemetry::Logger& log,
+                                                     telemetry::Metrics& metrics) {
+  auto& success = metrics.GetGauge("config_reload_success", "Whether the last reload of the configuration was taken.");
+  auto& restart =
+      metrics.GetGauge("config_restart_needed", "Options that have changed and take effect with a restart.");
+  success.Set(1);
+  return config::Watcher::Create(started, SourcesOf(command),
+                                 {.on_change =
+                                      [&](const std::shared_ptr<const config::Config>& config) {
+                                        service.Reconfigure(*config);
+                                        if (const Status taken = log.Reconfigure(LogOptionsOf(*config)); !taken) {
+                                          log.Error("the log stays as it is: {}", taken.error().message());
+                                        }
+                                      },
+                                  .on_report =
+                                      [&](const config::ReloadReport& report) {
+                                        success.Set(report.status ? 1 : 0);
+                                        if (report.status)
+                                          restart.Set(static_cast<double>(report.restart_needed.size()));
+                                        log.Write(report.status ? telemetry::Level::kInfo : telemetry::Level::kError,
+                                                  report.Describe());
+                                      }});
+}
+
+}  // namespace
+
+int Serve(const Command& command) {
+  Signals signals;
+  Result<config::Loaded> loaded = config::Load(SourcesOf(command));
+  if (!loaded) return Complain(kBadConfiguration, loaded.error().message());
+  const config::Config& config = loaded->config;
+  const auto log = telemetry::Logger::Create(LogOptionsOf(config));
+  if (!log) return Complain(kFailed, log.error().message());
+  for (const std::string& warning : loaded->warnings) (*log)->Warn("{}", warning);
+  const auto metrics = telemetry::Metrics::Create();
+  CountBuild(config, *metrics);
+  RaiseFileLimit(config.receive.max_connections, **log);
+
+  const SystemClock clock;
+  const Service::Deps deps{clock, **log, *metrics};
+  const bool alone = config.app.role_type == config::Role::kStandalone;
+  auto service = alone ? StartStandalone(config, deps) : StartFleet(config, deps);
+  if (!service) {
+    (*log)->Error("{}", service.error().message());
+    if (!config.log.filename.empty()) Complain(kFailed, service.error().message());
+    return kFailed;
+  }
+  Print(Banner(config, (*service)->port()));
+  auto watcher = WatchConfig(command, *loaded, **service, **log, *metrics);
+  if (!watcher)
+    (*log)->Error("the configuration cannot be watched, a change needs a restart: {}", watcher.error().message());
+  signals.WaitForStop([&] {
+    if (watcher) (*watcher)->Reload();
+  });
+  Signals::EndAtNextSignal();
+  // What hangs past its time is ended by the kernel; everything durable is safe against that.
+  alarm(static_cast<unsigned>(config.app.shutdown_timeout.count() / 1000) + 1);
+  if (watcher) watcher->reset();
+  (*service)->Stop();
+  (*log)->Info("stopped");
+  (*log)->Flush();
+  return 0;
+}
+
+}  // namespace mi::app

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""What goes wrong in a fleet, each under load, each ending with the reckoning: acknowledged ⊆ catalogued, and no row twice."""
+import time
+
+import support
+import wire
+from fleet import FleetCase
+from support import request, wait_for, write
+
+
+class Load:
+    """A sender that sends new series for as long as the block lasts, and repeats what was not acknowledged."""
+
+    def __init__(self, test, producer, seed=1):
+        self.test, self.producer = test, producer
+        self.file = test.directory / f"acknowledged-{seed}-{producer.port}"
+        self.process = test.start(support.Process("loadgen", [
+            support.LOADGEN, "--url", f"{producer.url}/api/v1/write", "--series", 5_000, "--churn", 2_000, "--duration", "10m",
+            "--batch", 250, "--connections", 2, "--seed", seed, "--acknowledged", self.file], test.directory / f"loadgen-{seed}.log"))
+
+    def __enter__(self):
+        self.wait_for_more()
+        return self
+
+    def wait_for_more(self, timeout=60):
+        """Until new series are answered again."""
+        before = self.producer.metric("receive_series_total", result="new")
+        wait_for(lambda: self.producer.metric("receive_series_total", result="new") > before, timeout, "new series to be answered")
+
+    def __exit__(self, *_):
+        self.process.stop()
+
+
+def hold(seconds):
+    """How long a fault lasts: not a wait for something."""
+    time.sleep(seconds)
+
+
+class FleetFaults(FleetCase):
+    def fleet(self, producers=1, consumers=1):
+        return ([self.role("producer") for _ in range(producers)], [self.role("consumer") for _ in range(consumers)],
+                self.role("query"))
+
+    def reckon(self, query, *files):
+        self.verify(query, *files)
+        print(f"{self.assert_no_row_twice()} rows, no row twice")
+
+    def test_kafka_killed_and_restarted(self):
+        (producer,), _, query = self.fleet()
+        with Load(self, producer) as load:
+            self.kafka.kill()
+            self.wait_for_readiness(producer, "kafka: waiting for")
+            status, headers, body = write(producer.url, wire.snappy(wire.series_v1(__name__="while_kafka_is_away")))
+            self.assertEqual(status, 503, body)
+            self.assertIn("Retry-After", headers)
+            memory = producer.resident()
+            hold(10)
+            self.assertLess(producer.resident(), memory + (64 << 20))
+            self.kafka.start()
+            load.wait_for_more()
+        self.reckon(query, load.file)
+
+    def test_redis_killed_flushed_and_frozen(self):
+        (producer,), _, query = self.fleet()
+        with Load(self, producer) as load:
+            self.redis.command("flushall")
+            load.wait_for_more()
+            self.redis.freeze()
+            load.wait_for_more()
+            self.wait_for_readiness(producer, "redis: impaired")
+            self.redis.thaw()
+            wait_for(lambda: "redis" not in self.readiness(producer)[1], what="Redis to be well")
+            self.redis.kill()
+            load.wait_for_more()
+            self.wait_for_readiness(producer, "redis: impaired")
+            self.assertEqual(self.readiness(producer)[0], 200)
+            self.redis.start()
+            wait_for(lambda: "redis" not in self.readiness(producer)[1], what="Redis to be well")
+            load.wait_for_more()
+        self.reckon(query, load.file)
+
+    def test_mariadb_killed_and_frozen(self):
+        (producer,), (consumer,), query = self.fleet()
+        with Load(self, producer) as load:
+            self.mariadb.kill()
+            wait_for(lambda: consumer.metric("store_up") == 0, what="the consumer to notice")
+            load.wait_for_more()  # the stream holds what comes meanwhile
+            self.assertEqual(request(f"{query.url}/api/v1/labels")[0], 200)
+            self.mariadb.start()
+            wait_for(lambda: consumer.metric("store_up") == 1, what="the consumer to go on")
+            self.mariadb.freeze()
+            hold(10)
+            load.wait_for_more()
+            self.mariadb.thaw()
+        self.reckon(query, load.file)
+
+    def test_connections_to_mariadb_are_cut(self):
+        (producer,), (consumer,), query = self.fleet()
+        with Load(self, producer) as load:
+            for _ in range(10):
+                before = consumer.metric("index_series_total", result="inserted")
+                for (connection,) in self.mariadb.sql("SELECT id FROM information_schema.processlist WHERE db = "
+                                                      f"'{self.database}'"):
+                    self.mariadb.cut(connection)
+                wait_for(lambda before=before: consumer.metric("index_series_total", result="inserted") > before, what="the index")
+        self.reckon(query, load.file)
+
+    def test_producers_killed_again_and_again(self):
+        (producer,), _, query = self.fleet()
+        files = []
+        for turn in range(5):
+            with Load(self, producer, seed=turn) as load:
+                files.append(load.file)
+                port = producer.port
+                producer.kill()
+                producer = self.role("producer", name=f"again-{turn}", port=port)
+                load.producer = producer
+                load.wait_for_more()
+        self.reckon(query, *files)
+
+    def test_consumers_killed_and_started_alternately(self):
+        (producer,), consumers, query = self.fleet(consumers=2)
+        with Load(self, producer) as load:
+            for turn in range(6):
+                which = turn % 2
+                consumers[which].kill() if turn % 3 else consumers[which].stop()
+                consumers[which] = self.role("consumer", name=f"again-{turn}")
+                before = query.metric("catalog_series")
+                wait_for(lambda before=before: query.metric("catalog_series") > before, what="the catalogue to grow")
+        self.reckon(query, load.file)
+
+    def test_yesterdays_backup_of_the_database_is_caught_up_from_the_topic(self):
+        (producer,), (consumer,), query = self.fleet()
+        first = self.send(producer, seed=1)
+        self.verify(query, first)
+        tables = [row[0] for row in self.mariadb.sql("SHOW FULL TABLES WHERE table_type = 'BASE TABLE'", self.database)]
+        backup = self.database + "-backup"
+        self.mariadb.sql(f"CREATE DATABASE `{backup}`")
+        for table in tables:
+            self.mariadb.sql(f"CREATE TABLE `{backup}`.`{table}` LIKE `{self.database}`.`{table}`;"
+                             f"INSERT INTO `{backup}`.`{table}` SELECT * FROM `{self.database}`.`{table}`")
+        second = self.send(producer, seed=2)
+        self.verify(query, first, second)
+        consumer.stop()
+        for table in tables:
+            self.mariadb.sql(f"DELETE FROM `{self.database}`.`{table}`; INSERT INTO `{self.database}`.`{table}` SELECT * FROM "
+                             f"`{backup}`.`{table}`")
+        self.role("consumer")
+        self.reckon(query, first, second)
+
+    def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(self):
+        poison = ['{"labels":', '{"labels":[]}', '{"labels":[{"name":"a","value":"\\u0000"}]} trailing', "x" * 1_000_000, "[]", "7"]
+        (producer,), _, query = self.fleet()  # the producer makes the topic
+        self.kafka.produce(self.topic, [(f"poison-{n}", text) for n, text in enumerate(poison)])
+        file = self.send(producer)
+        self.reckon(query, file)
+        wait_for(lambda: self.kafka.count(f"{self.topic}-dead-letter") == len(poison), what="the dead letters")
+        for letter in self.kafka.records(f"{self.topic}-dead-letter"):
+            self.assertTrue(any("reason" in name for name in letter["headers"][::2]), letter["headers"])
+
+    def test_every_part_restarted_in_any_order_under_load(self):
+        producers, consumers, query = self.fleet(producers=2, consumers=2)
+        loads = [Load(self, producer, seed=n) for n, producer in enumerate(producers)]
+        for load in loads:
+            load.wait_for_more()
+        self.redis.stop()
+        self.redis.start()
+        consumers[0].stop()
+        self.kafka.stop()
+        self.mariadb.stop()
+        self.kafka.start()
+        consumers[0] = self.role("consumer", name="again")
+        self.mariadb.start()
+        query.stop()
+        query = self.role("query", name="query-again")
+        consumers[1].kill()
+        for load in loads:
+            load.wait_for_more()
+            load.process.stop()
+        self.reckon(query, *[load.file for load in loads])
+
+
+if __name__ == "__main__":
+    support.main()
