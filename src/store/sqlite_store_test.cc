@@ -1,12 +1,15 @@
 // What only the SQLite adapter does; what every adapter must do stands in contract_test.cc.
 #include <filesystem>
+#include <new>
 #include <thread>
 
+#include "base/format.h"
 #include "sqlite/database.h"
 #include "store/contract_test.h"
 #include "store/sqlite_catalog.h"
 #include "store/test_directory.h"
 #include "support/power_cut_vfs.h"
+#include "support/scarce_memory.h"
 
 namespace mi::store {
 namespace {
@@ -146,6 +149,24 @@ TEST_F(SqliteStoreTest, FindsDictionaryRowsAgainAfterItForgotThem) {
   EXPECT_EQ(database.QueryInt("SELECT count(*) FROM metric"), 900);
   EXPECT_EQ(database.QueryInt("SELECT count(*) - count(DISTINCT value) FROM metric_label_value"), 0);
   EXPECT_EQ(database.QueryInt("SELECT count(*) FROM metric_label_name"), 9);
+}
+
+TEST_F(SqliteStoreTest, RemembersNoIdsOfATransactionThatMemoryDidNotSufficeFor) {
+  OpenStore();
+  std::vector<LabelPairs> series;
+  for (size_t i = 0; i < 20; ++i) {
+    series.push_back({{"__name__", "up"}, {format("label_{}", i), std::string(50'000, static_cast<char>('a' + i))}});
+  }
+  const model::SeriesBatch batch = MakeBatch("", 1, series);
+  {
+    const tests::ScarceMemory scarce(512 << 10);
+    EXPECT_THROW((void)Apply(batch, 1), std::bad_alloc);
+    EXPECT_GT(scarce.refusals(), 0u);
+  }
+  EXPECT_THAT(Apply(batch, 2).value().inserted, SizeIs(20));
+  EXPECT_EQ(
+      Connect().QueryInt("SELECT count(*) FROM v_series_label WHERE name LIKE 'label_%' AND length(value) = 50000"),
+      20);
 }
 
 TEST_F(SqliteStoreTest, WaitsForAWriterAndFailsWithoutHarmWhenItStays) {

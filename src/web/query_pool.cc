@@ -14,6 +14,7 @@ QueryPool::QueryPool(unsigned threads, size_t queue_capacity) : queue_(queue_cap
 }
 
 void QueryPool::Run(Job job) {
+  // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses leaves it as it is
   if (!queue_.TryPush(std::move(job))) job(Turn::kRefused);
 }
 
