@@ -206,7 +206,7 @@ std::string GoroutineText(const std::vector<ThreadStack>& threads) {
     sorted.emplace_back(count, frames);
     total += count;
   }
-  std::ranges::stable_sort(sorted, std::greater<>(), [](const auto& entry) { return entry.first; });
+  std::ranges::sort(sorted, std::greater<>());
 
   const Symbols symbols;
   std::string text = format("goroutine profile: total {}\n", total);
