@@ -48,7 +48,9 @@ Result<CatalogState> MysqlCatalogReader::State() {
   if (!mark) return Fail(mark.error());
   CatalogState state{.seen_mark = *mark};
   Result<MysqlStatement*> select =
-      (*connection)->Prepare("SELECT catalog_uuid, CAST((SELECT COALESCE(MAX(id), 0) FROM metric) AS UNSIGNED) FROM schema_version");
+      (*connection)
+          ->Prepare(
+              "SELECT catalog_uuid, CAST((SELECT COALESCE(MAX(id), 0) FROM metric) AS UNSIGNED) FROM schema_version");
   if (!select) return Fail(select.error());
   if (Status run = RunOne(**select); !run) return Fail(run.error());
   state.uuid = (*select)->Text(0);

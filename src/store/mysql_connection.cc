@@ -227,6 +227,10 @@ Result<std::unique_ptr<MysqlConnection>> MysqlConnection::Connect(const MysqlOpt
     if (number != nullptr) *number = mysql_errno(connection->mysql_);
     return connection->Failed(mysql_errno(connection->mysql_), mysql_error(connection->mysql_));
   }
+  // The library goes on in clear text when the server has no TLS.
+  if (options.tls.mode != "off" && mysql_get_ssl_cipher(connection->mysql_) == nullptr) {
+    return connection->Failed(CR_SSL_CONNECTION_ERROR, "the server offers no TLS");
+  }
   if (Status set = connection->SetSession(); !set) return Fail(set.error());
   return connection;
 }
@@ -399,6 +403,7 @@ std::unexpected<Error> MysqlConnection::Failed(unsigned int number, std::string_
   if (last_fault_ == MysqlFault::kDenied && purpose_ == Purpose::kServe) code = Errc::kUnavailable;
   std::string text = last_fault_ == MysqlFault::kDenied ? Advice(number, options_, message)
                                                         : format("{}: {}", AddressOf(options_), message);
+  if (number == CR_SSL_CONNECTION_ERROR) text += format(" (mysql.tls.mode is {})", options_.tls.mode);
   if (last_fault_ == MysqlFault::kReadOnly) text += " (a replica? mysql.host should name the primary)";
   return Fail(code, format("{} (error {})", text, number));
 }

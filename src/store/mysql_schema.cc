@@ -204,7 +204,9 @@ class SchemaLock {
     SchemaLock lock(&connection, format("metric-index/{}", NameHash(connection.options().db_name)));
     Result<MysqlStatement*> take = connection.Prepare("SELECT COALESCE(GET_LOCK(?, ?), 0)");
     if (!take) return Fail(take.error());
-    if (Status run = (*take)->BindText(lock.name_).Bind(kPatienceSeconds).Run(); !run) return Fail(run.error());
+    if (Status run = (*take)->BindText(lock.name_).Bind(kPatienceSeconds).Run(); !run) {
+      return Fail(run.error().Within("GET_LOCK"));
+    }
     const Result<bool> row = (*take)->Fetch();
     if (!row) return Fail(row.error());
     if (*row && (*take)->Number(0) == 1) {

@@ -18,7 +18,7 @@
 
 namespace mi::store {
 
-// A database with a name of its own, dropped in the end. Requires: the server is up.
+// A database with a name of its own; it goes with the server. Requires: the server is up.
 class TestDatabase {
  public:
   explicit TestDatabase(RealService& server) {
@@ -28,7 +28,6 @@ class TestDatabase {
     options_.db_name = format("mi-test_{}_{}", getpid(), made++);
     options_.longest_transaction = std::chrono::seconds(6);
   }
-  ~TestDatabase() { Run(format("DROP DATABASE IF EXISTS `{}`", options_.db_name)); }
   TestDatabase(const TestDatabase&) = delete;
   TestDatabase& operator=(const TestDatabase&) = delete;
 
@@ -60,6 +59,9 @@ class TestDatabase {
     const Status done = connection->Exec(sql);
     EXPECT_TRUE(done) << sql << ": " << done.error().message();
   }
+  void ExpectCount(uint64_t rows, const std::string& table) {
+    EXPECT_EQ(AskOne("SELECT COUNT(*) FROM " + table), format("{}", rows)) << table;
+  }
   // Rows of texts.
   std::vector<std::vector<std::string>> Ask(const std::string& sql) {
     std::vector<std::vector<std::string>> rows;
@@ -77,6 +79,12 @@ class TestDatabase {
   std::string AskOne(const std::string& sql) {
     const auto rows = Ask(sql);
     return rows.size() == 1 && rows[0].size() == 1 ? rows[0][0] : format("{} rows", rows.size());
+  }
+
+  // A user with just these rights on the database.
+  void MakeUser(const std::string& user, const std::string& password, const std::string& rights) {
+    Run(format("CREATE OR REPLACE USER '{}'@'%' IDENTIFIED BY '{}'", user, password));
+    if (!rights.empty()) Run(format("GRANT {} ON `{}`.* TO '{}'@'%'", rights, name(), user));
   }
 
   std::unique_ptr<MysqlCatalog> Open() { return Open(options_); }

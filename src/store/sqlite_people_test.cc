@@ -23,8 +23,10 @@ std::string ReadDocument() {
   return text.str();
 }
 
+// Those before MySQL's dialect.
 std::vector<std::string> DocumentedQueries() {
-  const std::string document = ReadDocument();
+  std::string document = ReadDocument();
+  document.resize(document.find("## MySQL and MariaDB"));
   const std::string_view fence = "```sql\n";
   std::vector<std::string> queries;
   for (size_t at = document.find(fence); at != std::string::npos; at = document.find(fence, at + 1)) {
