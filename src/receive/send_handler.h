@@ -9,10 +9,13 @@
 #include <atomic>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/live.h"
+#include "codec/opentsdb.h"
 #include "dedupe/seen_set.h"
+#include "model/tenant.h"
 #include "net/http.h"
 #include "receive/departures.h"
 #include "receive/options.h"
@@ -50,7 +53,10 @@ class SendHandler final : public net::Handler {
 
  private:
   struct Sorted;
-  Sorted Sort(const net::Request& request, const model::Tenant& tenant, const ReceiveOptions& options);
+  Result<Sorted> Sort(const net::Request& request, const model::Tenant& tenant, const ReceiveOptions& options);
+  // The series of these points that are not known, once each.
+  void SortSeries(const std::vector<const codec::OpenTsdbPoint*>& points, const model::Tenant& tenant,
+                  Arrivals& arrivals);
 
   const SendHandlerOptions options_;
   const SendHandlerDeps deps_;

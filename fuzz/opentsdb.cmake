@@ -1,0 +1,1 @@
+mi_fuzz(opentsdb base model codec)

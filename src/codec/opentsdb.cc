@@ -1,0 +1,156 @@
+#include "codec/opentsdb.h"
+
+#include <simdjson.h>
+
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+#include "base/format.h"
+#include "model/labels.h"
+
+namespace mi::codec {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+// Names in messages are shown up to here: they come from outside.
+constexpr size_t kShownBytes = 60;
+
+std::string Shown(std::string_view text) {
+  return format("\"{}\"{}", text.substr(0, kShownBytes), text.size() > kShownBytes ? "…" : "");
+}
+
+// The whole text as a number; nothing otherwise.
+template <typename Number>
+std::optional<Number> ParseNumber(std::string_view text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return number;
+}
+
+// Seconds or milliseconds since the epoch, as a number or the text of one.
+bool IsTimestamp(const element& timestamp) {
+  int64_t whole = 0;
+  double real = 0;
+  std::string_view text;
+  if (timestamp.get(whole) == simdjson::SUCCESS) return whole > 0;
+  if (timestamp.get(real) == simdjson::SUCCESS) return real > 0 && real < 1e18;
+  if (timestamp.get(text) == simdjson::SUCCESS) return ParseNumber<int64_t>(text).value_or(0) > 0;
+  return false;
+}
+
+bool IsValue(const element& value) {
+  double real = 0;
+  std::string_view text;
+  if (value.get(real) == simdjson::SUCCESS) return std::isfinite(real);
+  if (value.get(text) == simdjson::SUCCESS) return std::isfinite(ParseNumber<double>(text).value_or(INFINITY));
+  return false;
+}
+
+// Checks one point and collects its labels; both may be used for the next.
+class PointReader {
+ public:
+  explicit PointReader(const SeriesLimits& limits) : limits_(limits) {}
+
+  OpenTsdbPoint operator()(const element& point) {
+    OpenTsdbPoint read{.json = simdjson::minify(point), .canonical = {}, .fault = Check(point)};
+    if (!read.fault.empty()) return read;
+    Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
+    if (!labels) {
+      read.fault = labels.error().message();
+    } else if (labels->canonical().size() > limits_.max_series_bytes) {
+      read.fault = format("metric and tags take {} bytes, limit {} (receive.max_series_bytes)",
+                          labels->canonical().size(), limits_.max_series_bytes);
+    } else {
+      read.canonical = labels->canonical();
+    }
+    return read;
+  }
+
+ private:
+  // '' when all is well.
+  std::string Check(const element& point) {
+    labels_.clear();
+    texts_.clear();
+    simdjson::dom::object fields;
+    if (point.get(fields) != simdjson::SUCCESS) return "a point is no object";
+    std::string_view metric;
+    if (fields["metric"].get(metric) != simdjson::SUCCESS || metric.empty()) return "Metric name was empty";
+    if (std::string fault = CheckLabel(model::kMetricName, metric); !fault.empty()) return fault;
+    labels_.push_back({model::kMetricName, metric});
+    element field;
+    if (fields["timestamp"].get(field) != simdjson::SUCCESS || !IsTimestamp(field)) return "Invalid timestamp";
+    if (fields["value"].get(field) != simdjson::SUCCESS || !IsValue(field)) {
+      return "Unable to parse value to a number";
+    }
+    if (fields["tags"].get(field) != simdjson::SUCCESS || field.is_null()) return {};
+    return CheckTags(field);
+  }
+
+  std::string CheckTags(const element& field) {
+    simdjson::dom::object tags;
+    if (field.get(tags) != simdjson::SUCCESS) return "tags are no object";
+    texts_.reserve(tags.size());  // labels point into it
+    for (const auto& tag : tags) {
+      const std::optional<std::string_view> value = TextOf(tag.value);
+      if (!value) return format("tag {} is neither a text nor a number", Shown(tag.key));
+      if (tag.key.empty() || tag.key == model::kMetricName) return format("a tag cannot be called {}", Shown(tag.key));
+      if (value->empty()) return format("tag {} is empty", Shown(tag.key));
+      if (std::string fault = CheckLabel(tag.key, *value); !fault.empty()) return fault;
+      labels_.push_back({tag.key, *value});
+      if (labels_.size() > limits_.max_labels)
+        return format("more than {} labels (receive.max_labels)", limits_.max_labels);
+    }
+    return {};
+  }
+
+  std::string CheckLabel(std::string_view name, std::string_view value) const {
+    if (name.size() > limits_.max_name_bytes) {
+      return format("tag name {} has {} bytes, limit {} (receive.max_name_bytes)", Shown(name), name.size(),
+                    limits_.max_name_bytes);
+    }
+    if (value.size() > limits_.max_value_bytes) {
+      return format("{} has a value of {} bytes, limit {} (receive.max_value_bytes)", Shown(name), value.size(),
+                    limits_.max_value_bytes);
+    }
+    return {};
+  }
+
+  // OpenTSDB takes numbers and booleans for their text.
+  std::optional<std::string_view> TextOf(const element& value) {
+    std::string_view text;
+    if (value.get(text) == simdjson::SUCCESS) return text;
+    if (!value.is_number() && !value.is_bool()) return std::nullopt;
+    return texts_.emplace_back(simdjson::minify(value));
+  }
+
+  const SeriesLimits& limits_;
+  std::vector<model::Label> labels_;
+  std::vector<std::string> texts_;
+};
+
+}  // namespace
+
+Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const SeriesLimits& limits) {
+  simdjson::dom::parser parser;
+  element root;
+  if (const auto error = parser.parse(body.data(), body.size()).get(root); error != simdjson::SUCCESS) {
+    return Fail(Errc::kInvalid, format("the body is no JSON: {}", simdjson::error_message(error)));
+  }
+  PointReader read(limits);
+  std::vector<OpenTsdbPoint> points;
+  simdjson::dom::array list;
+  if (root.get(list) != simdjson::SUCCESS && root["timeseries"].get(list) != simdjson::SUCCESS) {
+    if (!root.is_object()) return Fail(Errc::kInvalid, "the body is neither a point nor a list of points");
+    points.push_back(read(root));
+    return points;
+  }
+  points.reserve(list.size());
+  for (const element point : list) points.push_back(read(point));
+  return points;
+}
+
+}  // namespace mi::codec

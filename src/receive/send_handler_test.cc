@@ -1,0 +1,145 @@
+#include "receive/send_handler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/format.h"
+#include "model/identity.h"
+#include "net/fake_request.h"
+#include "stream/fake_stream.h"
+
+namespace mi::receive {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::string_view kGood = R"({"metric":"cpu","timestamp":1346846400,"value":1,"tags":{"host":"a"}})";
+constexpr std::string_view kBad = R"({"metric":"cpu","timestamp":1346846400,"value":"NaN","tags":{"host":"b"}})";
+
+class CountingActivity final : public stream::ActivityPublisher {
+ public:
+  void PublishActivity(model::ActivityBatch batch) override { fingerprints += batch.fingerprints.size(); }
+  size_t fingerprints = 0;
+};
+
+class SendHandlerTest : public testing::Test {
+ protected:
+  net::FakeAnswer Send(std::string body, std::string_view query = "", std::string method = "POST",
+                       std::string type = "application/json") {
+    net::FakeRequest request(std::move(method), format("/api/v1/metrics/send{}", query), std::move(body));
+    request.With("Content-Type", std::move(type));
+    return net::Ask(handler_, request);
+  }
+  net::Response SendNow(std::string body, std::string_view query = "") { return Send(std::move(body), query).Take(); }
+  std::vector<std::string> published() const {
+    std::vector<std::string> all;
+    for (const auto& batch : stream_.published()) {
+      for (size_t i = 0; i < batch->size(); ++i) all.push_back(model::FormatIdentity((*batch)[i].labels));
+    }
+    return all;
+  }
+  static std::string List(std::initializer_list<std::string_view> points) {
+    std::string list;
+    for (const auto point : points) list.append(list.empty() ? "[" : ",").append(point);
+    return list + "]";
+  }
+
+  ManualClock clock_;
+  std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
+  ReceiveMetrics metrics_{*registry_};
+  std::unique_ptr<dedupe::SeenSet> seen_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  stream::FakeStream stream_;
+  std::unique_ptr<stream::SeriesPublisher> publisher_ = stream_.OpenPublisher();
+  CountingActivity activity_;
+  Live<ReceiveOptions> options_{ReceiveOptions{}};
+  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, *publisher_, metrics_}};
+  std::vector<std::string> sent_on_;
+  SendHandler handler_{{}, {*seen_, activity_, clock_, metrics_, departures_, options_, [this](std::string points) {
+                              sent_on_.push_back(std::move(points));
+                            }}};
+};
+
+TEST_F(SendHandlerTest, IndexesASeriesOnceAndSendsEveryPointOn) {
+  EXPECT_EQ(SendNow(format(R"({{"timeseries":[{},{}]}})", kGood, kGood)).status, 204);
+  EXPECT_EQ(SendNow(std::string(kGood)).status, 204);
+  EXPECT_THAT(published(), ElementsAre(R"(cpu{host="a"})"));
+  EXPECT_THAT(sent_on_, ElementsAre(List({kGood, kGood}), List({kGood})));
+  EXPECT_EQ(metrics_.fresh.Value(), 1);
+  EXPECT_EQ(metrics_.known.Value(), 1);
+}
+
+TEST_F(SendHandlerTest, AnswersAndSendsOnOnlyWhatIsDurable) {
+  stream_.HoldAcknowledgements();
+  auto answer = Send(List({kGood}));
+  EXPECT_FALSE(answer.arrived());
+  EXPECT_THAT(sent_on_, IsEmpty());
+  stream_.Acknowledge();
+  EXPECT_EQ(answer.Take().status, 204);
+  EXPECT_EQ(sent_on_.size(), 1U);
+}
+
+TEST_F(SendHandlerTest, LetsTheSenderRepeatWhatTheStreamDidNotTake) {
+  stream_.Fail(stream::FakeCall::kPublish, 1, Error(Errc::kUnavailable, "broker away"));
+  const net::Response response = SendNow(List({kGood}));
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(net::HeaderOf(response, "Retry-After"), "5");
+  EXPECT_THAT(response.body, HasSubstr("broker away"));
+  EXPECT_THAT(sent_on_, IsEmpty());
+  EXPECT_EQ(SendNow(List({kGood})).status, 204);
+}
+
+TEST_F(SendHandlerTest, TellsOfAPartThatFailedAsOpenTsdbDoes) {
+  const std::string mixed = List({kGood, kBad});
+  net::Response response = SendNow(mixed);
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(response.content_type, "application/json; charset=utf-8");
+  EXPECT_THAT(response.body, HasSubstr(R"("message":"One or more data points had errors")"));
+  response = SendNow(mixed, "?summary");
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(response.body, R"({"failed":1,"success":1})");
+  response = SendNow(mixed, "?summary&details=true");
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(
+      response.body,
+      format(R"({{"failed":1,"success":1,"errors":[{{"datapoint":{},"error":"Unable to parse value to a number"}}]}})",
+             kBad));
+  response = SendNow(List({kGood}), "?details");
+  EXPECT_EQ(response.status, 200);
+  EXPECT_EQ(response.body, R"({"failed":0,"success":1,"errors":[]})");
+  EXPECT_THAT(published(), ElementsAre(R"(cpu{host="a"})"));
+  EXPECT_THAT(sent_on_, testing::Each(List({kGood})));
+  EXPECT_EQ(metrics_.refused.Value(), 3);
+}
+
+TEST_F(SendHandlerTest, RefusesWhatCannotBeRead) {
+  EXPECT_EQ(SendNow("{").status, 400);
+  EXPECT_EQ(SendNow("[]").status, 400);
+  EXPECT_EQ(SendNow("").status, 400);
+  EXPECT_EQ(Send(std::string(kGood), "", "GET").Take().status, 405);
+  EXPECT_EQ(Send(std::string(kGood), "", "POST", "application/x-protobuf").Take().status, 415);
+  ReceiveOptions options;
+  options.max_body_bytes = 10;
+  options_.Set(options);
+  const net::Response response = SendNow(std::string(kGood));
+  EXPECT_EQ(response.status, 413);
+  EXPECT_THAT(response.body, HasSubstr("receive.max_body_bytes"));
+}
+
+TEST_F(SendHandlerTest, CountsAsActivity) {
+  EXPECT_EQ(SendNow(List({kGood})).status, 204);
+  clock_.Advance(std::chrono::hours(1));
+  EXPECT_EQ(SendNow(List({kGood})).status, 204);
+  EXPECT_EQ(activity_.fingerprints, 1U);
+}
+
+TEST_F(SendHandlerTest, RefusesWhenTheServiceStops) {
+  handler_.Refuse();
+  EXPECT_EQ(SendNow(List({kGood})).status, 503);
+}
+
+}  // namespace
+}  // namespace mi::receive
