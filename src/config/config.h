@@ -169,7 +169,7 @@ struct RemoteWriteOptions {
   std::string url;
   std::string content_type = "application/x-protobuf";
   uint64_t queue_bytes = 64 * kMiB;
-  std::string when_full = "drop_oldest";  // drop_oldest, drop_newest
+  std::string when_full = "drop_oldest";  // drop_oldest, block
   milliseconds connect_timeout = std::chrono::seconds(5);
   milliseconds timeout = std::chrono::seconds(30);
 
