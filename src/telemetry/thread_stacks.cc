@@ -35,6 +35,7 @@ constexpr int64_t kPatienceNs = 500'000'000;
 // What the handler fills. It is the asked thread's from the moment in which that has taken the question until it posts.
 struct Answer {
   std::atomic<uint64_t> open_question = 0;  // 0: none; a handler that comes too late finds another number
+  std::atomic<uint64_t> answered_question = 0;
   size_t count = 0;
   std::array<uintptr_t, kMaxFrames> frames;
   sem_t done;
@@ -55,12 +56,14 @@ _Unwind_Reason_Code AddFrame(_Unwind_Context* context, void*) {
 // comes.
 void OnStackSignal(int, siginfo_t* info, void*) {
   if (info->si_code != SI_QUEUE) return;
-  uint64_t asked = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
-  if (asked == 0 || !g_answer.open_question.compare_exchange_strong(asked, 0)) return;
+  const uint64_t asked = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
+  uint64_t open = asked;
+  if (asked == 0 || !g_answer.open_question.compare_exchange_strong(open, 0)) return;
   const int kept = errno;
   g_answer.count = 0;
   _Unwind_Backtrace(&AddFrame, nullptr);
   errno = kept;
+  g_answer.answered_question = asked;
   sem_post(&g_answer.done);
 }
 
@@ -116,12 +119,12 @@ bool Ask(pid_t thread) {
   info.si_uid = getuid();
   info.si_value.sival_ptr = reinterpret_cast<void*>(question);
   const bool sent = syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, kStackSignal, &info) == 0;
-  if (sent && WaitForAnswer()) return true;
+  if (sent && WaitForAnswer()) return g_answer.answered_question == question;
   uint64_t expected = question;
   if (g_answer.open_question.compare_exchange_strong(expected, 0)) return false;  // withdrawn
   while (sem_wait(&g_answer.done) != 0) {  // it has begun in this very moment: what it writes is awaited
   }
-  return true;
+  return g_answer.answered_question == question;
 }
 
 ThreadStack StackOf(const fs::path& thread) {
