@@ -9,6 +9,12 @@ namespace {
 
 constexpr size_t kErrorText = 512;
 
+// Earlier ones confuse two nonces, which Kafka has stopped to forgive with 4.0.
+constexpr int kScramOfKafka4 = 0x020601ff;
+constexpr std::string_view kScramHint =
+    "; if user and password are right: SCRAM with Kafka 4.0 or later needs librdkafka 2.6.1; use PLAIN over TLS "
+    "instead";
+
 using ConfPtr = std::unique_ptr<rd_kafka_conf_t, KafkaFree<rd_kafka_conf_destroy>>;
 
 Status Set(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
@@ -113,7 +119,8 @@ void KafkaClient::NoteError(rd_kafka_resp_err_t code, std::string_view reason) {
   if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
     all_down_ = true;
   } else if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL) {
-    refused_.emplace(Errc::kUnavailable, format("Kafka: {} ({})", reason, knob));
+    const bool too_old = reason.contains("SCRAM") && rd_kafka_version() < kScramOfKafka4;
+    refused_.emplace(Errc::kUnavailable, format("Kafka: {}{} ({})", reason, too_old ? kScramHint : "", knob));
   } else if (code != RD_KAFKA_RESP_ERR__FATAL) {
     last_reason_ = reason;
   }

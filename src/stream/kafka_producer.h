@@ -38,7 +38,6 @@ class KafkaProducer {
 
   KafkaClient& client() const { return *client_; }
   size_t max_bytes() const { return max_bytes_; }
-  bool settings_known = false;  // the topic's; the polling thread's
 
  private:
   KafkaProducer(std::unique_ptr<KafkaClient> client, const std::string& topic, const std::string& side_topic);

@@ -13,7 +13,8 @@
 #include "stream/kafka_flight.h"
 #include "stream/kafka_metrics.h"
 #include "stream/kafka_producer.h"
-#include "stream/kafka_topics.h"
+#include "stream/kafka_series_topic.h"
+#include "stream/kafka_sightings.h"
 
 namespace mi::stream {
 namespace {
@@ -21,9 +22,7 @@ namespace {
 using std::chrono::milliseconds;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-constexpr milliseconds kPollWait{50};       // what activity and probes may be late by
-constexpr milliseconds kAskTimeout{1'000};  // nothing is reported meanwhile: short
-constexpr milliseconds kMakeTimeout{5'000};
+constexpr milliseconds kPollWait{50};  // what activity and probes may be late by
 constexpr std::chrono::seconds kDeniedFor{30};
 constexpr size_t kActivityRecord = 16'384;  // fingerprints
 constexpr size_t kSmallestLimit = 1'000;    // librdkafka's own for message.max.bytes
@@ -51,18 +50,11 @@ class Publisher final : public KafkaPublisher, private KafkaEvents {
 
   void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override EXCLUDES(mutex_);
   Status Health() const override EXCLUDES(mutex_);
-  void PublishActivity(model::ActivityBatch batch) override EXCLUDES(activity_mutex_);
+  void PublishActivity(model::ActivityBatch batch) override;
   bool Flush(milliseconds timeout) override EXCLUDES(mutex_);
   void Stop() override EXCLUDES(mutex_);
 
  private:
-  // What was seen within one activity_delay.
-  struct Sightings {
-    TimePoint since;
-    int64_t seen_at_ms = 0;
-    std::vector<model::Fingerprint> fingerprints;
-  };
-
   Result<std::shared_ptr<KafkaProducer>> Make(size_t max_bytes);
   void Send(const KafkaProducer& producer, const model::SeriesBatch& batch, KafkaFlight& flight);
   void Settle(KafkaFlight& flight, size_t count) EXCLUDES(mutex_);
@@ -72,10 +64,8 @@ class Publisher final : public KafkaPublisher, private KafkaEvents {
 
   // The polling thread's.
   void Run();
-  void SendActivity() EXCLUDES(activity_mutex_);
+  void SendActivity();
   void ProbeWhenDue() EXCLUDES(mutex_);
-  Status Probe();
-  void LearnSettings();
   void Open() EXCLUDES(mutex_);
   void Close(const Error& why) EXCLUDES(mutex_);
   void Renew(size_t max_bytes) EXCLUDES(mutex_);
@@ -94,12 +84,11 @@ class Publisher final : public KafkaPublisher, private KafkaEvents {
   size_t under_way_ GUARDED_BY(mutex_) = 0;                               // batches
   bool stopped_ GUARDED_BY(mutex_) = false;
 
-  mutable Mutex activity_mutex_;
-  Sightings sightings_ GUARDED_BY(activity_mutex_);
-  std::atomic<size_t> activity_under_way_ = 0;  // fingerprints, gathered or sent
+  KafkaSightings sightings_;
 
   // The polling thread's alone, and OnDelivery's, which it calls.
   std::shared_ptr<KafkaProducer> polled_;
+  KafkaSeriesTopic topic_;
   std::vector<std::shared_ptr<KafkaProducer>> retired_;
   TimePoint next_probe_;
   TimePoint renewed_at_;
@@ -119,7 +108,9 @@ Publisher::Publisher(const KafkaPublisherOptions& options, const KafkaDeps& deps
     : options_(options),
       deps_(deps),
       secret_check_(model::SecretCheck(options.kafka.identity_secret)),
-      metrics_(deps.metrics) {
+      metrics_(deps.metrics),
+      sightings_(options.activity_delay, kActivityRecord, options.max_activity_fingerprints),
+      topic_(options.topic, options.new_topic_partitions, deps.log) {
   closed_.emplace(Errc::kUnavailable, "Kafka: not connected yet (metric_store.producer.hosts)");
   metrics_.up.Set(0);
 }
@@ -224,7 +215,7 @@ void Publisher::OnDelivery(const rd_kafka_message_t& record) {
 
 void Publisher::SettleActivity(size_t fingerprints, bool sent) {
   if (!sent) metrics_.activity_dropped.Add(static_cast<double>(fingerprints));
-  if (activity_under_way_.fetch_sub(fingerprints) != fingerprints) return;
+  if (!sightings_.Settle(fingerprints)) return;
   MutexLock lock(mutex_);  // or who looks at it now misses this
   answered_.NotifyAll();
 }
@@ -261,26 +252,15 @@ Status Publisher::Health() const {
 }
 
 void Publisher::PublishActivity(model::ActivityBatch batch) {
-  const size_t count = batch.fingerprints.size();
-  if (count == 0) return;
-  if (activity_under_way_.fetch_add(count) + count > options_.max_activity_fingerprints) {
-    activity_under_way_ -= count;
-    metrics_.activity_dropped.Add(static_cast<double>(count));
-    return;
-  }
-  MutexLock lock(activity_mutex_);
-  if (sightings_.fingerprints.empty()) {
-    sightings_.since = deps_.clock.Steady();
-    sightings_.seen_at_ms = batch.seen_at_ms;
-  }
-  sightings_.fingerprints.insert(sightings_.fingerprints.end(), batch.fingerprints.begin(), batch.fingerprints.end());
+  if (batch.fingerprints.empty() || sightings_.Add(batch, deps_.clock.Steady())) return;
+  metrics_.activity_dropped.Add(static_cast<double>(batch.fingerprints.size()));
 }
 
 bool Publisher::Flush(milliseconds timeout) {
   const TimePoint deadline = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
-  while (under_way_ > 0 || activity_under_way_ > 0) {
-    if (!answered_.WaitUntil(mutex_, deadline)) return under_way_ == 0 && activity_under_way_ == 0;
+  while (under_way_ > 0 || !sightings_.empty()) {
+    if (!answered_.WaitUntil(mutex_, deadline)) return under_way_ == 0 && sightings_.empty();
   }
   return true;
 }
@@ -320,18 +300,12 @@ void Publisher::Run() {
 }
 
 void Publisher::SendActivity() {
-  Sightings due;
+  const model::ActivityBatch due = sightings_.TakeDue(deps_.clock.Steady(), draining_);
+  if (due.fingerprints.empty()) return;
   bool away = false;
   {
-    MutexLock lock(activity_mutex_);
-    const bool late = deps_.clock.Steady() - sightings_.since >= options_.activity_delay;
-    if (sightings_.fingerprints.empty()) return;
-    if (!late && !draining_ && sightings_.fingerprints.size() < kActivityRecord) return;
-    due = std::exchange(sightings_, {});
-  }
-  {
     MutexLock lock(mutex_);
-    if (closed_) away = true;
+    away = closed_.has_value();
   }
   if (away) return SettleActivity(due.fingerprints.size(), false);  // a hint is not worth the wait
   const size_t fits = (polled_->max_bytes() - kSmallestLimit / 2) / sizeof(model::Fingerprint);
@@ -360,68 +334,20 @@ void Publisher::ProbeWhenDue() {
   const TimePoint now = deps_.clock.Steady();
   if (now < next_probe_) return;
   next_probe_ = now + options_.probe_interval;
-  if (std::exchange(limit_doubted_, false)) polled_->settings_known = false;
+  if (std::exchange(limit_doubted_, false)) topic_.Doubt();
   suspicious_ = false;  // before the question: what goes wrong meanwhile counts
-  if (const Status asked = Probe(); !asked) {
+  if (const Status asked = topic_.Check(polled_->client()); !asked) {
     suspicious_ = true;
     return Close(asked.error());
   }
   polled_->client().ForgetDown();
+  const size_t takes = topic_.max_bytes() == 0 ? polled_->max_bytes() : std::max(kSmallestLimit, topic_.max_bytes());
+  if (takes < polled_->max_bytes()) {
+    deps_.log.Info("kafka: topic {} takes {} at once (max.message.bytes): so do we", options_.topic,
+                   FormatBytes(takes));
+    Renew(takes);
+  }
   Open();
-}
-
-// Whether the topic can be written now; makes it where there is none.
-Status Publisher::Probe() {
-  const KafkaClient& client = polled_->client();
-  Result<KafkaClient::Topic> topic = client.AskTopic(options_.topic, kAskTimeout);
-  if (!topic) return Fail(topic.error());
-  if (!topic->exists) {
-    const KafkaNewTopic wanted{.name = options_.topic,
-                               .partitions = options_.new_topic_partitions,
-                               .settings = {{"cleanup.policy", "compact"}}};
-    if (Status made = MakeTopic(client, wanted, kMakeTimeout); !made) return made;
-    deps_.log.Info("kafka: topic {} did not exist and is made, compacted", options_.topic);
-    next_probe_ = deps_.clock.Steady();  // until the brokers have spread the news
-    return Fail(Errc::kUnavailable, format("Kafka: topic {} is being made", options_.topic));
-  }
-  if (topic->with_leader == 0) {
-    return Fail(Errc::kUnavailable,
-                format("Kafka: no partition of topic {} has a leader (metric_store.producer.hosts)", options_.topic));
-  }
-  if (!std::exchange(polled_->settings_known, true)) LearnSettings();
-  return {};
-}
-
-// Not knowing them stops nothing: they may need a right that publishing does not need.
-void Publisher::LearnSettings() {
-  const KafkaClient& client = polled_->client();
-  const std::string activity = ActivityTopic(options_.topic);
-  const Result<KafkaClient::Topic> aside = client.AskTopic(activity, kAskTimeout);
-  if (aside && !aside->exists) {
-    const Status made =
-        MakeTopic(client, {.name = activity, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
-                  kMakeTimeout);
-    if (!made) deps_.log.Warn("kafka: {}; last_seen does not move meanwhile", made.error().message());
-  }
-  const auto settings = ReadTopicSettings(client, options_.topic, kMakeTimeout);
-  if (!settings) return deps_.log.Info("kafka: {}", settings.error().message());
-  const auto value = [&](const char* name) {
-    const auto found = settings->find(name);
-    return found == settings->end() ? std::string() : found->second;
-  };
-  if (!value("cleanup.policy").contains("compact")) {
-    deps_.log.Warn(
-        "kafka: topic {} has cleanup.policy={}, retention.ms={}: it forgets series, and a replay brings back only what "
-        "it "
-        "holds. Recommended: cleanup.policy=compact. It is left as it is",
-        options_.topic, value("cleanup.policy"), value("retention.ms"));
-  }
-  const std::string limit = value("max.message.bytes");
-  const size_t max_bytes = limit.empty() ? 0 : std::max(kSmallestLimit, static_cast<size_t>(std::stoul(limit)));
-  if (max_bytes == 0 || max_bytes >= polled_->max_bytes()) return;
-  deps_.log.Info("kafka: topic {} takes {} at once (max.message.bytes): so do we", options_.topic,
-                 FormatBytes(max_bytes));
-  Renew(max_bytes);
 }
 
 void Publisher::Open() {
@@ -465,7 +391,6 @@ void Publisher::Renew(size_t max_bytes) {
   metrics_.restarts.Add();
   // A dead one reports nothing on its own; one that only has another limit finishes what it has.
   if (polled_->client().fatal()) polled_->GiveUp();
-  (*made)->settings_known = polled_->settings_known;
   retired_.push_back(std::exchange(polled_, *made));
   suspicious_ = true;
   next_probe_ = now;

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
+#include <iostream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,12 +47,32 @@ inline std::string KafkaName(std::string_view what) {
   return format("{}-{}-{}", what, getpid(), ++count);
 }
 
+// Keeps what is logged; shows it too when KAFKA_TEST_LOG is set.
+class KeptLog final : public telemetry::Logger {
+ public:
+  Status Reconfigure(const telemetry::LogOptions& /*options*/) override { return {}; }
+  bool Enabled(telemetry::Level level) const override { return level != telemetry::Level::kDebug || shown_; }
+  void Write(telemetry::Level level, std::string_view message) override EXCLUDES(mutex_) {
+    if (shown_) std::cerr << static_cast<int>(level) << ' ' << message << '\n';
+    MutexLock lock(mutex_);
+    text_ += message;
+    text_ += '\n';
+  }
+  void Flush() override {}
+  bool Has(std::string_view text) const EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return text_.find(text) != text_.npos;
+  }
+
+ private:
+  const bool shown_ = std::getenv("KAFKA_TEST_LOG") != nullptr;
+  mutable Mutex mutex_;
+  std::string text_ GUARDED_BY(mutex_);
+};
+
 struct KafkaTestDeps {
   SystemClock clock;
-  std::unique_ptr<telemetry::Logger> log =
-      std::getenv("KAFKA_TEST_LOG") == nullptr
-          ? telemetry::Logger::Null()
-          : telemetry::Logger::Create({.level = std::getenv("KAFKA_TEST_LOG")}).value();
+  std::unique_ptr<KeptLog> log = std::make_unique<KeptLog>();
   std::unique_ptr<telemetry::Metrics> metrics = telemetry::Metrics::Create();
 
   operator KafkaDeps() { return {clock, *log, *metrics}; }
@@ -73,6 +95,7 @@ class KafkaBystander final : private KafkaEvents {
     consumer_ = KafkaClient::Create({.type = RD_KAFKA_CONSUMER,
                                      .defaults = {{"group.id", "bystander"},
                                                   {"enable.partition.eof", "true"},
+                                                  {"fetch.wait.max.ms", "10"},
                                                   {"auto.offset.reset", "earliest"}}},
                                     options, *deps_.log, nullptr)
                     .value();
@@ -82,10 +105,6 @@ class KafkaBystander final : private KafkaEvents {
   void MakeTopic(const std::string& name, int partitions, KafkaSettings settings = {}) {
     const Status made = stream::MakeTopic(*producer_, {name, partitions, std::move(settings)}, kKafkaPatience);
     EXPECT_TRUE(made) << made.error().message();
-    EXPECT_TRUE(Eventually([&] {
-      const auto topic = producer_->AskTopic(name, kKafkaPatience);
-      return topic && topic->with_leader == partitions;
-    }));
   }
   void DeleteTopic(const std::string& name) {
     const std::unique_ptr<rd_kafka_DeleteTopic_t, KafkaFree<rd_kafka_DeleteTopic_destroy>> wanted(
@@ -153,6 +172,34 @@ class KafkaBystander final : private KafkaEvents {
     rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition);
     rd_kafka_committed(client->handle(), list.get(), static_cast<int>(kKafkaPatience.count()));
     return list->elems[0].offset;
+  }
+  // Replaces all settings of a topic.
+  void SetTopic(const std::string& name, const KafkaSettings& settings) {
+    const std::unique_ptr<rd_kafka_ConfigResource_t, KafkaFree<rd_kafka_ConfigResource_destroy>> resource(
+        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, name.c_str()));
+    for (const auto& [key, value] : settings)
+      rd_kafka_ConfigResource_set_config(resource.get(), key.c_str(), value.c_str());
+    const std::unique_ptr<rd_kafka_queue_t, KafkaFree<rd_kafka_queue_destroy>> queue(
+        rd_kafka_queue_new(producer_->handle()));
+    rd_kafka_ConfigResource_t* one = resource.get();
+    rd_kafka_AlterConfigs(producer_->handle(), &one, 1, nullptr, queue.get());
+    const std::unique_ptr<rd_kafka_event_t, KafkaFree<rd_kafka_event_destroy>> event(
+        rd_kafka_queue_poll(queue.get(), static_cast<int>(kKafkaPatience.count())));
+    ASSERT_NE(event, nullptr);
+    EXPECT_EQ(rd_kafka_event_error(event.get()), RD_KAFKA_RESP_ERR_NO_ERROR);
+  }
+  // Deletes the records before `offset`, as retention does.
+  void Forget(const std::string& topic, int32_t partition, int64_t offset) {
+    const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(1));
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = offset;
+    const std::unique_ptr<rd_kafka_DeleteRecords_t, KafkaFree<rd_kafka_DeleteRecords_destroy>> wanted(
+        rd_kafka_DeleteRecords_new(list.get()));
+    const std::unique_ptr<rd_kafka_queue_t, KafkaFree<rd_kafka_queue_destroy>> queue(
+        rd_kafka_queue_new(producer_->handle()));
+    rd_kafka_DeleteRecords_t* one = wanted.get();
+    rd_kafka_DeleteRecords(producer_->handle(), &one, 1, nullptr, queue.get());
+    rd_kafka_event_destroy(rd_kafka_queue_poll(queue.get(), static_cast<int>(kKafkaPatience.count())));
+    EXPECT_EQ(AskBounds(*producer_, topic, partition, kKafkaPatience).value().first, offset);
   }
   KafkaClient& client() { return *producer_; }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <thread>
 
 #include "base/format.h"
 
@@ -32,6 +33,22 @@ Result<EventPtr> Await(const KafkaClient& client, rd_kafka_queue_t* queue, const
   return event;
 }
 
+// The controller has made it; the others hear of it a little later. Asking also tells the handle, which would look
+// again only at its next round.
+Status AwaitTopic(const KafkaClient& client, const std::string& topic, std::chrono::milliseconds timeout) {
+  constexpr std::chrono::milliseconds kPause{10};
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    const Result<KafkaClient::Topic> found = client.AskTopic(topic, timeout);
+    if (!found) return Fail(found.error());
+    if (found->exists && found->with_leader == found->partitions) return {};
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return Fail(Errc::kUnavailable, format("Kafka: topic {} is made, but not ready", topic));
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
 }  // namespace
 
 Status MakeTopic(const KafkaClient& client, const KafkaNewTopic& topic, std::chrono::milliseconds timeout) {
@@ -52,7 +69,9 @@ Status MakeTopic(const KafkaClient& client, const KafkaNewTopic& topic, std::chr
   const auto* results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event->get()), &count);
   if (count != 1) return Fail(Errc::kUnavailable, format("{}: no answer", what));
   const rd_kafka_resp_err_t error = rd_kafka_topic_result_error(results[0]);
-  if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) return {};
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
+    return AwaitTopic(client, topic.name, timeout);
+  }
   const char* reason = rd_kafka_topic_result_error_string(results[0]);
   return Fail(client.Explain(error, reason == nullptr ? what : format("{}: {}", what, reason)));
 }

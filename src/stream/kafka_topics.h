@@ -18,7 +18,7 @@ struct KafkaNewTopic {
   KafkaSettings settings;
 };
 
-// Success too when the topic exists already.
+// Returns when the brokers know it. Success too when the topic exists already.
 Status MakeTopic(const KafkaClient& client, const KafkaNewTopic& topic, std::chrono::milliseconds timeout);
 
 Result<std::map<std::string, std::string>> ReadTopicSettings(const KafkaClient& client, const std::string& topic,
