@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 
 import support
 import wire
@@ -127,6 +128,23 @@ class Fleet(FleetCase):
         self.wait_for_readiness(wrong, "mysql.password")
         unknown = self.role("query", wait=False, mysql={"user": "guarded", "password": "right"})
         self.wait_for_readiness(unknown, self.database)
+
+    def test_activity_moves_last_seen_and_query_processes_learn_of_it(self):
+        often = {"catalog": {"activity_interval": "2s"}}
+        producer = self.role("producer", **often)
+        self.role("consumer", **often)
+        query = self.role("query", **often)
+        body = wire.snappy(wire.series_v1(__name__="alive"))
+        self.assertEqual(write(producer.url, body)[0], 204)
+        wait_for(lambda: query.series("alive"), what="the series")
+        began = time.time() + 5  # past its first sighting and a window
+
+        def seen_again():
+            self.assertEqual(write(producer.url, body)[0], 204)
+            return query.series("alive", start=began)
+
+        wait_for(seen_again, what="the series to be seen again")
+        self.assertEqual(self.kafka.count(self.topic), 1)
 
     def test_replay_rebuilds_an_empty_database_from_the_topic(self):
         producer = self.role("producer")
