@@ -356,6 +356,14 @@ TEST_F(LoaderTest, OptionsOfLibrdkafkaThatBreakAPromiseAreRefused) {
   f("partition.assignment.strategy: cooperative-sticky", "cooperative-sticky loses partitions");
   f("bootstrap.servers: a", "librdkafka.bootstrap.servers cannot be set");
   f("group.id: a", "librdkafka.group.id cannot be set");
+  f("delivery.report.only.error: true", "librdkafka.delivery.report.only.error cannot be 'true': an answer means");
+  f("test.mock.num.brokers: 3", "librdkafka.test.mock.num.brokers cannot be '3': an answer means");
+  f("transactional.id: a", "librdkafka.transactional.id cannot be set: publishing is not transactional");
+  f("group.instance.id: a", "librdkafka.group.instance.id cannot be set: the workers of a process");
+  f("partitioner: random", "librdkafka.partitioner cannot be 'random': records of a series belong into one partition");
+  f("message.timeout.ms: 0", "librdkafka.message.timeout.ms cannot be 0, which is no limit");
+  f("queue.buffering.max.messages: 0", "no queue is unbounded");
+  EXPECT_TRUE(LoadFromText("librdkafka: {partitioner: murmur2_random, message.timeout.ms: 1000}\n"));
   EXPECT_TRUE(LoadFromText("librdkafka: {acks: all, enable.idempotence: true}\n"));
 }
 

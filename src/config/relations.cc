@@ -1,6 +1,7 @@
 // What options must be to one another. Each value is in its own range already.
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "base/format.h"
 #include "config/draft.h"
@@ -114,7 +115,7 @@ class Relations {
     };
     constexpr std::string_view kDurable = "an answer means that the brokers have it";
     constexpr std::string_view kPositions = "positions are stored only with the data they cover";
-    constexpr std::array<Fixed, 14> kFixed = {{
+    constexpr std::array<Fixed, 21> kFixed = {{
         {"acks", "all|-1", kDurable},
         {"request.required.acks", "all|-1", kDurable},
         {"enable.idempotence", "true", "records must neither be doubled nor reordered by a retry"},
@@ -129,8 +130,28 @@ class Relations {
         {"metadata.broker.list", "", "metric_store.producer.hosts and metric_store.consumer.hosts say it"},
         {"group.id", "", "metric_store.consumer.group_id says it"},
         {"plugin.library.paths", "", "code is not loaded from a configuration"},
+        {"ssl.engine.location", "", "code is not loaded from a configuration"},
         {"enable.partition.eof", "false", "the end of a partition is no record"},
+        {"delivery.report.only.error", "false", kDurable},
+        {"enabled_events", "0", kDurable},
+        {"test.mock.num.brokers", "0", kDurable},
+        {"transactional.id", "", "publishing is not transactional, nothing would ever be acknowledged"},
+        {"group.instance.id", "",
+         "the workers of a process are members of their own, with one name they shut each other out"},
+        {"partitioner", "consistent|consistent_random|murmur2|murmur2_random|fnv1a|fnv1a_random",
+         "records of a series belong into one partition, or compaction keeps several"},
     }};
+    // 0 means no bound.
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kBounded = {{
+        {"message.timeout.ms", "a request is answered although Kafka is away"},
+        {"delivery.timeout.ms", "a request is answered although Kafka is away"},
+        {"queue.buffering.max.messages", "no queue is unbounded"},
+    }};
+    for (const auto& [option, why] : kBounded) {
+      const auto at = config_.librdkafka.find(std::string(option));
+      Require(at == config_.librdkafka.end() || at->second.find_first_not_of('0') != std::string::npos,
+              "librdkafka." + std::string(option), mi::format("cannot be 0, which is no limit: {}", why));
+    }
     for (const auto& [option, legal, why] : kFixed) {
       const auto at = config_.librdkafka.find(std::string(option));
       if (at == config_.librdkafka.end() || IsOneOf(at->second, legal)) continue;

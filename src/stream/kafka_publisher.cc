@@ -37,6 +37,23 @@ PublishResult Failed(const model::SeriesBatch& batch, const Error& error) {
   return result;
 }
 
+const Error* FirstError(const PublishResult& result) {
+  if (!result.failures.empty()) return &result.failures.front().error;
+  return result.metadata_failure ? &*result.metadata_failure : nullptr;
+}
+
+std::string ReasonOf(const Error& error) {
+  switch (error.code()) {
+    case Errc::kOverloaded: return "queue";
+    case Errc::kTooLarge: return "too_large";
+    case Errc::kUnavailable: return "unavailable";
+    case Errc::kInvalid:
+    case Errc::kCorrupt:
+    case Errc::kInternal: return "internal";
+  }
+  return "internal";
+}
+
 bool IsDenial(rd_kafka_resp_err_t error) {
   return error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
          error == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
@@ -186,7 +203,6 @@ void Publisher::Send(const KafkaProducer& producer, const model::SeriesBatch& ba
     flight.Refuse(i, std::move(taken.error()));
     ++settled;
   }
-  if (full) metrics_.errors("queue").Add();
   Settle(flight, settled);
 }
 
@@ -194,6 +210,7 @@ void Publisher::Settle(KafkaFlight& flight, size_t count) {
   const std::unique_ptr<KafkaFlight::Outcome> outcome = flight.Settle(count);
   if (outcome == nullptr) return;
   metrics_.published.Add(static_cast<double>(outcome->durable));
+  if (const Error* first = FirstError(outcome->result)) metrics_.errors(ReasonOf(*first)).Add();
   const std::chrono::duration<double> took = deps_.clock.Steady() - outcome->began;
   metrics_.publish_seconds.Observe(took.count());
   outcome->done(std::move(outcome->result));

@@ -213,6 +213,8 @@ TEST_F(KafkaPublisherTest, FailsOnlyWhatAFullQueueDidNotTake) {
   EXPECT_THAT(result.failures[0].error.message(), HasSubstr("librdkafka.queue.buffering.max.messages"));
   EXPECT_EQ(result.metadata_failure.value().code(), Errc::kOverloaded);
   EXPECT_THAT(Keys(), SizeIs(100));
+  EXPECT_EQ(deps_.metrics->GetCounter("stream_published_total", "").Value(), 100);
+  EXPECT_EQ(deps_.metrics->GetCounter("stream_publish_errors_total", "", {{"reason", "queue"}}).Value(), 1);
 }
 
 TEST_F(KafkaPublisherTest, RefusesARecordThatTheTopicCannotTakeAlone) {
