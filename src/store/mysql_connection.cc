@@ -184,6 +184,7 @@ Result<bool> MysqlStatement::Fetch() {
   if (grown) {
     const auto lengths = [this] {
       std::vector<unsigned long> all;
+      all.reserve(columns_.size());
       for (const Column& column : columns_) all.push_back(column.length);
       return all;
     }();

@@ -46,16 +46,18 @@ Status MysqlDictionary::Resolve(MysqlConnection& connection) {
     std::ranges::sort(all, {}, [](const Wanted* wanted) { return View(wanted->hash); });
     return all;
   };
-  if (Status found = Find(connection, missing()); !found) return found;
+  if (Status found = Find(connection, missing(), ""); !found) return found;
   std::vector<Wanted*> fresh = missing();
   if (fresh.empty()) return {};
   if (Status inserted = Insert(connection, fresh); !inserted) return inserted;
-  if (Status found = Find(connection, fresh); !found) return found;
+  // A locking read. MariaDB shows a plain one what another transaction committed a moment after that transaction's
+  // locks are gone, so that a row which our INSERT met need not be there yet.
+  if (Status found = Find(connection, fresh, "LOCK IN SHARE MODE"); !found) return found;
   if (missing().empty()) return {};
-  return Fail(Errc::kCorrupt, format("{}: rows that were just written are not there", table_.table));
+  return Fail(Errc::kUnavailable, format("{}: rows that were just written are not there", table_.table));
 }
 
-Status MysqlDictionary::Find(MysqlConnection& connection, std::span<Wanted* const> missing) {
+Status MysqlDictionary::Find(MysqlConnection& connection, std::span<Wanted* const> missing, std::string_view lock) {
   if (missing.empty()) return {};
   std::unordered_map<std::string_view, Wanted*> by_hash;
   for (Wanted* wanted : missing) by_hash.emplace(View(wanted->hash), wanted);
@@ -63,7 +65,7 @@ Status MysqlDictionary::Find(MysqlConnection& connection, std::span<Wanted* cons
   for (const std::string_view column : table_.columns) before += format(", {}", column);
   before += format(" FROM {} WHERE hash IN", table_.table);
   return SelectIn(
-      connection, before, "", missing.size(),
+      connection, before, lock, missing.size(),
       [&](size_t i, MysqlStatement& select) { select.BindText(View(missing[i]->hash)); },
       [&](const MysqlStatement& row) -> Status {
         const auto found = by_hash.find(row.Text(1));

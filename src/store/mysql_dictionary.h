@@ -50,7 +50,8 @@ class MysqlDictionary {
     bool is_settled = false;  // by an id, or by a row that is another text's
   };
 
-  Status Find(MysqlConnection& connection, std::span<Wanted* const> missing);
+  // `lock` follows the SELECT.
+  Status Find(MysqlConnection& connection, std::span<Wanted* const> missing, std::string_view lock);
   Status Insert(MysqlConnection& connection, std::span<Wanted* const> missing);
 
   MysqlDictionaryTable table_;

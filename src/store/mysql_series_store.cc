@@ -249,6 +249,7 @@ Status MysqlSeriesStore::GiveIds(MysqlConnection& connection, const Work& work, 
   uint64_t id = (*take)->insert_id() - fresh_.size();
 
   std::vector<FreshSeries*> by_arrival;
+  by_arrival.reserve(fresh_.size());
   for (FreshSeries& fresh : fresh_) by_arrival.push_back(&fresh);
   std::ranges::sort(by_arrival, {}, [](const FreshSeries* fresh) { return fresh->planned->first(); });
   for (FreshSeries* fresh : by_arrival) {
@@ -286,6 +287,7 @@ Status MysqlSeriesStore::InsertFresh(MysqlConnection& connection, uint64_t now_m
     posting_rows_.Number(posting.name).Number(posting.value).Number(posting.series);
   }
   std::vector<const FreshSeries*> by_id;
+  by_id.reserve(fresh_.size());
   for (const FreshSeries& fresh : fresh_) by_id.push_back(&fresh);
   std::ranges::sort(by_id, {}, &FreshSeries::id);
   for (const FreshSeries* fresh : by_id) {
@@ -353,6 +355,7 @@ Status MysqlSeriesStore::ApplyMetadata(MysqlConnection& connection, const Work& 
   }
   if (rows.empty()) return {};
   std::vector<std::string> hashes;
+  hashes.reserve(rows.size());
   for (const auto& [hash, row] : rows) hashes.push_back(hash);
   const Status read = SelectIn(
       connection, "SELECT hash, last_seen, type, help, unit FROM metric_metadata FORCE INDEX (PRIMARY) WHERE hash IN",
@@ -407,6 +410,7 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const 
     }
   }
   std::vector<std::pair<std::array<char, 16>, int64_t>> sorted;
+  sorted.reserve(seen.size());
   for (const auto& [fingerprint, last_seen_ms] : seen) sorted.emplace_back(fingerprint.ToBytes(), last_seen_ms);
   std::ranges::sort(sorted, [](const auto& a, const auto& b) { return View(a.first) < View(b.first); });
 

@@ -1,0 +1,179 @@
+// Against a real server, which the environment names:
+//   scripts/services/mariadb start /tmp/bench-mariadb
+//   MI_BENCH_MYSQL_PORT=$(cat /tmp/bench-mariadb/port) store_bench --benchmark_filter=Mysql
+#include <benchmark/benchmark.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/format.h"
+#include "model/labels.h"
+#include "store/mysql_catalog.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+namespace mi::store {
+namespace {
+
+constexpr size_t kPerCall = 10'000;
+
+// Series of 12 labels, shaped like Kubernetes traffic: 100 series a pod.
+model::SeriesBatch MakePodSeries(size_t first, size_t count, int64_t seen_at_ms) {
+  model::SeriesBatch batch(model::Tenant(), seen_at_ms);
+  const model::Fingerprinter fingerprint("", batch.tenant());
+  for (size_t i = first; i < first + count; ++i) {
+    const size_t pod = i / 100;
+    const std::pair<std::string_view, std::string> pairs[] = {
+        {"__name__", format("container_metric_{}_total", i % 100)},
+        {"cluster", "eu-west-1"},
+        {"container", "main"},
+        {"env", "prod"},
+        {"id", format("/kubepods/burstable/pod{:016x}", pod * 0x9e3779b97f4a7c15U)},
+        {"image", format("registry.example.org/shop/checkout:v1.{}", pod / 100)},
+        {"instance", format("10.{}.{}.7:10250", pod / 256 % 256, pod % 256)},
+        {"job", "kubelet"},
+        {"namespace", format("team-{}", pod / 10 % 50)},
+        {"node", format("ip-10-{}.eu-west-1.compute.internal", pod % 256)},
+        {"pod", format("checkout-{:x}-{:x}", pod * 2654435761U % 0xffffffU, pod)},
+        {"service", "kubelet"}};
+    std::vector<model::Label> labels;
+    for (const auto& [name, value] : pairs) labels.push_back({name, value});
+    const model::Labels canonical = model::Labels::FromUnsorted(labels).value();
+    batch.Add(fingerprint(canonical.canonical()), canonical.canonical());
+  }
+  return batch;
+}
+
+// A catalogue in a database of its own; nothing where no server is named.
+class Catalog {
+ public:
+  static std::unique_ptr<Catalog> Open(benchmark::State& state, MysqlBulk bulk = MysqlBulk::kArrays) {
+    const char* port = std::getenv("MI_BENCH_MYSQL_PORT");
+    if (port == nullptr) {
+      state.SkipWithError("MI_BENCH_MYSQL_PORT names no server");
+      return nullptr;
+    }
+    static int made = 0;
+    auto catalog = std::make_unique<Catalog>();
+    catalog->catalog_ = MysqlCatalog::Create({.port = static_cast<uint16_t>(std::atoi(port)),
+                                              .user = "root",
+                                              .db_name = format("mi-bench_{}_{}", getpid(), made++),
+                                              .bulk = bulk},
+                                             *catalog->log_, *catalog->metrics_);
+    if (const Status prepared = catalog->catalog_->Prepare(); !prepared) {
+      state.SkipWithError(prepared.error().message().c_str());
+      return nullptr;
+    }
+    return catalog;
+  }
+  MysqlCatalog& operator*() { return *catalog_; }
+  MysqlCatalog* operator->() { return catalog_.get(); }
+
+  // [0, count) by `writers`, each a share of its own; false when something failed.
+  bool Fill(size_t writers, size_t count, int64_t seen_at_ms = 1'700'000'000'000) {
+    std::atomic<size_t> next = 0;
+    std::atomic<bool> right = true;
+    std::vector<std::jthread> threads;
+    for (size_t w = 0; w < writers; ++w) {
+      threads.emplace_back([&] {
+        const auto store = catalog_->OpenStore();
+        for (size_t first = next.fetch_add(kPerCall); first < count; first = next.fetch_add(kPerCall)) {
+          const model::SeriesBatch batch = MakePodSeries(first, kPerCall, seen_at_ms);
+          const StreamPosition position[] = {{"bench", static_cast<int32_t>(first / kPerCall), 1}};
+          const Result<ApplyResult> result = store->Apply({&batch, 1}, position);
+          if (result && result->inserted.size() + result->existing == kPerCall) continue;
+          std::fprintf(stderr, "%s\n", result ? "series are missing" : result.error().message().c_str());
+          right = false;
+        }
+      });
+    }
+    threads.clear();
+    return right;
+  }
+
+ private:
+  const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
+  const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
+  std::unique_ptr<MysqlCatalog> catalog_;
+};
+
+void Check(benchmark::State& state, bool right, const char* what) {
+  if (!right) state.SkipWithError(what);
+}
+
+// New series: connections, total, arrays (1) or multi-row (0).
+void BM_MysqlApplyNew(benchmark::State& state) {
+  const auto total = static_cast<size_t>(state.range(1));
+  for (auto _ : state) {
+    state.PauseTiming();
+    const auto catalog = Catalog::Open(state, state.range(2) != 0 ? MysqlBulk::kArrays : MysqlBulk::kMultiRow);
+    if (catalog == nullptr) return;
+    state.ResumeTiming();
+    Check(state, catalog->Fill(static_cast<size_t>(state.range(0)), total), "not all were applied");
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(total));
+}
+BENCHMARK(BM_MysqlApplyNew)
+    ->Args({1, 200'000, 1})
+    ->Args({1, 200'000, 0})
+    ->Args({4, 400'000, 1})
+    ->Args({4, 400'000, 0})
+    ->Iterations(1)
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+constexpr size_t kSeries = 300'000;
+
+Catalog* Filled(benchmark::State& state) {
+  static const std::unique_ptr<Catalog> catalog = Catalog::Open(state);
+  static const bool filled = catalog != nullptr && catalog->Fill(4, kSeries);
+  Check(state, filled, "no filled catalogue");
+  return filled ? catalog.get() : nullptr;
+}
+
+void BM_MysqlApplyKnown(benchmark::State& state) {
+  Catalog* catalog = Filled(state);
+  static int64_t now_ms = 1'700'000'000'000;
+  for (auto _ : state) {
+    Check(state, catalog != nullptr && (*catalog)->Health() && catalog->Fill(1, 50'000, now_ms),
+          "not all were applied");
+    now_ms += state.range(0);
+  }
+  state.SetItemsProcessed(state.iterations() * 50'000);
+}
+BENCHMARK(BM_MysqlApplyKnown)->ArgName("moved_ms")->Arg(0)->Arg(1'000)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void BM_MysqlReadSeries(benchmark::State& state) {
+  Catalog* catalog = Filled(state);
+  if (catalog == nullptr) return;
+  const auto reader = (*catalog)->OpenReader();
+  for (auto _ : state) {
+    size_t count = 0;
+    const Status read = reader->ReadSeries(0, [&](const StoredSeries&) { return ++count, true; });
+    Check(state, read && count == kSeries, "not all were read");
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kSeries));
+}
+BENCHMARK(BM_MysqlReadSeries)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+void BM_MysqlReadFingerprints(benchmark::State& state) {
+  Catalog* catalog = Filled(state);
+  if (catalog == nullptr) return;
+  const auto reader = (*catalog)->OpenReader();
+  for (auto _ : state) {
+    size_t count = 0;
+    const Status read = reader->ReadFingerprints([&](model::Fingerprint, int64_t) { return ++count, true; });
+    Check(state, read && count == kSeries, "not all were read");
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kSeries));
+}
+BENCHMARK(BM_MysqlReadFingerprints)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace mi::store
