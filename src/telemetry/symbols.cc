@@ -84,6 +84,7 @@ std::string Symbols::NameOf(uintptr_t address) const {
   const auto after = std::ranges::upper_bound(functions_, address, {}, &Function::begin);
   if (after != functions_.begin() && address < std::prev(after)->end) return std::prev(after)->name;
   Dl_info info{};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address out of a profile is a number
   if (dladdr(reinterpret_cast<void*>(address), &info) == 0) return {};
   if (info.dli_sname != nullptr) return info.dli_sname;
   if (info.dli_fname == nullptr) return {};

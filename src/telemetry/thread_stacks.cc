@@ -34,8 +34,8 @@ constexpr int64_t kPatienceNs = 500'000'000;
 
 // What the handler fills. It is the asked thread's from the moment in which that has taken the question until it posts.
 struct Answer {
-  std::atomic<uint64_t> open_question = 0;  // 0: none; a handler that comes too late finds another number
-  std::atomic<uint64_t> answered_question = 0;
+  std::atomic<int> open_question = 0;  // 0: none; a handler that comes too late finds another number
+  std::atomic<int> answered_question = 0;
   size_t count = 0;
   std::array<uintptr_t, kMaxFrames> frames;
   sem_t done;
@@ -56,8 +56,8 @@ _Unwind_Reason_Code AddFrame(_Unwind_Context* context, void*) {
 // comes.
 void OnStackSignal(int, siginfo_t* info, void*) {
   if (info->si_code != SI_QUEUE) return;
-  const uint64_t asked = reinterpret_cast<uintptr_t>(info->si_value.sival_ptr);
-  uint64_t open = asked;
+  const int asked = info->si_value.sival_int;
+  int open = asked;
   if (asked == 0 || !g_answer.open_question.compare_exchange_strong(open, 0)) return;
   const int kept = errno;
   g_answer.count = 0;
@@ -109,18 +109,18 @@ bool WaitForAnswer() {
 
 // False when the thread did not take the question.
 bool Ask(pid_t thread) {
-  static uint64_t last_question = 0;
-  const uint64_t question = ++last_question;
+  static int last_question = 0;
+  const int question = ++last_question;
   g_answer.open_question = question;
   siginfo_t info{};
   info.si_signo = kStackSignal;
   info.si_code = SI_QUEUE;
   info.si_pid = getpid();
   info.si_uid = getuid();
-  info.si_value.sival_ptr = reinterpret_cast<void*>(question);
+  info.si_value.sival_int = question;
   const bool sent = syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, kStackSignal, &info) == 0;
   if (sent && WaitForAnswer()) return g_answer.answered_question == question;
-  uint64_t expected = question;
+  int expected = question;
   if (g_answer.open_question.compare_exchange_strong(expected, 0)) return false;  // withdrawn
   while (sem_wait(&g_answer.done) != 0) {  // it has begun in this very moment: what it writes is awaited
   }

@@ -126,6 +126,7 @@ class PprofHandlers::Desk {
   void Take(Profile profile, net::Reply reply) {
     Order order{std::move(profile), std::move(reply)};
     if (orders_.TryPush(std::move(order))) return;
+    // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses leaves it as it is
     order.reply(closing_ ? Refuse(503, kClosing)
                          : Refuse(503, format("{} requests for profiles wait already", kMaxWaiting)));
   }
