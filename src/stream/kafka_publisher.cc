@@ -127,7 +127,7 @@ Publisher::Publisher(const KafkaPublisherOptions& options, const KafkaDeps& deps
       secret_check_(model::SecretCheck(options.kafka.identity_secret)),
       metrics_(deps.metrics),
       sightings_(options.activity_delay, kActivityRecord, options.max_activity_fingerprints),
-      topic_(options.topic, options.new_topic_partitions, deps.log) {
+      topic_(options.topic, options.new_topic_partitions, options.admin_timeout, deps.log) {
   closed_.emplace(Errc::kUnavailable, "Kafka: not connected yet (metric_store.producer.hosts)");
   metrics_.up.Set(0);
 }

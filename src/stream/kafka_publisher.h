@@ -32,6 +32,7 @@ struct KafkaPublisherOptions {
   size_t max_activity_fingerprints = 1'000'000;     // gathered or under way; above, hints are dropped and counted
   std::chrono::milliseconds probe_interval{1'000};  // how often brokers that are away are asked
   std::chrono::milliseconds stop_timeout{5'000};    // how long Stop() waits for acknowledgements
+  std::chrono::milliseconds admin_timeout{5'000};   // for making topics and reading their settings
   int new_topic_partitions = -1;                    // -1: as the broker does by default
 };
 

@@ -377,6 +377,7 @@ class KafkaMockTest : public testing::Test {
     cluster_ = rd_kafka_mock_cluster_new(owner_->handle(), 1);
     options_.kafka.hosts = {rd_kafka_mock_cluster_bootstraps(cluster_)};
     options_.probe_interval = milliseconds(50);
+    options_.admin_timeout = milliseconds(200);  // it does not know that question
     rd_kafka_mock_topic_create(cluster_, "metric-index", 1, 1);
     rd_kafka_mock_topic_create(cluster_, "metric-index-activity", 1, 1);
   }

@@ -50,6 +50,8 @@ class Replay final : public KafkaReplay {
 
 Status Replay::Connect() {
   KafkaClientSpec spec = KafkaReaderSpec(std::string(kGroup));
+  spec.defaults.insert(spec.defaults.end(),
+                       {{"queued.max.messages.kbytes", "262144"}, {"queued.min.messages", "1000000"}});
   spec.fixed.emplace_back("enable.partition.eof", "true");  // the last offsets of a log may hold nothing to read
   Result<std::unique_ptr<KafkaClient>> client = KafkaClient::Create(spec, options_.kafka, deps_.log, nullptr);
   if (!client) return Fail(client.error());

@@ -12,7 +12,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kAskTimeout{1'000};  // no delivery is reported meanwhile: short
-constexpr milliseconds kMakeTimeout{5'000};
 
 }  // namespace
 
@@ -22,7 +21,7 @@ Status KafkaSeriesTopic::Check(const KafkaClient& client) {
   if (!topic->exists) {
     const Status made =
         MakeTopic(client, {.name = name_, .partitions = new_partitions_, .settings = {{"cleanup.policy", "compact"}}},
-                  kMakeTimeout);
+                  admin_timeout_);
     if (!made) return made;
     log_.Info("kafka: topic {} did not exist and is made, compacted", name_);
   } else if (topic->with_leader == 0) {
@@ -42,13 +41,13 @@ void KafkaSeriesTopic::MakeActivityTopic(const KafkaClient& client) {
   if (!found || found->exists) return;
   const Status made =
       MakeTopic(client, {.name = activity, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
-                kMakeTimeout);
+                admin_timeout_);
   if (!made) log_.Warn("kafka: {}; last_seen does not move meanwhile", made.error().message());
 }
 
 // Not knowing them stops nothing: reading them may need a right that publishing does not need.
 void KafkaSeriesTopic::Learn(const KafkaClient& client) {
-  auto settings = ReadTopicSettings(client, name_, kMakeTimeout);
+  auto settings = ReadTopicSettings(client, name_, admin_timeout_);
   if (!settings) return log_.Info("kafka: {}", settings.error().message());
   const std::string& policy = (*settings)["cleanup.policy"];
   if (!policy.contains("compact")) {

@@ -15,8 +15,10 @@ namespace mi::stream {
 
 class KafkaSeriesTopic {
  public:
-  KafkaSeriesTopic(std::string name, int new_partitions, telemetry::Logger& log)
-      : name_(std::move(name)), new_partitions_(new_partitions), log_(log) {}
+  // -1 partitions: as the broker does by default.
+  KafkaSeriesTopic(std::string name, int new_partitions, std::chrono::milliseconds admin_timeout,
+                   telemetry::Logger& log)
+      : name_(std::move(name)), new_partitions_(new_partitions), admin_timeout_(admin_timeout), log_(log) {}
 
   // Why the topic cannot be written now.
   Status Check(const KafkaClient& client);
@@ -31,6 +33,7 @@ class KafkaSeriesTopic {
 
   const std::string name_;
   const int new_partitions_;
+  const std::chrono::milliseconds admin_timeout_;
   telemetry::Logger& log_;
   bool known_ = false;
   size_t max_bytes_ = 0;
