@@ -13,7 +13,6 @@ namespace mi::codec {
 namespace {
 
 using simdjson::dom::element;
-using simdjson::dom::element_type;
 
 // Names in messages are shown up to here: they come from outside.
 constexpr size_t kShownBytes = 60;

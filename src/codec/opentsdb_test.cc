@@ -10,7 +10,6 @@
 namespace mi::codec {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 OpenTsdbPoint One(std::string_view json, const SeriesLimits& limits = {}) {

@@ -150,6 +150,7 @@ TEST_F(RedisTierTest, SpreadsTheLivesOfKeys) {
   ASSERT_TRUE(KnowsEventually(series));
   Cli cli = OpenCli();
   std::vector<int64_t> lives;
+  lives.reserve(series.size());
   for (const Fingerprint& one : series) lives.push_back(cli.Integer({"TTL", KeyOf(one)}));
   EXPECT_THAT(lives, Each(AllOf(Ge(6000 - 60), Le(10'000))));
   const auto [shortest, longest] = std::ranges::minmax(lives);
@@ -190,6 +191,7 @@ TEST_F(RedisTierTest, AnswersManyAndLargeLookupsAtOnceInTheirOrder) {
   tier_->Remember(SeriesRange(0, 20'000));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 20'000)));
   std::vector<std::future<Result<std::vector<bool>>>> answers;
+  answers.reserve(500);
   for (uint64_t i = 0; i < 500; ++i) answers.push_back(Ask({Series(i), Series(50'000 + i), Series(i + 1)}));
   EXPECT_EQ(Known(SeriesRange(10'000, 30'000)), 10'000);
   for (auto& answer : answers) EXPECT_EQ(answer.get(), (std::vector<bool>{true, false, true}));
@@ -241,6 +243,7 @@ TEST_F(RedisTierTest, HoldsNobodyLongerThanTheTimeOutWhenRedisStandsStill) {
   redis_->Freeze();
   const auto begun = steady_clock::now();
   std::vector<std::future<Result<std::vector<bool>>>> answers;
+  answers.reserve(200);
   for (uint64_t i = 0; i < 200; ++i) answers.push_back(Ask(SeriesRange(i, i + 100)));
   tier_->Remember(SeriesRange(0, 100));
   for (auto& answer : answers) EXPECT_FALSE(answer.get());
