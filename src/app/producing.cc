@@ -12,6 +12,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 // What is kept of app.shutdown_timeout for telling Redis.
 constexpr milliseconds kTimeToTell = std::chrono::seconds(1);
+// And for what waits in memory for TSDBs.
+constexpr milliseconds kTimeToForward = std::chrono::milliseconds(500);
 
 }  // namespace
 
@@ -20,23 +22,32 @@ Result<std::unique_ptr<Producing>> Producing::Create(const config::Config& confi
   Result<std::unique_ptr<stream::KafkaPublisher>> kafka =
       stream::KafkaPublisher::Create(KafkaPublisherOptionsOf(config), {deps.clock, deps.log, deps.metrics});
   if (!kafka) return Fail(kafka.error());
-  return std::unique_ptr<Producing>(new Producing(config, deps, health, *std::move(kafka)));
+  std::unique_ptr<Producing> producing(new Producing(config, deps, health, *std::move(kafka)));
+  if (const Status opened = producing->OpenReceiving(config, deps); !opened) return Fail(opened.error());
+  return producing;
 }
 
-// The table begins empty: what it does not know, Redis does, and without Redis a series is published once more.
 Producing::Producing(const config::Config& config, const Service::Deps& deps, telemetry::Health& health,
                      std::unique_ptr<stream::KafkaPublisher> kafka)
     : redis_(dedupe::RedisTier::Create(RedisOptionsOf(config), {deps.log, deps.metrics})),
       kafka_(std::move(kafka)),
-      receiving_(config, FleetSeenOptionsOf(config),
-                 {dedupe::SeenSet::Create(FleetSeenOptionsOf(config), deps.clock), *kafka_, *kafka_, redis_.get(),
-                  deps.clock, deps.metrics}),
       kafka_health_("kafka", Need::kAlways, health, deps.log),
       redis_health_("redis", Need::kNever, health, deps.log),
       cleanup_interval_(config.metric_store.cache.cleanup_interval) {}
 
+// The table begins empty: what it does not know, Redis does, and without Redis a series is published once more.
+Status Producing::OpenReceiving(const config::Config& config, const Service::Deps& deps) {
+  const dedupe::SeenOptions seen_options = FleetSeenOptionsOf(config);
+  auto receiving = Receiving::Create(config, seen_options,
+                                     {dedupe::SeenSet::Create(seen_options, deps.clock), *kafka_, *kafka_, redis_.get(),
+                                      deps.clock, deps.log, deps.metrics});
+  if (!receiving) return Fail(receiving.error());
+  receiving_ = *std::move(receiving);
+  return {};
+}
+
 void Producing::AddTasks(Housekeeping& housekeeping) {
-  housekeeping.Every([this] { return *cleanup_interval_.Get(); }, [this] { receiving_.Sweep(); });
+  housekeeping.Every([this] { return *cleanup_interval_.Get(); }, [this] { receiving_->Sweep(); });
   housekeeping.Every([] { return kHealthInterval; },
                      [this] {
                        kafka_health_.Report(kafka_->Health());
@@ -45,7 +56,7 @@ void Producing::AddTasks(Housekeeping& housekeeping) {
 }
 
 void Producing::Reconfigure(const config::Config& config) {
-  receiving_.Reconfigure(config, FleetSeenOptionsOf(config));
+  receiving_->Reconfigure(config, FleetSeenOptionsOf(config));
   redis_->Reconfigure(RedisOptionsOf(config).writes);
   cleanup_interval_.Set(config.metric_store.cache.cleanup_interval);
 }
@@ -53,6 +64,7 @@ void Producing::Reconfigure(const config::Config& config) {
 void Producing::Stop() {
   kafka_->Stop();
   redis_->Stop(kTimeToTell);
+  receiving_->StopForwarding(kTimeToForward);
 }
 
 }  // namespace mi::app

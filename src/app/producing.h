@@ -23,26 +23,27 @@ namespace mi::app {
 
 class Producing {
  public:
-  // kInvalid: an option that librdkafka does not take.
+  // kInvalid: an option that librdkafka does not take, or a url that is none.
   static Result<std::unique_ptr<Producing>> Create(const config::Config& config, const Service::Deps& deps,
                                                    telemetry::Health& health);
 
-  void RegisterRoutes(net::Router& router) { receiving_.RegisterRoutes(router); }
+  void RegisterRoutes(net::Router& router) { receiving_->RegisterRoutes(router); }
   void AddTasks(Housekeeping& housekeeping);
   void Reconfigure(const config::Config& config);
 
-  void Refuse() { receiving_.Refuse(); }
-  void ExpireAll() { receiving_.ExpireAll(); }
+  void Refuse() { receiving_->Refuse(); }
+  void ExpireAll() { receiving_->ExpireAll(); }
   // After the listener has been drained: what is under way to Kafka is finished, then Redis is told.
   void Stop();
 
  private:
   Producing(const config::Config& config, const Service::Deps& deps, telemetry::Health& health,
             std::unique_ptr<stream::KafkaPublisher> kafka);
+  Status OpenReceiving(const config::Config& config, const Service::Deps& deps);
 
   std::unique_ptr<dedupe::RedisTier> redis_;
   std::unique_ptr<stream::KafkaPublisher> kafka_;
-  Receiving receiving_;  // outlives the last callbacks of both: they are stopped first
+  std::unique_ptr<Receiving> receiving_;  // outlives the last callbacks of both: they are stopped first
   PartHealth kafka_health_;
   PartHealth redis_health_;
   Live<std::chrono::milliseconds> cleanup_interval_;

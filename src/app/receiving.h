@@ -1,26 +1,33 @@
-// The receiving side of a role: from the request to the stream, and the tables that know what is there already.
+// The receiving side of a role: from the request to the stream, the tables that know what is there already, and the
+// TSDBs that get the requests besides.
 //
-// Ownership: owns the seen tables; borrows the rest, which outlives it.
+// Ownership: owns the seen tables and the queues to TSDBs; borrows the rest, which outlives it.
 // Threads: everything but the routes from one thread; Sweep from one thread.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 
 #include "app/figures.h"
 #include "base/clock.h"
 #include "base/live.h"
+#include "base/result.h"
 #include "config/config.h"
 #include "dedupe/in_flight.h"
 #include "dedupe/seen_set.h"
 #include "dedupe/shared_tier.h"
+#include "forward/remote_send.h"
+#include "forward/remote_write.h"
 #include "net/http.h"
 #include "receive/cache_handler.h"
 #include "receive/departures.h"
 #include "receive/options.h"
 #include "receive/receive_metrics.h"
+#include "receive/send_handler.h"
 #include "receive/write_handler.h"
 #include "stream/ports.h"
+#include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
 namespace mi::app {
@@ -33,22 +40,33 @@ class Receiving {
     stream::ActivityPublisher& activity;
     dedupe::SharedTier* shared;  // null in standalone
     const Clock& clock;
+    telemetry::Logger& log;
     telemetry::Metrics& metrics;
   };
-  Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps);
+  // kInvalid: a url of remote.write or remote.send that is none.
+  static Result<std::unique_ptr<Receiving>> Create(const config::Config& config,
+                                                   const dedupe::SeenOptions& seen_options, Deps deps);
 
   void RegisterRoutes(net::Router& router);
   void Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options);
 
   // From now on 503; what waits for the stream goes on waiting …
-  void Refuse() { write_->Refuse(); }
+  void Refuse();
   // … until this answers it 503.
-  void ExpireAll() { departures_->ExpireAll(); }
+  void ExpireAll();
+  // What waits for TSDBs is sent until `patience` is over. After the last request was answered.
+  void StopForwarding(std::chrono::milliseconds patience);
 
   void Sweep();
   dedupe::SeenSet& seen() { return *seen_; }
 
  private:
+  Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
+            std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send);
+
+  telemetry::Logger& log_;
+  const std::unique_ptr<forward::RemoteWrite> remote_write_;
+  const std::unique_ptr<forward::RemoteSend> remote_send_;
   std::unique_ptr<dedupe::SeenSet> seen_;
   const Figures figures_;
   std::unique_ptr<dedupe::SeenSet> seen_metadata_;
@@ -56,7 +74,8 @@ class Receiving {
   receive::ReceiveMetrics receive_metrics_;
   Live<receive::ReceiveOptions> options_;
   std::optional<receive::WriteHandler> write_;
-  std::optional<receive::Departures> departures_;  // goes before the handler whose requests it answers at its end
+  std::optional<receive::SendHandler> send_;
+  std::optional<receive::Departures> departures_;  // goes before the handlers whose requests it answers at its end
   receive::CacheHandler cache_;
 };
 

@@ -116,6 +116,27 @@ store::MysqlOptions MysqlOptionsOf(const config::Config& config) {
           .secret_check = model::SecretCheck(config.identity.secret)};
 }
 
+std::vector<forward::TargetOptions> RemoteWriteTargetsOf(const config::Config& config) {
+  std::vector<forward::TargetOptions> targets;
+  for (const config::RemoteWriteOptions& write : config.remote.write) {
+    if (!write.enabled) continue;
+    const bool blocks = write.when_full == "block";
+    targets.push_back({.url = write.url,
+                       .content_type = write.content_type,
+                       .queue_bytes = write.queue_bytes,
+                       .when_full = blocks ? forward::WhenFull::kBlock : forward::WhenFull::kDropOldest,
+                       .connect_timeout = write.connect_timeout,
+                       .timeout = write.timeout});
+  }
+  return targets;
+}
+
+std::optional<forward::TargetOptions> RemoteSendTargetOf(const config::Config& config) {
+  const config::RemoteSendOptions& send = config.remote.send;
+  if (send.url.empty()) return std::nullopt;
+  return forward::TargetOptions{.url = send.url, .content_type = send.content_type};
+}
+
 catalog::FollowerOptions FollowerOptionsOf(const config::Config& config) {
   return {.longest_transaction = MysqlOptionsOf(config).longest_transaction};
 }

@@ -1,11 +1,15 @@
 // The configuration, cut into the options of each room.
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "catalog/catalog.h"
 #include "catalog/follower.h"
 #include "config/config.h"
 #include "dedupe/redis_tier.h"
 #include "dedupe/seen_set.h"
+#include "forward/options.h"
 #include "net/server.h"
 #include "receive/options.h"
 #include "store/mysql_catalog.h"
@@ -28,6 +32,9 @@ stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& conf
 stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config);
 stream::KafkaActivityOptions KafkaActivityOptionsOf(const config::Config& config);
 store::MysqlOptions MysqlOptionsOf(const config::Config& config);
+// Those of remote.write that are enabled.
+std::vector<forward::TargetOptions> RemoteWriteTargetsOf(const config::Config& config);
+std::optional<forward::TargetOptions> RemoteSendTargetOf(const config::Config& config);
 catalog::FollowerOptions FollowerOptionsOf(const config::Config& config);
 catalog::CatalogOptions CatalogOptionsOf(const config::Config& config, telemetry::Logger& log);
 

@@ -29,6 +29,8 @@ using std::chrono::milliseconds;
 constexpr size_t kMaxActivity = 10'000'000;
 constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
+// What waits in memory for TSDBs gets so much of a stop.
+constexpr milliseconds kTimeToForward = std::chrono::milliseconds(500);
 constexpr milliseconds kLoadRetry = std::chrono::seconds(5);
 
 // Hands what the index has applied to the catalogue: both live in one process.
@@ -78,7 +80,7 @@ class Standalone final : public Service {
   std::unique_ptr<stream::Journal> journal_;
   stream::ActivityQueue activity_{kMaxActivity, deps_.metrics};
 
-  std::optional<Receiving> receiving_;
+  std::unique_ptr<Receiving> receiving_;
   Answering answering_{config_, deps_.clock, deps_.log, deps_.metrics, [this] { return index_->Health(); }};
   CatalogFeed feed_{answering_.catalog()};
   const std::shared_ptr<index::LagProbe> lag_ = index::LagProbe::Create(deps_.clock, deps_.metrics);
@@ -146,9 +148,11 @@ Status Standalone::OpenReceiving() {
   auto seen =
       OpenSeenTable(directory_.PathOf("seen.snapshot"), *now, SeenOptionsOf(config_), *reader_, deps_.clock, deps_.log);
   if (!seen) return Fail(seen.error());
-  receiving_.emplace(
+  auto receiving = Receiving::Create(
       config_, SeenOptionsOf(config_),
-      Receiving::Deps{*std::move(seen), journal_->publisher(), activity_, nullptr, deps_.clock, deps_.metrics});
+      {*std::move(seen), journal_->publisher(), activity_, nullptr, deps_.clock, deps_.log, deps_.metrics});
+  if (!receiving) return Fail(receiving.error());
+  receiving_ = *std::move(receiving);
   return {};
 }
 
@@ -222,6 +226,7 @@ void Standalone::Stop() {
   if (loader_.joinable()) loader_.join();
   index_->Stop();
   SaveSeen();
+  receiving_->StopForwarding(kTimeToForward);
   const std::chrono::duration<double> took = deps_.clock.Steady() - begun;
   deps_.log.Info("everything is saved, after {:.1f} s", took.count());
 }
