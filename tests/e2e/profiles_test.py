@@ -28,7 +28,7 @@ class Pages(support.TestCase):
         names = subprocess.run(["nm", support.BINARY], capture_output=True, text=True, check=False).stdout
         if not names:
             self.skipTest("nm is missing")
-        offset = int(next(line for line in names.splitlines() if line.endswith(" T main")).split()[0], 16)
+        offset = int(next(line for line in names.splitlines() if line.lower().endswith(" t main")).split()[0], 16)
         maps = pathlib.Path(f"/proc/{self.metric_index.pid}/maps").read_text().splitlines()
         begin = int(next(line for line in maps if line.endswith("/metric-index")).split("-")[0], 16)
         address = f"{begin + offset:#x}"
