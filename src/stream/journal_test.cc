@@ -277,6 +277,7 @@ TEST_F(JournalTest, BoundsTheWalThatAForeignReaderPins) {
 }
 
 TEST_F(JournalTest, AnswersWhatItHasNoMemoryForAndGoesOn) {
+  if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP() << "ThreadSanitizer has an operator new of its own";
   OpenAndStart();
   model::SeriesBatch large = MakeIncompressibleBatch(1 << 20, 1);
   {

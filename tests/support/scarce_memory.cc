@@ -23,6 +23,7 @@ ScarceMemory::~ScarceMemory() { refused_bytes = kAllIsGiven; }
 
 size_t ScarceMemory::refusals() const { return refused_times; }
 
+#ifndef MI_MEMORY_IS_THE_SANITIZERS
 static void* Give(size_t bytes) {
   if (bytes < refused_bytes.load(std::memory_order_relaxed)) {
     if (void* const block = std::malloc(bytes)) return block;
@@ -30,10 +31,13 @@ static void* Give(size_t bytes) {
   ++refused_times;
   throw std::bad_alloc();
 }
+#endif
 
 }  // namespace mi::tests
 
+#ifndef MI_MEMORY_IS_THE_SANITIZERS
 // The others (arrays, nothrow) come here by themselves.
 void* operator new(size_t bytes) { return mi::tests::Give(bytes); }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, size_t) noexcept { std::free(block); }
+#endif

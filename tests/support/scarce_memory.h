@@ -8,6 +8,13 @@ namespace mi::tests {
 // While it lives, `new` of at least `refused_bytes` throws std::bad_alloc, on every thread. One at a time.
 class ScarceMemory {
  public:
+  // Where it cannot be had, a test is skipped: ThreadSanitizer has an operator new of its own.
+#ifdef MI_MEMORY_IS_THE_SANITIZERS
+  static constexpr bool kToBeHad = false;
+#else
+  static constexpr bool kToBeHad = true;
+#endif
+
   explicit ScarceMemory(size_t refused_bytes);
   ~ScarceMemory();
   ScarceMemory(const ScarceMemory&) = delete;
