@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """How the process begins and ends: exit codes, messages that say what to do, and a stop under load that loses nothing."""
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 
 import support
-from support import BINARY, wait_for
+from support import BINARY, request, wait_for
 
 
 def run(*arguments, env=None, timeout=30, cwd=None):
@@ -100,6 +101,12 @@ class Start(support.TestCase):
         message = self.fails_to_start("--listen", "127.0.0.1:0", "--data", data)
         self.assertIn("catalog.db", message)
         self.assertEqual((data / "catalog.db").read_bytes(), b"this is no database" * 100)
+
+    def test_a_data_directory_that_was_deleted_is_said_by_ready(self):
+        service = self.service()
+        shutil.rmtree(service.directory / "data")
+        wait_for(lambda: b"journal: waiting for" in request(f"{service.url}/ready")[2], what="/ready to say it")
+        self.assertEqual(request(f"{service.url}/ready")[0], 503)
 
     def test_another_identity_secret_is_another_catalogue(self):
         service = self.service()
