@@ -418,6 +418,15 @@ Result<uint64_t> ServerNowMs(MysqlConnection& connection) {
   return (*select)->Number(0);
 }
 
+Result<uint64_t> TakeMysqlIds(MysqlConnection& connection, std::string_view table, uint64_t count) {
+  Result<MysqlStatement*> take =
+      connection.Prepare("UPDATE metric_next_id SET next_id = LAST_INSERT_ID(next_id + ?) WHERE name = ?");
+  if (!take) return Fail(take.error());
+  if (Status run = (*take)->Bind(count).BindText(table).Run(); !run) return Fail(run.error());
+  if ((*take)->affected_rows() == 1) return (*take)->insert_id() - count;
+  return Fail(Errc::kCorrupt, format("metric_next_id has no row \"{}\": restore a backup", table));
+}
+
 Result<MysqlTransaction> MysqlTransaction::Begin(MysqlConnection& connection) {
   if (Status begun = connection.Exec("START TRANSACTION"); !begun) return Fail(begun.error());
   return MysqlTransaction(&connection);

@@ -163,4 +163,8 @@ std::string AddressOf(const MysqlOptions& options);
 // The server's clock, ms since the epoch: what metric_seen.changed is written and read by.
 Result<uint64_t> ServerNowMs(MysqlConnection& connection);
 
+// Takes `count` ids of a table, for good: gives the first. Requires: no transaction is open, so that no other writer
+// waits for this one.
+Result<uint64_t> TakeMysqlIds(MysqlConnection& connection, std::string_view table, uint64_t count);
+
 }  // namespace mi::store

@@ -10,12 +10,14 @@
 namespace mi::store {
 namespace {
 
+constexpr int kMostConflicts = 20;  // each means that another writer got on
+
 std::string_view View(const std::array<char, 16>& bytes) { return {bytes.data(), bytes.size()}; }
 
 }  // namespace
 
 MysqlDictionary::MysqlDictionary(const MysqlDictionaryTable& table) : table_(table), cache_(table.cache_bytes) {
-  into_ = format("{} (", table.table);
+  into_ = format("{} (id, ", table.table);
   for (const std::string_view column : table.columns) into_ += format("{}, ", column);
   into_ += "hash)";
 }
@@ -47,14 +49,18 @@ Status MysqlDictionary::Resolve(MysqlConnection& connection) {
     return all;
   };
   if (Status found = Find(connection, missing(), ""); !found) return found;
-  std::vector<Wanted*> fresh = missing();
-  if (fresh.empty()) return {};
-  if (Status inserted = Insert(connection, fresh); !inserted) return inserted;
-  // A locking read. MariaDB shows a plain one what another transaction committed a moment after that transaction's
-  // locks are gone, so that a row which our INSERT met need not be there yet.
-  if (Status found = Find(connection, fresh, "LOCK IN SHARE MODE"); !found) return found;
-  if (missing().empty()) return {};
-  return Fail(Errc::kUnavailable, format("{}: rows that were just written are not there", table_.table));
+  for (int conflicts = 0;; ++conflicts) {
+    std::vector<Wanted*> fresh = missing();
+    if (fresh.empty()) return {};
+    const uint64_t faults = connection.faults();
+    Status inserted = Insert(connection, fresh);
+    if (inserted) return {};
+    const bool conflict = connection.faults() != faults && connection.last_fault() == MysqlFault::kConflict;
+    if (!conflict || conflicts == kMostConflicts) return inserted;
+    // Another writer made some of them. MariaDB shows a plain read what another transaction committed a moment after
+    // that transaction's locks are gone; a locking read sees it.
+    if (Status found = Find(connection, fresh, "LOCK IN SHARE MODE"); !found) return found;
+  }
 }
 
 Status MysqlDictionary::Find(MysqlConnection& connection, std::span<Wanted* const> missing, std::string_view lock) {
@@ -63,7 +69,7 @@ Status MysqlDictionary::Find(MysqlConnection& connection, std::span<Wanted* cons
   for (Wanted* wanted : missing) by_hash.emplace(View(wanted->hash), wanted);
   std::string before = "SELECT id, hash";
   for (const std::string_view column : table_.columns) before += format(", {}", column);
-  before += format(" FROM {} WHERE hash IN", table_.table);
+  before += format(" FROM {} FORCE INDEX (hash) WHERE hash IN", table_.table);
   return SelectIn(
       connection, before, lock, missing.size(),
       [&](size_t i, MysqlStatement& select) { select.BindText(View(missing[i]->hash)); },
@@ -79,17 +85,28 @@ Status MysqlDictionary::Find(MysqlConnection& connection, std::span<Wanted* cons
       });
 }
 
+// Ids of our own, and no ON DUPLICATE KEY: with AUTO_INCREMENT and that, MariaDB 10.11 left rows out without a word
+// when four writers made the same ones.
 Status MysqlDictionary::Insert(MysqlConnection& connection, std::span<Wanted* const> missing) {
-  MysqlRows rows(std::string(table_.columns.size() + 1, 't'));
+  const Result<uint64_t> first = TakeMysqlIds(connection, table_.table, missing.size());
+  if (!first) return Fail(first.error());
+  MysqlRows rows("n" + std::string(table_.columns.size() + 1, 't'));
+  uint64_t id = *first;
   for (const Wanted* wanted : missing) {
+    rows.Number(id++);
     for (size_t i = 0; i < table_.columns.size(); ++i) rows.Text(wanted->values[i]);
     rows.Text(View(wanted->hash));
   }
   Result<MysqlTransaction> transaction = MysqlTransaction::Begin(connection);
   if (!transaction) return Fail(transaction.error());
-  // Another process may have made a row since we asked.
-  if (Status done = connection.Insert(into_, rows, "ON DUPLICATE KEY UPDATE id = id"); !done) return done;
-  return transaction->Commit();
+  if (Status done = connection.Insert(into_, rows); !done) return done;
+  if (Status done = transaction->Commit(); !done) return done;
+  id = *first;
+  for (Wanted* wanted : missing) {
+    wanted->id = id++;
+    wanted->is_settled = true;
+  }
+  return {};
 }
 
 void MysqlDictionary::EndBatch() {

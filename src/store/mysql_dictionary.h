@@ -31,7 +31,8 @@ class MysqlDictionary {
   // Asks for the row whose `key` is hashed and whose columns hold `values`; gives the slot where its id will be.
   // `values` are borrowed until EndBatch().
   size_t Want(std::string_view key, std::span<const std::string_view> values);
-  // Finds or makes what is wanted, and commits it. Requires: no transaction is open on the connection.
+  // Finds or makes what is wanted, and commits it. Requires: no transaction is open on the connection. Fails with a
+  // conflict when another writer made one of the rows meanwhile: the next call finds it.
   Status Resolve(MysqlConnection& connection);
   // 0: the hash is another text's (SHA-256 found its first collision, or somebody wrote into the table).
   uint64_t IdAt(size_t slot) const { return wanted_[slot].id; }

@@ -20,7 +20,7 @@ constexpr std::string_view kVersionTable =
 // statement may find its work done by a start that was cut short. Never edit one that was released: add the next.
 constexpr std::string_view kToVersion1[] = {
     R"sql(CREATE TABLE IF NOT EXISTS metric_basic_label (
-  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
   tenant VARCHAR(150) NOT NULL,
   env MEDIUMTEXT NOT NULL,
   service MEDIUMTEXT NOT NULL,
@@ -43,13 +43,13 @@ constexpr std::string_view kToVersion1[] = {
   KEY changed (changed)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
     R"sql(CREATE TABLE IF NOT EXISTS metric_label_name (
-  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
   name MEDIUMTEXT NOT NULL,
   hash BINARY(16) NOT NULL,
   UNIQUE KEY hash (hash)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
     R"sql(CREATE TABLE IF NOT EXISTS metric_label_value (
-  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
   value MEDIUMTEXT NOT NULL,
   hash BINARY(16) NOT NULL,
   UNIQUE KEY hash (hash)
@@ -76,10 +76,12 @@ constexpr std::string_view kToVersion1[] = {
   hash BINARY(16) NOT NULL PRIMARY KEY
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
     R"sql(CREATE TABLE IF NOT EXISTS metric_next_id (
-  name VARCHAR(16) NOT NULL PRIMARY KEY,
+  name VARCHAR(64) NOT NULL PRIMARY KEY,   -- of the table
   next_id BIGINT UNSIGNED NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
-    "INSERT INTO metric_next_id (name, next_id) VALUES ('metric', 1) ON DUPLICATE KEY UPDATE next_id = next_id",
+    R"sql(INSERT INTO metric_next_id (name, next_id) VALUES
+  ('metric', 1), ('metric_basic_label', 1), ('metric_label_name', 1), ('metric_label_value', 1)
+ON DUPLICATE KEY UPDATE next_id = next_id)sql",
     R"sql(CREATE OR REPLACE SQL SECURITY INVOKER VIEW v_series AS
 SELECT m.id AS id, b.tenant AS tenant, b.env AS env, b.service AS service, b.__name__ AS name, m.metric AS content,
        LOWER(HEX(m.fingerprint)) AS fingerprint, s.first_seen AS first_seen, s.last_seen AS last_seen,

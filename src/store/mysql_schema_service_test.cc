@@ -72,7 +72,7 @@ TEST_F(MysqlSchemaTest, IsMadeOnceWhenManyStartAtOnce) {
     }
   }
   database_->ExpectCount(1, "schema_version");
-  database_->ExpectCount(1, "metric_next_id");
+  database_->ExpectCount(4, "metric_next_id");
 }
 
 TEST_F(MysqlSchemaTest, FinishesWhatAStartThatWasCutShortBegan) {

@@ -239,14 +239,9 @@ Status MysqlSeriesStore::GiveIds(MysqlConnection& connection, const Work& work, 
   });
   if (fresh_.empty()) return {};
 
-  Result<MysqlStatement*> take =
-      connection.Prepare("UPDATE metric_next_id SET next_id = LAST_INSERT_ID(next_id + ?) WHERE name = 'metric'");
-  if (!take) return Fail(take.error());
-  if (Status run = (*take)->Bind(uint64_t{fresh_.size()}).Run(); !run) return run;
-  if ((*take)->affected_rows() != 1) {
-    return Fail(Errc::kCorrupt, "metric_next_id has no row 'metric': restore a backup");
-  }
-  uint64_t id = (*take)->insert_id() - fresh_.size();
+  const Result<uint64_t> first = TakeMysqlIds(connection, "metric", fresh_.size());
+  if (!first) return Fail(first.error());
+  uint64_t id = *first;
 
   std::vector<FreshSeries*> by_arrival;
   by_arrival.reserve(fresh_.size());
