@@ -53,6 +53,7 @@ PassedRequest PassedRequestOf(const net::Request& request) {
     if (std::ranges::find(kNotPassedOn, lower) != kNotPassedOn.end() || IsListed(connection, lower)) return;
     if (lower == "accept-encoding") return;  // answers are read here, not there
     passed.has_content_type |= lower == "content-type";
+    passed.header_bytes += name.size() + value.size();
     passed.headers.emplace_back(name, value);
   });
   return passed;

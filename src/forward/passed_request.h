@@ -13,12 +13,13 @@ namespace mi::forward {
 struct PassedRequest {
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  size_t header_bytes = 0;
   bool has_content_type = false;
   size_t sender = 0;  // requests of one sender have the same: they keep their order
 
   // What a queue accounts for.
-  size_t bytes() const { return body.size() + kOverhead; }
-  static constexpr size_t kOverhead = 1024;
+  size_t bytes() const { return body.size() + header_bytes + kOverhead; }
+  static constexpr size_t kOverhead = 1024;  // of what is allocated beside
 };
 
 // The sender's own headers, but for those that speak of its connection to us (RFC 9110, 7.6.1) and of the answer.
