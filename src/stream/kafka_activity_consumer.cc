@@ -18,6 +18,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kSlice{100};
+constexpr milliseconds kLeaveTimeout{1'000};
 
 class ActivityConsumer final : public KafkaActivityConsumer {
  public:
@@ -85,7 +86,7 @@ void ActivityConsumer::Stop() {
   stopping_ = true;
   if (!thread_.joinable()) return;
   thread_.join();
-  rd_kafka_consumer_close(client_->handle());
+  KafkaClient::Leave(std::move(client_), kLeaveTimeout);
 }
 
 void ActivityConsumer::Run() {

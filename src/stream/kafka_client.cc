@@ -79,11 +79,39 @@ KafkaClient::KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& option
     : hosts_knob_(spec.hosts_knob),
       topic_knob_(spec.topic_knob),
       hosts_(Join(options.hosts)),
-      log_(log),
-      events_(events) {}
+      events_(events),
+      log_(&log) {}
 
 KafkaClient::~KafkaClient() {
-  if (handle_ != nullptr) rd_kafka_destroy(handle_);
+  // Closing is Leave()'s: on its own this would wait for brokers as long as a request may take.
+  if (handle_ != nullptr) rd_kafka_destroy_flags(handle_, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+void KafkaClient::Leave(std::unique_ptr<KafkaClient> client, std::chrono::milliseconds timeout) {
+  if (client->Closed(timeout)) return;
+  client->Write(telemetry::Level::kWarn, "the group could not be left in order: no broker answers");
+  {
+    MutexLock lock(client->log_mutex_);
+    client->log_ = nullptr;
+  }
+  static Mutex mutex;
+  static auto* const abandoned = new std::vector<std::unique_ptr<KafkaClient>>();  // never freed, nor are they
+  MutexLock lock(mutex);
+  abandoned->push_back(std::move(client));
+}
+
+bool KafkaClient::Closed(std::chrono::milliseconds timeout) {
+  constexpr int kSliceMs = 50;
+  const std::unique_ptr<rd_kafka_queue_t, KafkaFree<rd_kafka_queue_destroy>> queue(rd_kafka_queue_new(handle_));
+  if (rd_kafka_error_t* error = rd_kafka_consumer_close_queue(handle_, queue.get()); error != nullptr) {
+    rd_kafka_error_destroy(error);
+    return true;  // it has ended by itself
+  }
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (rd_kafka_consumer_closed(handle_) == 0 && std::chrono::steady_clock::now() < deadline) {
+    rd_kafka_queue_poll_callback(queue.get(), kSliceMs);
+  }
+  return rd_kafka_consumer_closed(handle_) != 0;
 }
 
 std::string KafkaClient::Setting(const std::string& name) const {
@@ -97,7 +125,7 @@ void KafkaClient::OnLog(const rd_kafka_t* handle, int level, const char* facilit
   constexpr int kCritical = 2;
   constexpr int kWarning = 4;
   constexpr int kInfo = 6;
-  const auto* self = static_cast<const KafkaClient*>(rd_kafka_opaque(handle));
+  auto* self = static_cast<KafkaClient*>(rd_kafka_opaque(handle));
   const std::string_view text = line;
   // One section of options serves producers and consumers; each says which ones are the other's.
   if (text.find("is a consumer property") != text.npos || text.find("is a producer property") != text.npos) return;
@@ -105,7 +133,12 @@ void KafkaClient::OnLog(const rd_kafka_t* handle, int level, const char* facilit
                   : level <= kWarning ? telemetry::Level::kWarn
                   : level <= kInfo    ? telemetry::Level::kInfo
                                       : telemetry::Level::kDebug;
-  if (self->log_.Enabled(to)) self->log_.Write(to, format("kafka: {}: {}", facility, text));
+  self->Write(to, format("{}: {}", facility, text));
+}
+
+void KafkaClient::Write(telemetry::Level level, std::string_view line) {
+  MutexLock lock(log_mutex_);
+  if (log_ != nullptr && log_->Enabled(level)) log_->Write(level, format("kafka: {}", line));
 }
 
 void KafkaClient::OnError(rd_kafka_t* /*handle*/, int code, const char* reason, void* self) {
@@ -113,7 +146,7 @@ void KafkaClient::OnError(rd_kafka_t* /*handle*/, int code, const char* reason, 
 }
 
 void KafkaClient::NoteError(rd_kafka_resp_err_t code, std::string_view reason) {
-  log_.Debug("kafka: {}: {}", rd_kafka_err2name(code), reason);
+  Write(telemetry::Level::kDebug, format("{}: {}", rd_kafka_err2name(code), reason));
   const std::string_view knob = KnobOf(code);
   MutexLock lock(mutex_);
   if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {

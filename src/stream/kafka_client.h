@@ -59,6 +59,11 @@ class KafkaClient {
   static Result<std::unique_ptr<KafkaClient>> Create(const KafkaClientSpec& spec, const KafkaOptions& options,
                                                      telemetry::Logger& log, KafkaEvents* events);
   ~KafkaClient();
+  // Ends a consumer's handle for good. Leaves the group in order, with callbacks from within; where the brokers do not
+  // answer in time, without a word: they find out when the session ends. librdkafka cannot end a handle that waits for
+  // an answer (for up to socket.timeout.ms, a minute), so that one is silenced and left to the end of the process,
+  // which is what consumers leave for.
+  static void Leave(std::unique_ptr<KafkaClient> client, std::chrono::milliseconds timeout);
   KafkaClient(const KafkaClient&) = delete;
   KafkaClient& operator=(const KafkaClient&) = delete;
 
@@ -85,17 +90,21 @@ class KafkaClient {
 
  private:
   KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& options, telemetry::Logger& log, KafkaEvents* events);
+  void Write(telemetry::Level level, std::string_view line) EXCLUDES(log_mutex_);
   static void OnLog(const rd_kafka_t* handle, int level, const char* facility, const char* line);
   static void OnError(rd_kafka_t* handle, int code, const char* reason, void* self);
   void NoteError(rd_kafka_resp_err_t code, std::string_view reason) EXCLUDES(mutex_);
+  bool Closed(std::chrono::milliseconds timeout);
   std::string_view KnobOf(rd_kafka_resp_err_t error) const;
 
   const std::string_view hosts_knob_;
   const std::string_view topic_knob_;
   const std::string hosts_;
-  telemetry::Logger& log_;
   KafkaEvents* const events_;
   rd_kafka_t* handle_ = nullptr;
+
+  Mutex log_mutex_;
+  telemetry::Logger* log_ GUARDED_BY(log_mutex_);  // null: nobody listens any more
 
   mutable Mutex mutex_;
   std::optional<Error> refused_ GUARDED_BY(mutex_);  // by a broker: says more than that none is left

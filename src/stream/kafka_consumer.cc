@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kTimeout{5'000};
 constexpr milliseconds kAskTimeout{1'000};
+constexpr milliseconds kLeaveTimeout{2'000};  // all workers of a process leave within app.shutdown_timeout
 constexpr milliseconds kAskEvery{1'000};
 // Stands with the offsets that a new group is given in Kafka when it begins at the newest record.
 constexpr std::string_view kBornHere = "metric-index: began at newest";
@@ -63,7 +64,7 @@ class Consumer final : public KafkaConsumer, private KafkaEvents {
 };
 
 Consumer::~Consumer() {
-  if (client_ != nullptr && subscribed_) rd_kafka_consumer_close(client_->handle());
+  if (client_ != nullptr && subscribed_) KafkaClient::Leave(std::move(client_), kLeaveTimeout);
 }
 
 Status Consumer::Connect() {

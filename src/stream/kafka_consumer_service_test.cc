@@ -1,7 +1,9 @@
 // Reading a real Kafka as a member of a group: positions, rebalances, and what other programs have written.
 #include "stream/kafka_consumer.h"
 
+#include <future>
 #include <set>
+#include <thread>
 
 #include "stream/kafka_testing.h"
 #include "support/real_service.h"
@@ -34,6 +36,7 @@ class KafkaConsumerTest : public testing::Test {
   // A consumer whose session never ends by itself: what it leaves, it leaves in order.
   std::unique_ptr<KafkaConsumer> Open() {
     options_.kafka.librdkafka["session.timeout.ms"] = "300000";
+    options_.kafka.librdkafka["heartbeat.interval.ms"] = "200";  // when it hears of a rebalance
     auto consumer = KafkaConsumer::Create(options_, deps_).value();
     EXPECT_TRUE(consumer->Start(stored_.Lookup()));
     return consumer;
@@ -228,6 +231,23 @@ TEST_F(KafkaConsumerTest, LeavesInOrderSoThatOthersGoOnAtOnce) {
     Take(*second);
     return second->assigned() == 4;
   }));
+}
+
+TEST_F(KafkaConsumerTest, LeavesInTimeAlsoWhenKafkaDoesNotAnswer) {
+  bystander_->MakeTopic(topic_, 1);
+  auto consumer = OpenAndAwait(1);
+  Write("a");
+  TakeMany(*consumer, 1);
+  kafka_->Freeze();
+  consumer->Release(stored_.all());
+  std::promise<void> gone;
+  std::jthread leaving([&] {
+    consumer.reset();
+    gone.set_value();
+  });
+  // Well within app.shutdown_timeout: it waits for no answer.
+  EXPECT_EQ(gone.get_future().wait_for(std::chrono::seconds(6)), std::future_status::ready);
+  kafka_->Thaw();
 }
 
 TEST_F(KafkaConsumerTest, BeginsAtTheNewestRecordOnlyForAGroupThatHasNoOffset) {

@@ -49,6 +49,7 @@ std::string ReasonOf(const Error& error) {
     case Errc::kUnavailable: return "unavailable";
     case Errc::kInvalid:
     case Errc::kCorrupt:
+    case Errc::kOutdated:
     case Errc::kInternal: return "internal";
   }
   return "internal";

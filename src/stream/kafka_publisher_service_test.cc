@@ -165,7 +165,7 @@ TEST_F(KafkaPublisherTest, FailsAtOnceWhileKafkaIsAwayAndRecoversByItself) {
   ASSERT_TRUE(Eventually([&] { return !publisher_->Health(); }));
   EXPECT_THAT(Trouble(), HasSubstr("metric_store.producer.hosts"));
   const auto down_until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  for (int i = 0; std::chrono::steady_clock::now() < down_until; ++i) {
+  while (std::chrono::steady_clock::now() < down_until) {
     bool answered = false;
     publisher_->Publish(std::make_shared<const model::SeriesBatch>(MakeBatch("away", 1)),
                         [&](const PublishResult& result) {

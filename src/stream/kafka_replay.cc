@@ -61,13 +61,20 @@ Status Replay::Connect() {
   return {};
 }
 
-Status Replay::Start(PositionLookup /*positions*/) {
+Status Replay::Start(PositionLookup positions) {
   started_ = false;
   std::vector<KafkaStart> starts;
   for (const std::string& topic : options_.topics) {
     const Result<std::vector<KafkaStart>> found = StartsOf(topic);
     if (!found) return Fail(found.error());
     starts.insert(starts.end(), found->begin(), found->end());
+  }
+  // The positions that a replay stores must not pass what the store has not applied yet.
+  for (KafkaStart& start : starts) {
+    if (!options_.from_ms || !positions) break;
+    const Result<std::optional<int64_t>> stored = positions(start.topic, start.partition);
+    if (!stored) return Fail(stored.error());
+    if (*stored) start.offset = std::min(start.offset, **stored);
   }
   starts_ = std::move(starts);
   if (Status assigned = reader_->Assign(starts_); !assigned) return assigned;

@@ -1,9 +1,10 @@
 // Reads a topic once, all partitions of it, from its beginning or a moment on, up to the end that it had at Start: what
-// fills an empty database (`metric-index replay`). It is no member of a group and asks nobody for positions; those that
-// it gives are the topic's own, so a consumer group goes on from where the replay ended.
+// fills an empty database (`metric-index replay`). It is no member of a group. From a moment on, it begins no later
+// than the store's positions (nothing is passed over); those that it gives are the topic's own, so a consumer group
+// goes on from where the replay ended.
 //
 //   auto replay = KafkaReplay::Create(options, deps);          // end the consumers of that database first
-//   replay->Start({});                                         // needs no lookup; repeat it while it is kUnavailable
+//   replay->Start(positions);                                  // repeat it while it is kUnavailable
 //   while (!replay->finished()) {
 //     auto polled = replay->Poll(10'000, 1s);                  // an error: repeat
 //     if (!polled->empty() && !applier.Apply(*polled)) break;  // index::Applier; stopped
