@@ -16,6 +16,7 @@ enum class Errc {
   kOverloaded,   // a bounded queue or budget is full: retry later
   kUnavailable,  // something we depend on is away: retry later
   kCorrupt,      // bytes that we or a peer stored do not check out
+  kOutdated,     // what the caller rests on has changed behind its back: look again, then retry
   kInternal,     // a fault of ours
 };
 

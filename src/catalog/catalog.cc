@@ -56,6 +56,7 @@ class CatalogImpl final : public Catalog {
   std::optional<Interner> interner_{std::in_place, storage_->dictionary};
   std::vector<model::Label> labels_;  // reused
   uint64_t read_through_ = 0;         // the highest id that Load has seen, readable or not
+  bool cleared_ = false;              // and not loaded since: what was published before still answers
   PassedOver passed_over_;
 
   mutable Mutex mutex_;
@@ -129,7 +130,8 @@ Status CatalogImpl::LoadSeries(store::CatalogReader& reader, std::vector<IdRange
   };
   const Status read = reader.ReadSeries(read_through_, add);
   if (!added) CountRefused(added.error());
-  Publish();
+  if (read) cleared_ = false;
+  if (!cleared_) Publish();
   return read ? added : read;
 }
 
@@ -172,6 +174,7 @@ void CatalogImpl::Clear() {
   interner_.emplace(storage_->dictionary);
   read_through_ = 0;
   passed_over_ = {};
+  cleared_ = true;
 }
 
 void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) {

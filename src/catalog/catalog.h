@@ -107,7 +107,7 @@ class Catalog {
   virtual Status LoadMetadata(store::CatalogReader& reader) = 0;
   // Reads the whole store for what is not known here.
   virtual Status LoadAll(store::CatalogReader& reader) = 0;
-  // Forgets everything, for a store that was replaced. Current() answers from before until something is loaded.
+  // Forgets everything, for a store that was replaced. Current() answers from before until LoadSeries has succeeded.
   virtual void Clear() = 0;
 
   // What the index has just applied, told directly: new series, times that moved, metadata. Ids that are known already

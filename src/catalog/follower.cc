@@ -10,6 +10,41 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// Notes the newest series that passes.
+class MarkingReader final : public store::CatalogReader {
+ public:
+  MarkingReader(store::CatalogReader& reader, uint64_t& id, model::Fingerprint& fingerprint)
+      : reader_(reader), id_(id), fingerprint_(fingerprint) {}
+
+  Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
+    return reader_.ReadSeries(after_id, [&](const store::StoredSeries& series) {
+      id_ = series.id;
+      fingerprint_ = series.fingerprint;
+      return visit(series);
+    });
+  }
+  Result<store::CatalogState> State() override { return reader_.State(); }
+  Status ReadSeriesById(std::span<const uint64_t> ids,
+                        const std::function<bool(const store::StoredSeries&)>& visit) override {
+    return reader_.ReadSeriesById(ids, visit);
+  }
+  Result<uint64_t> ReadSeenChanges(uint64_t since,
+                                   const std::function<void(const store::SeenUpdate&)>& visit) override {
+    return reader_.ReadSeenChanges(since, visit);
+  }
+  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override {
+    return reader_.ReadFingerprints(visit);
+  }
+  Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>& visit) override {
+    return reader_.ReadMetadata(visit);
+  }
+
+ private:
+  store::CatalogReader& reader_;
+  uint64_t& id_;
+  model::Fingerprint& fingerprint_;
+};
+
 }  // namespace
 
 Follower::Follower(const FollowerOptions& options, FollowerDeps deps)
@@ -42,7 +77,7 @@ Status Follower::Step() {
   Status round = recognised_ ? Status() : Recognise();
   if (round) round = ReadNewSeries();
   if (round) round = ReadGaps();
-  if (round) round = ReadMoves();
+  if (round) round = ReadMovesWhenDue();
   if (round) round = ReadMetadataWhenDue();
   if (round) round = RecountWhenDue();
   // What comes back after a failure may be another store.
@@ -66,38 +101,58 @@ Status Follower::Health() const {
 Status Follower::Recognise() {
   const Result<store::CatalogState> state = reader_.State();
   if (!state) return Fail(state.error());
-  const uint64_t highest = deps_.catalog.stats().highest_id;
-  if (uuid_ == state->uuid && state->highest_id >= highest) return {};
   if (!uuid_.empty()) {
-    deps_.log.Warn("the store is another one than before ({} up to id {}, was {} up to {}): the catalogue is read anew",
-                   state->uuid, state->highest_id, uuid_, highest);
+    const Result<bool> same = IsTheSame(*state);
+    if (!same) return Fail(same.error());
+    if (*same) return {};
+    deps_.log.Warn("the store is not as it was ({} up to id {}): the catalogue is read anew", state->uuid,
+                   state->highest_id);
     deps_.catalog.Clear();
     gaps_.Clear();
+    moves_read_.reset();
     metadata_read_.reset();
+    marker_id_ = 0;
   }
   uuid_ = state->uuid;
   seen_mark_ = state->seen_mark;
   return {};
 }
 
+// A backup that was restored gives the ids behind its end to other series: the newest one that was read tells.
+Result<bool> Follower::IsTheSame(const store::CatalogState& state) {
+  if (uuid_ != state.uuid || state.highest_id < deps_.catalog.stats().highest_id) return false;
+  if (marker_id_ == 0) return true;
+  bool same = false;
+  const Status read = reader_.ReadSeriesById(std::span(&marker_id_, 1), [&](const store::StoredSeries& series) {
+    same = series.fingerprint == marker_;
+    return true;
+  });
+  if (!read) return Fail(read.error());
+  return same;
+}
+
 Status Follower::ReadNewSeries() {
   std::vector<IdRange> skipped;
-  const Status read = deps_.catalog.LoadSeries(reader_, skipped);
+  MarkingReader marking(reader_, marker_id_, marker_);
+  const Status read = deps_.catalog.LoadSeries(marking, skipped);
   gaps_.Add(skipped, deps_.clock.Steady());
   return read;
 }
 
 Status Follower::ReadGaps() {
   if (gaps_.empty()) return {};
+  const Time asked_at = deps_.clock.Steady();
   std::vector<uint64_t> found;
   const Status read = deps_.catalog.LoadMissing(reader_, gaps_.Ids(), found);
   gaps_.Found(found);
   // Asked once more after it had grown too old: only then it is dead.
-  if (read) gaps_.DropOlderThan(deps_.clock.Steady() - options_.longest_transaction);
+  if (read) gaps_.DropOlderThan(asked_at - options_.longest_transaction);
   return read;
 }
 
-Status Follower::ReadMoves() {
+Status Follower::ReadMovesWhenDue() {
+  const Time now = deps_.clock.Steady();
+  if (moves_read_ && now - *moves_read_ < options_.moves_interval) return {};
   std::vector<store::SeenUpdate> updates;
   const Result<uint64_t> mark = reader_.ReadSeenChanges(seen_mark_, [&](const store::SeenUpdate& update) {
     updates.push_back(update);
@@ -108,6 +163,7 @@ Status Follower::ReadMoves() {
   deps_.catalog.UpdateSeen(updates);
   if (!mark) return Fail(mark.error());
   seen_mark_ = *mark;
+  moves_read_ = now;
   return {};
 }
 

@@ -29,6 +29,7 @@ namespace mi::catalog {
 
 struct FollowerOptions {
   std::chrono::milliseconds interval{1'000};
+  std::chrono::milliseconds moves_interval{10'000};  // of last_seen: a reading goes back by the longest transaction
   std::chrono::milliseconds metadata_interval{60'000};
   std::chrono::milliseconds recount_interval{600'000};
   std::chrono::milliseconds longest_transaction{60'000};  // of the store's writers: a gap that is older stays one
@@ -64,11 +65,12 @@ class Follower {
 
   void Run();
   void Note(const Status& round) EXCLUDES(mutex_);
-  // Whether this is still the store that was read, after it was away.
+  // Whether this is still the store that was read, after it was away; if not, begins anew.
   Status Recognise();
+  Result<bool> IsTheSame(const store::CatalogState& state);
   Status ReadNewSeries();
   Status ReadGaps();
-  Status ReadMoves();
+  Status ReadMovesWhenDue();
   Status ReadMetadataWhenDue();
   Status RecountWhenDue();
 
@@ -82,7 +84,10 @@ class Follower {
   bool loaded_ = false;
   std::string uuid_;
   uint64_t seen_mark_ = 0;
+  uint64_t marker_id_ = 0;  // of the newest series that was read, by which a store that was restored is told
+  model::Fingerprint marker_;
   Gaps gaps_;
+  std::optional<Time> moves_read_;
   std::optional<Time> metadata_read_;
   Time recounted_;
 

@@ -41,7 +41,7 @@ class Table final : public store::CatalogReader {
     return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, rows.size(), changes};
   }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
-    if (away) return Fail(Errc::kUnavailable, "gone");
+    if (away || fail_reading) return Fail(Errc::kUnavailable, "gone");
     for (auto at = rows.upper_bound(after_id); at != rows.end() && visit(Shown(*at)); ++at) continue;
     return {};
   }
@@ -74,10 +74,12 @@ class Table final : public store::CatalogReader {
   int metadata_reads = 0;
   std::vector<uint64_t> asked;
   std::atomic<bool> away = false;
+  bool fail_reading = false;
 
  private:
   static store::StoredSeries Shown(const std::pair<const uint64_t, Row>& row) {
-    return {row.first, "", row.second.content, {}, kSeen, row.second.last_seen_ms};
+    return {
+        row.first, "", row.second.content, model::Fingerprint{row.second.changed, 0}, kSeen, row.second.last_seen_ms};
   }
 };
 
@@ -109,7 +111,8 @@ class FollowerTest : public testing::Test {
   const std::unique_ptr<Catalog> catalog_ = Catalog::Create({});
   const std::unique_ptr<telemetry::Logger> log_ = *telemetry::Logger::Create({.level = "error"});
   int loaded_ = 0;
-  Follower follower_{{.longest_transaction = seconds(60)}, {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }}};
+  Follower follower_{{.moves_interval = milliseconds(0), .longest_transaction = seconds(60)},
+                     {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }}};
 };
 
 TEST_F(FollowerTest, LoadsEverythingAndThenWhatIsNew) {
@@ -218,6 +221,24 @@ TEST_F(FollowerTest, ReadsAnewWhenTheStoreThatComesBackIsAnotherOrOlder) {
     table_.Commit(2, 9);
   });
   EXPECT_THAT(Ids(), ElementsAre(2, 3, 4, 5, 6, 7, 8, 9)) << "another one";
+  goes_and_comes_back([&] {
+    for (uint64_t id = 8; id <= 12; ++id) table_.Commit(id + 100), table_.rows[id] = table_.rows[id + 100];
+    for (uint64_t id = 108; id <= 112; ++id) table_.rows.erase(id);
+  });
+  EXPECT_EQ(table_.rows.at(9).content, "m{id=\"109\"}");
+  EXPECT_EQ(catalog_->Current()->series(), 11) << "a backup that has grown past what was read: ids mean other series";
+}
+
+TEST_F(FollowerTest, AnswersFromBeforeUntilAReplacedStoreHasBeenRead) {
+  table_.Commit(1, 4);
+  ASSERT_TRUE(follower_.Step());
+  table_.away = true;
+  EXPECT_FALSE(follower_.Step());
+  table_.away = false;
+  table_.uuid = "second";
+  table_.fail_reading = true;
+  EXPECT_FALSE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 2, 3, 4));
 }
 
 TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {

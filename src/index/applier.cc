@@ -42,11 +42,11 @@ model::SeriesBatch Slice(const model::SeriesBatch& batch, size_t begin, size_t e
 
 }  // namespace
 
-bool Applier::Apply(const stream::Polled& polled) {
+Applier::Applied Applier::Apply(const stream::Polled& polled) {
   at_ = polled.next.front();
   for (const stream::PoisonRecord& poison : polled.poison) {
     at_ = poison.at;
-    if (!PutAside(poison.bytes, poison.reason, "undecodable")) return false;
+    if (!PutAside(poison.bytes, poison.reason, "undecodable")) return Applied::kStopped;
   }
   at_ = polled.next.front();
   std::vector<store::StreamPosition> positions;
@@ -54,12 +54,20 @@ bool Applier::Apply(const stream::Polled& polled) {
   for (const stream::Position& next : polled.next) positions.push_back({next.stream, next.partition, next.next_offset});
 
   switch (ApplyOnce(polled.batches, positions)) {
-    case Outcome::kApplied: return true;
-    case Outcome::kStopped: return false;
+    case Outcome::kApplied: return Applied::kAll;
+    case Outcome::kStopped: return Applied::kStopped;
+    case Outcome::kOutdated: return Applied::kOutdated;
     case Outcome::kRefused: break;
   }
   // Data may be ahead of its position, never behind: a crash in between replays it, which changes nothing.
-  return ApplyPieces(polled.batches) && ApplyOnce({}, positions) == Outcome::kApplied;
+  if (!ApplyPieces(polled.batches)) return Applied::kStopped;
+  switch (ApplyOnce({}, positions)) {
+    case Outcome::kApplied: return Applied::kAll;
+    case Outcome::kOutdated: return Applied::kOutdated;
+    case Outcome::kStopped:
+    case Outcome::kRefused: return Applied::kStopped;
+  }
+  return Applied::kStopped;
 }
 
 Applier::Outcome Applier::ApplyOnce(std::span<const model::SeriesBatch> batches,
@@ -73,10 +81,14 @@ Applier::Outcome Applier::ApplyOnce(std::span<const model::SeriesBatch> batches,
         metrics_.batch_seconds.Observe(took.count());
         return applied;
       },
-      [&](const Error& error) { return IsRefusal(error) && !batches.empty(); });
+      [&](const Error& error) { return error.code() == Errc::kOutdated || (IsRefusal(error) && !batches.empty()); });
   if (!result) return Outcome::kStopped;
   if (!*result) {
     metrics_.store_errors(ToString(result->error().code())).Add();
+    if (result->error().code() == Errc::kOutdated) {
+      deps_.log.Warn("index: {}", result->error().message());
+      return Outcome::kOutdated;
+    }
     refusal_ = result->error().message();
     return Outcome::kRefused;
   }

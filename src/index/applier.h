@@ -29,11 +29,15 @@ class Applier {
   };
   Applier(const Deps& deps, Retry& retry, IndexMetrics& metrics) : deps_(deps), retry_(retry), metrics_(metrics) {}
 
-  // False when the worker was stopped before all of it was applied; the positions are then not stored.
-  bool Apply(const stream::Polled& polled);
+  enum class Applied {
+    kAll,
+    kStopped,   // the worker was, before all of it was applied; the positions are then not stored
+    kOutdated,  // the store went back behind these batches: read again from its positions
+  };
+  Applied Apply(const stream::Polled& polled);
 
  private:
-  enum class Outcome { kApplied, kRefused, kStopped };
+  enum class Outcome { kApplied, kRefused, kStopped, kOutdated };
 
   Outcome ApplyOnce(std::span<const model::SeriesBatch> batches, std::span<const store::StreamPosition> positions);
   // Without positions: what is refused is halved until it is one record.

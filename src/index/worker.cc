@@ -87,7 +87,12 @@ void Worker::Step() {
 }
 
 bool Worker::Handle(const stream::Polled& polled) {
-  if (!applier_.Apply(polled)) return false;
+  const Applier::Applied applied = applier_.Apply(polled);
+  if (applied == Applier::Applied::kOutdated) {
+    sought_ = false;  // what the store has lost is read again
+    applied_.clear();
+  }
+  if (applied != Applier::Applied::kAll) return false;
   for (const stream::Position& next : polled.next) applied_[{next.stream, next.partition}] = next.next_offset;
   uncovered_series_ += polled.series;
   uncovered_ = true;

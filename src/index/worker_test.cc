@@ -187,6 +187,20 @@ TEST_F(WorkerTest, BeginsWhereTheStoreLeftOff) {
   EXPECT_THAT(Catalogued(), ElementsAre("new_0{}"));
 }
 
+TEST_F(WorkerTest, ReadsAgainWhatARestoredBackupHasLost) {
+  catalog_.HoldCheckpoints(true);  // the stream keeps what was applied, as a topic does
+  stream_.Append(MakeBatch("a", 1));
+  StartWorker();
+  Await([&] { return StoredPosition() == stream_.end(); });
+  const auto yesterday = catalog_.Copy();
+  stream_.Append(MakeBatch("b", 1));
+  Await([&] { return StoredPosition() == stream_.end(); });
+  catalog_.Restore(yesterday);
+  stream_.Append(MakeBatch("c", 1));
+  Await([&] { return StoredPosition() == stream_.end(); });
+  EXPECT_THAT(Catalogued(), UnorderedElementsAre("a_0{}", "b_0{}", "c_0{}"));
+}
+
 TEST_F(WorkerTest, SeeksOnRequestBeforeItStartsAndGivesTheError) {
   worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_, *lag_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));

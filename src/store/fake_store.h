@@ -65,6 +65,23 @@ class FakeCatalog {
     checkpoints_held_ = held;
   }
 
+  // A backup is restored: rows and positions are as they were when `copy` was made.
+  struct Backup {
+    std::map<uint64_t, Row> rows;
+    std::map<std::pair<std::string, int32_t>, int64_t> positions;
+  };
+  Backup Copy() const {
+    MutexLock lock(mutex_);
+    return {rows_, positions_};
+  }
+  void Restore(const Backup& backup) {
+    MutexLock lock(mutex_);
+    rows_ = backup.rows;
+    positions_ = backup.positions;
+    ids_.clear();
+    for (const auto& [id, row] : rows_) ids_.emplace(row.fingerprint, id);
+  }
+
   int calls(FakeCall call) const {
     MutexLock lock(mutex_);
     const auto found = calls_.find(call);
@@ -174,6 +191,14 @@ class FakeSeriesStore final : public SeriesStore {
     MutexLock lock(catalog_.mutex_);
     const std::optional<FakeCatalog::Fault> fault = catalog_.Enter(FakeCall::kApply);
     if (fault && fault->outcome == FakeOutcome::kNothingApplied) return Fail(fault->error);
+    for (const StreamPosition& position : positions) {
+      const auto last = last_positions_.find({position.stream, position.partition});
+      const auto stored = catalog_.positions_.find({position.stream, position.partition});
+      if (last == last_positions_.end()) continue;
+      if (stored == catalog_.positions_.end() || stored->second < last->second) {
+        return mi::Fail(Errc::kOutdated, "the position went back");
+      }
+    }
     ApplyResult result;
     for (size_t i = 0; i < batches.size(); ++i) {
       catalog_.ApplySeries(batches[i], i, result);
@@ -183,6 +208,9 @@ class FakeSeriesStore final : public SeriesStore {
       catalog_.positions_[{position.stream, position.partition}] = position.next_offset;
     }
     if (fault) return Fail(fault->error);
+    for (const StreamPosition& position : positions) {
+      last_positions_[{position.stream, position.partition}] = position.next_offset;
+    }
     return result;
   }
 
@@ -207,7 +235,9 @@ class FakeSeriesStore final : public SeriesStore {
     MutexLock lock(catalog_.mutex_);
     if (const auto fault = catalog_.Enter(FakeCall::kPosition)) return Fail(fault->error);
     const auto found = catalog_.positions_.find({stream, partition});
+    last_positions_.erase({stream, partition});
     if (found == catalog_.positions_.end()) return std::nullopt;
+    last_positions_[{stream, partition}] = found->second;
     return found->second;
   }
 
@@ -222,6 +252,7 @@ class FakeSeriesStore final : public SeriesStore {
 
  private:
   FakeCatalog& catalog_;
+  std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as this store knows them
 };
 
 // Visits copies, so that a visitor may use the catalogue.

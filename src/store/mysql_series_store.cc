@@ -99,7 +99,11 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
     EndBatch();
     return attempt;
   });
-  if (result) inserted_since_checkpoint_ += result->inserted.size();
+  if (!result) return result;
+  inserted_since_checkpoint_ += result->inserted.size();
+  for (const StreamPosition& position : positions) {
+    last_positions_[{position.stream, position.partition}] = position.next_offset;
+  }
   return result;
 }
 
@@ -381,10 +385,31 @@ Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, const Work&
   }
   MysqlRows rows("tnnt");
   for (const auto& [hash, position] : sorted) {
+    if (Status checked = CheckPosition(connection, hash, *position); !checked) return checked;
     rows.Text(position->stream).Number(int64_t{position->partition}).Number(position->next_offset).Text(hash);
   }
   return connection.Insert("stream_position (stream, partition_id, next_offset, hash)", rows,
                            "ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)");
+}
+
+Status MysqlSeriesStore::CheckPosition(MysqlConnection& connection, const std::string& hash,
+                                       const StreamPosition& position) {
+  const auto last = last_positions_.find({position.stream, position.partition});
+  if (last == last_positions_.end()) return {};
+  Result<MysqlStatement*> select =
+      connection.Prepare("SELECT next_offset FROM stream_position WHERE hash = ? FOR UPDATE");
+  if (!select) return Fail(select.error());
+  if (Status run = (*select)->BindText(hash).Run(); !run) return run;
+  const Result<bool> row = (*select)->Fetch();
+  if (!row) return Fail(row.error());
+  const int64_t stored = *row ? (*select)->Signed(0) : -1;
+  // Ahead: another worker had the partition meanwhile, and what comes again does no harm.
+  if (stored >= last->second) return {};
+  return Fail(
+      Errc::kOutdated,
+      format("the database is behind: {}, partition {} was at {} and is at {} (-1: nowhere), as after a restored "
+             "backup or a failover; what is between is read again",
+             position.stream, position.partition, last->second, stored));
 }
 
 // Followers look back by the longest transaction; what would be seen later than that is not committed.
@@ -451,6 +476,17 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const 
 }
 
 Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& stream, int32_t partition) {
+  Result<std::optional<int64_t>> found = ReadPosition(stream, partition);
+  if (!found) return found;
+  if (*found) {
+    last_positions_[{stream, partition}] = **found;
+  } else {
+    last_positions_.erase({stream, partition});
+  }
+  return found;
+}
+
+Result<std::optional<int64_t>> MysqlSeriesStore::ReadPosition(const std::string& stream, int32_t partition) {
   return Repeat([&](MysqlConnection& connection) -> Result<std::optional<int64_t>> {
     Result<MysqlStatement*> select =
         connection.Prepare("SELECT next_offset, stream, partition_id FROM stream_position WHERE hash = ?");

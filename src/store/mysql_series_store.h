@@ -11,11 +11,13 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "store/apply_plan.h"
@@ -78,7 +80,10 @@ class MysqlSeriesStore final : public SeriesStore {
                   std::vector<SeenUpdate>& updated);
   Status ApplyMetadata(MysqlConnection& connection, const Work& work);
   Status ApplyPositions(MysqlConnection& connection, const Work& work);
+  // kOutdated when the database is behind the position that it last had for us. Locks the row until the end.
+  Status CheckPosition(MysqlConnection& connection, const std::string& hash, const StreamPosition& position);
   Status CheckTime(Time began) const;
+  Result<std::optional<int64_t>> ReadPosition(const std::string& stream, int32_t partition);
 
   // Runs it on a connection, again while it conflicts with other writers.
   template <typename Call>
@@ -88,7 +93,8 @@ class MysqlSeriesStore final : public SeriesStore {
 
   const std::shared_ptr<MysqlPool> pool_;
   telemetry::Counter& repeated_;
-  std::vector<MysqlDictionary> dictionaries_;  // names, values, basic labels
+  std::vector<MysqlDictionary> dictionaries_;                          // names, values, basic labels
+  std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as they were read, or committed by us
   uint64_t epoch_ = 0;
   uint64_t inserted_since_checkpoint_ = 0;
 

@@ -57,7 +57,9 @@ struct ApplyResult {
 // Threads: confined to one thread (a worker has a store of its own).
 // Errors: kUnavailable, kOverloaded (disk full, locks): try again; nothing was applied, or all of it by a COMMIT whose
 // answer got lost. kInvalid, kTooLarge: the batches hold what this database cannot store (MySQL: text that is not
-// UTF-8), and nothing was applied. kCorrupt, kInternal: a person is needed.
+// UTF-8), and nothing was applied. kOutdated: nothing was applied, a position is behind the one that this store last
+// saw (a backup was restored, a failover lost its tail): what is in between must be read again, from Position() on.
+// kCorrupt, kInternal: a person is needed.
 class SeriesStore {
  public:
   virtual ~SeriesStore() = default;
