@@ -19,6 +19,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
+// What is kept of app.shutdown_timeout for Kafka (a quarter of it), Redis, TSDBs and the index.
+constexpr milliseconds kTimeToHandOver = std::chrono::seconds(4);
 
 // In the order in which they are made; they go in the opposite one.
 class Fleet final : public Service {
@@ -127,7 +129,7 @@ void Fleet::Stop() {
   if (std::exchange(stopped_, true)) return;
   const auto begun = deps_.clock.Steady();
   if (producing_ != nullptr) producing_->Refuse();
-  front_->Drain(config_.app.shutdown_timeout, [this] {
+  front_->Drain(config_.app.shutdown_timeout, kTimeToHandOver, [this] {
     if (producing_ != nullptr) producing_->ExpireAll();
   });
   if (answering_ != nullptr) answering_->Close();

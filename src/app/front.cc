@@ -13,8 +13,6 @@ using std::chrono::milliseconds;
 
 // How long requests that wait for the stream may hold up a stop.
 constexpr milliseconds kWaitForStream = std::chrono::seconds(5);
-// What is kept of app.shutdown_timeout for the index and the snapshot.
-constexpr milliseconds kTimeToSave = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -32,10 +30,10 @@ Result<std::unique_ptr<Front>> Front::Bind(const config::Config& config, telemet
 
 void Front::Reconfigure(const config::Config& config) { server_->SetLimits(ServerLimitsOf(config)); }
 
-void Front::Drain(milliseconds shutdown_timeout, const std::function<void()>& hurry) {
+void Front::Drain(milliseconds shutdown_timeout, milliseconds time_to_save, const std::function<void()>& hurry) {
   health_.SetWaiting("service", "its end: it is stopping");
   if (profiles_) profiles_->Stop();
-  const milliseconds drain = std::max(shutdown_timeout - kTimeToSave, shutdown_timeout / 2);
+  const milliseconds drain = std::max(shutdown_timeout - time_to_save, shutdown_timeout / 2);
   const milliseconds patience = std::min(kWaitForStream, drain * 2 / 3);
   BoundedQueue<bool> drained(1);
   std::thread impatient([&] {

@@ -34,9 +34,10 @@ class Front {
   void Reconfigure(const config::Config& config);
 
   // No new connections; what is in flight is answered. `hurry` is called when requests have waited long enough: it
-  // answers them, in time for their senders to read it. Bounded so that something of app.shutdown_timeout is left for
-  // saving.
-  void Drain(std::chrono::milliseconds shutdown_timeout, const std::function<void()>& hurry);
+  // answers them, in time for their senders to read it. Bounded so that `time_to_save` of app.shutdown_timeout is left,
+  // or half of it.
+  void Drain(std::chrono::milliseconds shutdown_timeout, std::chrono::milliseconds time_to_save,
+             const std::function<void()>& hurry);
 
  private:
   explicit Front(telemetry::Metrics& metrics) : status_(health_, metrics) { status_.RegisterRoutes(router_); }

@@ -31,7 +31,7 @@ Producing::Producing(const config::Config& config, const Service::Deps& deps, te
                      std::unique_ptr<stream::KafkaPublisher> kafka)
     : redis_(dedupe::RedisTier::Create(RedisOptionsOf(config), {deps.log, deps.metrics})),
       kafka_(std::move(kafka)),
-      kafka_health_("kafka", Need::kAlways, health, deps.log),
+      kafka_health_("kafka", Need::kAtStart, health, deps.log),
       redis_health_("redis", Need::kNever, health, deps.log),
       cleanup_interval_(config.metric_store.cache.cleanup_interval) {}
 

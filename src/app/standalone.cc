@@ -29,6 +29,8 @@ using std::chrono::milliseconds;
 constexpr size_t kMaxActivity = 10'000'000;
 constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
+// What is kept of app.shutdown_timeout for the index and the snapshot.
+constexpr milliseconds kTimeToSave = std::chrono::seconds(2);
 // What waits in memory for TSDBs gets so much of a stop.
 constexpr milliseconds kTimeToForward = std::chrono::milliseconds(500);
 constexpr milliseconds kLoadRetry = std::chrono::seconds(5);
@@ -217,7 +219,7 @@ void Standalone::Stop() {
   if (std::exchange(stopped_, true)) return;
   const auto begun = deps_.clock.Steady();
   receiving_->Refuse();
-  front_->Drain(config_.app.shutdown_timeout, [this] { receiving_->ExpireAll(); });
+  front_->Drain(config_.app.shutdown_timeout, kTimeToSave, [this] { receiving_->ExpireAll(); });
   answering_.Close();
   housekeeping_.Stop();
   journal_->Stop();

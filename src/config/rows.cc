@@ -93,9 +93,9 @@ constexpr Row kRows[] = {
     {.path = "metric_store.cache.flush_interval", .slot = AT(metric_store.cache.flush_interval), .min = 1, .max = kHour, .unit = kSeconds, .reload = kLive,
      .prose = "Longest that a key waits for its pipeline to fill."},
     {.path = "metric_store.cache.idle_expire", .slot = AT(metric_store.cache.idle_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
-     .prose = "standalone: entries unseen for this long leave the local table."},
+     .prose = "Entries unseen for this long leave the local table."},
     {.path = "metric_store.cache.max_series", .slot = AT(metric_store.cache.max_series), .max = 1'000'000'000'000, .reload = kLive,
-     .prose = "standalone: most entries of the local table; 0 is as many as memory holds."},
+     .prose = "Most entries of the local table; 0 is as many as memory holds."},
 
     {.path = "metric_store.producer.hosts", .slot = AT(metric_store.producer.hosts), .check = HostPort,
      .prose = "Kafka brokers that new series are published to."},

@@ -49,7 +49,7 @@ class FleetFaults(FleetCase):
         (producer,), _, query = self.fleet()
         with Load(self, producer) as load:
             self.kafka.kill()
-            self.wait_for_readiness(producer, "kafka: waiting for")
+            self.wait_for_readiness(producer, "kafka: impaired")
             status, headers, body = write(producer.url, wire.snappy(wire.series_v1(__name__="while_kafka_is_away")))
             self.assertEqual(status, 503, body)
             self.assertIn("Retry-After", headers)
