@@ -3,6 +3,7 @@
 #include <atomic>
 #include <deque>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -45,7 +46,8 @@ class ActivityConsumer final : public KafkaActivityConsumer {
   void Take(const rd_kafka_message_t& record);
   // Stops fetching while the queue is full; the group must go on being polled meanwhile.
   void OfferHeld();
-  void SetPaused(bool paused);
+  void Pause();
+  void Resume();
 
   const KafkaActivityOptions options_;
   const KafkaDeps deps_;
@@ -54,7 +56,7 @@ class ActivityConsumer final : public KafkaActivityConsumer {
   std::unique_ptr<KafkaClient> client_;
   std::atomic<bool> stopping_ = false;
   std::deque<model::ActivityBatch> held_;  // did not fit into the queue
-  bool paused_ = false;
+  std::set<std::pair<std::string, int32_t>> paused_;
   std::string logged_;
   std::thread thread_;
 };
@@ -117,17 +119,27 @@ void ActivityConsumer::Take(const rd_kafka_message_t& record) {
 
 void ActivityConsumer::OfferHeld() {
   while (!held_.empty() && queue_.Offer(held_.front())) held_.pop_front();
-  // Partitions that a rebalance brings are not paused: at most what is fetched of them waits here too.
-  if (held_.empty() == paused_) SetPaused(!held_.empty());
+  held_.empty() ? Resume() : Pause();
 }
 
-void ActivityConsumer::SetPaused(bool paused) {
+// With each record that is held: partitions that a rebalance has brought are not paused yet.
+void ActivityConsumer::Pause() {
   rd_kafka_topic_partition_list_t* assigned = nullptr;
   if (rd_kafka_assignment(client_->handle(), &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
   const KafkaPartitionsPtr list(assigned);
-  paused ? rd_kafka_pause_partitions(client_->handle(), list.get())
-         : rd_kafka_resume_partitions(client_->handle(), list.get());
-  paused_ = paused;
+  rd_kafka_pause_partitions(client_->handle(), list.get());
+  for (int i = 0; i < list->cnt; ++i) paused_.emplace(list->elems[i].topic, list->elems[i].partition);
+}
+
+// Those that have gone to others meanwhile, too: a partition that comes back is as it was left.
+void ActivityConsumer::Resume() {
+  if (paused_.empty()) return;
+  const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(paused_.size())));
+  for (const auto& [topic, partition] : paused_) {
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition);
+  }
+  rd_kafka_resume_partitions(client_->handle(), list.get());
+  paused_.clear();
 }
 
 }  // namespace

@@ -41,8 +41,14 @@ Status KafkaDeadLetters::Write(const PoisonRecord& record) {
     prepared_ = topic;
   }
   rd_kafka_resp_err_t error = Send(topic, record, record.bytes.size());
-  if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && record.bytes.size() > kCutTo)
-    error = Send(topic, record, kCutTo);
+  if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+    // A key can be as large as the record, and a reason can quote it.
+    PoisonRecord cut = record;
+    cut.bytes.resize(std::min(cut.bytes.size(), kCutTo));
+    cut.key.resize(std::min(cut.key.size(), kCutTo));
+    cut.reason.resize(std::min(cut.reason.size(), kCutTo));
+    error = Send(topic, cut, record.bytes.size());
+  }
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   prepared_.clear();
   return Fail(client_->Explain(error, "write a dead letter to topic " + topic));
@@ -59,7 +65,7 @@ Status KafkaDeadLetters::Prepare(const std::string& topic) {
   return made;
 }
 
-rd_kafka_resp_err_t KafkaDeadLetters::Send(const std::string& topic, const PoisonRecord& record, size_t bytes) {
+rd_kafka_resp_err_t KafkaDeadLetters::Send(const std::string& topic, const PoisonRecord& record, size_t whole_bytes) {
   rd_kafka_headers_t* headers = rd_kafka_headers_new(5);
   const auto add = [&](const char* name, const std::string& value) {
     rd_kafka_header_add(headers, name, -1, value.data(), static_cast<ssize_t>(value.size()));
@@ -68,13 +74,13 @@ rd_kafka_resp_err_t KafkaDeadLetters::Send(const std::string& topic, const Poiso
   add("topic", record.at.stream);
   add("partition", std::to_string(record.at.partition));
   add("offset", std::to_string(record.at.next_offset - 1));
-  if (bytes < record.bytes.size()) add("cut-from-bytes", std::to_string(record.bytes.size()));
+  if (record.bytes.size() < whole_bytes) add("cut-from-bytes", std::to_string(whole_bytes));
   reported_ = false;
-  const rd_kafka_resp_err_t taken =
-      rd_kafka_producev(client_->handle(), RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                        RD_KAFKA_V_KEY(record.key.empty() ? nullptr : record.key.data(), record.key.size()),
-                        RD_KAFKA_V_VALUE(const_cast<char*>(record.bytes.data()), bytes),  // NOLINT: it is copied
-                        RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+  const rd_kafka_resp_err_t taken = rd_kafka_producev(
+      client_->handle(), RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+      RD_KAFKA_V_KEY(record.key.empty() ? nullptr : record.key.data(), record.key.size()),
+      RD_KAFKA_V_VALUE(const_cast<char*>(record.bytes.data()), record.bytes.size()),  // NOLINT: it is copied
+      RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
   if (taken != RD_KAFKA_RESP_ERR_NO_ERROR) {
     rd_kafka_headers_destroy(headers);
     return taken;

@@ -22,7 +22,7 @@ class KafkaDeadLetters final : private KafkaEvents {
 
  private:
   Status Prepare(const std::string& topic);
-  rd_kafka_resp_err_t Send(const std::string& topic, const PoisonRecord& record, size_t bytes);
+  rd_kafka_resp_err_t Send(const std::string& topic, const PoisonRecord& record, size_t whole_bytes);
   void OnDelivery(const rd_kafka_message_t& record) override;
 
   const KafkaOptions options_;
