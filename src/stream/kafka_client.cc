@@ -109,7 +109,10 @@ bool KafkaClient::Closed(std::chrono::milliseconds timeout) {
   }
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   while (rd_kafka_consumer_closed(handle_) == 0 && std::chrono::steady_clock::now() < deadline) {
-    rd_kafka_queue_poll_callback(queue.get(), kSliceMs);
+    // Not rd_kafka_queue_poll_callback, which aborts the process over a fetched record that nobody has polled.
+    const std::unique_ptr<rd_kafka_event_t, KafkaFree<rd_kafka_event_destroy>> event(
+        rd_kafka_queue_poll(queue.get(), kSliceMs));
+    if (rd_kafka_event_type(event.get()) == RD_KAFKA_EVENT_REBALANCE) rd_kafka_assign(handle_, nullptr);
   }
   return rd_kafka_consumer_closed(handle_) != 0;
 }

@@ -233,6 +233,25 @@ TEST_F(KafkaConsumerTest, LeavesInOrderSoThatOthersGoOnAtOnce) {
   }));
 }
 
+TEST_F(KafkaConsumerTest, LeavesWhatItHasFetchedToOthers) {
+  bystander_->MakeTopic(topic_, 4);
+  for (int i = 0; i < 40; ++i) Write(format("m{}", i), i % 4);
+  auto first = OpenAndAwait(4);
+  ASSERT_TRUE(Eventually([&] { return first->CurrentLag().records >= 39; }));
+  std::set<std::string> seen;
+  const auto note = [&](const std::vector<std::string>& identities) {
+    seen.insert(identities.begin(), identities.end());
+  };
+  note(TakeMany(*first, 1));
+  first.reset();
+  const auto second = Open();
+  EXPECT_TRUE(Eventually([&] {
+    note(Take(*second));
+    return stored_.all().size() == 4 &&
+           std::ranges::all_of(stored_.all(), [](const Position& position) { return position.next_offset == 10; });
+  })) << seen.size();
+}
+
 TEST_F(KafkaConsumerTest, LeavesInTimeAlsoWhenKafkaDoesNotAnswer) {
   bystander_->MakeTopic(topic_, 1);
   auto consumer = OpenAndAwait(1);
