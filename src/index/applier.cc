@@ -43,10 +43,8 @@ model::SeriesBatch Slice(const model::SeriesBatch& batch, size_t begin, size_t e
 }  // namespace
 
 Applier::Applied Applier::Apply(const stream::Polled& polled) {
-  at_ = polled.next.front();
   for (const stream::PoisonRecord& poison : polled.poison) {
-    at_ = poison.at;
-    if (!PutAside(poison.bytes, poison.reason, "undecodable")) return Applied::kStopped;
+    if (!PutAside(poison, "undecodable")) return Applied::kStopped;
   }
   at_ = polled.next.front();
   std::vector<store::StreamPosition> positions;
@@ -112,17 +110,16 @@ bool Applier::ApplyPieces(std::span<const model::SeriesBatch> batches) {
   if (records == 1) {
     metrics_.refused.Add(static_cast<double>(batch.size()));
     deps_.log.Warn("index: the store refuses {}: {}", TextOf(batch), refusal_);
-    return PutAside(TextOf(batch), refusal_, "refused");
+    return PutAside({.at = at_, .bytes = TextOf(batch), .reason = refusal_}, "refused");
   }
   const model::SeriesBatch halves[] = {Slice(batch, 0, records / 2), Slice(batch, records / 2, records)};
   return ApplyPieces(halves);
 }
 
-bool Applier::PutAside(const std::string& bytes, const std::string& reason, std::string_view label) {
-  const bool done = retry_
-                        .Until({"write a dead letter", Retry::Of::kStream},
-                               [&] { return deps_.consumer.DeadLetter({at_, bytes, reason}); })
-                        .has_value();
+bool Applier::PutAside(const stream::PoisonRecord& record, std::string_view label) {
+  const bool done =
+      retry_.Until({"write a dead letter", Retry::Of::kStream}, [&] { return deps_.consumer.DeadLetter(record); })
+          .has_value();
   if (done) metrics_.dead_letters(label).Add();
   return done;
 }
@@ -153,7 +150,8 @@ void Applier::NoteCollision(const model::SeriesBatch& batch, const store::Collis
   metrics_.refused.Add();
   deps_.log.Error("index: two series with one fingerprint: {} is refused, the catalogue has {}; see identity.secret",
                   refused, collision.stored_content);
-  PutAside(refused, format("its fingerprint is that of {}", collision.stored_content), "collision");
+  PutAside({.at = at_, .bytes = refused, .reason = format("its fingerprint is that of {}", collision.stored_content)},
+           "collision");
 }
 
 }  // namespace mi::index

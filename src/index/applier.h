@@ -42,7 +42,7 @@ class Applier {
   Outcome ApplyOnce(std::span<const model::SeriesBatch> batches, std::span<const store::StreamPosition> positions);
   // Without positions: what is refused is halved until it is one record.
   bool ApplyPieces(std::span<const model::SeriesBatch> batches);
-  bool PutAside(const std::string& bytes, const std::string& reason, std::string_view label);
+  bool PutAside(const stream::PoisonRecord& record, std::string_view label);
   void Note(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
   void Tell(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
   void NoteCollision(const model::SeriesBatch& batch, const store::Collision& collision);

@@ -158,7 +158,9 @@ TEST_F(MysqlFaultTest, SurvivesConnectionsThatAreCutInMidLoad) {
   Open();
   Load load(*catalog_, 3, ApplyAtLast);
   const auto person = database_->Connect();
-  for (int cut = 0; cut < 12; ++cut) {
+  const auto& away = database_->metrics().GetCounter("store_errors_total", "", {{"kind", "away"}});
+  // A cut between two calls is not noticed: the connection is renewed.
+  for (int cut = 0; cut < 12 || away.Value() < 1; ++cut) {
     load.AwaitMore(2);
     for (const auto& row : database_->Ask(format("SELECT id FROM information_schema.processlist WHERE db = '{}' AND "
                                                  "id <> CONNECTION_ID()",
@@ -168,7 +170,6 @@ TEST_F(MysqlFaultTest, SurvivesConnectionsThatAreCutInMidLoad) {
   }
   load.Finish();
   ExpectExactRows(Load::kSeries);
-  EXPECT_GE(database_->metrics().GetCounter("store_errors_total", "", {{"kind", "away"}}).Value(), 1);
 }
 
 TEST_F(MysqlFaultTest, AppliesNothingWhenItsConnectionIsCutInMidTransaction) {
@@ -218,7 +219,7 @@ TEST_F(MysqlFaultTest, RepeatsATransactionThatWasADeadlocksVictim) {
   std::jthread applier([&] { result = Apply(MakePodBatch("", 2000, 20, 1), 2); });
   AwaitLockWait();  // it holds the times of the ten, and waits for the position
   ASSERT_TRUE(person->Exec("UPDATE metric_seen SET last_seen = last_seen + 0, changed = changed + 1"));
-  ASSERT_TRUE(person->Exec("COMMIT"));
+  ASSERT_TRUE(person->Exec("ROLLBACK"));
   applier.join();
   ASSERT_TRUE(result) << result.error().message();
   EXPECT_THAT(result->inserted, SizeIs(10));
@@ -401,6 +402,21 @@ TEST_F(MysqlFaultTest, ForgetsIdsThatARestoredBackupDoesNotHave) {
   EXPECT_EQ(store_->Position("metric-index", 0).value(), 1);
   EXPECT_THAT(Apply(MakePodBatch("", 2000, 10, 2), 2).value().inserted, SizeIs(10));
   ExpectExactRows(20);
+}
+
+TEST_F(MysqlFaultTest, AppliesNothingBehindAPositionThatWentBackUntilItHasBeenReadAgain) {
+  Open();
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+  ASSERT_TRUE(Apply(MakePodBatch("", 2000, 10, 2), 2));
+  database_->RunHere("UPDATE stream_position SET next_offset = 1");
+  ExpectFails(Apply(MakePodBatch("", 3000, 10, 3), 3), Errc::kOutdated, HasSubstr("was at 2 and is at 1"));
+  ExpectExactRows(20);
+  EXPECT_EQ(store_->Position("metric-index", 0).value(), 1);
+  EXPECT_TRUE(Apply(MakePodBatch("", 2000, 10, 2), 2));
+  EXPECT_TRUE(Apply(MakePodBatch("", 3000, 10, 3), 3));
+  ExpectExactRows(30);
+  database_->RunHere("DELETE FROM stream_position");
+  ExpectFails(Apply(MakePodBatch("", 4000, 10, 4), 4), Errc::kOutdated, HasSubstr("is at -1"));
 }
 
 TEST_F(MysqlFaultTest, GivesExactRowsWhenSeveralStoresReplayTheSameStreamAtOnce) {

@@ -26,6 +26,7 @@ std::string FirstLine(const std::filesystem::path& file) {
 // Ends with the process, when that ends in order; the launcher's watch does otherwise.
 struct Running {
   std::unique_ptr<RealService> service;
+  bool failed = false;  // to start: an error of every test that asks, not one that is skipped
   ~Running() {
     if (service == nullptr) return;
     service->Kill();
@@ -38,12 +39,14 @@ struct Running {
 RealService* RealService::Get(const std::string& name) {
   static std::map<std::string, Running> services;
   const auto [at, fresh] = services.try_emplace(name);
+  if (at->second.failed) throw std::runtime_error(name + " did not start");
   if (!fresh) return at->second.service.get();
   const std::filesystem::path directory =
       std::filesystem::temp_directory_path() / ("mi-" + name + "-" + std::to_string(getpid()));
   std::unique_ptr<RealService> service(new RealService(name, directory.string()));
   const int code = service->Run("start");
   if (code == kNotInstalled) return nullptr;
+  at->second.failed = code != 0;
   if (code != 0) throw std::runtime_error(name + " does not start, see what its launcher says");
   service->port_ = static_cast<uint16_t>(std::stoi(FirstLine(directory / "port")));
   at->second.service = std::move(service);
