@@ -44,6 +44,7 @@ void Consuming::Start() {
 void Consuming::Stop() {
   if (activity_consumer_ != nullptr) activity_consumer_->Stop();
   std::vector<std::thread> stops;
+  stops.reserve(lanes_.size());
   for (Lane& lane : lanes_) {
     stops.emplace_back([&lane] {
       lane.worker.reset();
