@@ -28,7 +28,7 @@ class CatalogImpl final : public Catalog {
   }
 
   std::shared_ptr<const Snapshot> Current() const override { return CurrentImpl(); }
-  Status LoadSeries(store::CatalogReader& reader, std::vector<IdRange>& skipped) override;
+  Status LoadSeries(store::CatalogReader& reader, Reading& reading) override;
   Status LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
                      std::vector<uint64_t>& found) override;
   Status LoadMetadata(store::CatalogReader& reader) override;
@@ -47,6 +47,10 @@ class CatalogImpl final : public Catalog {
   void Publish();
   Status Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times);
   Status AddStored(const store::StoredSeries& series);
+  // Whether the reading goes on.
+  bool AddUnknown(const store::StoredSeries& series, Status& added);
+  // Makes what was read visible; the error of the reading goes before that of what was read.
+  Status Finish(const Status& read, const Status& added);
   bool Knows(uint64_t id) const { return storage_->series.Find(id).has_value(); }
   void CountUnreadable(uint64_t id, const Error& error);
   void CountRefused(const Error& error);
@@ -120,32 +124,40 @@ void CatalogImpl::CountRefused(const Error& error) {
   options_.logger->Error("catalogue: {}; the store has it, questions will not see it", error.message());
 }
 
-Status CatalogImpl::LoadSeries(store::CatalogReader& reader, std::vector<IdRange>& skipped) {
-  Status added;
-  auto add = [&](const store::StoredSeries& series) {
-    if (series.id > read_through_ + 1) skipped.push_back({read_through_ + 1, series.id - 1});
-    if (!Knows(series.id)) added = AddStored(series);
-    if (added) read_through_ = series.id;
-    return added.has_value();
-  };
-  const Status read = reader.ReadSeries(read_through_, add);
+bool CatalogImpl::AddUnknown(const store::StoredSeries& series, Status& added) {
+  if (!Knows(series.id)) added = AddStored(series);
+  return added.has_value();
+}
+
+Status CatalogImpl::Finish(const Status& read, const Status& added) {
   if (!added) CountRefused(added.error());
-  if (read) cleared_ = false;
   if (!cleared_) Publish();
   return read ? added : read;
+}
+
+Status CatalogImpl::LoadSeries(store::CatalogReader& reader, Reading& reading) {
+  Status added;
+  const Status read = reader.ReadSeries(read_through_, [&](const store::StoredSeries& series) {
+    if (series.id > read_through_ + 1) reading.skipped.push_back({read_through_ + 1, series.id - 1});
+    reading.newest_id = series.id;
+    reading.newest = series.fingerprint;
+    if (!AddUnknown(series, added)) return false;
+    read_through_ = series.id;
+    return true;
+  });
+  if (read) cleared_ = false;
+  return Finish(read, added);
 }
 
 Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
                                 std::vector<uint64_t>& found) {
   Status added;
   const Status read = reader.ReadSeriesById(ids, [&](const store::StoredSeries& series) {
-    if (!Knows(series.id)) added = AddStored(series);
     found.push_back(series.id);
-    return added.has_value();
+    return AddUnknown(series, added);
   });
-  if (!added) CountRefused(added.error());
-  if (!found.empty()) Publish();
-  return read ? added : read;
+  if (found.empty()) return read;
+  return Finish(read, added);
 }
 
 Status CatalogImpl::LoadMetadata(store::CatalogReader& reader) {
@@ -153,20 +165,15 @@ Status CatalogImpl::LoadMetadata(store::CatalogReader& reader) {
     storage_->metadata.Add(stored.tenant, stored.metadata);
     return true;
   });
-  Publish();
-  return read;
+  return Finish(read, {});
 }
 
 Status CatalogImpl::LoadAll(store::CatalogReader& reader) {
   Status added;
   passed_over_.unreadable = 0;  // all of them are met again
-  const Status read = reader.ReadSeries(0, [&](const store::StoredSeries& series) {
-    if (!Knows(series.id)) added = AddStored(series);
-    return added.has_value();
-  });
-  if (!added) CountRefused(added.error());
-  Publish();
-  return read ? added : read;
+  const Status read =
+      reader.ReadSeries(0, [&](const store::StoredSeries& series) { return AddUnknown(series, added); });
+  return Finish(read, added);
 }
 
 void CatalogImpl::Clear() {
@@ -214,8 +221,8 @@ std::vector<std::pair<std::string, uint64_t>> CatalogImpl::SeriesByTenant(size_t
 }  // namespace
 
 Status Catalog::Load(store::CatalogReader& reader) {
-  std::vector<IdRange> skipped;  // by nobody's transaction: where Load is used, one process writes
-  if (const Status series = LoadSeries(reader, skipped); !series) return series;
+  Reading reading;  // what it skipped is nobody's: where Load is used, one process writes
+  if (const Status series = LoadSeries(reader, reading); !series) return series;
   return LoadMetadata(reader);
 }
 

@@ -99,8 +99,12 @@ class Catalog {
   Status Load(store::CatalogReader& reader);
 
   // The parts of Load, for who follows a store that others write (follower.h); the same errors.
-  // Gives the ids that the reading passed over: their transactions may still commit.
-  virtual Status LoadSeries(store::CatalogReader& reader, std::vector<IdRange>& skipped) = 0;
+  struct Reading {
+    std::vector<IdRange> skipped;  // ids that it passed over: their transactions may still commit
+    uint64_t newest_id = 0;        // of the last series; 0 when there was none
+    model::Fingerprint newest;
+  };
+  virtual Status LoadSeries(store::CatalogReader& reader, Reading& reading) = 0;
   // Those of `ids`, ascending, that the reader has by now and that are not known here; gives all that it has.
   virtual Status LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
                              std::vector<uint64_t>& found) = 0;

@@ -10,41 +10,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Notes the newest series that passes.
-class MarkingReader final : public store::CatalogReader {
- public:
-  MarkingReader(store::CatalogReader& reader, uint64_t& id, model::Fingerprint& fingerprint)
-      : reader_(reader), id_(id), fingerprint_(fingerprint) {}
-
-  Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
-    return reader_.ReadSeries(after_id, [&](const store::StoredSeries& series) {
-      id_ = series.id;
-      fingerprint_ = series.fingerprint;
-      return visit(series);
-    });
-  }
-  Result<store::CatalogState> State() override { return reader_.State(); }
-  Status ReadSeriesById(std::span<const uint64_t> ids,
-                        const std::function<bool(const store::StoredSeries&)>& visit) override {
-    return reader_.ReadSeriesById(ids, visit);
-  }
-  Result<uint64_t> ReadSeenChanges(uint64_t since,
-                                   const std::function<void(const store::SeenUpdate&)>& visit) override {
-    return reader_.ReadSeenChanges(since, visit);
-  }
-  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override {
-    return reader_.ReadFingerprints(visit);
-  }
-  Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>& visit) override {
-    return reader_.ReadMetadata(visit);
-  }
-
- private:
-  store::CatalogReader& reader_;
-  uint64_t& id_;
-  model::Fingerprint& fingerprint_;
-};
-
 }  // namespace
 
 Follower::Follower(const FollowerOptions& options, FollowerDeps deps)
@@ -132,10 +97,13 @@ Result<bool> Follower::IsTheSame(const store::CatalogState& state) {
 }
 
 Status Follower::ReadNewSeries() {
-  std::vector<IdRange> skipped;
-  MarkingReader marking(reader_, marker_id_, marker_);
-  const Status read = deps_.catalog.LoadSeries(marking, skipped);
-  gaps_.Add(skipped, deps_.clock.Steady());
+  Catalog::Reading reading;
+  const Status read = deps_.catalog.LoadSeries(reader_, reading);
+  gaps_.Add(reading.skipped, deps_.clock.Steady());
+  if (reading.newest_id != 0) {
+    marker_id_ = reading.newest_id;
+    marker_ = reading.newest;
+  }
   return read;
 }
 
