@@ -13,13 +13,13 @@ constexpr size_t kMaxActivity = 1'000'000;
 
 }  // namespace
 
-Consuming::Consuming(const Service::Deps& deps, size_t most_activity)
-    : deps_(deps), activity_(most_activity, deps.metrics), lag_(index::LagProbe::Create(deps.clock, deps.metrics)) {}
+Consuming::Consuming(const Service::Deps& deps)
+    : activity_(kMaxActivity, deps.metrics), lag_(index::LagProbe::Create(deps.clock, deps.metrics)) {}
 
 Result<std::unique_ptr<Consuming>> Consuming::Create(const config::Config& config, const Service::Deps& deps,
                                                      store::MysqlCatalog& catalog) {
   const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics};
-  std::unique_ptr<Consuming> consuming(new Consuming(deps, kMaxActivity));
+  std::unique_ptr<Consuming> consuming(new Consuming(deps));
   for (uint64_t i = 0; i < config.metric_store.consumer.work_num; ++i) {
     auto consumer = stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka);
     if (!consumer) return Fail(consumer.error());

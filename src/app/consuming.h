@@ -41,9 +41,8 @@ class Consuming {
     std::unique_ptr<store::SeriesStore> store;
     std::unique_ptr<index::Worker> worker;
   };
-  Consuming(const Service::Deps& deps, size_t most_activity);
+  explicit Consuming(const Service::Deps& deps);
 
-  const Service::Deps deps_;
   Nobody nobody_;
   stream::ActivityQueue activity_;
   const std::shared_ptr<index::LagProbe> lag_;

@@ -18,7 +18,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 // What is kept of app.shutdown_timeout for Kafka (a quarter of it), Redis, TSDBs and the index.
 constexpr milliseconds kTimeToHandOver = std::chrono::seconds(4);
 
@@ -44,7 +43,6 @@ class Fleet final : public Service {
   Status OpenConsuming();
   void OpenQuery();
   void OnPrepared();
-  Status Follows() const { return follower_->Health(); }
 
   const config::Config config_;
   const Deps deps_;
@@ -81,8 +79,8 @@ Status Fleet::OpenConsuming() {
 
 void Fleet::OpenQuery() {
   reader_ = database_->catalog().OpenReader();
-  answering_ =
-      std::make_unique<Answering>(config_, deps_.clock, deps_.log, deps_.metrics, [this] { return Follows(); });
+  answering_ = std::make_unique<Answering>(config_, deps_.clock, deps_.log, deps_.metrics,
+                                           [this] { return follower_->Health(); });
   follower_.emplace(FollowerOptionsOf(config_),
                     catalog::FollowerDeps{answering_->catalog(), *reader_, deps_.clock, deps_.log, [this] {
                                             answering_->SetReady();

@@ -11,6 +11,9 @@
 
 namespace mi::app {
 
+// How often /ready hears from the parts of a role.
+inline constexpr std::chrono::milliseconds kHealthInterval{1'000};
+
 // Threads: Every() before Start(); the destructor ends the thread after the task that runs.
 class Housekeeping {
  public:

@@ -9,7 +9,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 // What is kept of app.shutdown_timeout for telling Redis.
 constexpr milliseconds kTimeToTell = std::chrono::seconds(1);
 // And for what waits in memory for TSDBs.

@@ -27,7 +27,6 @@ using std::chrono::milliseconds;
 
 // 16 bytes each: a whole window of ten million series fits.
 constexpr size_t kMaxActivity = 10'000'000;
-constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
 // What is kept of app.shutdown_timeout for the index and the snapshot.
 constexpr milliseconds kTimeToSave = std::chrono::seconds(2);

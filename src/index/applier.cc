@@ -51,19 +51,16 @@ Applier::Applied Applier::Apply(const stream::Polled& polled) {
   positions.reserve(polled.next.size());
   for (const stream::Position& next : polled.next) positions.push_back({next.stream, next.partition, next.next_offset});
 
-  switch (ApplyOnce(polled.batches, positions)) {
-    case Outcome::kApplied: return Applied::kAll;
-    case Outcome::kStopped: return Applied::kStopped;
-    case Outcome::kOutdated: return Applied::kOutdated;
-    case Outcome::kRefused: break;
+  Outcome outcome = ApplyOnce(polled.batches, positions);
+  if (outcome == Outcome::kRefused) {
+    // Data may be ahead of its position, never behind: a crash in between replays it, which changes nothing.
+    outcome = ApplyPieces(polled.batches) ? ApplyOnce({}, positions) : Outcome::kStopped;
   }
-  // Data may be ahead of its position, never behind: a crash in between replays it, which changes nothing.
-  if (!ApplyPieces(polled.batches)) return Applied::kStopped;
-  switch (ApplyOnce({}, positions)) {
+  switch (outcome) {
     case Outcome::kApplied: return Applied::kAll;
     case Outcome::kOutdated: return Applied::kOutdated;
     case Outcome::kStopped:
-    case Outcome::kRefused: return Applied::kStopped;
+    case Outcome::kRefused: break;
   }
   return Applied::kStopped;
 }
