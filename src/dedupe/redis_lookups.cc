@@ -51,7 +51,7 @@ Result<std::vector<bool>> AskFor(RedisConnection& connection, std::span<const mo
 
 }  // namespace
 
-RedisLookups::RedisLookups(size_t connections, Deps deps) : deps_(deps) {
+RedisLookups::RedisLookups(size_t connections, RedisParts deps) : deps_(deps) {
   for (size_t i = 0; i < connections; ++i) threads_.push_back(RedisThread([this] { Run(); }));
 }
 

@@ -10,25 +10,16 @@
 #include <thread>
 #include <vector>
 
-#include "base/live.h"
 #include "base/mutex.h"
-#include "dedupe/redis_health.h"
 #include "dedupe/redis_line.h"
+#include "dedupe/redis_parts.h"
 #include "dedupe/shared_tier.h"
 
 namespace mi::dedupe {
 
 class RedisLookups {
  public:
-  struct Deps {
-    const RedisOptions& options;
-    const Live<RedisWriteOptions>& live;
-    const Interrupt& interrupt;
-    RedisHealth& health;
-    RedisMetrics& metrics;
-  };
-
-  RedisLookups(size_t connections, Deps deps);
+  RedisLookups(size_t connections, RedisParts deps);
   ~RedisLookups() { Stop(); }
 
   void Ask(std::vector<model::Fingerprint> fingerprints, SharedTier::Answer answer) EXCLUDES(mutex_);
@@ -53,7 +44,7 @@ class RedisLookups {
   void Count(const std::vector<bool>& known);
   void Refuse(Question question, const Error& error);
 
-  const Deps deps_;
+  const RedisParts deps_;
   Mutex mutex_;
   CondVar asked_;
   std::deque<Question> questions_ GUARDED_BY(mutex_);

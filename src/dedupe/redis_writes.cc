@@ -42,7 +42,7 @@ Status Tell(RedisConnection& connection, std::span<const model::Fingerprint> pip
 
 }  // namespace
 
-RedisWrites::RedisWrites(size_t connections, Deps deps) : deps_(deps), connections_(0) { Resize(connections); }
+RedisWrites::RedisWrites(size_t connections, RedisParts deps) : deps_(deps), connections_(0) { Resize(connections); }
 
 RedisWrites::~RedisWrites() { Stop(); }
 

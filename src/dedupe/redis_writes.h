@@ -13,25 +13,16 @@
 #include <thread>
 #include <vector>
 
-#include "base/live.h"
 #include "base/mutex.h"
-#include "dedupe/redis_health.h"
 #include "dedupe/redis_line.h"
+#include "dedupe/redis_parts.h"
 #include "model/fingerprint.h"
 
 namespace mi::dedupe {
 
 class RedisWrites {
  public:
-  struct Deps {
-    const RedisOptions& options;
-    const Live<RedisWriteOptions>& live;
-    const Interrupt& interrupt;
-    RedisHealth& health;
-    RedisMetrics& metrics;
-  };
-
-  RedisWrites(size_t connections, Deps deps);
+  RedisWrites(size_t connections, RedisParts deps);
   ~RedisWrites();
 
   void Add(std::span<const model::Fingerprint> fingerprints) EXCLUDES(mutex_);
@@ -60,7 +51,7 @@ class RedisWrites {
   void Flush(const Fingerprints& pipeline, RedisLine& line, std::mt19937_64& random);
   void Drop(size_t keys) { deps_.metrics.dropped.Add(static_cast<double>(keys)); }
 
-  const Deps deps_;
+  const RedisParts deps_;
   Mutex mutex_;
   CondVar changed_;
   std::deque<model::Fingerprint> keys_ GUARDED_BY(mutex_);

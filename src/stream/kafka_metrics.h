@@ -3,15 +3,14 @@
 
 #include <string>
 
+#include "stream/publish_metrics.h"
 #include "telemetry/metrics.h"
 
 namespace mi::stream {
 
-struct KafkaPublishMetrics {
+struct KafkaPublishMetrics : PublishMetrics {
   explicit KafkaPublishMetrics(telemetry::Metrics& m)
-      : metrics(m),
-        published(m.GetCounter("stream_published_total", "Series that became durable in the stream.")),
-        publish_seconds(m.GetHistogram("stream_publish_seconds", "From publishing a batch to its answer, seconds.")),
+      : PublishMetrics(m),
         up(m.GetGauge("kafka_up", "1 while Kafka takes what is published, 0 while it does not.")),
         queued(m.GetGauge("kafka_queue_records", "Records that wait for the brokers' acknowledgement.")),
         restarts(m.GetCounter("kafka_producer_restarts_total",
@@ -19,14 +18,6 @@ struct KafkaPublishMetrics {
         activity_dropped(m.GetCounter("activity_dropped_total",
                                       "Sightings of known series that were dropped because the index is behind.")) {}
 
-  telemetry::Counter& errors(const std::string& reason) {
-    return metrics.GetCounter("stream_publish_errors_total", "Batches that could not be published, by reason.",
-                              {{"reason", reason}});
-  }
-
-  telemetry::Metrics& metrics;
-  telemetry::Counter& published;
-  telemetry::Histogram& publish_seconds;
   telemetry::Gauge& up;
   telemetry::Gauge& queued;
   telemetry::Counter& restarts;
