@@ -9,6 +9,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/eventually.h"
 #include "base/format.h"
 #include "dedupe/dedupe_testing.h"
 #include "dedupe/redis_connection.h"
@@ -30,17 +31,6 @@ using testing::Series;
 using testing::SeriesRange;
 
 constexpr milliseconds kPatience = std::chrono::seconds(20);
-
-// Waits for the thing, not for a time: false when it does not come.
-template <typename Thing>
-bool Eventually(Thing thing) {
-  const auto deadline = steady_clock::now() + kPatience;
-  while (!thing()) {
-    if (steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(2));
-  }
-  return true;
-}
 
 // What people would type into redis-cli.
 class Cli {

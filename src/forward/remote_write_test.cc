@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "base/eventually.h"
 #include "base/format.h"
 #include "forward/backoff.h"
 #include "forward/remote_send.h"
@@ -153,15 +154,6 @@ class RemoteWriteTest : public ::testing::Test {
   double QueueBytes(const FakeTsdb& tsdb) {
     return metrics_->GetGauge("forward_queue_bytes", "", {{"url", tsdb.shown()}}).Value();
   }
-  bool Eventually(const std::function<bool()>& thing) {
-    const auto deadline = steady_clock::now() + kPatience;
-    while (!thing()) {
-      if (steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(milliseconds(2));
-    }
-    return true;
-  }
-
   std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   FakeTsdb tsdb_;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/eventually.h"
 #include "base/format.h"
 #include "stream/contract_test.h"
 #include "stream/kafka_client.h"
@@ -31,14 +32,9 @@ namespace mi::stream {
 
 inline constexpr std::chrono::milliseconds kKafkaPatience{60'000};  // a test that waits this long has failed
 
-// Looks again and again, for what can only be asked.
-inline bool Eventually(const std::function<bool()>& holds) {
-  const auto deadline = std::chrono::steady_clock::now() + kKafkaPatience;
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
+template <typename Holds>
+bool Eventually(Holds holds) {
+  return mi::Eventually(std::move(holds), kKafkaPatience);
 }
 
 // A topic or group of this test alone.
