@@ -131,13 +131,6 @@ class Role(support.MetricIndex):
     def __init__(self, directory, config, *arguments, wait=True, **options):
         super().__init__(directory, "--config", config, *arguments, wait=wait, **options)
 
-    def resident(self):
-        """Bytes of memory."""
-        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise support.Gone("the process has no memory any more")
-
 
 class Names:
     """What one fleet calls its own on shared services: topic, group, database and Redis keys; and its configurations."""

@@ -124,6 +124,13 @@ class Process:
     def output(self):
         return self.log.read_text(errors="replace")
 
+    def resident(self):
+        """Bytes of memory."""
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise Gone("the process has no memory any more")
+
 
 class MetricIndex(Process):
     """The service on a port of its own choosing. Several of the same directory come one after another."""
