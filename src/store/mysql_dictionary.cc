@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "base/format.h"
+#include "store/dictionary_hash.h"
 #include "store/mysql_select_in.h"
-#include "store/sha256.h"
 
 namespace mi::store {
 namespace {

@@ -4,7 +4,7 @@
 #include <array>
 
 #include "base/format.h"
-#include "store/sha256.h"
+#include "store/dictionary_hash.h"
 
 namespace mi::store {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "base/format.h"
 #include "model/identity.h"
+#include "store/dictionary_hash.h"
 #include "store/mysql_select_in.h"
-#include "store/sha256.h"
 
 namespace mi::store {
 namespace {

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/format.h"
-#include "store/sha256.h"
+#include "store/dictionary_hash.h"
 
 namespace mi::store {
 
