@@ -31,7 +31,9 @@ class LabelPieces {
   // Valid until the next call. Null: a reference beyond the symbols, or a symbol that is too long.
   const Piece* Find(uint32_t name, uint32_t value) {
     Piece& slot = slots_[(name * 0x9e3779b1U + value) & mask_];
-    return slot.name == name && slot.value == value ? &slot : Make(name, value, slot);
+    // An empty slot looks like the highest references: only Make knows that they are beyond every table.
+    const bool is_made = slot.name == name && slot.value == value && slot.bytes != nullptr;
+    return is_made ? &slot : Make(name, value, slot);
   }
 
   // Copies the piece to `out` and gives its end. May write up to kCopyStep bytes behind it.

@@ -386,6 +386,7 @@ TEST(RemoteWriteV2, RefusesSeriesWithReferencesToNowhere) {
   f(BytesField(1, "\x01\x02\x03"));
   f(BytesField(1, "\x01\x02\x03\x05"));
   f(BytesField(1, "\x05\x02"));
+  f(BytesField(1, Varint(UINT32_MAX) + Varint(UINT32_MAX)));
   f(VarintField(1, 1));
   f(VarintField(1, 1) + VarintField(1, 77));
 }
