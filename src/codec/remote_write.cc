@@ -23,12 +23,32 @@ std::string_view MetricTypeName(uint64_t type) {
   return type < kNames.size() ? kNames[type] : kNames[0];
 }
 
-Status CheckText(std::string_view what, std::string_view text, size_t limit, std::string_view knob) {
-  if (text.size() > limit) {
-    return Fail(Errc::kTooLarge,
-                format("metadata: {} of {}, limit {} ({})", what, FormatBytes(text.size()), FormatBytes(limit), knob));
+struct MetadataText {
+  std::string_view what;
+  std::string_view text;
+  size_t limit;
+  std::string_view knob;
+};
+
+// Sizes first: they bound what looking at the bytes and copying them costs.
+Status CheckTexts(std::span<const MetadataText> texts, MetadataBudget& budget) {
+  uint64_t size = 0;
+  for (const MetadataText& text : texts) {
+    if (text.text.size() > text.limit) {
+      return Fail(Errc::kTooLarge, format("metadata: {} of {}, limit {} ({})", text.what, FormatBytes(text.text.size()),
+                                          FormatBytes(text.limit), text.knob));
+    }
+    size += text.text.size();
   }
-  if (!model::IsValidUtf8(text)) return Fail(Errc::kInvalid, format("metadata: {} is not UTF-8", what));
+  if (size > budget.limit - budget.used) {
+    return Fail(Errc::kTooLarge,
+                format("metadata: {} when all of the request is written out, limit {} (receive.max_decoded_bytes)",
+                       FormatBytesAbove(budget.used + size, budget.limit), FormatBytes(budget.limit)));
+  }
+  budget.used += size;
+  for (const MetadataText& text : texts) {
+    if (!model::IsValidUtf8(text.text)) return Fail(Errc::kInvalid, format("metadata: {} is not UTF-8", text.what));
+  }
   return {};
 }
 
@@ -46,7 +66,8 @@ Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::F
   return V2Walk(*this, decoded, fingerprinter).Run();
 }
 
-Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadata, const SeriesLimits& limits) const {
+Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadata, const SeriesLimits& limits,
+                                                  MetadataBudget& budget) const {
   std::string_view family;
   std::string_view help;
   std::string_view unit;
@@ -67,13 +88,11 @@ Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadat
   }
   if (schema_ == Schema::kV2) family = symbol(FamilyOf(series_[metadata.series]));
   // Help is prose: it may be as long as a series, not only as a value.
-  const std::array<Status, 3> checks = {
-      CheckText("family name", family, limits.max_value_bytes, "receive.max_value_bytes"),
-      CheckText("unit", unit, limits.max_value_bytes, "receive.max_value_bytes"),
-      CheckText("help", help, limits.max_series_bytes, "receive.max_series_bytes")};
-  for (const Status& check : checks) {
-    if (!check) return Fail(check.error());
-  }
+  const std::array<MetadataText, 3> texts = {
+      MetadataText{"family name", family, limits.max_value_bytes, "receive.max_value_bytes"},
+      MetadataText{"unit", unit, limits.max_value_bytes, "receive.max_value_bytes"},
+      MetadataText{"help", help, limits.max_series_bytes, "receive.max_series_bytes"}};
+  if (Status checked = CheckTexts(texts, budget); !checked) return Fail(checked.error());
   return model::MetricMetadata{.family = std::string(family),
                                .type = std::string(MetricTypeName(type)),
                                .help = std::string(help),

@@ -60,6 +60,13 @@ struct ScannedMetadata {
   uint32_t series = 0;       // 2.0: the series that carried it
 };
 
+// What the statements of one request take together when they are written out. In 2.0 two bytes name a help of 64 KiB,
+// on every series anew.
+struct MetadataBudget {
+  uint64_t limit = 0;  // receive.max_decoded_bytes
+  uint64_t used = 0;
+};
+
 // The result of one walk, and the walk itself. Reuse it: its arrays keep their memory.
 // Threads: confined to one. Ownership: borrows the decoded request until the next Scan.
 class RequestScan {
@@ -75,9 +82,10 @@ class RequestScan {
   uint64_t refused_items() const { return refused_items_; }
   const std::string& first_refused_item() const { return first_refused_item_; }  // one line; empty when none
 
-  // Decodes one statement. A family without a name gives an empty `family`: pass over it. kInvalid, kTooLarge: this
-  // item is refused.
-  Result<model::MetricMetadata> Decode(const ScannedMetadata& metadata, const SeriesLimits& limits) const;
+  // Decodes one statement, and takes what it holds off the budget, good or not, before anything looks at its bytes. A
+  // family without a name gives an empty `family`: pass over it. kInvalid, kTooLarge: this item is refused.
+  Result<model::MetricMetadata> Decode(const ScannedMetadata& metadata, const SeriesLimits& limits,
+                                       MetadataBudget& budget) const;
 
  private:
   friend class Walk;

@@ -424,8 +424,9 @@ Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const S
       return Fail(Errc::kInternal, "a 2.0 key is not the fingerprint");
     }
   }
+  MetadataBudget budget{.limit = UINT64_MAX};
   for (const ScannedMetadata& entry : scan.metadata()) {
-    const auto metadata = scan.Decode(entry, limits);
+    const auto metadata = scan.Decode(entry, limits, budget);
     if (metadata && !metadata->family.empty()) request.metadata.push_back(*metadata);
   }
   request.refused_items = scan.refused_items();

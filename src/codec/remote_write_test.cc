@@ -24,6 +24,11 @@ std::string Encode(Schema schema, const WireSeries& series) {
 
 WireSeries Series(Pairs labels) { return {.labels = std::move(labels), .samples = {{1, 1700000000000}}}; }
 
+Result<model::MetricMetadata> Decode(const RequestScan& scan, size_t i, const SeriesLimits& limits = {}) {
+  MetadataBudget budget{.limit = UINT64_MAX};
+  return scan.Decode(scan.metadata()[i], limits, budget);
+}
+
 // What one request of one series comes to. Both paths are asked, and must agree.
 struct Verdict {
   std::string identity;  // or "refused: <reason>", or "request refused"
@@ -333,9 +338,9 @@ TEST(RemoteWriteV1, ReadsMetadata) {
   RequestScan scan;
   ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
   ASSERT_EQ(scan.metadata().size(), 3U);
-  EXPECT_EQ(scan.Decode(scan.metadata()[0], {}), http);
-  EXPECT_EQ(scan.Decode(scan.metadata()[1], {})->type, "stateset");
-  EXPECT_EQ(scan.Decode(scan.metadata()[2], {})->type, "unknown");
+  EXPECT_EQ(Decode(scan, 0), http);
+  EXPECT_EQ(Decode(scan, 1)->type, "stateset");
+  EXPECT_EQ(Decode(scan, 2)->type, "unknown");
   EXPECT_NE(scan.metadata()[0].hash, scan.metadata()[1].hash);
 }
 
@@ -346,7 +351,7 @@ TEST(RemoteWriteV1, RefusesMetadataItemsOneByOne) {
     const std::string request = encoder.Finish();
     RequestScan scan;
     ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
-    EXPECT_EQ(scan.Decode(scan.metadata()[0], limits).error().code(), code);
+    EXPECT_EQ(Decode(scan, 0, limits).error().code(), code);
     EXPECT_EQ(FirstDisagreement(Schema::kV1, request, limits), "");
   };
   f({"\xff", "", "", ""}, {}, Errc::kInvalid);
@@ -447,12 +452,33 @@ TEST(RemoteWriteV2, MetadataBelongsToTheMetricAndIsHashedTheSameInEveryRequest) 
   RequestScan scan;
   ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
   ASSERT_EQ(scan.metadata().size(), 2U);  // the second b repeats the first, c has none
-  EXPECT_EQ(scan.Decode(scan.metadata()[0], {}), (model::MetricMetadata{"a", "gauge", "Help of a", "s"}));
-  EXPECT_EQ(scan.Decode(scan.metadata()[1], {}), (model::MetricMetadata{"b", "gauge", "Help of b", "s"}));
+  EXPECT_EQ(Decode(scan, 0), (model::MetricMetadata{"a", "gauge", "Help of a", "s"}));
+  EXPECT_EQ(Decode(scan, 1), (model::MetricMetadata{"b", "gauge", "Help of b", "s"}));
   const uint64_t hash_of_b = scan.metadata()[1].hash;
   ASSERT_TRUE(scan.Scan(Schema::kV2, other, kFingerprinter));
   EXPECT_EQ(scan.metadata()[1].hash, hash_of_b);
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
+}
+
+// Two bytes name a help of 64 KiB, on every series: neither copied nor looked at beyond what a request may hold.
+TEST(RemoteWriteV2, MetadataHasABudget) {
+  RequestEncoder encoder(Schema::kV2);
+  for (const char* name : {"a", "b", "c", "d"}) {
+    WireSeries series = Series({{"__name__", name}});
+    series.metadata = model::MetricMetadata{"", "gauge", std::string(99, name[0] == 'b' ? '\xff' : 'h'), ""};
+    encoder.Add(series);
+  }
+  const std::string request = encoder.Finish();
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  MetadataBudget budget{.limit = 399};
+  std::vector<Errc> refused;
+  for (const ScannedMetadata& metadata : scan.metadata()) {
+    const auto decoded = scan.Decode(metadata, {}, budget);
+    if (!decoded) refused.push_back(decoded.error().code());
+  }
+  EXPECT_EQ(refused, (std::vector{Errc::kInvalid, Errc::kTooLarge}));  // what is no UTF-8 has been looked at as well
+  EXPECT_EQ(budget.used, 300U);
 }
 
 // More labels than are kept together, of every length around the steps in which they are copied.

@@ -168,10 +168,11 @@ void Intake::SortMetadata(Context& context) {
   deps_.seen_metadata.Lookup(keys_, touches_, answers_);
   metadata_taken_.clear();
   Arrivals& arrivals = context.sorted.arrivals;
+  codec::MetadataBudget budget{.limit = context.options.max_decoded_bytes};
   for (size_t k = 0; k < keys_.size(); ++k) {
     // Once an activity window a known statement is published again: that moves its last_seen.
     if (answers_[k] == Seen::kKnown || !metadata_taken_.insert(keys_[k]).second) continue;
-    Result<model::MetricMetadata> metadata = context.scan.Decode(all[k], context.options.series);
+    Result<model::MetricMetadata> metadata = context.scan.Decode(all[k], context.options.series, budget);
     if (!metadata) {
       Tally& tally = context.sorted.tally;
       if (tally.refused_items++ == 0 && tally.refused == 0) tally.first_refusal = metadata.error().message();

@@ -397,6 +397,21 @@ TEST_F(WriteHandlerTest, RefusesNewSeriesBeyondWhatARequestMayHoldWrittenOut) {
   EXPECT_EQ(publisher_.identities().size(), 3U);
 }
 
+TEST_F(WriteHandlerTest, RefusesMetadataBeyondWhatARequestMayHoldWrittenOut) {
+  SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
+  std::vector<WireSeries> series;
+  for (int i = 0; i < 10; ++i) {
+    series.push_back({.labels = {{"__name__", format("m{}", i)}}, .samples = {{1, 1000}}});
+    series.back().metadata = model::MetricMetadata{"", "gauge", std::string(900, 'x'), ""};  // one symbol for all
+  }
+  const net::Response response = SendV2(series);
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, testing::AllOf(testing::HasSubstr("8 exemplars or metadata refused"),
+                                            testing::HasSubstr("limit 2 KiB (receive.max_decoded_bytes)")));
+  EXPECT_EQ(publisher_.identities().size(), 10U);
+  EXPECT_EQ(publisher_.batches.at(0)->metadata().size(), 2U);
+}
+
 TEST_F(WriteHandlerTest, AnswersInOneLineWhateverATenantIsCalled) {
   const net::Response response = SendNow(Body({}), {{"X-Scope-OrgID", "a\r\nb"}});
   EXPECT_EQ(response.status, 400);
