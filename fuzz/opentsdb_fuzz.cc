@@ -21,6 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   if (!points) return 0;
   for (const mi::codec::OpenTsdbPoint& point : *points) {
     Check(point.fault.empty() != point.canonical.empty());
+    Check(point.fault.empty() == (point.refusal == mi::codec::Refusal::kNone));
     if (!point.fault.empty()) continue;
     Check(mi::model::IsCanonical(point.canonical));
     Check(point.canonical.size() <= limits.max_series_bytes);

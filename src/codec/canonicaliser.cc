@@ -207,7 +207,8 @@ std::string Canonicaliser::Reason(const RequestScan& scan, const ScannedSeries& 
     case Refusal::kBadReference:
       return format("its label references are odd in number, or beyond the {} symbols of the request",
                     scan.symbols_.size());
-    case Refusal::kRequestTooLarge: return {};  // not found here
+    case Refusal::kRequestTooLarge:
+    case Refusal::kMalformedPoint: return {};  // not found here
     case Refusal::kBadHistogram: return HistogramReason(scan, series);
   }
   return "refused";

@@ -2,6 +2,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -49,71 +50,91 @@ bool IsValue(const element& value) {
   return false;
 }
 
+struct Fault {
+  Refusal refusal = Refusal::kNone;
+  std::string message;
+  explicit operator bool() const { return refusal != Refusal::kNone; }
+};
+
+Fault Malformed(std::string message) { return {Refusal::kMalformedPoint, std::move(message)}; }
+
 // Checks one point and collects its labels; both may be used for the next.
 class PointReader {
  public:
   explicit PointReader(const SeriesLimits& limits) : limits_(limits) {}
 
   OpenTsdbPoint operator()(const element& point) {
-    OpenTsdbPoint read{.json = simdjson::minify(point), .canonical = {}, .fault = Check(point)};
-    if (!read.fault.empty()) return read;
-    Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
-    if (!labels) {
-      read.fault = labels.error().message();
-    } else if (labels->canonical().size() > limits_.max_series_bytes) {
-      read.fault = format("metric and tags take {} bytes, limit {} (receive.max_series_bytes)",
-                          labels->canonical().size(), limits_.max_series_bytes);
-    } else {
-      read.canonical = labels->canonical();
-    }
+    OpenTsdbPoint read{.json = simdjson::minify(point)};
+    Fault fault = Check(point);
+    if (!fault) fault = MakeCanonical(read.canonical);
+    read.refusal = fault.refusal;
+    read.fault = std::move(fault.message);
     return read;
   }
 
  private:
-  // '' when all is well.
-  std::string Check(const element& point) {
+  Fault MakeCanonical(std::string& canonical) const {
+    const Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
+    if (!labels) return {Refusal::kDuplicateName, labels.error().message()};  // no name is empty
+    if (labels->canonical().size() > limits_.max_series_bytes) {
+      return {Refusal::kSeriesTooLarge, format("metric and tags take {} bytes, limit {} (receive.max_series_bytes)",
+                                               labels->canonical().size(), limits_.max_series_bytes)};
+    }
+    canonical = labels->canonical();
+    return {};
+  }
+
+  Fault Check(const element& point) {
     labels_.clear();
     texts_.clear();
     simdjson::dom::object fields;
-    if (point.get(fields) != simdjson::SUCCESS) return "a point is no object";
+    if (point.get(fields) != simdjson::SUCCESS) return Malformed("a point is no object");
     std::string_view metric;
-    if (fields["metric"].get(metric) != simdjson::SUCCESS || metric.empty()) return "Metric name was empty";
-    if (std::string fault = CheckLabel(model::kMetricName, metric); !fault.empty()) return fault;
+    if (fields["metric"].get(metric) != simdjson::SUCCESS || metric.empty()) {
+      return {Refusal::kNoMetricName, "Metric name was empty"};
+    }
+    if (Fault fault = CheckLabel(model::kMetricName, metric)) return fault;
     labels_.push_back({model::kMetricName, metric});
     element field;
-    if (fields["timestamp"].get(field) != simdjson::SUCCESS || !IsTimestamp(field)) return "Invalid timestamp";
+    if (fields["timestamp"].get(field) != simdjson::SUCCESS || !IsTimestamp(field)) {
+      return Malformed("Invalid timestamp");
+    }
     if (fields["value"].get(field) != simdjson::SUCCESS || !IsValue(field)) {
-      return "Unable to parse value to a number";
+      return Malformed("Unable to parse value to a number");
     }
     if (fields["tags"].get(field) != simdjson::SUCCESS || field.is_null()) return {};
     return CheckTags(field);
   }
 
-  std::string CheckTags(const element& field) {
+  Fault CheckTags(const element& field) {
     simdjson::dom::object tags;
-    if (field.get(tags) != simdjson::SUCCESS) return "tags are no object";
-    texts_.reserve(tags.size());  // labels point into it
+    if (field.get(tags) != simdjson::SUCCESS) return Malformed("tags are no object");
+    texts_.reserve(std::min(tags.size(), limits_.max_labels));  // labels point into it
     for (const auto& tag : tags) {
       const std::optional<std::string_view> value = TextOf(tag.value);
-      if (!value) return format("tag {} is neither a text nor a number", Shown(tag.key));
-      if (tag.key.empty() || tag.key == model::kMetricName) return format("a tag cannot be called {}", Shown(tag.key));
-      if (value->empty()) return format("tag {} is empty", Shown(tag.key));
-      if (std::string fault = CheckLabel(tag.key, *value); !fault.empty()) return fault;
+      if (!value) return Malformed(format("tag {} is neither a text nor a number", Shown(tag.key)));
+      if (tag.key.empty() || tag.key == model::kMetricName) {
+        return {tag.key.empty() ? Refusal::kEmptyName : Refusal::kDuplicateName,
+                format("a tag cannot be called {}", Shown(tag.key))};
+      }
+      if (value->empty()) return Malformed(format("tag {} is empty", Shown(tag.key)));
+      if (Fault fault = CheckLabel(tag.key, *value)) return fault;
       labels_.push_back({tag.key, *value});
-      if (labels_.size() > limits_.max_labels)
-        return format("more than {} labels (receive.max_labels)", limits_.max_labels);
+      if (labels_.size() > limits_.max_labels) {
+        return {Refusal::kTooManyLabels, format("more than {} labels (receive.max_labels)", limits_.max_labels)};
+      }
     }
     return {};
   }
 
-  std::string CheckLabel(std::string_view name, std::string_view value) const {
+  Fault CheckLabel(std::string_view name, std::string_view value) const {
     if (name.size() > limits_.max_name_bytes) {
-      return format("tag name {} has {} bytes, limit {} (receive.max_name_bytes)", Shown(name), name.size(),
-                    limits_.max_name_bytes);
+      return {Refusal::kNameTooLong, format("tag name {} has {} bytes, limit {} (receive.max_name_bytes)", Shown(name),
+                                            name.size(), limits_.max_name_bytes)};
     }
     if (value.size() > limits_.max_value_bytes) {
-      return format("{} has a value of {} bytes, limit {} (receive.max_value_bytes)", Shown(name), value.size(),
-                    limits_.max_value_bytes);
+      return {Refusal::kValueTooLong, format("{} has a value of {} bytes, limit {} (receive.max_value_bytes)",
+                                             Shown(name), value.size(), limits_.max_value_bytes)};
     }
     return {};
   }
@@ -146,6 +167,10 @@ Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const Ser
     if (!root.is_object()) return Fail(Errc::kInvalid, "the body is neither a point nor a list of points");
     points.push_back(read(root));
     return points;
+  }
+  if (list.size() > kMaxPointsPerBody) {
+    return Fail(Errc::kTooLarge, format("the body holds {} points, limit {} (fixed): send smaller ones", list.size(),
+                                        kMaxPointsPerBody));
   }
   points.reserve(list.size());
   for (const element point : list) points.push_back(read(point));

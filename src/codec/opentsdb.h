@@ -12,15 +12,18 @@
 
 namespace mi::codec {
 
+// What one body may hold: each point takes a hundred times the two bytes that it may be written in.
+inline constexpr size_t kMaxPointsPerBody = 100'000;
+
 struct OpenTsdbPoint {
-  std::string json;  // as it came, without white space
-  std::string
-      canonical;      // labels (model/labels.h): the metric is __name__, the tags are the others; empty with a fault
-  std::string fault;  // why the point is refused, one line; empty when it is good
+  std::string json;       // as it came, without white space
+  std::string canonical;  // labels (model/labels.h): metric as __name__, and the tags; empty when refused
+  Refusal refusal = Refusal::kNone;
+  std::string fault;  // why it is refused, one line; empty when it is good
 };
 
 // One point, an array of points, or {"timeseries": [points]}. A fault of one leaves the others alone. kInvalid: the
-// body is not JSON, or nothing of these.
+// body is not JSON, or nothing of these. kTooLarge: more than kMaxPointsPerBody.
 Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const SeriesLimits& limits);
 
 }  // namespace mi::codec

@@ -79,6 +79,34 @@ TEST(OpenTsdb, RefusesAPointWithItsReasonAndKeepsTheOthers) {
   EXPECT_EQ((*points)[0].fault + (*points)[2].fault, "");
 }
 
+TEST(OpenTsdb, GivesEachRefusalAReason) {
+  const auto f = [](std::string_view json, Refusal refusal) { EXPECT_EQ(One(json).refusal, refusal) << json; };
+  const auto tagged = [](std::string_view tags) {
+    return format(R"({{"metric":"a","timestamp":1,"value":1,"tags":{}}})", tags);
+  };
+  f(tagged(R"({"b":"c"})"), Refusal::kNone);
+  f("[7]", Refusal::kMalformedPoint);
+  f("{}", Refusal::kNoMetricName);
+  f(R"({"metric":"a","timestamp":0,"value":1})", Refusal::kMalformedPoint);
+  f(tagged(R"({"":"x"})"), Refusal::kEmptyName);
+  f(tagged(R"({"a":"1","a":"2"})"), Refusal::kDuplicateName);
+  f(tagged(R"({"__name__":"x"})"), Refusal::kDuplicateName);
+  f(tagged(format(R"({{"a":"{}"}})", std::string(5000, 'x'))), Refusal::kValueTooLong);
+  f(tagged(format(R"({{"{}":"a"}})", std::string(500, 'x'))), Refusal::kNameTooLong);
+}
+
+TEST(OpenTsdb, HoldsNoMorePointsThanABodyMay) {
+  std::string body = "[1";
+  for (size_t i = 1; i < kMaxPointsPerBody; ++i) body += ",1";
+  EXPECT_EQ(ReadOpenTsdb(body + "]", {})->size(), kMaxPointsPerBody);
+  for (const std::string& more : {body + ",1]", format(R"({{"timeseries":{},1]}})", body)}) {
+    const auto points = ReadOpenTsdb(more, {});
+    ASSERT_FALSE(points);
+    EXPECT_EQ(points.error().code(), Errc::kTooLarge);
+    EXPECT_THAT(points.error().message(), HasSubstr("100001 points, limit 100000"));
+  }
+}
+
 TEST(OpenTsdb, NamesLimitValueAndKnob) {
   const auto f = [](SeriesLimits limits, std::string_view knob) {
     const std::string json = R"({"metric":"metric","timestamp":1,"value":1,"tags":{"tagname":"tagvalue","other":"x"}})";

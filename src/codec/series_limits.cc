@@ -17,6 +17,7 @@ std::string_view ToString(Refusal refusal) {
     case Refusal::kRequestTooLarge: return "request_too_large";
     case Refusal::kBadReference: return "bad_reference";
     case Refusal::kBadHistogram: return "bad_histogram";
+    case Refusal::kMalformedPoint: return "malformed_point";
   }
   return "unknown";
 }

@@ -31,8 +31,9 @@ enum class Refusal : uint8_t {
   kRequestTooLarge,  // the new series of a request together; said by the receiver
   kBadReference,     // 2.0: refs odd in number, or beyond the symbols
   kBadHistogram,     // a native histogram that contradicts itself
+  kMalformedPoint,   // OpenTSDB: what stands there is no point
 };
-inline constexpr size_t kRefusals = static_cast<size_t>(Refusal::kBadHistogram) + 1;
+inline constexpr size_t kRefusals = static_cast<size_t>(Refusal::kMalformedPoint) + 1;
 
 // The value of the label `reason` of receive_refused_series_total: "duplicate_label_name".
 std::string_view ToString(Refusal refusal);

@@ -73,15 +73,22 @@ Verbosity VerbosityOf(const net::Request& request) {
   return wants("summary") ? Verbosity::kSummary : Verbosity::kNone;
 }
 
+// What `?details` tells at most: each fault repeats its point. `failed` counts all.
+constexpr size_t kMaxFaultsTold = 1'000;
+constexpr size_t kMaxFaultBytes = 1 << 20;
+
 // The points of one request, and what is told of them.
 struct Verdict {
   size_t good = 0;
   size_t bad = 0;
+  size_t told = 0;
   std::string faults;  // JSON of those that were refused, with commas between
 
   void Refuse(const OpenTsdbPoint& point, Verbosity verbosity) {
     ++bad;
-    if (verbosity != Verbosity::kDetails) return;
+    if (verbosity != Verbosity::kDetails || told == kMaxFaultsTold) return;
+    if (faults.size() + point.json.size() > kMaxFaultBytes) return;
+    ++told;
     if (!faults.empty()) faults += ',';
     faults += format(R"({{"datapoint":{},"error":{}}})", point.json, Quoted(point.fault));
   }
@@ -125,14 +132,20 @@ net::HeadDecision SendHandler::Head(const net::Request& request) {
   net::HeadDecision decision;
   decision.max_body_bytes = deps_.options.Get()->max_body_bytes;
   decision.answer = CheckForm(request);
-  decision.too_large = [limit = decision.max_body_bytes](uint64_t bytes) {
+  if (decision.answer) CountRequest(decision.answer->status, deps_.clock.Steady());
+  decision.too_large = [this, limit = decision.max_body_bytes](uint64_t bytes) {
+    CountRequest(413, deps_.clock.Steady());
     return ErrorAnswer(413,
                        format("body is {}, limit {} (receive.max_body_bytes)", FormatBytes(bytes), FormatBytes(limit)));
   };
   return decision;
 }
 
-void SendHandler::Handle(const net::Request& request, net::Reply reply) {
+void SendHandler::Handle(const net::Request& request, net::Reply to) {
+  net::Reply reply([this, begun = deps_.clock.Steady(), to = std::move(to)](net::Response response) mutable {
+    CountRequest(response.status, begun);
+    to(std::move(response));
+  });
   if (auto refused = CheckForm(request)) return reply(*std::move(refused));
   if (refusing_) return reply(AnswerTo({}, Verbosity::kNone, Fail(Errc::kUnavailable, "stopping")));
   const Result<model::Tenant> tenant = TenantOf(request);
@@ -165,6 +178,7 @@ Result<SendHandler::Sorted> SendHandler::Sort(const net::Request& request, const
   for (const OpenTsdbPoint& point : *points) {
     if (!point.fault.empty()) {
       sorted.verdict.Refuse(point, sorted.verbosity);
+      deps_.metrics.CountRefused(point.refusal);
       continue;
     }
     if (deps_.send_on) sorted.good.append(good.empty() ? "" : ",").append(point.json);
@@ -172,9 +186,13 @@ Result<SendHandler::Sorted> SendHandler::Sort(const net::Request& request, const
   }
   sorted.good += ']';
   sorted.verdict.good = good.size();
-  deps_.metrics.refused.Add(static_cast<double>(sorted.verdict.bad));
   SortSeries(good, tenant, sorted.arrivals);
   return sorted;
+}
+
+void SendHandler::CountRequest(int status, std::chrono::steady_clock::time_point begun) const {
+  const std::chrono::duration<double> took = deps_.clock.Steady() - begun;
+  deps_.metrics.CountRequest("opentsdb", "identity", status, took.count());
 }
 
 void SendHandler::SortSeries(const std::vector<const codec::OpenTsdbPoint*>& points, const model::Tenant& tenant,

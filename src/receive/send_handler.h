@@ -7,6 +7,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <string>
 #include <vector>
@@ -46,7 +47,7 @@ class SendHandler final : public net::Handler {
   void RegisterRoutes(net::Router& router);
 
   net::HeadDecision Head(const net::Request& request) override;
-  void Handle(const net::Request& request, net::Reply reply) override;
+  void Handle(const net::Request& request, net::Reply to) override;
 
   // From now on 503: the service is stopping.
   void Refuse() { refusing_ = true; }
@@ -57,6 +58,7 @@ class SendHandler final : public net::Handler {
   // The series of these points that are not known, once each.
   void SortSeries(const std::vector<const codec::OpenTsdbPoint*>& points, const model::Tenant& tenant,
                   Arrivals& arrivals);
+  void CountRequest(int status, std::chrono::steady_clock::time_point begun) const;
 
   const SendHandlerOptions options_;
   const SendHandlerDeps deps_;

@@ -115,6 +115,40 @@ TEST_F(SendHandlerTest, TellsOfAPartThatFailedAsOpenTsdbDoes) {
   EXPECT_EQ(metrics_.refused.Value(), 3);
 }
 
+TEST_F(SendHandlerTest, TellsOnlyTheFirstOfManyFaults) {
+  const auto body_of = [](size_t points, std::string_view point) {
+    std::string list = "[";
+    for (size_t i = 0; i < points; ++i) list.append(i == 0 ? "" : ",").append(point);
+    return list + "]";
+  };
+  const auto told = [](const net::Response& response) {
+    size_t count = 0;
+    for (size_t at = 0; (at = response.body.find("datapoint", at)) != std::string::npos; ++at) ++count;
+    return count;
+  };
+  net::Response response = SendNow(body_of(5'000, "1"), "?details");
+  EXPECT_THAT(response.body, HasSubstr(R"({"failed":5000,"success":0)"));
+  EXPECT_EQ(told(response), 1'000U);
+  response = SendNow(body_of(5, format("\"{}\"", std::string(400'000, 'x'))), "?details");
+  EXPECT_THAT(response.body, HasSubstr(R"({"failed":5,"success":0)"));
+  EXPECT_EQ(told(response), 2U);
+}
+
+TEST_F(SendHandlerTest, CountsItsRequestsAndGivesEveryRefusedPointAReason) {
+  EXPECT_EQ(SendNow(List({kGood, kBad, "{}", "7"})).status, 400);
+  EXPECT_EQ(SendNow(List({kGood})).status, 204);
+  EXPECT_EQ(SendNow("{").status, 400);
+  EXPECT_EQ(Send(std::string(kGood), "", "GET").Take().status, 405);
+  const std::string text = registry_->Render();
+  const auto has = [&](std::string_view line) { EXPECT_THAT(text, HasSubstr(std::string(line))); };
+  has(R"(receive_requests_total{code="204",encoding="identity",protocol="opentsdb"} 1)");
+  has(R"(receive_requests_total{code="400",encoding="identity",protocol="opentsdb"} 2)");
+  has(R"(receive_requests_total{code="405",encoding="identity",protocol="opentsdb"} 1)");
+  has(R"(receive_series_total{result="refused"} 3)");
+  has(R"(receive_refused_series_total{reason="malformed_point"} 2)");
+  has(R"(receive_refused_series_total{reason="no_metric_name"} 1)");
+}
+
 TEST_F(SendHandlerTest, RefusesWhatCannotBeRead) {
   EXPECT_EQ(SendNow("{").status, 400);
   EXPECT_EQ(SendNow("[]").status, 400);
