@@ -17,9 +17,14 @@ constexpr int32_t kMinSchema = -4;
 constexpr int32_t kMaxSchema = 8;
 constexpr int32_t kCustomBuckets = -53;
 
+template <typename T>
+void Keep(T entry, std::vector<T>& out) {
+  if (out.size() <= kMaxHistogramEntries) out.push_back(entry);
+}
+
 bool ReadSpan(const Field& field, std::vector<BucketSpan>& out) {
   if (field.type != Type::kBytes) return false;
-  BucketSpan& span = out.emplace_back();
+  BucketSpan span;
   wire::FieldReader reader(field.bytes);
   while (reader.Next()) {
     const Field& inner = reader.field();
@@ -28,15 +33,16 @@ bool ReadSpan(const Field& field, std::vector<BucketSpan>& out) {
     if (inner.number == 1) span.offset = static_cast<int32_t>(wire::ZigZag(static_cast<uint32_t>(inner.scalar)));
     if (inner.number == 2) span.length = static_cast<uint32_t>(inner.scalar);
   }
+  Keep(span, out);
   return reader.ok();
 }
 
 bool ReadDeltas(const Field& field, std::vector<int64_t>& out) {
-  return wire::ReadRepeatedVarint(field, [&](uint64_t value) { out.push_back(wire::ZigZag(value)); });
+  return wire::ReadRepeatedVarint(field, [&](uint64_t value) { Keep(wire::ZigZag(value), out); });
 }
 
 bool ReadDoubles(const Field& field, std::vector<double>& out) {
-  return wire::ReadRepeatedDouble(field, [&](double value) { out.push_back(value); });
+  return wire::ReadRepeatedDouble(field, [&](double value) { Keep(value, out); });
 }
 
 bool ReadDouble(const Field& field, double& out) {
@@ -72,6 +78,14 @@ bool ReadHistogramField(const Field& field, Histogram& out) {
     case 16: return ReadDoubles(field, out.custom_values);
     default: return true;
   }
+}
+
+Status CheckSizes(const Histogram& h) {
+  const size_t most =
+      std::max({h.negative_spans.size(), h.negative_deltas.size(), h.negative_counts.size(), h.positive_spans.size(),
+                h.positive_deltas.size(), h.positive_counts.size(), h.custom_values.size()});
+  if (most <= kMaxHistogramEntries) return {};
+  return Fail(Errc::kInvalid, format("more than {} buckets, spans or custom bounds (fixed)", kMaxHistogramEntries));
 }
 
 // Spans say where the buckets lie; together they must be as long as the list of buckets. Gives that length in buckets,
@@ -186,6 +200,7 @@ bool ReadHistogram(std::string_view message, Histogram& out) {
 }
 
 Status Validate(const Histogram& histogram) {
+  if (Status bounded = CheckSizes(histogram); !bounded) return bounded;
   const bool custom = histogram.schema == kCustomBuckets;
   if (!custom && (histogram.schema < kMinSchema || histogram.schema > kMaxSchema)) {
     return Fail(Errc::kInvalid, format("schema {} is none of {} to {} and {}", histogram.schema, kMinSchema, kMaxSchema,

@@ -13,6 +13,10 @@ namespace mi::codec {
 // The bits of the double that ends a series. Any other NaN is a value.
 inline constexpr uint64_t kStaleMarker = 0x7ff0000000000002;
 
+// The most entries that any list of a histogram may have. Senders have 160 buckets or so; without a bound each byte of
+// a request would be eight of memory, kept from one request to the next.
+inline constexpr size_t kMaxHistogramEntries = 65'536;
+
 struct BucketSpan {
   int32_t offset = 0;
   uint32_t length = 0;
@@ -42,7 +46,7 @@ struct Histogram {
 };
 
 // Reads the fields of a Histogram message (the same in 1.0 and 2.0) into `out`, clearing it first.
-// False: it is no such message.
+// False: it is no such message. Of a list beyond kMaxHistogramEntries it keeps one entry more, for Validate to refuse.
 bool ReadHistogram(std::string_view message, Histogram& out);
 
 // kInvalid, with the contradiction.

@@ -1,5 +1,7 @@
 #include "codec/histogram.h"
 
+#include "codec/wire_bytes.h"
+
 #include <cmath>
 #include <limits>
 
@@ -82,6 +84,36 @@ TEST(Histogram, OfObservationsThatAreNanMayCountMoreThanItsBuckets) {
 // Sums of doubles drift; Prometheus does not hold them against the count either.
 TEST(Histogram, OfFloatsNeedNotAddUp) {
   EXPECT_EQ(Fault(Float(), [](Histogram& h) { h.float_count = 3.4999; }), "");
+}
+
+TEST(Histogram, HoldsNoMoreEntriesThanAreEverOfUse) {
+  const auto read = [](uint32_t number, std::string_view entry, size_t count) {
+    std::string entries;
+    for (size_t i = 0; i < count; ++i) entries += entry;
+    Histogram histogram;
+    EXPECT_TRUE(ReadHistogram(BytesField(number, entries), histogram));
+    return histogram;
+  };
+  const std::string_view zero(std::string_view("\0\0\0\0\0\0\0\0", 8));
+  EXPECT_EQ(read(12, zero.substr(0, 1), kMaxHistogramEntries).positive_deltas.size(), kMaxHistogramEntries);
+  const auto refused = [](const Histogram& histogram) {
+    const Status status = Validate(histogram);
+    return status ? "" : status.error().message();
+  };
+  const std::string why = "more than 65536 buckets, spans or custom bounds (fixed)";
+  const Histogram deltas = read(12, zero.substr(0, 1), 1'000'000);
+  EXPECT_EQ(refused(deltas), why);
+  EXPECT_LT(deltas.positive_deltas.capacity(), 3 * kMaxHistogramEntries);
+  EXPECT_EQ(refused(read(9, zero.substr(0, 1), 100'000)), why);
+  for (const uint32_t doubles : {10U, 13U, 16U}) EXPECT_EQ(refused(read(doubles, zero, 100'000)), why);
+  for (const uint32_t spans : {8U, 11U}) {
+    std::string message;
+    for (size_t i = 0; i <= kMaxHistogramEntries + 5; ++i) message += BytesField(spans, "");
+    Histogram histogram;
+    ASSERT_TRUE(ReadHistogram(message, histogram));
+    EXPECT_EQ(refused(histogram), why);
+    EXPECT_EQ(histogram.negative_spans.size() + histogram.positive_spans.size(), kMaxHistogramEntries + 1);
+  }
 }
 
 TEST(Histogram, CannotOverflowItsWayToValidity) {
