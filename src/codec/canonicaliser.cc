@@ -63,6 +63,7 @@ Canonicaliser::Outcome Canonicaliser::operator()(const RequestScan& scan, const 
                                                  const SeriesLimits& limits) {
   Outcome outcome;
   outcome.refusal = Collect(scan, series, limits);
+  outcome.examined_bytes = examined_bytes_;
   if (outcome.refusal != Refusal::kNone) return outcome;
   outcome.key_is_fingerprint = series.key_kind == KeyKind::kFingerprint;
   if (sent_canonically_) {
@@ -81,6 +82,7 @@ Canonicaliser::Outcome Canonicaliser::operator()(const RequestScan& scan, const 
 Refusal Canonicaliser::Collect(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits) {
   labels_.clear();
   canonical_size_ = 0;
+  examined_bytes_ = 0;
   blamed_name_ = {};
   if (series.refusal != Refusal::kNone) return Refuse(series.refusal, {});
   const Refusal collected = scan.schema() == Schema::kV1 ? CollectV1(series, limits) : CollectV2(scan, series, limits);
@@ -148,8 +150,10 @@ Refusal Canonicaliser::Take(model::Label label, const SeriesLimits& limits) {
   if (label.name.size() > limits.max_name_bytes) return Refuse(Refusal::kNameTooLong, label.name, label.name.size());
   if (label.value.size() > limits.max_value_bytes)
     return Refuse(Refusal::kValueTooLong, label.name, label.value.size());
+  const size_t size = CanonicalSize(label);
+  examined_bytes_ += size;
   if (!IsUtf8(label.name) || !IsUtf8(label.value)) return Refuse(Refusal::kInvalidUtf8, label.name);
-  if (!label.value.empty()) canonical_size_ += CanonicalSize(label);
+  if (!label.value.empty()) canonical_size_ += size;
   labels_.push_back(label);
   return Refusal::kNone;
 }

@@ -15,6 +15,7 @@ class LabelSorter {
 
   void Clear() {
     size_ = 0;
+    tied_bytes_ = 0;
     repeated_ = false;
     was_sorted_ = true;
   }
@@ -38,6 +39,7 @@ class LabelSorter {
   const Payload& operator[](size_t rank) const { return entries_[ranks_[rank]].payload; }
   bool has_repeated_name() const { return repeated_; }
   bool was_sorted() const { return was_sorted_; }
+  size_t tied_bytes() const { return tied_bytes_; }  // of names that had to be compared behind their order
 
  private:
   struct Entry {
@@ -45,13 +47,16 @@ class LabelSorter {
     std::string_view name;
     Payload payload;
   };
-  static bool IsBefore(const Entry& a, const Entry& b) {
-    return a.order != b.order ? a.order < b.order : a.name < b.name;
+  bool IsBefore(const Entry& a, const Entry& b) {
+    if (a.order != b.order) return a.order < b.order;
+    tied_bytes_ += a.name.size();
+    return a.name < b.name;
   }
 
   std::array<Entry, kMaxLabels> entries_;
   std::array<uint8_t, kMaxLabels> ranks_;
   size_t size_ = 0;
+  size_t tied_bytes_ = 0;
   bool repeated_ = false;
   bool was_sorted_ = true;
 };

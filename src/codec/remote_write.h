@@ -114,6 +114,7 @@ class Canonicaliser {
     Refusal refusal = Refusal::kNone;
     std::string_view canonical;       // valid until the next call, and as long as the decoded request
     bool key_is_fingerprint = false;  // the labels were sent canonically: the key is fingerprinter(canonical) already
+    size_t examined_bytes = 0;        // of labels written out, as far as they were looked at; also of a refused series
   };
 
   // Also for series without items, whose labels are checked like all others.
@@ -139,6 +140,7 @@ class Canonicaliser {
   std::string bytes_;
   bool sent_canonically_ = false;
   size_t canonical_size_ = 0;
+  size_t examined_bytes_ = 0;
   std::string_view blamed_name_;  // what the last refusal was about, for Explain
   size_t blamed_size_ = 0;
 };

@@ -460,6 +460,50 @@ TEST(RemoteWriteV2, MetadataBelongsToTheMetricAndIsHashedTheSameInEveryRequest) 
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
 }
 
+// 1,200 series of 60 bytes name 15 labels of 4 KiB each: 72 MB to copy and hash, were it not refused.
+TEST(RemoteWriteV2, RefusesRequestsWhoseLabelsExpandWithoutMeasure) {
+  const auto request_of = [](size_t count, const std::string& last) {
+    std::string request = BytesField(4, "") + BytesField(4, std::string(4000, 'v'));
+    std::string references;
+    for (char c = 'a'; c < 'p'; ++c) {
+      request += BytesField(4, std::string(1, c));
+      references += Varint(static_cast<uint64_t>(c - 'a') + 2) + Varint(1);
+    }
+    const std::string series = BytesField(5, BytesField(1, references + last) + SampleField());
+    for (size_t i = 0; i < count; ++i) request += series;
+    return request;
+  };
+  const auto verdict = [&](size_t count, const std::string& last) {
+    RequestScan scan;
+    const Status status = scan.Scan(Schema::kV2, request_of(count, last), kFingerprinter);
+    if (status) return std::string("read");
+    EXPECT_EQ(status.error().code(), Errc::kTooLarge);
+    EXPECT_THAT(status.error().message(), HasSubstr("limit 64 MiB"));
+    return std::string("refused");
+  };
+  const std::string nowhere = Varint(77) + Varint(1);
+  EXPECT_EQ(verdict(1000, ""), "read");
+  EXPECT_EQ(verdict(1200, ""), "refused");
+  EXPECT_EQ(verdict(1200, nowhere), "refused");  // what was in vain costs the same
+  EXPECT_EQ(verdict(1200, Varint(2) + Varint(1)), "refused");
+}
+
+// Names that differ at their very ends are dear to sort.
+TEST(RemoteWriteV2, RefusesRequestsWhoseNamesAreComparedWithoutMeasure) {
+  std::string request = BytesField(4, "") + BytesField(4, "v");
+  std::string references;
+  for (int i = 0; i < 60; ++i) {
+    request += BytesField(4, std::string(400, 'n') + format("{:02}", 99 - i));
+    references += Varint(static_cast<uint64_t>(i) + 2) + Varint(1);
+  }
+  const std::string series = BytesField(5, BytesField(1, references) + SampleField());
+  for (size_t i = 0; i < 200; ++i) request += series;
+  RequestScan scan;
+  const Status status = scan.Scan(Schema::kV2, request, kFingerprinter);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code(), Errc::kTooLarge);
+}
+
 // Two bytes name a help of 64 KiB, on every series: neither copied nor looked at beyond what a request may hold.
 TEST(RemoteWriteV2, MetadataHasABudget) {
   RequestEncoder encoder(Schema::kV2);

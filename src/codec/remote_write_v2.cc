@@ -70,8 +70,16 @@ Status V2Walk::Run() {
     return Fail(Errc::kInvalid, "the body is a remote write 1.0 request, the Content-Type says 2.0");
   }
   scan_.pieces_.Begin(symbols);
+  const uint64_t limit = MaxRebuiltBytes(decoded_.size());
   for (ScannedSeries& series : scan_.series_) {
     if (!WalkSeries(series)) return Broken(series.message.data());
+    if (rebuilt_bytes_ > limit) {
+      return Fail(
+          Errc::kTooLarge,
+          format(
+              "the labels of the request are {} or more when written out, limit {} for {} decoded: send smaller ones",
+              FormatBytesAbove(rebuilt_bytes_, limit), FormatBytes(limit), FormatBytes(decoded_.size())));
+    }
   }
   if (scan_.metadata_.size() > kMaxSeriesPerRequest) return TooMany("metadata", kMaxSeriesPerRequest);
   return {};
@@ -150,6 +158,7 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   } else if (!series.labels.empty()) {
     const std::string_view canonical = Rebuild(series);
     if (broken_) return false;
+    rebuilt_bytes_ += canonical.size();
     if (!canonical.empty() && series.has_items()) {
       series.key = fingerprinter_(canonical);
       series.key_kind = KeyKind::kFingerprint;
@@ -247,11 +256,11 @@ std::string_view V2Walk::Rebuild(ScannedSeries& series) {
     uint32_t value = 0;
     at = ReadReference(at, end, name);
     if (at != nullptr) at = ReadReference(at, end, value);
-    if (at == nullptr || out > full) return RebuildUnsorted(series);
+    if (at == nullptr || out > full) return RebuildUnsorted(series, static_cast<size_t>(out - begin));
     const LabelPieces::Piece* const piece = pieces.Find(name, value);
-    if (piece == nullptr) return RebuildUnsorted(series);
+    if (piece == nullptr) return RebuildUnsorted(series, static_cast<size_t>(out - begin));
     if (piece->order <= order_before && !IsBefore(before, order_before, name, piece->order)) {
-      return RebuildUnsorted(series);
+      return RebuildUnsorted(series, static_cast<size_t>(out - begin));
     }
     before = name;
     order_before = piece->order;
@@ -267,7 +276,7 @@ bool V2Walk::IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b
 }
 
 // Everything that the loop above does not take: finds out why, and sorts where that is all there is to it.
-std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
+std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   const SymbolTable& symbols = scan_.symbols_;
   uint32_t name = 0;
   size_t count = 0;
@@ -291,8 +300,12 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series) {
   });
   if (!read) return broken_ = true, std::string_view();
   NoteReferences(series, in_range, count);
+  rebuilt_bytes_ += sorter_.tied_bytes();
   // A name that stands twice is for the slow path to refuse.
-  if (!usual || !references_good_ || sorter_.has_repeated_name()) return {};
+  if (!usual || !references_good_ || sorter_.has_repeated_name()) {
+    rebuilt_bytes_ += copied + bytes;
+    return {};
+  }
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
   for (size_t i = 0; i < sorter_.size(); ++i) {

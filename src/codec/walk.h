@@ -1,6 +1,8 @@
 // What the walks over 1.0 and 2.0 requests have in common. Internal to this room.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string_view>
 
 #include "codec/label_sorter.h"
@@ -12,7 +14,8 @@ namespace mi::codec {
 class Walk {
  public:
   // What is put together on the fast path; what is larger goes the slow way, which checks the limits before it copies
-  // anything. It also bounds what a few bytes of references to long symbols can cost.
+  // anything. It also bounds what a few bytes of references to long symbols can cost; a request of many such series is
+  // bounded by V2Walk::MaxRebuiltBytes.
   static constexpr size_t kMaxRebuiltBytes = 64 << 10;
   static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + LabelPieces::kMaxPieceBytes + LabelPieces::kCopyStep;
 
@@ -90,7 +93,15 @@ class V2Walk : Walk {
       : Walk(scan, decoded, fingerprinter) {}
   Status Run();
 
+  // What the labels of all series together may take when they are put together. Those of real senders take about ten
+  // times the bytes of their request; symbols of 4 KiB would take a thousand times, on the thread that reads requests.
+  static uint64_t MaxRebuiltBytes(uint64_t decoded_bytes) {
+    return std::max<uint64_t>(kMinRebuiltPerRequest, 16 * decoded_bytes);
+  }
+
  private:
+  static constexpr uint64_t kMinRebuiltPerRequest = 64 << 20;
+
   struct Metadata {
     std::string_view message;
     uint32_t family = 0;
@@ -116,7 +127,8 @@ class V2Walk : Walk {
   // The canonical bytes of a series whose references stand in one piece; empty when only the slow path can make them,
   // or when the references are no good (then `series` says so, or `broken_` is set).
   std::string_view Rebuild(ScannedSeries& series);
-  std::string_view RebuildUnsorted(ScannedSeries& series);
+  // `copied`: what was put together before.
+  std::string_view RebuildUnsorted(ScannedSeries& series, size_t copied);
   bool IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const;
   void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
 
@@ -125,6 +137,7 @@ class V2Walk : Walk {
   bool broken_ = false;
   bool references_good_ = true;  // of the series at hand
   uint32_t family_ = 0;          // of the series at hand; 0: none
+  uint64_t rebuilt_bytes_ = 0;   // of the request so far
   Metadata metadata_;            // likewise
   Metadata metadata_read_;       // the last message that was read
   Metadata last_metadata_;       // the last statement that was kept

@@ -101,14 +101,16 @@ void Intake::ResolveUnknown(Context& context) {
   canonical_.clear();
   canonical_ends_.clear();
   keys_.clear();
+  uint64_t examined = 0;
   for (const uint32_t i : unknown_) {
     const ScannedSeries& series = context.scan.series()[i];
-    // 2.0's references name a long value with two bytes: what they expand to has a bound as well.
-    if (canonical_.size() >= context.options.max_decoded_bytes) {
-      RefuseExcess(context);
+    // 2.0's references name a long value with two bytes: what they expand to has a bound as well, refused or not.
+    if (examined >= context.options.max_decoded_bytes) {
+      RefuseExcess(context, examined);
       continue;
     }
     const auto outcome = canonicaliser_(context.scan, series, context.options.series);
+    examined += outcome.examined_bytes;
     if (outcome.refusal != Refusal::kNone) {
       Refuse(context, series, outcome.refusal);
       continue;
@@ -190,12 +192,12 @@ void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refus
   deps_.metrics.CountRefused(refusal);
 }
 
-void Intake::RefuseExcess(Context& context) {
+void Intake::RefuseExcess(Context& context, uint64_t bytes) {
   Tally& tally = context.sorted.tally;
   if (tally.refused++ == 0) {
     tally.first_refusal =
         format("the labels of the new series are {} when written out, limit {} (receive.max_decoded_bytes)",
-               FormatBytes(canonical_.size()), FormatBytes(context.options.max_decoded_bytes));
+               FormatBytes(bytes), FormatBytes(context.options.max_decoded_bytes));
   }
   deps_.metrics.CountRefused(Refusal::kRequestTooLarge);
 }

@@ -65,7 +65,7 @@ class Intake {
   void ResolveDue(Context& context);
   void SortMetadata(Context& context);
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
-  void RefuseExcess(Context& context);
+  void RefuseExcess(Context& context, uint64_t bytes);
   // What a known series asks for besides. Its labels are still in the request.
   void Note(uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
   void PublishActivity();

@@ -397,6 +397,20 @@ TEST_F(WriteHandlerTest, RefusesNewSeriesBeyondWhatARequestMayHoldWrittenOut) {
   EXPECT_EQ(publisher_.identities().size(), 3U);
 }
 
+TEST_F(WriteHandlerTest, CountsWhatItLooksAtOfRefusedSeriesTowardsThatToo) {
+  SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
+  std::vector<WireSeries> series;
+  for (int i = 0; i < 10; ++i) {
+    series.push_back(Up(format("{}", i)));
+    series.back().labels.emplace_back("long", std::string(900, 'x'));
+    series.back().labels.emplace_back("utf8", "\xff");
+  }
+  EXPECT_EQ(SendV2(series).status, 400);
+  EXPECT_THAT(registry_->Render(),
+              testing::AllOf(testing::HasSubstr("receive_refused_series_total{reason=\"invalid_utf8\"} 3"),
+                             testing::HasSubstr("receive_refused_series_total{reason=\"request_too_large\"} 7")));
+}
+
 TEST_F(WriteHandlerTest, RefusesMetadataBeyondWhatARequestMayHoldWrittenOut) {
   SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
   std::vector<WireSeries> series;
