@@ -1,10 +1,12 @@
 #include <thread>
+#include <unordered_set>
 
 #include "base/bounded_queue.h"
 #include "base/clock.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "base/live.h"
+#include "base/restart.h"
 #include "base/result.h"
 #include "base/utf8.h"
 
@@ -18,6 +20,36 @@ TEST(Error, SaysWhatWasBeingDoneInFront) {
 TEST(FormatBytes, TellsWhatIsAboveALimitFromIt) {
   EXPECT_EQ(FormatBytesAbove(41 << 20, 32 << 20), "41 MiB");
   EXPECT_EQ(FormatBytesAbove((1 << 20) + 1, 1 << 20), "1048577 B");
+}
+
+TEST(Restart, KeepsMemoryThatIsUsedAndForgetsWhatWasNeededOnce) {
+  std::vector<uint64_t> array(2 * kHugeBytes / sizeof(uint64_t));
+  Restart(array);  // all of it was in use
+  EXPECT_TRUE(array.empty());
+  EXPECT_GT(array.capacity() * sizeof(uint64_t), kHugeBytes);
+  array.resize(10);
+  Restart(array);
+  EXPECT_EQ(array.capacity(), 0U);
+  array.resize(1000);
+  array.resize(1);
+  Restart(array);
+  EXPECT_EQ(array.capacity(), 1000U);
+  std::string text(2 * kHugeBytes, 'x');
+  text.resize(1);
+  Restart(text);
+  EXPECT_LT(text.capacity(), 100U);
+}
+
+TEST(Restart, ForgetsATableThatIsDearToClear) {
+  std::unordered_set<uint64_t> table(1000);
+  const size_t few = table.bucket_count();
+  table.insert(7);
+  Restart(table);
+  EXPECT_TRUE(table.empty());
+  EXPECT_EQ(table.bucket_count(), few);
+  table.rehash(2 * kHugeBuckets);
+  Restart(table);
+  EXPECT_LT(table.bucket_count(), few);
 }
 
 TEST(Utf8, IsCheckedToTheLetterOfTheStandard) {

@@ -7,12 +7,12 @@
 #include <bit>
 
 #include "base/format.h"
+#include "base/restart.h"
 
 namespace mi::codec {
 namespace {
 
-// A buffer above this size is looked at now and then, and given back when it was needed once.
-constexpr size_t kHugeBuffer = 4 << 20;
+// A buffer above kHugeBytes is looked at now and then, and given back when it was needed once.
 constexpr uint32_t kDecodesBetweenLooks = 256;
 
 std::unexpected<Error> TooLarge(uint64_t size, uint64_t limit, std::string_view how) {
@@ -133,7 +133,7 @@ char* Decompressor::Reserve(size_t size, size_t keep) {
 void Decompressor::ForgetHugeBuffer() {
   if (decodes_until_look_-- > 0) return;
   decodes_until_look_ = kDecodesBetweenLooks;
-  if (capacity_ > kHugeBuffer && recent_peak_ < capacity_ / 4) {
+  if (capacity_ > kHugeBytes && recent_peak_ < capacity_ / 4) {
     buffer_.reset();
     capacity_ = 0;
   }

@@ -3,18 +3,11 @@
 #include <array>
 
 #include "base/format.h"
+#include "base/restart.h"
 #include "codec/walk.h"
 
 namespace mi::codec {
 namespace {
-
-// An array that one monstrous request grew does not stay so for ever.
-template <typename T>
-void Restart(std::vector<T>& array) {
-  constexpr size_t kHuge = 1 << 16;
-  if (array.capacity() > kHuge && array.size() < array.capacity() / 8) array = std::vector<T>();
-  array.clear();
-}
 
 std::string_view MetricTypeName(uint64_t type) {
   // The same numbers in both schemas.

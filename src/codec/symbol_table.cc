@@ -1,18 +1,13 @@
 #include "codec/symbol_table.h"
 
+#include "base/restart.h"
+
 namespace mi::codec {
-namespace {
-
-constexpr size_t kHugeTable = 1 << 16;
-
-}  // namespace
 
 void SymbolTable::Clear() {
-  // What one monstrous request took is not kept for ever.
-  if (texts_.capacity() > kHugeTable && texts_.size() < texts_.capacity() / 8) *this = SymbolTable();
-  texts_.clear();
-  orders_.clear();
-  hashes_.clear();
+  Restart(texts_);
+  Restart(orders_);
+  Restart(hashes_);
 }
 
 void SymbolTable::Add(std::string_view text, const char* end) {

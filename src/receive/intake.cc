@@ -1,6 +1,7 @@
 #include "receive/intake.h"
 
 #include "base/format.h"
+#include "base/restart.h"
 
 namespace mi::receive {
 namespace {
@@ -29,8 +30,7 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   tally.series = scan.series().size();
   tally.refused_items = scan.refused_items();
   tally.first_refusal = scan.first_refused_item();
-  active_.clear();
-  due_.clear();
+  Restart();
 
   LookUpKeys(context);
   if (!alias_series_.empty()) LookUpAliases(context);
@@ -47,12 +47,23 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   return std::move(context.sorted);
 }
 
+// All of them, also those that this request may not come to use.
+void Intake::Restart() {
+  mi::Restart(keys_);
+  mi::Restart(touches_);
+  mi::Restart(answers_);
+  mi::Restart(key_series_);
+  mi::Restart(unknown_);
+  mi::Restart(alias_series_);
+  mi::Restart(resolved_);
+  mi::Restart(canonical_);
+  mi::Restart(canonical_ends_);
+  mi::Restart(metadata_taken_);
+  mi::Restart(active_);
+  mi::Restart(due_);
+}
+
 void Intake::LookUpKeys(Context& context) {
-  keys_.clear();
-  touches_.clear();
-  key_series_.clear();
-  unknown_.clear();
-  alias_series_.clear();
   const auto all = context.scan.series();
   for (uint32_t i = 0; i < all.size(); ++i) {
     const ScannedSeries& series = all[i];
@@ -97,9 +108,6 @@ void Intake::LookUpAliases(Context& context) {
 }
 
 void Intake::ResolveUnknown(Context& context) {
-  resolved_.clear();
-  canonical_.clear();
-  canonical_ends_.clear();
   keys_.clear();
   uint64_t examined = 0;
   for (const uint32_t i : unknown_) {
@@ -168,7 +176,6 @@ void Intake::SortMetadata(Context& context) {
   touches_.assign(keys_.size(), Touch::kActive);
   answers_.resize(keys_.size());
   deps_.seen_metadata.Lookup(keys_, touches_, answers_);
-  metadata_taken_.clear();
   Arrivals& arrivals = context.sorted.arrivals;
   codec::MetadataBudget budget{.limit = context.options.max_decoded_bytes};
   for (size_t k = 0; k < keys_.size(); ++k) {

@@ -58,6 +58,7 @@ class Intake {
     bool aliased;  // its key is another name of it
   };
 
+  void Restart();
   void LookUpKeys(Context& context);
   void LookUpAliases(Context& context);
   void ResolveUnknown(Context& context);
