@@ -15,6 +15,9 @@ namespace {
 // A buffer above kHugeBytes is looked at now and then, and given back when it was needed once.
 constexpr uint32_t kDecodesBetweenLooks = 256;
 
+constexpr int kMinWindowLog = 23;  // 8 MiB: RFC 8878 wants every decoder to have it, and small limits are no reason
+constexpr int kMaxWindowLog = 27;  // zstd's own default
+
 std::unexpected<Error> TooLarge(uint64_t size, uint64_t limit, std::string_view how) {
   return Fail(Errc::kTooLarge, format("body decodes to {}{}, limit {} (receive.max_decoded_bytes)", how,
                                       FormatBytes(size), FormatBytes(limit)));
@@ -60,9 +63,12 @@ Result<std::string_view> Decompressor::Decode(Compression named, std::string_vie
     auto other = snappy_first ? DecodeZstd(body, max_decoded_bytes) : DecodeSnappy(body, max_decoded_bytes);
     if (other) decoded = other;
   }
+  if (zstd_bytes() > kHugeBytes) zstd_.reset();
   if (decoded) recent_peak_ = std::max(recent_peak_, decoded->size());
   return decoded;
 }
+
+size_t Decompressor::zstd_bytes() const { return zstd_ ? ZSTD_sizeof_DCtx(zstd_.get()) : 0; }
 
 Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, uint64_t limit) {
   size_t size = 0;
@@ -97,7 +103,8 @@ Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, uint64_
 Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, uint64_t limit) {
   ZSTD_DCtx_reset(zstd_.get(), ZSTD_reset_session_and_parameters);
   // The window is memory too; a frame that needs more of it than may be decoded is no honest one.
-  const int window_log = std::clamp(static_cast<int>(std::bit_width(limit)), 10, 27);
+  const int needed = std::bit_width(std::max<uint64_t>(limit, 1) - 1);
+  const int window_log = std::clamp(needed, kMinWindowLog, kMaxWindowLog);
   ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, window_log);
   ZSTD_inBuffer in{body.data(), body.size(), 0};
   size_t size = 0;

@@ -21,7 +21,8 @@ std::string_view ToString(Compression compression);  // "snappy", "zstd"
 // Opens request bodies. Keeps its buffer and its zstd state from one body to the next: make one a thread.
 //
 // Threads: confined to one. Ownership: owns the decoded bytes, until the next Decode.
-// Memory: as much as the largest recent body, never above the limit; a single huge body is forgotten after a while.
+// Memory: as much as the largest recent body, never above the limit; a single huge body is forgotten after a while, a
+// huge window of zstd at once.
 class Decompressor {
  public:
   Decompressor();
@@ -36,6 +37,7 @@ class Decompressor {
   Result<std::string_view> Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes);
 
   size_t buffer_bytes() const { return capacity_; }
+  size_t zstd_bytes() const;  // what zstd keeps besides
 
  private:
   struct FreeDCtx {

@@ -110,6 +110,36 @@ TEST(Zstd, EndsABombWithoutALabelAtTheLimit) {
   EXPECT_LE(decompressor.buffer_bytes(), kLimit + 1);
 }
 
+// A frame of one raw block that says nothing but how large its window is.
+std::string ZstdOfWindow(int log, std::string_view raw) {
+  std::string frame = "\x28\xb5\x2f\xfd";
+  frame.push_back('\0');
+  frame.push_back(static_cast<char>((log - 10) << 3));
+  const size_t block = raw.size() << 3 | 1;
+  for (const int shift : {0, 8, 16}) frame.push_back(static_cast<char>(block >> shift));
+  return frame + std::string(raw);
+}
+
+TEST(Zstd, GivesAFrameNoLargerWindowThanItMayDecodeTo) {
+  Decompressor decompressor;
+  const auto f = [&](int log, uint64_t limit, bool taken) {
+    const auto decoded = decompressor.Decode(Compression::kZstd, ZstdOfWindow(log, "abc"), limit);
+    EXPECT_EQ(decoded.has_value(), taken) << log << " " << limit;
+    EXPECT_LE(decompressor.zstd_bytes(), 4U << 20) << "a window of 2^" << log << " is not kept";
+  };
+  f(26, 64 << 20, true);
+  f(27, 64 << 20, false);
+  f(27, (64 << 20) + 1, true);
+  f(28, 1ULL << 40, false);
+  for (const uint64_t small : {3U, 1000U, 1U << 20}) {  // RFC 8878: 8 MiB are for every decoder
+    f(23, small, true);
+    f(24, small, false);
+  }
+  f(21, 1 << 20, true);
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, ZstdOfWindow(10, "abc"), 0).error().code(), Errc::kTooLarge);
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, Compress(Compression::kZstd, kText), kLimit), kText);
+}
+
 TEST(Zstd, ReadsSeveralFramesAsOneBody) {
   Decompressor decompressor;
   const std::string one = Compress(Compression::kZstd, kText);
