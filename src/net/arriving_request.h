@@ -19,6 +19,8 @@ struct ArrivingRequest {
   ArrivingRequest(BlockPool& pool, MemoryBudget& budget) : body(pool, budget) {}
 
   const RequestHead& head() const { return parser->head(); }
+  // Memory that it keeps from one request to the next.
+  size_t held_bytes() const { return head().held_bytes() + piece.capacity(); }
 
   std::unique_ptr<RequestParser> parser = RequestParser::Create();
   BodyBuffer body;

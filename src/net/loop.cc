@@ -23,6 +23,7 @@ using std::chrono::milliseconds;
 constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kMaxRejectedOpen = 128;  // connections that are being told that there are too many
 constexpr size_t kMaxSpareArrivals = 256;
+constexpr size_t kMaxSpareBytes = 16 << 10;  // of one of them: larger heads are rare, and not worth keeping memory for
 constexpr milliseconds kAcceptPause{100};
 
 thread_local const Loop* current_loop = nullptr;
@@ -250,7 +251,8 @@ void Loop::EndArrival(std::unique_ptr<ArrivingRequest> arrival) {
   arrival->handler = nullptr;
   arrival->body_bytes = arrival->skipped = 0;
   arrival->continue_due = arrival->last = false;
-  if (spare_arrivals_.size() < kMaxSpareArrivals) spare_arrivals_.push_back(std::move(arrival));
+  const bool small = arrival->held_bytes() <= kMaxSpareBytes;
+  if (small && spare_arrivals_.size() < kMaxSpareArrivals) spare_arrivals_.push_back(std::move(arrival));
 }
 
 std::string_view Loop::HttpDate() {

@@ -27,6 +27,12 @@ void RequestHead::ForEachHeader(const std::function<void(std::string_view, std::
   for (const Field& field : fields_) visit(At(field.name), At(field.value));
 }
 
+size_t RequestHead::held_bytes() const {
+  size_t bytes = text_.capacity() + path_.capacity() + query_.capacity() + fields_.capacity() * sizeof(Field);
+  for (const auto& joined : joined_) bytes += joined->capacity();
+  return bytes;
+}
+
 RequestHead::Slice RequestHead::Keep(std::string_view text) {
   const Slice slice{static_cast<uint32_t>(text_.size()), static_cast<uint32_t>(text.size())};
   text_.append(text);
@@ -60,7 +66,7 @@ void RequestHead::Clear() {
 // Receives what Beast finds.
 class HeadSink final : public http::basic_parser<true> {
  public:
-  HeadSink(RequestHead& head, uint32_t max_header_bytes) : head_(head) {
+  HeadSink(RequestHead& head, uint32_t max_header_bytes) : head_(head), max_header_bytes_(max_header_bytes) {
     head_.Clear();
     header_limit(max_header_bytes);
     body_limit(boost::none);  // the connection limits bodies
@@ -80,13 +86,21 @@ class HeadSink final : public http::basic_parser<true> {
   using Code = beast::error_code;
 
   void on_request_impl(http::verb, beast::string_view method, beast::string_view target, int version, Code&) override {
+    header_bytes_ = method.size() + target.size();
     head_.method_ = head_.Keep(method);
     head_.SetTarget(target);
     head_.http10_ = version == 10;
   }
   void on_response_impl(int, beast::string_view, int, Code&) override {}
-  void on_field_impl(http::field field, beast::string_view name, beast::string_view value, Code&) override {
+  // Beast holds its limit against what it has not consumed yet, and consumes a field at a time: a head that comes in
+  // small pieces would never reach it.
+  void on_field_impl(http::field field, beast::string_view name, beast::string_view value, Code& error) override {
     if (is_header_done()) return;  // trailers: nobody asks for them
+    header_bytes_ += name.size() + value.size() + kFieldFrameBytes;
+    if (header_bytes_ > max_header_bytes_) {
+      error = http::error::header_limit;
+      return;
+    }
     if (field == http::field::transfer_encoding && !beast::iequals(value, "chunked")) unknown_coding_ = true;
     const RequestHead::Slice kept_name = head_.Keep(name);
     head_.fields_.push_back({kept_name, head_.Keep(value)});
@@ -102,7 +116,11 @@ class HeadSink final : public http::basic_parser<true> {
   }
   void on_finish_impl(Code&) override {}
 
+  static constexpr size_t kFieldFrameBytes = 3;  // at least: a colon and the line break
+
   RequestHead& head_;
+  const size_t max_header_bytes_;
+  size_t header_bytes_ = 0;  // of what has been parsed
   std::string* body_ = nullptr;
   uint64_t chunk_left_ = 0;
   bool unknown_coding_ = false;

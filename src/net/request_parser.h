@@ -26,6 +26,8 @@ class RequestHead {
   bool chunked() const { return chunked_; }
   // Nothing without the header, or when chunked.
   std::optional<uint64_t> content_length() const { return content_length_; }
+  // Memory that it keeps for the next request.
+  size_t held_bytes() const;
 
  private:
   friend class HeadSink;
