@@ -25,7 +25,8 @@ Connection::Connection(Loop& loop, Tcp::socket socket, std::string peer, Purpose
 
 Connection::~Connection() { Shut(); }
 
-void Connection::Start() {
+void Connection::Start(Begin begin) {
+  last_call_ = begin == Begin::kLastCall;
   if (purpose_ == Purpose::kReject) {
     const std::string body = mi::format("{} connections are open, limit {} (receive.max_connections)\n",
                                         state_.open_connections.load(), state_.max_connections.load());
@@ -81,8 +82,22 @@ void Connection::HoldInput() {
   } else if (state_.budget.TryTake(input_.capacity)) {
     input_held_ = input_.capacity;
   } else {
-    Shut();
+    RefuseInput();
   }
+}
+
+// There is no memory to keep what has come in. The answers before it are due all the same.
+void Connection::RefuseInput() {
+  loop_.pool().Return(std::exchange(input_, {}));
+  input_begin_ = input_end_ = 0;
+  if (phase_ == Phase::kStopped) return;  // nobody would have read it
+  if (phase_ != Phase::kSkipChunked) {    // that one is answered already
+    Exchange& exchange = Enqueue();
+    exchange.response = NoMemory();
+    exchange.ready = exchange.close = true;
+  }
+  NextRequest(true);
+  WriteAnswers();
 }
 
 void Connection::AwaitReadable() {

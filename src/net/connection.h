@@ -26,7 +26,10 @@ class Connection {
   Connection(Loop& loop, Tcp::socket socket, std::string peer, Purpose purpose);
   ~Connection();
 
-  void Start();
+  enum class Begin { kOpen, kLastCall };  // kLastCall: the loop drains; what has come in by now is still taken
+
+  // May destroy the object: the peer may have gone already.
+  void Start(Begin begin);
   // An exchange of this connection has become ready.
   void OnAnswer();
   void CheckTimeouts(TimePoint now);
@@ -75,6 +78,7 @@ class Connection {
   void OnHead();
   void ExpectBody();
   bool GrowBody(size_t wanted);
+  Response NoMemory() const;
   void RefuseTooLarge();
   void Refuse(Response response);                   // the body that may follow is thrown away
   void Abort(int status, std::string_view reason);  // nothing sensible can follow
@@ -94,6 +98,7 @@ class Connection {
   void Pump();
   void ReadAndDispatch();
   void HoldInput();
+  void RefuseInput();
   void AwaitReadable();
   void AwaitWritable();
   void Yield();

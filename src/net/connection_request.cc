@@ -64,11 +64,15 @@ bool Connection::GrowBody(size_t wanted) {
   const bool chunked = arriving_->head().chunked();
   if (!chunked) wanted = std::min<uint64_t>(wanted, arriving_->body_bytes);
   if (arriving_->body.Reserve(wanted)) return true;
-  Response busy = PlainError(503, format("{} of request bodies are in memory, limit {}; try again",
+  Refuse(NoMemory());
+  return false;
+}
+
+Response Connection::NoMemory() const {
+  Response busy = PlainError(503, format("{} of requests are in memory, limit {}; try again",
                                          FormatBytes(state_.budget.used()), FormatBytes(state_.budget.limit())));
   busy.headers.emplace_back("Retry-After", "1");
-  Refuse(std::move(busy));
-  return false;
+  return busy;
 }
 
 void Connection::RefuseTooLarge() {
@@ -128,7 +132,7 @@ void Connection::Dispatch() {
 }
 
 void Connection::NextRequest(bool last) {
-  loop_.EndArrival(std::move(arriving_));
+  if (arriving_) loop_.EndArrival(std::move(arriving_));
   linger_ |= last;
   phase_ = last || draining_ || peer_done_ ? Phase::kStopped : Phase::kHead;
 }

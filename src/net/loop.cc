@@ -196,8 +196,7 @@ void Loop::Adopt(FileDescriptor socket, std::string peer, bool rejected) {
   ++connection_count_;
   Connection& connection = *connections_.back();
   connection.set_index(connections_.size() - 1);
-  connection.Start();
-  if (draining_) connection.BeginDrain();
+  connection.Start(draining_ ? Connection::Begin::kLastCall : Connection::Begin::kOpen);
 }
 
 void Loop::Remove(Connection& connection) {

@@ -60,7 +60,8 @@ void RequestHead::Clear() {
   fields_.clear();
   joined_.clear();
   content_length_.reset();
-  chunked_ = false;
+  method_ = {};
+  http10_ = chunked_ = false;
 }
 
 // Receives what Beast finds.

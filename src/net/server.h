@@ -22,7 +22,7 @@ struct ServerOptions {
   unsigned threads = 1;
   uint64_t max_connections = 20'000;                      // one more is answered 503 and closed
   uint64_t max_header_bytes = 64 << 10;                   // 431
-  uint64_t max_buffered_bytes = uint64_t{1} << 30;        // bodies in memory over all connections; past it: 503
+  uint64_t max_buffered_bytes = uint64_t{1} << 30;        // of requests in memory over all connections; past it: 503
   uint64_t max_discarded_bytes = 64 << 20;                // of a refused body, so that its sender reads the answer
   unsigned chunk_threads = 2;                             // make the chunks of streamed answers (Response::next_chunk)
   std::chrono::milliseconds idle_timeout{5 * 60 * 1000};  // between requests

@@ -302,6 +302,30 @@ TEST_F(LimitsTest, BodiesOverTheBudgetAreToldToComeAgain) {
   EXPECT_EQ(other.Read().body, "600000");
 }
 
+// The beginning of a request, which waits for its rest, counts as well.
+TEST_F(LimitsTest, InputOverTheBudgetIsToldToComeAgain) {
+  options_.max_buffered_bytes = 1000;  // less than any input takes
+  Start();
+  for (const std::string& part : {std::string("GET /ec"), std::string("GET /echo HTTP/1.1\r\nHost: x\r\nX"),
+                                  PostChunked("/echo", "5\r\nhello\r\n5")}) {
+    Peer peer = Connect();
+    peer.Send(Get("/park/1") + part);
+    Parked parked = NextParked();
+    parked.reply({.body = "first"});
+    EXPECT_EQ(peer.Read().body, "first") << part;
+    const Answer answer = peer.Read();
+    EXPECT_EQ(answer.status, 503) << part;
+    EXPECT_TRUE(answer.Says("Retry-After: 1"));
+    EXPECT_TRUE(answer.Says("Connection: close"));
+    EXPECT_TRUE(peer.Ended());
+  }
+  Peer refused = Connect();
+  refused.Send(PostChunked("/refuse", "5\r\nhello\r\n5"));
+  EXPECT_EQ(refused.Read().status, 415);
+  EXPECT_TRUE(refused.Ended());
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0 && stats.buffered_bytes == 0; });
+}
+
 TEST_F(LimitsTest, AnAnnouncedBodyCostsOnlyWhatHasCome) {
   Start();
   std::vector<Peer> liars;

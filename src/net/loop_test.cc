@@ -1,0 +1,62 @@
+#include "net/loop.h"
+
+#include <future>
+#include <memory>
+#include <vector>
+
+#include "net/server_fixture.h"
+
+namespace mi::net {
+namespace {
+
+// Two threads of a server that is not there, so that they can be drained one at a time.
+class LoopTest : public ServerTest {
+ protected:
+  LoopTest() : state_(options_, router_, log_) {
+    Result<Listeners> listeners = Listen(options_.listen, 2);
+    port_ = listeners->port;
+    for (FileDescriptor& socket : listeners->sockets) {
+      loops_.push_back(std::make_unique<Loop>(state_, std::move(socket), listeners->ipv6));
+    }
+    for (const auto& loop : loops_) loop->Start(loops_);
+  }
+  ~LoopTest() override {
+    for (const auto& loop : loops_) loop->Stop();
+  }
+  // Holds the thread of a loop until the promise is kept.
+  static std::promise<void> Hold(Loop& loop) {
+    std::promise<void> go_on;
+    loop.mailbox()->Post([held = go_on.get_future().share()](Loop&) { held.wait(); });
+    return go_on;
+  }
+
+  ServerState state_;
+  uint16_t port_ = 0;
+  std::vector<std::unique_ptr<Loop>> loops_;
+};
+
+// The loop that accepts hands connections on; the one that gets them may be draining by then.
+TEST_F(LoopTest, AConnectionThatHasEndedMayFallToALoopThatDrains) {
+  loops_[0]->Drain();
+  std::promise<void> go_on = Hold(*loops_[1]);
+  Peer first(port_);  // stays where it is accepted, so that the others go to the empty loop
+  for (int i = 0; i < 20; ++i) Peer(port_).SayEnd();
+  go_on.set_value();
+  first.Send(Post("/echo", "x"));
+  EXPECT_EQ(first.Read().body, "x");
+  while (state_.open_connections > 1) std::this_thread::yield();
+}
+
+TEST_F(LoopTest, ALoopThatDrainsAnswersWhatCameWithAConnection) {
+  loops_[0]->Drain();
+  std::promise<void> go_on = Hold(*loops_[1]);
+  Peer first(port_);
+  Peer second(port_);
+  second.Send(Post("/echo", "just in time"));
+  go_on.set_value();
+  EXPECT_EQ(second.Read().body, "just in time");
+  EXPECT_TRUE(second.Ended());
+}
+
+}  // namespace
+}  // namespace mi::net
