@@ -3,6 +3,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <cstring>
+#include <limits>
 #include <span>
 
 #include "base/format.h"
@@ -56,6 +57,7 @@ using Clock = std::chrono::steady_clock;
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 constexpr size_t kReadBytes = 64 << 10;
+constexpr uint32_t kMaxHeadBytes = 1 << 20;  // of an answer
 
 class SocketClient final : public Client {
  public:
@@ -108,11 +110,12 @@ class SocketClient final : public Client {
 
   Result<ClientResponse> ReadResponse(bool head_only) {
     http::response_parser<http::string_body> parser;
-    parser.body_limit(boost::none);
-    parser.header_limit(1 << 20);
+    parser.body_limit(options_.max_answer_bytes);
+    parser.header_limit(kMaxHeadBytes);
     parser.skip(head_only);
     parser.eager(true);
     size_t filled = 0;
+    size_t head_bytes = 0;
     while (!parser.is_done()) {
       const Result<size_t> got = wire_->ReadSome(std::span(buffer_).subspan(filled), deadline_);
       if (!got) return Fail(got.error());
@@ -127,7 +130,12 @@ class SocketClient final : public Client {
       answer_begun_ = true;
       filled += *got;
       const size_t used = parser.put(boost::asio::buffer(buffer_.data(), filled), error);
+      if (error == http::error::body_limit) return Fail(TooLong().error());
       if (error && error != http::error::need_more) return Fail(Broken("read", error.message()).error());
+      // Beast's own limit does not hold for a head that comes in pieces.
+      if (!parser.is_header_done() && (head_bytes += used) > kMaxHeadBytes) {
+        return Fail(Broken("read", "the head of the answer is too large").error());
+      }
       std::memmove(buffer_.data(), buffer_.data() + used, filled - used);
       filled -= used;
       if (filled == buffer_.size()) buffer_.resize(buffer_.size() * 2);
@@ -146,6 +154,9 @@ class SocketClient final : public Client {
     return response;
   }
 
+  Status TooLong() const {
+    return Broken("read", format("the answer is longer than the limit {}", FormatBytes(options_.max_answer_bytes)));
+  }
   Status Broken(std::string_view doing, std::string_view why) const {
     return Fail(Errc::kUnavailable, format("{} {}:{}: {}", doing, options_.to.host, options_.to.port, why));
   }
@@ -166,7 +177,10 @@ std::unique_ptr<Client> Client::Create(ClientOptions options) {
 }
 
 std::unique_ptr<Client> Client::Create(std::string host, std::string port, std::chrono::milliseconds timeout) {
-  return Create({.to = {std::move(host), std::move(port), nullptr}, .connect_timeout = timeout, .timeout = timeout});
+  return Create({.to = {std::move(host), std::move(port), nullptr},
+                 .connect_timeout = timeout,
+                 .timeout = timeout,
+                 .max_answer_bytes = std::numeric_limits<uint64_t>::max()});
 }
 
 }  // namespace mi::net

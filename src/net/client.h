@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@ struct ClientOptions {
   WireTarget to;
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   std::chrono::milliseconds timeout = std::chrono::seconds(30);  // of a request, connecting included
+  uint64_t max_answer_bytes = 1 << 20;  // of a body; whoever is asked must not fill the memory of who asks
 };
 
 // Threads: confined to one thread, but for Cancel.
@@ -40,11 +42,12 @@ class Client {
  public:
   // Does not connect yet.
   static std::unique_ptr<Client> Create(ClientOptions options);
+  // For tools and tests that read whole catalogues: takes answers of any length.
   static std::unique_ptr<Client> Create(std::string host, std::string port, std::chrono::milliseconds timeout);
   virtual ~Client() = default;
 
   // Sends a request and waits for its answer; connects (again) when needed. kUnavailable when that fails or takes too
-  // long.
+  // long, or when the answer does.
   virtual Result<ClientResponse> Send(std::string_view method, std::string_view target,
                                       const std::vector<std::pair<std::string, std::string>>& headers,
                                       std::string_view body) = 0;

@@ -146,7 +146,8 @@ class TlsClientTest : public ::testing::Test {
   Result<ClientResponse> Ask(const std::string& host, const std::string& ca_file, std::string_view body) {
     const auto tls = TlsContext::Create(ca_file);
     EXPECT_TRUE(tls.has_value());
-    const auto client = Client::Create({.to = {host, echo_.port(), *tls}, .timeout = kPatience});
+    const auto client =
+        Client::Create({.to = {host, echo_.port(), *tls}, .timeout = kPatience, .max_answer_bytes = 10 << 20});
     Result<ClientResponse> first = client->Send("POST", "/", {}, body);
     return first ? client->Send("POST", "/", {}, body) : std::move(first);
   }
@@ -180,6 +181,28 @@ TEST_F(TlsClientTest, SaysWhereThereAreNoAuthorities) {
   const auto tls = TlsContext::Create("/nowhere.pem");
   ASSERT_FALSE(tls);
   EXPECT_THAT(tls.error().message(), HasSubstr("/nowhere.pem"));
+}
+
+// Whoever the answer comes from: it must not fill the memory.
+TEST_F(ServerTest, TheClientTakesOnlySoMuchOfAnAnswer) {
+  Serve("/long", [](const Request&, Reply reply) { reply({.body = std::string((1 << 20) + 1, 'x')}); });
+  Serve("/longer", [](const Request&, Reply reply) {
+    Response response;
+    response.next_chunk = [](std::string& chunk) { chunk.assign(100'000, 'x'); };
+    reply(std::move(response));
+  });
+  Serve("/fits", [](const Request&, Reply reply) { reply({.body = std::string(1 << 20, 'x')}); });
+  Start();
+  const auto client = Client::Create({.to = {"127.0.0.1", std::to_string(server_->port()), nullptr}});
+  for (const std::string_view path : {"/long", "/longer"}) {
+    const Result<ClientResponse> answer = client->Send("GET", path, {}, "");
+    ASSERT_FALSE(answer.has_value()) << path;
+    EXPECT_EQ(answer.error().code(), Errc::kUnavailable);
+    EXPECT_THAT(answer.error().message(), HasSubstr("limit 1 MiB"));
+  }
+  const Result<ClientResponse> answer = client->Send("GET", "/fits", {}, "");
+  ASSERT_TRUE(answer.has_value()) << answer.error().message();
+  EXPECT_EQ(answer->body.size(), 1 << 20);
 }
 
 TEST_F(ServerTest, CancellingEndsARequestThatWaits) {
