@@ -1,5 +1,6 @@
 #include "net/chunk_workers.h"
 
+#include <exception>
 #include <utility>
 
 namespace mi::net {
@@ -35,7 +36,11 @@ void ChunkWorkers::Work() {
       job = std::move(jobs_.front());
       jobs_.pop_front();
     }
-    job();
+    try {
+      job();
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+      // No memory to say so, most likely. The stream stays open until its peer gives up; the others go on.
+    }
   }
 }
 

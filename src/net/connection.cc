@@ -1,6 +1,7 @@
 #include "net/connection.h"
 
 #include <boost/asio/post.hpp>
+#include <exception>
 
 namespace mi::net {
 namespace {
@@ -48,14 +49,25 @@ void Connection::OnAnswer() {
 
 void Connection::Pump() {
   busy_ = true;
+  try {
+    TakeTurn();
+  } catch (const std::exception& fault) {
+    // No memory, most likely. This connection ends, the others go on.
+    Shut();
+    busy_ = false;
+    state_.log.Error("a connection of {} ended: {}", peer_, fault.what());
+  }
+  busy_ = false;
+  EndIfClosed();
+}
+
+void Connection::TakeTurn() {
   state_.budget.GiveBack(std::exchange(input_held_, 0));
   ReadAndDispatch();
   if (last_call_) draining_ = true;
   if (draining_ && phase_ == Phase::kHead && !arriving_) phase_ = Phase::kStopped;
   if (!closed_) WriteAnswers();
   if (!closed_) HoldInput();
-  busy_ = false;
-  if (EndIfClosed()) return;
   if (WantsInput() && !yielded_) AwaitReadable();
 }
 
@@ -101,33 +113,36 @@ void Connection::RefuseInput() {
 }
 
 void Connection::AwaitReadable() {
-  if (std::exchange(await_readable_, true)) return;
-  ++waits_;
+  if (await_readable_) return;
   socket_.async_wait(Tcp::socket::wait_read, [this](const boost::system::error_code&) {
     --waits_;
     await_readable_ = false;
     if (!EndIfClosed()) Pump();
   });
+  await_readable_ = true;
+  ++waits_;
 }
 
 void Connection::AwaitWritable() {
-  if (std::exchange(await_writable_, true)) return;
-  ++waits_;
+  if (await_writable_) return;
   socket_.async_wait(Tcp::socket::wait_write, [this](const boost::system::error_code&) {
     --waits_;
     await_writable_ = false;
     if (!EndIfClosed()) Pump();
   });
+  await_writable_ = true;
+  ++waits_;
 }
 
 void Connection::Yield() {
-  if (std::exchange(yielded_, true)) return;
-  ++waits_;
+  if (yielded_) return;
   boost::asio::post(loop_.context(), [this] {
     --waits_;
     yielded_ = false;
     if (!EndIfClosed()) Pump();
   });
+  yielded_ = true;
+  ++waits_;
 }
 
 void Connection::Close() {

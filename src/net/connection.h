@@ -96,6 +96,7 @@ class Connection {
 
   // Running, in connection.cc.
   void Pump();
+  void TakeTurn();
   void ReadAndDispatch();
   void HoldInput();
   void RefuseInput();

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <exception>
 #include <future>
 
 #include "net/connection.h"
@@ -80,8 +81,20 @@ void Loop::Start(std::span<const std::unique_ptr<Loop>> all) {
   AwaitSweep();
   thread_ = std::thread([this] {
     current_loop = this;
-    context_.run();
+    Run();
   });
+}
+
+// What has no memory fails alone: a thread that ended would take all of its connections with it, or the process.
+void Loop::Run() {
+  for (;;) {
+    try {
+      context_.run();
+      return;
+    } catch (const std::exception& fault) {
+      state_.log.Error("a thread of the server goes on after: {}", fault.what());
+    }
+  }
 }
 
 void Loop::Drain() {
@@ -112,7 +125,7 @@ void Loop::Stop() {
     for (size_t i = loop.connections_.size(); i-- > 0;) loop.connections_[i]->Close();
   });
   if (!thread_.joinable()) {
-    context_.run();  // never started: nobody else will
+    Run();  // never started: nobody else will
   } else {
     thread_.join();
   }
@@ -142,7 +155,11 @@ void Loop::AcceptPending() {
     FileDescriptor socket(accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
                                   SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.get() >= 0) {
-      Place(std::move(socket), PeerName(address));
+      try {
+        Place(std::move(socket), PeerName(address));
+      } catch (const std::bad_alloc&) {
+        return AcceptFailed(ENOMEM);
+      }
     } else if (errno == EAGAIN) {
       break;
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -178,20 +195,32 @@ void Loop::Place(FileDescriptor socket, std::string peer) {
   }
   if (least == this || rejected) return Adopt(std::move(socket), std::move(peer), rejected);
   ++least->connection_count_;  // at once, so that a burst is spread too
-  least->mailbox_->Post([socket = std::move(socket), peer = std::move(peer)](Loop& loop) mutable {
-    --loop.connection_count_;
-    loop.Adopt(std::move(socket), std::move(peer), false);
-  });
+  try {
+    least->mailbox_->Post([socket = std::move(socket), peer = std::move(peer)](Loop& loop) mutable {
+      --loop.connection_count_;
+      loop.Adopt(std::move(socket), std::move(peer), false);
+    });
+  } catch (...) {
+    --least->connection_count_;
+    state_.CloseOne();
+    throw;
+  }
 }
 
 void Loop::Adopt(FileDescriptor socket, std::string peer, bool rejected) {
   if (rejected && rejected_open_ >= kMaxRejectedOpen) return;
   const int on = 1;
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  Tcp::socket stream(context_, ipv6_ ? Tcp::v6() : Tcp::v4(), socket.Release());
-  connections_.push_back(
-      std::make_unique<Connection>(*this, std::move(stream), std::move(peer),
-                                   rejected ? Connection::Purpose::kReject : Connection::Purpose::kServe));
+  std::unique_ptr<Connection> made;
+  try {
+    Tcp::socket stream(context_, ipv6_ ? Tcp::v6() : Tcp::v4(), socket.Release());
+    made = std::make_unique<Connection>(*this, std::move(stream), std::move(peer),
+                                        rejected ? Connection::Purpose::kReject : Connection::Purpose::kServe);
+  } catch (...) {
+    if (!rejected) state_.CloseOne();
+    throw;
+  }
+  connections_.push_back(std::move(made));
   rejected_open_ += rejected;
   ++connection_count_;
   Connection& connection = *connections_.back();
@@ -215,9 +244,9 @@ void Loop::AwaitSweep() {
   sweep_timer_.expires_after(std::clamp(shortest / 4, milliseconds(5), milliseconds(500)));
   sweep_timer_.async_wait([this](const boost::system::error_code& cancelled) {
     if (cancelled || stopping_) return;  // an expired timer can no longer be cancelled
+    AwaitSweep();                        // first: whatever happens to a connection, the next pass comes
     const auto now = std::chrono::steady_clock::now();
     for (size_t i = connections_.size(); i-- > 0;) connections_[i]->CheckTimeouts(now);
-    AwaitSweep();
   });
 }
 

@@ -55,6 +55,7 @@ class Loop {
  private:
   using Errno = int;
 
+  void Run();
   void AwaitConnection();
   void AcceptPending();
   void AcceptFailed(Errno error);

@@ -2,6 +2,7 @@
 
 #include <future>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "net/server_fixture.h"
@@ -34,6 +35,25 @@ class LoopTest : public ServerTest {
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Loop>> loops_;
 };
+
+TEST_F(LoopTest, ALoopGoesOnAfterATaskThatFailed) {
+  for (const auto& loop : loops_) loop->mailbox()->Post([](Loop&) { throw std::bad_alloc(); });
+  Peer first(port_);
+  Peer second(port_);
+  for (Peer* peer : {&first, &second}) {
+    peer->Send(Post("/echo", "x"));
+    EXPECT_EQ(peer->Read().body, "x");
+  }
+  EXPECT_THAT(log_.Next(), ::testing::HasSubstr("bad_alloc"));
+}
+
+TEST(ChunkWorkers, GoOnAfterAJobThatFailed) {
+  ChunkWorkers workers(1);
+  std::promise<void> done;
+  workers.Run([] { throw std::bad_alloc(); });
+  workers.Run([&done] { done.set_value(); });
+  done.get_future().wait();
+}
 
 // The loop that accepts hands connections on; the one that gets them may be draining by then.
 TEST_F(LoopTest, AConnectionThatHasEndedMayFallToALoopThatDrains) {

@@ -236,6 +236,25 @@ TEST_F(ServerTest, AFaultyHandlerAnswers500) {
   EXPECT_EQ(peer.Read().body, "alive");
 }
 
+TEST_F(ServerTest, AFaultInAConnectionEndsThatOneOnly) {
+  Serve(
+      "/throws", [](const Request&, Reply) {},
+      [](const Request&) -> HeadDecision {
+        return {.max_body_bytes = 1, .too_large = [](uint64_t) -> Response { throw std::bad_alloc(); }};
+      });
+  Start();
+  Peer other = Connect();
+  other.Send(Post("/echo", "before"));
+  EXPECT_EQ(other.Read().body, "before");
+  Peer peer = Connect();
+  peer.Send(Post("/throws", "too long"));
+  EXPECT_TRUE(peer.Ended());
+  EXPECT_THAT(log_.Next(), HasSubstr("bad_alloc"));
+  other.Send(Post("/echo", "alive"));
+  EXPECT_EQ(other.Read().body, "alive");
+  Await([](const Server::Stats& stats) { return stats.open_connections == 1; });
+}
+
 TEST_F(ServerTest, TheClientConnectsAgainWhenTheServerHasClosed) {
   options_.idle_timeout = std::chrono::milliseconds(20);
   Start();
