@@ -19,7 +19,7 @@
 namespace mi::query {
 
 // Threads: compatible until filled, then safe.
-class FakeSnapshot final : public catalog::Snapshot {
+class FakeSnapshot : public catalog::Snapshot {
  public:
   struct Series {
     std::string tenant;

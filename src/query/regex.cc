@@ -79,6 +79,15 @@ Result<Regex> Regex::Compile(std::string_view pattern, ShortCuts short_cuts) {
   return Regex(Program(std::move(program)));
 }
 
+bool Regex::NeedsWalk(std::string_view pattern) {
+  if (!model::IsValidUtf8(pattern)) return true;
+  if (const std::optional<Literals> literals = AsLiterals(pattern)) {
+    return literals->values.size() > 1 && literals->values.front().empty();
+  }
+  const std::optional<Prefix> prefix = AsPrefix(pattern);
+  return !prefix || !prefix->text.empty();
+}
+
 bool Regex::Matches(std::string_view text) const {
   if (const auto* literals = std::get_if<Literals>(&form_)) {
     return std::ranges::binary_search(literals->values, text, std::less<>());

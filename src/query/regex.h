@@ -45,6 +45,10 @@ class Regex {
   // Whether it matches every value but possibly ''.
   bool MatchesAllValues() const;
 
+  // Whether a matcher of it has to be held against every value of its label: not a list of literals, which are looked
+  // up, unless '' is among others there; nor ".*" and ".+", which ask for the label only. Compiles nothing.
+  static bool NeedsWalk(std::string_view pattern);
+
   static constexpr int64_t kMaxMemory = int64_t{4} << 20;  // program and its lazily built automaton, bytes
 
  private:

@@ -13,6 +13,7 @@
 
 #include "catalog/catalog.h"
 #include "model/time_range.h"
+#include "query/patience.h"
 #include "query/selector.h"
 
 namespace mi::query {
@@ -22,8 +23,10 @@ struct Scope {
   std::vector<Selector> selectors;        // series that match any of them; none: every series
   std::vector<std::string> tenants;       // of any of them ('' is the default tenant); none: of all
   std::optional<model::TimeRange> range;  // that existed in it; none: that ever existed
+  const Patience* patience = nullptr;     // none: it may take as long as it takes
 };
 
+// All of these give up when the scope's patience ends: what they give then is not the answer, and the caller must look.
 catalog::SeriesSet Select(const catalog::Snapshot& snapshot, const Scope& scope);
 
 // Names or values, sorted by bytes and then cut. Views point into the snapshot.

@@ -212,5 +212,49 @@ TEST_P(Truth, IsWhatEveryAnswerIs) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Truth, testing::Range(1U, 51U));
 
+// Counts the walks over all values of a label.
+class CountingSnapshot final : public FakeSnapshot {
+ public:
+  void ForEachValue(std::string_view name,
+                    const std::function<bool(std::string_view, catalog::PairId)>& visit) const override {
+    ++walks;
+    FakeSnapshot::ForEachValue(name, visit);
+  }
+  mutable int walks = 0;
+};
+
+TEST(Select, WalksALabelOnceForWhatIsSaidTwice) {
+  CountingSnapshot fleet;
+  for (int i = 0; i < 100; ++i) fleet.Add({{"i", std::to_string(i)}});
+  std::string selector = "{i!=''";
+  for (int i = 0; i < 200; ++i) selector += ",i=~'1.*'";
+  EXPECT_EQ(Select(fleet, Of({selector + "}"})).size(), 11);
+  EXPECT_EQ(fleet.walks, 1);
+}
+
+// The pairs of a matcher that are too many to be kept are found once more when it is its turn.
+TEST(Select, AMatcherOfManyValuesIsAsExactAsAnyOther) {
+  constexpr uint64_t kSeries = 70'000;
+  const std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create({});
+  std::vector<model::SeriesBatch> batches;
+  batches.emplace_back(model::Tenant(), 0);
+  store::ApplyResult applied;
+  for (uint64_t i = 0; i < kSeries; ++i) {
+    const std::string value = format("v{}", i);
+    const std::vector<model::Label> labels = {{"i", value}, {"mod", i % 7 == 0 ? "a" : "b"}};
+    batches.front().Add({.hi = 0, .lo = i}, model::Labels::FromUnsorted(labels)->canonical());
+    applied.inserted.push_back({.id = i + 1, .batch = 0, .index = i});
+  }
+  catalog->Append(batches, applied);
+  const auto snapshot = catalog->Current();
+  const auto f = [&](std::string selector, uint64_t want) {
+    EXPECT_EQ(Select(*snapshot, Of({selector})).size(), want) << selector;
+  };
+  f("{i=~'v.*'}", kSeries);
+  f("{i=~'v.*[0-9]',mod='a'}", kSeries / 7);
+  f("{i!~'v.*',mod='a'}", 0);
+  f("{i=~'v.*',i!~'v1.*',mod=~'a|b'}", kSeries - 11'111);
+}
+
 }  // namespace
 }  // namespace mi::query

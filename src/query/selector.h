@@ -56,7 +56,7 @@ class [[nodiscard]] SelectorError {
   enum class Kind {
     kSyntax,       // cannot be read; offset() says where
     kEverything,   // can be read, but each matcher matches the empty string
-    kTooExpensive  // more than kMaxMatchers
+    kTooExpensive  // more than kMaxMatchers, or over the budget of walks
   };
   SelectorError(Kind kind, size_t offset, std::string message)
       : kind_(kind), offset_(offset), message_(std::move(message)) {}
@@ -76,5 +76,12 @@ class [[nodiscard]] SelectorError {
 inline constexpr size_t kMaxMatchers = 256;  // of one selector
 
 std::expected<Selector, SelectorError> ParseSelector(std::string_view text);
+// How many regular expressions of several selectors may be held against every value of their label (Regex::NeedsWalk).
+struct WalkBudget {
+  size_t limit;
+  size_t taken = 0;
+};
+// The same for one of several. A regular expression too many is refused before it is compiled.
+std::expected<Selector, SelectorError> ParseSelector(std::string_view text, WalkBudget& walks);
 
 }  // namespace mi::query

@@ -27,7 +27,7 @@ std::string Place(std::string_view text, size_t offset) {
 // Recursive descent with one lexeme of foresight, which is read as late as possible: of two faults the first is told.
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text), lexer_(text) {}
+  Parser(std::string_view text, WalkBudget& walks) : text_(text), lexer_(text), walks_(walks) {}
 
   std::expected<Selector, SelectorError> Parse() {
     Advance();
@@ -97,6 +97,8 @@ class Parser {
   }
 
   Done Add(size_t from, std::string name, MatchOperator op, std::string value) {
+    const bool regex = op == MatchOperator::kRegex || op == MatchOperator::kNotRegex;
+    if (regex && Regex::NeedsWalk(value) && walks_.taken++ == walks_.limit) return TooManyWalks(from);
     Result<Matcher> matcher = Matcher::Create(std::move(name), op, std::move(value));
     if (!matcher) return Syntax(from, "error parsing regexp: " + matcher.error().message());
     selector_.matchers.push_back(*std::move(matcher));
@@ -121,8 +123,14 @@ class Parser {
                                          format("a selector has more than {} matchers", kMaxMatchers)));
   }
 
+  std::unexpected<SelectorError> TooManyWalks(size_t at) const {
+    return std::unexpected(SelectorError(SelectorError::Kind::kTooExpensive, at,
+                                         format("more than {} regular expressions are given", walks_.limit)));
+  }
+
   std::string_view text_;
   SelectorLexer lexer_;
+  WalkBudget& walks_;
   Lexeme next_;
   Selector selector_;
 };
@@ -130,7 +138,12 @@ class Parser {
 }  // namespace
 
 std::expected<Selector, SelectorError> ParseSelector(std::string_view text) {
-  std::expected<Selector, SelectorError> selector = Parser(text).Parse();
+  WalkBudget walks{.limit = kMaxMatchers};
+  return ParseSelector(text, walks);
+}
+
+std::expected<Selector, SelectorError> ParseSelector(std::string_view text, WalkBudget& walks) {
+  std::expected<Selector, SelectorError> selector = Parser(text, walks).Parse();
   if (!selector) return selector;
   for (const Matcher& matcher : selector->matchers) {
     if (!matcher.matches_empty()) return selector;

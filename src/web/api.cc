@@ -1,12 +1,14 @@
 #include "web/api.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <utility>
 
 #include "base/format.h"
 #include "base/json.h"
+#include "query/patience.h"
 #include "web/endpoints.h"
 #include "web/envelope.h"
 #include "web/parameters.h"
@@ -82,10 +84,18 @@ class Api::State {
   const ApiOptions& options() const { return options_; }
   const ApiDependencies& dependencies() const { return dependencies_; }
   QueryPool& pool() { return pool_; }
+  query::Patience NewPatience() const {
+    return {dependencies_.clock, dependencies_.clock.Steady() + options_.timeout, stopping_};
+  }
+  void Stop() {
+    stopping_ = true;
+    pool_.Stop();
+  }
 
  private:
   const ApiOptions options_;
   const ApiDependencies dependencies_;
+  std::atomic<bool> stopping_ = false;
   QueryPool pool_;  // last: its threads end first
 };
 
@@ -153,7 +163,10 @@ class Api::Endpoint final : public net::Handler {
     if (!catalog.warning.empty()) asked.warnings.push_back(std::move(catalog.warning));
     asked.snapshot = dependencies.snapshot();
     asked.now_ms = dependencies.clock.NowMs();
+    const query::Patience patience = state_.NewPatience();
+    asked.patience = &patience;
     net::Response response = answer_(std::move(asked));
+    if (patience.ended()) response = GaveUp(patience);
     const auto spent = dependencies.clock.Steady() - begin;
     if (response.next_chunk) {
       Measure(response, spent);
@@ -161,6 +174,16 @@ class Api::Endpoint final : public net::Handler {
       seconds_.Observe(std::chrono::duration<double>(spent).count());
     }
     waiting.reply(std::move(response));
+  }
+
+  net::Response GaveUp(const query::Patience& patience) const {
+    const std::string why = patience.stopping()
+                                ? "the service is stopping"
+                                : format(
+                                      "the answer took longer than {} s; ask for less, with a match[] that fewer "
+                                      "series match, or with fewer regular expressions",
+                                      std::chrono::duration<double>(state_.options().timeout).count());
+    return ErrorResponse({.type = ErrorType::kUnavailable, .message = why});
   }
 
   // Adds up the time that the chunks take; a stream that its reader gives up is not counted.
@@ -207,7 +230,7 @@ Api::Api(ApiOptions options, ApiDependencies dependencies)
 
 Api::~Api() {
   // Its threads run jobs of the handlers.
-  state_->pool().Stop();
+  state_->Stop();
 }
 
 void Api::RegisterRoutes(net::Router& router) {

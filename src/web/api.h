@@ -2,6 +2,7 @@
 // under /api/v1, /prometheus/api/v1 and /select/<tenant>/prometheus/api/v1.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -26,6 +27,8 @@ struct ApiOptions {
   unsigned threads = 2;
   size_t queue_capacity = 256;  // queries that wait; one more is answered 503
   uint64_t max_form_bytes = 1 << 20;
+  // For one query to be answered, or to begin its stream; past it: 503. Far above what any honest question takes.
+  std::chrono::milliseconds timeout = std::chrono::seconds(30);
   std::string version;  // of the product
 };
 
@@ -40,7 +43,8 @@ struct ApiDependencies {
 // Queries run on threads of its own, each on one snapshot from its first to its last byte; a handler only copies the
 // request and queues it.
 //
-// Threads: the handlers are safe. Destroy it after the server, or after Drain(): what waits is answered first.
+// Threads: the handlers are safe. Destroy it after the server, or after Drain(): what waits is answered first, and what
+// takes long is given up.
 class Api {
  public:
   Api(ApiOptions options, ApiDependencies dependencies);

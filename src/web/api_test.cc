@@ -295,6 +295,61 @@ TEST_F(QueryApi, RefusesWhatDoesNotFitItsQueueAndAnswersTheRest) {
   EXPECT_EQ(queued.get_future().get().status, 200);
 }
 
+// A catalogue in which a step takes long: the clock moves when it is asked for a value.
+class SlowSnapshot final : public query::FakeSnapshot {
+ public:
+  explicit SlowSnapshot(std::function<void()> step) : step_(std::move(step)) {}
+  void ForEachValue(std::string_view name,
+                    const std::function<bool(std::string_view, catalog::PairId)>& visit) const override {
+    bool more = true;
+    do {
+      FakeSnapshot::ForEachValue(name, [&](std::string_view value, catalog::PairId pair) {
+        ++steps;
+        step_();
+        return more = visit(value, pair);
+      });
+    } while (more && repeat);
+  }
+  bool repeat = false;  // for ever
+  mutable std::atomic<int> steps = 0;
+
+ private:
+  const std::function<void()> step_;
+};
+
+TEST_F(QueryApi, GivesUpWhatTakesTooLong) {
+  auto slow = std::make_shared<SlowSnapshot>([this] { clock_.Advance(std::chrono::seconds(10)); });
+  for (int i = 0; i < 1000; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
+  fleet_ = slow;
+  Refuses("/api/v1/series?match[]={i=~'1.*2'}", 503, "unavailable",
+          "the answer took longer than 30 s; ask for less, with a match[] that fewer series match, or with fewer "
+          "regular expressions");
+  EXPECT_LT(slow->steps, 10);
+  EXPECT_EQ(Get("/api/v1/label/i/values").headers.at("Retry-After"), "1");
+  EXPECT_LT(slow->steps, 100);
+  Gives("/api/v1/labels?match[]=up{i='7'}", R"(["__name__","i"])");
+}
+
+TEST_F(QueryApi, StopsInTheMiddleOfAQuestion) {
+  std::promise<void> begun;
+  std::atomic<bool> first = true;
+  auto slow = std::make_shared<SlowSnapshot>([&] {
+    if (first.exchange(false)) begun.set_value();
+    std::this_thread::yield();
+  });
+  for (int i = 0; i < 10; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
+  slow->repeat = true;
+  fleet_ = slow;
+  const net::Router& router = Router();
+  std::future<Received> answer = std::async(
+      std::launch::async, [&] { return Send(router, FakeRequest("GET", "/api/v1/labels?match[]={i=~'1.*2'}")); });
+  begun.get_future().wait();
+  api_.reset();
+  const Received received = answer.get();
+  EXPECT_EQ(received.status, 503);
+  EXPECT_THAT(received.body, HasSubstr("the service is stopping"));
+}
+
 TEST_F(QueryApi, MeasuresEachEndpoint) {
   Get("/api/v1/labels");
   Get("/api/v1/label/job/values");

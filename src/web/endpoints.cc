@@ -72,8 +72,9 @@ net::Response AnswerSeries(Asked asked) {
   }
   const auto limit = ReadLimit(asked.parameters);
   if (!limit) return ErrorResponse(limit.error());
-  const auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
   if (!scope) return ErrorResponse(scope.error());
+  scope->patience = asked.patience;
   catalog::SeriesSet found = query::Select(*asked.snapshot, *scope);
   return SeriesResponse({std::move(asked.snapshot), std::move(found), *limit}, std::move(asked.warnings));
 }
@@ -81,8 +82,9 @@ net::Response AnswerSeries(Asked asked) {
 net::Response AnswerLabels(Asked asked) {
   const auto limit = ReadLimit(asked.parameters);
   if (!limit) return ErrorResponse(limit.error());
-  const auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
   if (!scope) return ErrorResponse(scope.error());
+  scope->patience = asked.patience;
   return StringsResponse(query::LabelNames(*asked.snapshot, *scope, *limit), std::move(asked.warnings));
 }
 
@@ -94,8 +96,9 @@ net::Response AnswerLabelValues(Asked asked) {
   }
   const auto limit = ReadLimit(asked.parameters);
   if (!limit) return ErrorResponse(limit.error());
-  const auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
   if (!scope) return ErrorResponse(scope.error());
+  scope->patience = asked.patience;
   return StringsResponse(query::LabelValues(*asked.snapshot, name, *scope, *limit), std::move(asked.warnings));
 }
 

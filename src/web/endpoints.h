@@ -20,8 +20,10 @@ struct Asked {
   std::vector<std::string> warnings;  // that any answer must carry
   std::shared_ptr<const catalog::Snapshot> snapshot;
   int64_t now_ms = 0;
+  const query::Patience* patience = nullptr;  // none: it may take as long as it takes
 };
 
+// What it gives when the patience has ended is not the answer.
 using Answer = net::Response (*)(Asked asked);
 
 net::Response AnswerSeries(Asked asked);

@@ -52,7 +52,9 @@ net::Response AnswerQuery(Asked asked) {
   if (!limit) return ErrorResponse(limit.error());
   const auto time = ReadTime(asked.parameters, "time", asked.now_ms);
   if (!time) return ErrorResponse(time.error());
-  const auto value = query::Evaluate(asked.parameters.First("query").value_or(""), *time);
+  const auto expression = ReadExpression(asked.parameters);
+  if (!expression) return ErrorResponse(expression.error());
+  const auto value = query::Evaluate(*expression, *time);
   if (!value) return ErrorResponse(ToApiError(value.error()));
   std::string data;
   data += value->is_vector ? R"({"resultType":"vector","result":[{"metric":{},"value":)"
@@ -84,12 +86,15 @@ net::Response AnswerQueryRange(Asked asked) {
                 "resolution (?step=XX)")
             .error());
   }
+  const auto expression = ReadExpression(asked.parameters);
+  if (!expression) return ErrorResponse(expression.error());
   std::string data = R"({"resultType":"matrix","result":[{"metric":{},"values":[)";
   for (int64_t time = start;;) {
-    const auto value = query::Evaluate(asked.parameters.First("query").value_or(""), time);
+    const auto value = query::Evaluate(*expression, time);
     if (!value) return ErrorResponse(ToApiError(value.error()));
     AppendSample(time, value->number, data);
     if (__builtin_add_overflow(time, *step, &time) || time > end) break;
+    if (asked.patience != nullptr && asked.patience->ended()) break;
     data += ',';
   }
   data += "]}]}";

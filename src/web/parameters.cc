@@ -101,19 +101,22 @@ Parsed<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& pa
     return InvalidParameter("match[]", format("{} selectors are given, limit {}", texts.size(), kMaxSelectors));
   }
   std::vector<query::Selector> selectors;
-  size_t programs = 0;
+  query::WalkBudget walks{.limit = kMaxWalks};
   for (const std::string_view text : texts) {
-    auto selector = query::ParseSelector(text);
+    auto selector = query::ParseSelector(text, walks);
     if (!selector) return InvalidParameter("match[]", selector.error().message());
-    for (const query::Matcher& matcher : selector->matchers) {
-      if (matcher.regex() && matcher.regex()->has_program()) ++programs;
-    }
-    if (programs > kMaxPrograms) {
-      return InvalidParameter("match[]", format("more than {} regular expressions are given", kMaxPrograms));
-    }
     selectors.push_back(*std::move(selector));
   }
   return selectors;
+}
+
+Parsed<std::string_view> ReadExpression(const net::FormParameters& parameters) {
+  const std::string_view text = parameters.First("query").value_or("");
+  if (text.size() > kMaxExpressionBytes) {
+    return InvalidParameter("query", format("is {}, limit {}", FormatBytesAbove(text.size(), kMaxExpressionBytes),
+                                            FormatBytes(kMaxExpressionBytes)));
+  }
+  return text;
 }
 
 Parsed<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants) {

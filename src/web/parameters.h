@@ -15,8 +15,9 @@
 
 namespace mi::web {
 
-inline constexpr size_t kMaxSelectors = 1000;  // match[] of one request
-inline constexpr size_t kMaxPrograms = 64;     // regular expressions among them that need a compiled program
+inline constexpr size_t kMaxSelectors = 1000;           // match[] of one request
+inline constexpr size_t kMaxWalks = 64;                 // regular expressions among them: query::Regex::NeedsWalk
+inline constexpr size_t kMaxExpressionBytes = 4 << 10;  // `query`, which is evaluated once for each point
 
 // The parameter's value; nothing when it is absent or empty, which Prometheus does not tell apart.
 std::optional<std::string_view> Given(const net::FormParameters& parameters, std::string_view name);
@@ -36,6 +37,9 @@ Parsed<int64_t> ReadStep(const net::FormParameters& parameters);
 
 // All of match[]. Which parameter a message names is up to the caller.
 Parsed<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters);
+
+// `query`, as far as it is to be evaluated. Valid as long as the parameters.
+Parsed<std::string_view> ReadExpression(const net::FormParameters& parameters);
 
 // match[], start and end.
 Parsed<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants);

@@ -93,11 +93,32 @@ TEST(Selectors, AreBoundedInNumberAndInMemory) {
   EXPECT_EQ(ReadSelectors(Form(form)).error().message,
             R"(invalid parameter "match[]": 1001 selectors are given, limit 1000)");
   form.clear();
-  for (size_t i = 0; i < kMaxPrograms; ++i) form += R"(match[]={a%3D~"x.y"}&)";
+  for (size_t i = 0; i < kMaxWalks; ++i) form += R"(match[]={a%3D~"x.y"}&)";
   EXPECT_TRUE(ReadSelectors(Form(form)));
   EXPECT_EQ(ReadSelectors(Form(form + R"(match[]={a%3D~"x.y"})")).error().message,
             R"(invalid parameter "match[]": more than 64 regular expressions are given)");
   EXPECT_TRUE(ReadSelectors(Form(form + R"(match[]={a%3D~"x|y"})")));
+  EXPECT_TRUE(ReadSelectors(Form(form + R"(match[]={a%3D~".%2B",b!~"x",c%3D~".*"})")));
+  // Whatever has to be held against every value counts, compiled or not.
+  EXPECT_FALSE(ReadSelectors(Form(form + R"(match[]={a%3D~"x.*"})")));
+  EXPECT_FALSE(ReadSelectors(Form(form + R"(match[]={a%3D~"|x"})")));
+  EXPECT_FALSE(ReadSelectors(Form(form + R"(match[]={a!~"x.%2B"})")));
+}
+
+// What is one too many is refused before it is compiled: it is not even said that it is none.
+TEST(Selectors, CompileNoMoreThanTheyMay) {
+  std::string matchers;
+  for (size_t i = 0; i < kMaxWalks; ++i) matchers += R"(a%3D~"x.y",)";
+  EXPECT_EQ(ReadSelectors(Form("match[]={" + matchers + R"(a%3D~"x("})")).error().message,
+            R"(invalid parameter "match[]": more than 64 regular expressions are given)");
+}
+
+TEST(Expression, IsBounded) {
+  EXPECT_EQ(*ReadExpression(Form("query=1%2B1")), "1+1");
+  EXPECT_EQ(*ReadExpression(Form("")), "");
+  EXPECT_TRUE(ReadExpression(Form("query=" + std::string(4096, '1'))));
+  EXPECT_EQ(ReadExpression(Form("query=" + std::string(10'000, '1'))).error().message,
+            R"(invalid parameter "query": is 9.8 KiB, limit 4 KiB)");
 }
 
 }  // namespace
