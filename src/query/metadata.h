@@ -21,7 +21,12 @@ struct MetadataQuestion {
 
 using MetadataByFamily = std::map<std::string, std::vector<model::MetricMetadata>, std::less<>>;
 
+struct FoundMetadata {
+  MetadataByFamily families;
+  bool cut = false;  // there was more than a limit
+};
+
 // What tenants say alike comes once.
-MetadataByFamily Metadata(const catalog::Snapshot& snapshot, const MetadataQuestion& question);
+FoundMetadata Metadata(const catalog::Snapshot& snapshot, const MetadataQuestion& question);
 
 }  // namespace mi::query

@@ -19,13 +19,14 @@ FakeSnapshot Fleet() {
   return fleet;
 }
 
-std::string Write(const MetadataByFamily& found) {
+std::string Write(const FoundMetadata& found) {
   std::string text;
-  for (const auto& [family, entries] : found) {
+  for (const auto& [family, entries] : found.families) {
     text += family + ":";
     for (const model::MetricMetadata& entry : entries) text += " " + entry.help;
     text += ";";
   }
+  if (found.cut) text += " cut";
   return text;
 }
 
@@ -37,9 +38,20 @@ TEST(Metadata, IsGivenByFamilyAndWhatTenantsSayAlikeOnce) {
 }
 
 TEST(Metadata, KeepsToItsLimits) {
-  EXPECT_EQ(Write(Metadata(Fleet(), {.limit = 1})), "a_total: three;");
-  EXPECT_EQ(Write(Metadata(Fleet(), {.limit = 0})), "");
-  EXPECT_EQ(Write(Metadata(Fleet(), {.limit_per_family = 1})), "a_total: three;b_total: one;");
+  EXPECT_EQ(Write(Metadata(Fleet(), {.limit = 1})), "a_total: three; cut");
+  EXPECT_EQ(Write(Metadata(Fleet(), {.limit = 0})), " cut");
+  EXPECT_EQ(Write(Metadata(Fleet(), {.limit = 2, .limit_per_family = 2})), "a_total: three;b_total: one two;");
+  EXPECT_EQ(Write(Metadata(Fleet(), {.limit_per_family = 1})), "a_total: three;b_total: one; cut");
+}
+
+// One sender may make as many statements about a family as fit its requests.
+TEST(Metadata, TakesAsManyDifferentStatementsAsThereAre) {
+  FakeSnapshot fleet;
+  for (int i = 0; i < 200'000; ++i) {
+    fleet.AddMetadata(
+        {.metadata = {.family = "a", .type = "counter", .help = "the same beginning " + std::to_string(i)}});
+  }
+  EXPECT_EQ(Metadata(fleet, {}).families.at("a").size(), 200'000);
 }
 
 TEST(Duration, IsReadAsPrometheusWritesIt) {

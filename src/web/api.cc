@@ -21,6 +21,10 @@ namespace {
 // Grafana and others choose their requests by it.
 constexpr std::string_view kSpokenVersion = "3.0.0";
 
+// Long answers that are on their way at once. Each holds a snapshot and, where tenants are merged, some 48 bytes for
+// every series that it has given; its reader sets the pace.
+constexpr int kMaxStreams = 16;
+
 constexpr std::string_view kSelect = "/select/";
 constexpr std::string_view kLabel = "/api/v1/label/";
 constexpr std::string_view kValues = "/values";
@@ -72,6 +76,17 @@ net::Response BuildInfo(std::string_view product_version) {
   return SuccessResponse(data, {});
 }
 
+// Counts itself.
+struct StreamPlace {
+  explicit StreamPlace(std::shared_ptr<std::atomic<int>> all) : streams(std::move(all)), number(++*streams) {}
+  ~StreamPlace() { --*streams; }
+  StreamPlace(const StreamPlace&) = delete;
+  StreamPlace& operator=(const StreamPlace&) = delete;
+
+  const std::shared_ptr<std::atomic<int>> streams;
+  const int number;
+};
+
 }  // namespace
 
 class Api::State {
@@ -87,6 +102,11 @@ class Api::State {
   query::Patience NewPatience() const {
     return {dependencies_.clock, dependencies_.clock.Steady() + options_.timeout, stopping_};
   }
+  // A place among the streams, held for as long as the pointer; null when there is none left.
+  std::shared_ptr<void> TryStream() {
+    auto place = std::make_shared<StreamPlace>(streams_);
+    return place->number <= kMaxStreams ? place : nullptr;
+  }
   void Stop() {
     stopping_ = true;
     pool_.Stop();
@@ -96,6 +116,8 @@ class Api::State {
   const ApiOptions options_;
   const ApiDependencies dependencies_;
   std::atomic<bool> stopping_ = false;
+  // Shared with the streams: the server gives them up when it likes.
+  const std::shared_ptr<std::atomic<int>> streams_ = std::make_shared<std::atomic<int>>(0);
   QueryPool pool_;  // last: its threads end first
 };
 
@@ -169,7 +191,9 @@ class Api::Endpoint final : public net::Handler {
     if (patience.ended()) response = GaveUp(patience);
     const auto spent = dependencies.clock.Steady() - begin;
     if (response.next_chunk) {
-      Measure(response, spent);
+      std::shared_ptr<void> place = state_.TryStream();
+      if (place == nullptr) return waiting.reply(TooManyStreams());
+      Measure(response, spent, std::move(place));
     } else {
       seconds_.Observe(std::chrono::duration<double>(spent).count());
     }
@@ -186,9 +210,16 @@ class Api::Endpoint final : public net::Handler {
     return ErrorResponse({.type = ErrorType::kUnavailable, .message = why});
   }
 
+  static net::Response TooManyStreams() {
+    return ErrorResponse(
+        {.type = ErrorType::kUnavailable,
+         .message = format("{} long answers are being sent already; ask for less, or try again", kMaxStreams)});
+  }
+
   // Adds up the time that the chunks take; a stream that its reader gives up is not counted.
-  void Measure(net::Response& response, std::chrono::steady_clock::duration spent) {
-    response.next_chunk = [this, spent, inner = std::move(response.next_chunk)](std::string& chunk) mutable {
+  void Measure(net::Response& response, std::chrono::steady_clock::duration spent, std::shared_ptr<void> place) {
+    response.next_chunk = [this, spent, place = std::move(place),
+                           inner = std::move(response.next_chunk)](std::string& chunk) mutable {
       const Clock& clock = state_.dependencies().clock;
       const auto begin = clock.Steady();
       inner(chunk);

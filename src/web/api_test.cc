@@ -178,12 +178,18 @@ TEST_F(QueryApi, GivesMetadataByFamily) {
       R"("up":[{"type":"gauge","unit":"","help":"Whether \"it\" is up."},{"type":"gauge","unit":"","help":"Another text."}])";
   Gives("/api/v1/metadata", format("{{{},{}}}", kHttpMeta, kUpMeta));
   Gives("/api/v1/metadata?metric=up", format("{{{}}}", kUpMeta));
-  Gives("/api/v1/metadata?limit=1", format("{{{}}}", kHttpMeta));
-  Gives("/api/v1/metadata?limit=0", "{}");
-  Gives("/api/v1/metadata?metric=up&limit_per_metric=1",
-        R"({"up":[{"type":"gauge","unit":"","help":"Whether \"it\" is up."}]})");
+  Gives("/api/v1/metadata?limit=2&limit_per_metric=2", format("{{{},{}}}", kHttpMeta, kUpMeta));
   Gives("/api/v1/metadata?limit=-1&limit_per_metric=0", format("{{{},{}}}", kHttpMeta, kUpMeta));
   Gives("/api/v1/metadata?metric=nothing", "{}");
+  const auto gives_a_part = [&](std::string_view target, std::string_view data) {
+    EXPECT_EQ(Get(target).body,
+              format(R"({{"status":"success","data":{},"warnings":["results truncated due to limit"]}})", data))
+        << target;
+  };
+  gives_a_part("/api/v1/metadata?limit=1", format("{{{}}}", kHttpMeta));
+  gives_a_part("/api/v1/metadata?limit=0", "{}");
+  gives_a_part("/api/v1/metadata?metric=up&limit_per_metric=1",
+               R"({"up":[{"type":"gauge","unit":"","help":"Whether \"it\" is up."}]})");
 }
 
 TEST_F(QueryApi, EvaluatesWhatNeedsNoSamples) {
@@ -241,6 +247,24 @@ TEST_F(QueryApi, StreamsLongAnswersInBoundedChunks) {
   }
   want += R"(],"warnings":["results truncated due to limit"]})";
   EXPECT_EQ(received.body, want);
+}
+
+TEST_F(QueryApi, SendsSoManyLongAnswersAtOnce) {
+  for (int i = 0; i < 3'000; ++i)
+    AddSeries("", {{"__name__", "many"}, {"i", std::to_string(i)}, {"pad", std::string(40, 'x')}});
+  const FakeRequest request("GET", "/api/v1/series?match[]=many");
+  const auto ask = [&] { return net::Ask(*Router().Find(request.path()), request).Take(); };
+  std::vector<net::Response> streams;
+  for (int i = 0; i < 16; ++i) {
+    streams.push_back(ask());
+    ASSERT_TRUE(streams.back().next_chunk);
+  }
+  const Received refused = Receive(ask());
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("16 long answers are being sent already"));
+  EXPECT_EQ(Get("/api/v1/labels").status, 200);
+  streams.pop_back();  // its reader has gone
+  EXPECT_EQ(Receive(ask()).status, 200);
 }
 
 TEST_F(QueryApi, WaitsForTheCatalogueAndWarnsOfAStoreThatIsAway) {

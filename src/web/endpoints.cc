@@ -113,7 +113,9 @@ net::Response AnswerMetadata(Asked asked) {
   if (*limit_per_family != 0) question.limit_per_family = *limit_per_family;
   net::Response response{.content_type = std::string(kJson)};
   AppendSuccessHead(response.body);
-  AppendMetadata(query::Metadata(*asked.snapshot, question), response.body);
+  const query::FoundMetadata found = query::Metadata(*asked.snapshot, question);
+  AppendMetadata(found.families, response.body);
+  if (found.cut) asked.warnings.emplace_back(kCutWarning);
   AppendSuccessTail(asked.warnings, response.body);
   return response;
 }
