@@ -92,6 +92,18 @@ class MysqlFaultTest : public testing::Test {
     EXPECT_TRUE(person->Exec("DELETE FROM stream_position WHERE partition_id = 0"));
     return person;
   }
+  // Yesterday's rows, in place: what the first batch made, and nothing else.
+  void RestoreTheFirstTen() {
+    const auto person = database_->Connect();
+    for (const char* sql :
+         {"DELETE FROM metric WHERE id > 10", "DELETE FROM metric_seen WHERE metric_id > 10",
+          "DELETE l FROM metric_label l WHERE metric_id > 10",
+          "DELETE FROM metric_label_value WHERE id NOT IN (SELECT metric_label_value_id FROM metric_label)",
+          "UPDATE stream_position SET next_offset = 1",
+          "UPDATE metric_next_id SET next_id = 11 WHERE name = 'metric'"}) {
+      ASSERT_TRUE(person->Exec(sql));
+    }
+  }
   double Repeated() { return database_->metrics().GetCounter("store_repeated_total", "").Value(); }
 
   RealService* server_ = nullptr;
@@ -386,22 +398,26 @@ TEST_F(MysqlFaultTest, UsesNoMoreConnectionsThanItMayAndSaysWhenTheyAreAllTaken)
 TEST_F(MysqlFaultTest, ForgetsIdsThatARestoredBackupDoesNotHave) {
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
-  const auto person = database_->Connect();
   ASSERT_TRUE(Apply(MakePodBatch("", 2000, 10, 2), 2));
-  // Yesterday's rows, and a restart, as after a restore.
-  for (const char* sql :
-       {"DELETE FROM metric WHERE id > 10", "DELETE FROM metric_seen WHERE metric_id > 10",
-        "DELETE l FROM metric_label l WHERE metric_id > 10",
-        "DELETE FROM metric_label_value WHERE id NOT IN (SELECT metric_label_value_id FROM metric_label)",
-        "UPDATE stream_position SET next_offset = 1", "UPDATE metric_next_id SET next_id = 11 WHERE name = 'metric'"}) {
-    ASSERT_TRUE(person->Exec(sql));
-  }
+  RestoreTheFirstTen();
   server_->Stop();
   server_->Start();
   EXPECT_FALSE(Apply(MakePodBatch("", 2000, 10, 2), 2));  // its connection has gone
   EXPECT_EQ(store_->Position("metric-index", 0).value(), 1);
   EXPECT_THAT(Apply(MakePodBatch("", 2000, 10, 2), 2).value().inserted, SizeIs(10));
   ExpectExactRows(20);
+}
+
+TEST_F(MysqlFaultTest, ForgetsIdsThatABackupDoesNotHaveWhichWasRestoredUnderItsConnections) {
+  Open();
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+  ASSERT_TRUE(Apply(MakePodBatch("", 2000, 10, 2), 2));
+  RestoreTheFirstTen();
+  ExpectFails(Apply(MakePodBatch("", 3000, 10, 3), 3), Errc::kOutdated, HasSubstr("was at 2 and is at 1"));
+  EXPECT_EQ(store_->Position("metric-index", 0).value(), 1);
+  EXPECT_THAT(Apply(MakePodBatch("", 2000, 10, 2), 2).value().inserted, SizeIs(10));
+  EXPECT_THAT(Apply(MakePodBatch("", 3000, 10, 3), 3).value().inserted, SizeIs(10));
+  ExpectExactRows(30);
 }
 
 TEST_F(MysqlFaultTest, AppliesNothingBehindAPositionThatWentBackUntilItHasBeenReadAgain) {

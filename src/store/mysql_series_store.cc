@@ -99,7 +99,12 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
     EndBatch();
     return attempt;
   });
-  if (!result) return result;
+  if (!result) {
+    // What a failed call made in the dictionaries is behind no position of ours: a backup that is restored before the
+    // next attempt takes it away unnoticed.
+    ForgetAll();
+    return result;
+  }
   inserted_since_checkpoint_ += result->inserted.size();
   for (const StreamPosition& position : positions) {
     last_positions_[{position.stream, position.partition}] = position.next_offset;
@@ -478,6 +483,8 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const 
 Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& stream, int32_t partition) {
   Result<std::optional<int64_t>> found = ReadPosition(stream, partition);
   if (!found) return found;
+  // Who asks begins anew, perhaps because the database went back: ids that it gave since then are void.
+  ForgetAll();
   if (*found) {
     last_positions_[{stream, partition}] = **found;
   } else {
