@@ -40,22 +40,22 @@ class MysqlCatalogImpl final : public MysqlCatalog {
  private:
   Status PrepareTables() {
     const MysqlOptions& options = pool_->options();
-    unsigned int number = 0;
-    Result<std::unique_ptr<MysqlConnection>> connection = Connect(Purpose::kPrepare, &number);
-    if (!connection && number == ER_BAD_DB_ERROR) {
+    auto connection = Create(Purpose::kPrepare);
+    Status opened = connection->Open();
+    if (!opened && connection->last_number() == ER_BAD_DB_ERROR) {
       if (Status made = MakeDatabase(); !made) return made;
-      connection = Connect(Purpose::kPrepare, &number);
+      connection = Create(Purpose::kPrepare);
+      opened = connection->Open();
     }
-    if (!connection) return Fail(connection.error());
-    return EnsureMysqlSchema(**connection, options.secret_check);
+    if (!opened) return opened;
+    return EnsureMysqlSchema(*connection, options.secret_check);
   }
 
   Status MakeDatabase() {
     const MysqlOptions& options = pool_->options();
-    unsigned int number = 0;
-    const Result<std::unique_ptr<MysqlConnection>> server = Connect(Purpose::kWithoutDatabase, &number);
-    if (!server) return Fail(server.error());
-    Status created = CreateMysqlDatabase(**server);
+    const auto server = Create(Purpose::kWithoutDatabase);
+    if (Status opened = server->Open(); !opened) return opened;
+    Status created = CreateMysqlDatabase(*server);
     if (created) {
       pool_->log().Info("{}: made the database \"{}\"", AddressOf(options), options.db_name);
       return {};
@@ -67,8 +67,8 @@ class MysqlCatalogImpl final : public MysqlCatalog {
                        AddressOf(options), options.db_name, options.user, MysqlDatabaseSql(options.db_name)));
   }
 
-  Result<std::unique_ptr<MysqlConnection>> Connect(Purpose purpose, unsigned int* number) {
-    return MysqlConnection::Connect(pool_->options(), purpose, pool_->fault_listener(), number);
+  std::unique_ptr<MysqlConnection> Create(Purpose purpose) {
+    return MysqlConnection::Create(pool_->options(), purpose, pool_->fault_listener());
   }
 
   Status Ask() {

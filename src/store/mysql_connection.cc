@@ -212,28 +212,35 @@ MysqlConnection::~MysqlConnection() {
   mysql_close(mysql_);
 }
 
-Result<std::unique_ptr<MysqlConnection>> MysqlConnection::Connect(const MysqlOptions& options, Purpose purpose,
-                                                                  const MysqlFaultListener& listener,
-                                                                  unsigned int* number) {
+std::unique_ptr<MysqlConnection> MysqlConnection::Create(const MysqlOptions& options, Purpose purpose,
+                                                         const MysqlFaultListener& listener) {
   static std::once_flag once;  // mysql_init would do it, but not safely from several threads
   std::call_once(once, [] { mysql_server_init(0, nullptr, nullptr); });
-  std::unique_ptr<MysqlConnection> connection(new MysqlConnection(options, purpose, listener));
-  if (connection->mysql_ == nullptr) return Fail(Errc::kInternal, "mysql_init: out of memory");
-  connection->SetOptions();
-  const bool tcp = options.socket.empty();
-  const char* database = purpose == Purpose::kWithoutDatabase ? nullptr : options.db_name.c_str();
-  if (mysql_real_connect(connection->mysql_, tcp ? options.host.c_str() : "localhost", options.user.c_str(),
-                         options.password.c_str(), database, tcp ? options.port : 0,
-                         tcp ? nullptr : options.socket.c_str(), 0) == nullptr) {
-    if (number != nullptr) *number = mysql_errno(connection->mysql_);
-    return connection->Failed(mysql_errno(connection->mysql_), mysql_error(connection->mysql_));
+  return std::unique_ptr<MysqlConnection>(new MysqlConnection(options, purpose, listener));
+}
+
+Result<std::unique_ptr<MysqlConnection>> MysqlConnection::Connect(const MysqlOptions& options, Purpose purpose,
+                                                                  const MysqlFaultListener& listener) {
+  std::unique_ptr<MysqlConnection> connection = Create(options, purpose, listener);
+  if (const Status opened = connection->Open(); !opened) return Fail(opened.error());
+  return connection;
+}
+
+Status MysqlConnection::Open() {
+  if (mysql_ == nullptr) return Fail(Errc::kUnavailable, "mysql_init: out of memory");
+  SetOptions();
+  const bool tcp = options_.socket.empty();
+  const char* database = purpose_ == Purpose::kWithoutDatabase ? nullptr : options_.db_name.c_str();
+  if (mysql_real_connect(mysql_, tcp ? options_.host.c_str() : "localhost", options_.user.c_str(),
+                         options_.password.c_str(), database, tcp ? options_.port : 0,
+                         tcp ? nullptr : options_.socket.c_str(), 0) == nullptr) {
+    return Failed(mysql_errno(mysql_), mysql_error(mysql_));
   }
   // The library goes on in clear text when the server has no TLS.
-  if (options.tls.mode != "off" && mysql_get_ssl_cipher(connection->mysql_) == nullptr) {
-    return connection->Failed(CR_SSL_CONNECTION_ERROR, "the server offers no TLS");
+  if (options_.tls.mode != "off" && mysql_get_ssl_cipher(mysql_) == nullptr) {
+    return Failed(CR_SSL_CONNECTION_ERROR, "the server offers no TLS");
   }
-  if (Status set = connection->SetSession(); !set) return Fail(set.error());
-  return connection;
+  return SetSession();
 }
 
 void MysqlConnection::SetOptions() {
@@ -394,6 +401,10 @@ bool MysqlConnection::Ping() {
   return !broken_;
 }
 
+void MysqlConnection::RollBack() noexcept {
+  if (!broken_ && mysql_rollback(mysql_) != 0) broken_ = true;
+}
+
 std::unexpected<Error> MysqlConnection::Failed(unsigned int number, std::string_view message) {
   ++faults_;
   last_number_ = number;
@@ -432,9 +443,8 @@ Result<MysqlTransaction> MysqlTransaction::Begin(MysqlConnection& connection) {
   return MysqlTransaction(&connection);
 }
 
-// A connection that cannot roll back is thrown away, and the server rolls back.
 MysqlTransaction::~MysqlTransaction() {
-  if (connection_ != nullptr && !connection_->broken()) (void)connection_->Exec("ROLLBACK");
+  if (connection_ != nullptr) connection_->RollBack();
 }
 
 Status MysqlTransaction::Commit() {

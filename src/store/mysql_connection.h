@@ -88,11 +88,14 @@ class MysqlConnection {
   // kPrepare: it is kInvalid; statements may take long (migrations). kWithoutDatabase: as that, to create it.
   enum class Purpose { kServe, kPrepare, kWithoutDatabase };
 
-  // Sets the session up: STRICT, READ COMMITTED, UTC, limits. `options` and `listener` must outlive it. `number` is
-  // told the error's, when there is one.
+  // `options` and `listener` must outlive it.
+  static std::unique_ptr<MysqlConnection> Create(const MysqlOptions& options, Purpose purpose,
+                                                 const MysqlFaultListener& listener);
+  // Connects and sets the session up: STRICT, READ COMMITTED, UTC, limits. Once; nothing else before it.
+  Status Open();
+  // Both.
   static Result<std::unique_ptr<MysqlConnection>> Connect(const MysqlOptions& options, Purpose purpose,
-                                                          const MysqlFaultListener& listener,
-                                                          unsigned int* number = nullptr);
+                                                          const MysqlFaultListener& listener);
   ~MysqlConnection();
   MysqlConnection(const MysqlConnection&) = delete;
   MysqlConnection& operator=(const MysqlConnection&) = delete;
@@ -108,6 +111,10 @@ class MysqlConnection {
 
   bool Ping();
   bool broken() const { return broken_; }
+  // It was left in the middle of something: statements may hold parameters, a transaction may be open.
+  void Break() { broken_ = true; }
+  // What fails to roll back is thrown away, and then the server rolls back.
+  void RollBack() noexcept;
   // Of the last call that failed.
   MysqlFault last_fault() const { return last_fault_; }
   unsigned int last_number() const { return last_number_; }

@@ -109,10 +109,13 @@ Status MysqlDictionary::Insert(MysqlConnection& connection, std::span<Wanted* co
   return {};
 }
 
-void MysqlDictionary::EndBatch() {
+void MysqlDictionary::Remember() {
   for (const Wanted& wanted : wanted_) {
     if (wanted.id != 0) cache_.Put(wanted.key, wanted.id);
   }
+}
+
+void MysqlDictionary::Discard() noexcept {
   slots_.clear();
   wanted_.clear();
 }

@@ -29,15 +29,17 @@ class MysqlDictionary {
   explicit MysqlDictionary(const MysqlDictionaryTable& table);
 
   // Asks for the row whose `key` is hashed and whose columns hold `values`; gives the slot where its id will be.
-  // `values` are borrowed until EndBatch().
+  // `values` are borrowed until Discard().
   size_t Want(std::string_view key, std::span<const std::string_view> values);
   // Finds or makes what is wanted, and commits it. Requires: no transaction is open on the connection. Fails with a
   // conflict when another writer made one of the rows meanwhile: the next call finds it.
   Status Resolve(MysqlConnection& connection);
   // 0: the hash is another text's (SHA-256 found its first collision, or somebody wrote into the table).
   uint64_t IdAt(size_t slot) const { return wanted_[slot].id; }
-  // What was committed is remembered, the rest forgotten.
-  void EndBatch();
+  // What was committed is remembered.
+  void Remember();
+  // Ends the batch, also one that an exception has cut short: nothing is borrowed any more.
+  void Discard() noexcept;
 
   // The database may be another one by now.
   void ForgetAll() { cache_.Clear(); }

@@ -6,6 +6,7 @@
 
 #include "store/contract_test.h"
 #include "store/mysql_test.h"
+#include "support/scarce_memory.h"
 
 namespace mi::store {
 namespace {
@@ -433,6 +434,38 @@ TEST_F(MysqlFaultTest, AppliesNothingBehindAPositionThatWentBackUntilItHasBeenRe
   ExpectExactRows(30);
   database_->RunHere("DELETE FROM stream_position");
   ExpectFails(Apply(MakePodBatch("", 4000, 10, 4), 4), Errc::kOutdated, HasSubstr("is at -1"));
+}
+
+TEST_F(MysqlFaultTest, LetsGoOfTheBatchesThatItHadNoMemoryFor) {
+  if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP() << "the sanitizer has a new of its own";
+  for (const MysqlBulk bulk : {MysqlBulk::kArrays, MysqlBulk::kMultiRow}) {
+    SCOPED_TRACE(static_cast<int>(bulk));
+    store_.reset();
+    catalog_.reset();
+    database_.emplace(*server_);
+    database_->options().bulk = bulk;
+    Open();
+    size_t refusals = 0;
+    size_t batches = 0;
+    // Less and less: it runs out a little earlier each time, whatever is under way then.
+    for (size_t bytes = 256 << 10; bytes >= 2 << 10; bytes -= bytes / 4) {
+      store_ = catalog_->OpenStore();  // its buffers are small again
+      try {
+        const model::SeriesBatch batch = MakePodBatch("", 1000, 300, batches++);
+        const tests::ScarceMemory scarce(bytes);
+        (void)Apply(batch, 1);
+      } catch (const std::bad_alloc&) {
+        ++refusals;
+      }
+      // Another batch, where the one that has gone was in memory.
+      ASSERT_TRUE(Apply(MakePodBatch("", 1000, 300, batches++), 1));
+    }
+    EXPECT_GT(refusals, 5u);
+    for (size_t batch = 0; batch < batches; ++batch) ASSERT_TRUE(Apply(MakePodBatch("", 1000, 300, batch), 1));
+    ExpectExactRows(batches * 300);
+    EXPECT_EQ(database_->Ask("SELECT id FROM metric_label_value WHERE hash <> UNHEX(LEFT(SHA2(value, 256), 32))"),
+              std::vector<std::vector<std::string>>());
+  }
 }
 
 TEST_F(MysqlFaultTest, GivesExactRowsWhenSeveralStoresReplayTheSameStreamAtOnce) {

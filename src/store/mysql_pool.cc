@@ -24,7 +24,9 @@ MysqlFaultListener CountFaults(telemetry::Metrics& metrics) {
 }  // namespace
 
 MysqlLease::~MysqlLease() {
-  if (connection_ != nullptr) pool_->GiveBack(std::move(connection_));
+  if (pool_ == nullptr) return;
+  if (std::uncaught_exceptions() > exceptions_) lent_->connection->Break();
+  pool_->GiveBack(lent_);
 }
 
 MysqlPool::MysqlPool(MysqlOptions options, telemetry::Logger& log, telemetry::Metrics& metrics)
@@ -36,48 +38,41 @@ MysqlPool::MysqlPool(MysqlOptions options, telemetry::Logger& log, telemetry::Me
 
 Result<MysqlLease> MysqlPool::Take() {
   for (;;) {
-    Result<std::unique_ptr<MysqlConnection>> connection = TakeIdleOrReserve();
-    if (!connection) return Fail(connection.error());
-    if (*connection == nullptr) {
-      connection = Open();
-      if (!connection) return Fail(connection.error());
-      return MysqlLease(*this, *std::move(connection));
+    const Result<MysqlLent> lent = Reserve();
+    if (!lent) return Fail(lent.error());
+    MysqlLease lease(*this, *lent);
+    if (!(*lent)->opened) {
+      if (const Status opened = Open(**lent); !opened) return Fail(opened.error());
+      return lease;
     }
-    if (!(*connection)->broken()) return MysqlLease(*this, *std::move(connection));
-    GiveBack(*std::move(connection));
+    if (std::chrono::steady_clock::now() - (*lent)->idle_since <= kTrusted || lease->Ping()) return lease;
   }
 }
 
-// Null: there is room for one more, and it is counted already.
-Result<std::unique_ptr<MysqlConnection>> MysqlPool::TakeIdleOrReserve() {
+Result<MysqlLent> MysqlPool::Reserve() {
   const Time deadline = std::chrono::steady_clock::now() + options_.connect_timeout;
-  Idle idle;
-  {
-    MutexLock lock(mutex_);
-    while (idle_.empty() && open_ >= options_.max_open_conns) {
-      if (!returned_.WaitUntil(mutex_, deadline)) {
-        return Fail(Errc::kOverloaded, format("{}: all {} connections are in use (mysql.max_open_conns)",
-                                              AddressOf(options_), options_.max_open_conns));
-      }
+  MutexLock lock(mutex_);
+  while (idle_.empty() && lent_.size() >= options_.max_open_conns) {
+    if (!returned_.WaitUntil(mutex_, deadline)) {
+      return Fail(Errc::kOverloaded, format("{}: all {} connections are in use (mysql.max_open_conns)",
+                                            AddressOf(options_), options_.max_open_conns));
     }
-    if (idle_.empty()) {
-      open_gauge_.Set(static_cast<double>(++open_));
-      return nullptr;
-    }
-    idle = std::move(idle_.back());
-    idle_.pop_back();
   }
-  if (std::chrono::steady_clock::now() - idle.since > kTrusted) (void)idle.connection->Ping();
-  return std::move(idle.connection);
+  if (idle_.empty()) {
+    lent_.push_back({MysqlConnection::Create(options_, MysqlConnection::Purpose::kServe, fault_listener_), false, {}});
+  } else {
+    lent_.splice(lent_.end(), idle_, std::prev(idle_.end()));
+  }
+  open_gauge_.Set(static_cast<double>(idle_.size() + lent_.size()));
+  return std::prev(lent_.end());
 }
 
-Result<std::unique_ptr<MysqlConnection>> MysqlPool::Open() {
-  Result<std::unique_ptr<MysqlConnection>> connection =
-      MysqlConnection::Connect(options_, MysqlConnection::Purpose::kServe, fault_listener_);
-  Status checked = connection ? CheckCatalog(**connection) : Fail(connection.error());
-  if (checked) return connection;
-  ForgetOne();
-  return Fail(checked.error());
+Status MysqlPool::Open(MysqlPooled& fresh) {
+  Status opened = fresh.connection->Open();
+  if (opened) opened = CheckCatalog(*fresh.connection);
+  fresh.opened = opened.has_value();
+  if (!opened) fresh.connection->Break();
+  return opened;
 }
 
 Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
@@ -96,33 +91,24 @@ Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
                      AddressOf(options_), options_.db_name, *uuid, uuid_));
 }
 
-void MysqlPool::GiveBack(std::unique_ptr<MysqlConnection> connection) {
-  std::vector<Idle> closing;
+void MysqlPool::GiveBack(MysqlLent lent) noexcept {
+  std::list<MysqlPooled> closing;  // without the lock
   {
     MutexLock lock(mutex_);
-    if (connection->broken()) {
+    if (lent->connection->broken() && lent->opened) {
       // The others have most likely gone the same way: better opened anew than tried one after the other.
       ++epoch_;
-      closing = std::move(idle_);
-      idle_.clear();
-      closing.push_back({std::move(connection), {}});
-    } else if (idle_.size() >= options_.max_idle_conns) {
-      closing.push_back({std::move(connection), {}});
-    } else {
-      idle_.push_back({std::move(connection), std::chrono::steady_clock::now()});
+      closing.splice(closing.end(), idle_);
     }
-    open_ -= closing.size();
-    open_gauge_.Set(static_cast<double>(open_));
+    if (lent->connection->broken() || idle_.size() >= options_.max_idle_conns) {
+      closing.splice(closing.end(), lent_, lent);
+    } else {
+      lent->idle_since = std::chrono::steady_clock::now();
+      idle_.splice(idle_.end(), lent_, lent);
+    }
+    open_gauge_.Set(static_cast<double>(idle_.size() + lent_.size()));
   }
   returned_.NotifyAll();
-}
-
-void MysqlPool::ForgetOne() {
-  {
-    MutexLock lock(mutex_);
-    open_gauge_.Set(static_cast<double>(--open_));
-  }
-  returned_.NotifyOne();
 }
 
 }  // namespace mi::store

@@ -4,10 +4,11 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
+#include <list>
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/mutex.h"
 #include "store/mysql_catalog.h"
@@ -19,21 +20,31 @@ namespace mi::store {
 
 class MysqlPool;
 
-// A connection, lent. Goes back to the pool, or is closed when it is broken. Must not outlive the pool.
+// A connection of a pool. It goes from list to list without an allocation: a lease ends while memory is short, too.
+struct MysqlPooled {
+  std::unique_ptr<MysqlConnection> connection;
+  bool opened = false;  // it was there, so that it can be lost
+  std::chrono::steady_clock::time_point idle_since;
+};
+using MysqlLent = std::list<MysqlPooled>::iterator;
+
+// A connection, lent. Goes back to the pool, or is closed when it is broken, or when an exception ends the lease: in
+// the middle of what, nobody knows. Must not outlive the pool.
 class MysqlLease {
  public:
-  MysqlLease(MysqlPool& pool, std::unique_ptr<MysqlConnection> connection)
-      : pool_(&pool), connection_(std::move(connection)) {}
-  MysqlLease(MysqlLease&&) = default;
+  MysqlLease(MysqlPool& pool, MysqlLent lent) : pool_(&pool), lent_(lent) {}
+  MysqlLease(MysqlLease&& other) noexcept
+      : pool_(std::exchange(other.pool_, nullptr)), lent_(other.lent_), exceptions_(other.exceptions_) {}
   MysqlLease& operator=(MysqlLease&&) = delete;
   ~MysqlLease();
 
-  MysqlConnection& operator*() const { return *connection_; }
-  MysqlConnection* operator->() const { return connection_.get(); }
+  MysqlConnection& operator*() const { return *lent_->connection; }
+  MysqlConnection* operator->() const { return lent_->connection.get(); }
 
  private:
   MysqlPool* pool_;
-  std::unique_ptr<MysqlConnection> connection_;
+  MysqlLent lent_;
+  int exceptions_ = std::uncaught_exceptions();
 };
 
 // Threads: safe. Ownership: shared by the catalogue, its stores and readers; leases come before its end.
@@ -57,17 +68,13 @@ class MysqlPool {
  private:
   friend class MysqlLease;
   using Time = std::chrono::steady_clock::time_point;
-  struct Idle {
-    std::unique_ptr<MysqlConnection> connection;
-    Time since;
-  };
 
-  Result<std::unique_ptr<MysqlConnection>> TakeIdleOrReserve();
-  Result<std::unique_ptr<MysqlConnection>> Open();
+  // One that is to be opened, or one that was idle. Waits while all are in use.
+  Result<MysqlLent> Reserve();
+  Status Open(MysqlPooled& fresh);
   // Every connection must lead to the catalogue that the first one found.
   Status CheckCatalog(MysqlConnection& connection);
-  void GiveBack(std::unique_ptr<MysqlConnection> connection);
-  void ForgetOne();
+  void GiveBack(MysqlLent lent) noexcept;
 
   const MysqlOptions options_;
   telemetry::Logger& log_;
@@ -78,8 +85,8 @@ class MysqlPool {
 
   Mutex mutex_;
   CondVar returned_;
-  std::vector<Idle> idle_ GUARDED_BY(mutex_);  // the last one was used last
-  size_t open_ GUARDED_BY(mutex_) = 0;         // idle, lent, or being opened
+  std::list<MysqlPooled> idle_ GUARDED_BY(mutex_);  // the last one was used last
+  std::list<MysqlPooled> lent_ GUARDED_BY(mutex_);  // or being opened
   std::string uuid_ GUARDED_BY(mutex_);
 };
 

@@ -94,9 +94,17 @@ std::invoke_result_t<Call, MysqlConnection&> MysqlSeriesStore::Repeat(Call call)
 Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
                                             std::span<const StreamPosition> positions) {
   const Work work(batches, positions);
+  // Whatever ends an attempt, be it want of memory: the dictionaries let go of the batches' texts.
+  struct Borrowed {
+    std::vector<MysqlDictionary>& dictionaries;
+    ~Borrowed() {
+      for (MysqlDictionary& dictionary : dictionaries) dictionary.Discard();
+    }
+  };
   Result<ApplyResult> result = Repeat([&](MysqlConnection& connection) {
+    const Borrowed borrowed{dictionaries_};
     Result<ApplyResult> attempt = Attempt(connection, work);
-    EndBatch();
+    for (MysqlDictionary& dictionary : dictionaries_) dictionary.Remember();
     return attempt;
   });
   if (!result) {
@@ -528,10 +536,6 @@ Result<std::vector<StreamPosition>> MysqlSeriesStore::Checkpoint() {
   // Little or nothing new came, as on most days: the memory is for others then.
   if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) ForgetAll();
   return positions;
-}
-
-void MysqlSeriesStore::EndBatch() {
-  for (MysqlDictionary& dictionary : dictionaries_) dictionary.EndBatch();
 }
 
 void MysqlSeriesStore::ForgetAll() {

@@ -88,7 +88,6 @@ class MysqlSeriesStore final : public SeriesStore {
   // Runs it on a connection, again while it conflicts with other writers.
   template <typename Call>
   std::invoke_result_t<Call, MysqlConnection&> Repeat(Call call);
-  void EndBatch();
   void ForgetAll();
 
   const std::shared_ptr<MysqlPool> pool_;
