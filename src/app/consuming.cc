@@ -41,7 +41,12 @@ void Consuming::Start() {
   started_ = true;
 }
 
+void Consuming::RequestStop() {
+  for (Lane& lane : lanes_) lane.worker->RequestStop();
+}
+
 void Consuming::Stop() {
+  RequestStop();
   if (activity_consumer_ != nullptr) activity_consumer_->Stop();
   std::vector<std::thread> stops;
   stops.reserve(lanes_.size());

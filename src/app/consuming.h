@@ -29,6 +29,8 @@ class Consuming {
 
   // Once the database is prepared.
   void Start();
+  // Asks for the end, which Stop() waits for.
+  void RequestStop();
   // Every worker finishes its transaction and leaves the group, all at once.
   void Stop();
 

@@ -24,7 +24,7 @@ void Database::Start(std::function<void()> on_prepared) {
 }
 
 void Database::Stop() {
-  stop_.Request();
+  RequestStop();
   if (thread_.joinable()) thread_.join();
 }
 

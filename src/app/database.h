@@ -26,6 +26,8 @@ class Database {
 
   // `on_prepared` is called once, from the database's thread.
   void Start(std::function<void()> on_prepared);
+  // Asks for the end, which Stop() waits for: up to the server's answer, unless the catalogue is interrupted.
+  void RequestStop() { stop_.Request(); }
   void Stop();
 
  private:

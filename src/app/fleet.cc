@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "app/answering.h"
@@ -11,6 +12,7 @@
 #include "app/housekeeping.h"
 #include "app/producing.h"
 #include "app/role_options.h"
+#include "base/bounded_queue.h"
 #include "catalog/follower.h"
 
 namespace mi::app {
@@ -20,6 +22,8 @@ using std::chrono::milliseconds;
 
 // What is kept of app.shutdown_timeout for Kafka (a quarter of it), Redis, TSDBs and the index.
 constexpr milliseconds kTimeToHandOver = std::chrono::seconds(4);
+// How long transactions may take to end by themselves.
+constexpr milliseconds kPatienceWithDatabase = std::chrono::seconds(2);
 
 // In the order in which they are made; they go in the opposite one.
 class Fleet final : public Service {
@@ -43,6 +47,7 @@ class Fleet final : public Service {
   Status OpenConsuming();
   void OpenQuery();
   void OnPrepared();
+  void InterruptDatabase();
 
   const config::Config config_;
   const Deps deps_;
@@ -123,9 +128,26 @@ void Fleet::Reconfigure(const config::Config& config) {
   front_->Reconfigure(config);
 }
 
+// Whoever still waits for the database then, waits for one that is frozen, locked or away.
+void Fleet::InterruptDatabase() {
+  if (database_ == nullptr) return;
+  const size_t calls = database_->catalog().Interrupt();
+  if (calls == 0) return;
+  deps_.log.Warn(
+      "mysql does not answer: {} of its calls are given up; what they did not commit is read again from the stream",
+      calls);
+}
+
 void Fleet::Stop() {
   if (std::exchange(stopped_, true)) return;
   const auto begun = deps_.clock.Steady();
+  // All are asked first: nobody begins what another waits for.
+  if (consuming_ != nullptr) consuming_->RequestStop();
+  if (database_ != nullptr) database_->RequestStop();
+  BoundedQueue<bool> handed_over(1);
+  std::thread impatient([&] {
+    if (!handed_over.PopUntil(std::chrono::steady_clock::now() + kPatienceWithDatabase)) InterruptDatabase();
+  });
   if (producing_ != nullptr) producing_->Refuse();
   front_->Drain(config_.app.shutdown_timeout, kTimeToHandOver, [this] {
     if (producing_ != nullptr) producing_->ExpireAll();
@@ -136,6 +158,8 @@ void Fleet::Stop() {
   if (database_ != nullptr) database_->Stop();
   if (consuming_ != nullptr) consuming_->Stop();
   if (follower_) follower_->Stop();
+  handed_over.TryPush(true);
+  impatient.join();
   const std::chrono::duration<double> took = deps_.clock.Steady() - begun;
   deps_.log.Info("everything is handed over, after {:.1f} s", took.count());
 }

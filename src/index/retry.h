@@ -53,6 +53,9 @@ class Retry {
   // Ends the retrying of what `of` speaks of: a stream that answers says nothing of a store that is away.
   void Succeeded(Of of) EXCLUDES(mutex_);
 
+  // Whether what fails is the store. Confined to the worker's thread.
+  bool store_is_away() const { return failures_ > 0 && failed_ == Of::kStore; }
+
   // The failure that is being retried.
   Status Health() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);

@@ -31,9 +31,13 @@ void Worker::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-void Worker::Stop() {
+void Worker::RequestStop() {
   stop_.Request();
   deps_.consumer.Wake();
+}
+
+void Worker::Stop() {
+  RequestStop();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -46,8 +50,12 @@ void Worker::Run() {
   }
   if (!started_) return;
   // A store that is away, or locked by somebody, would only hold up the stop.
-  if (retry_.Health()) WithinMemory([this] { ApplyActivity(options_.stop_activity); });
-  WithinMemory([this] { MakeCheckpoint(); });
+  if (!retry_.store_is_away()) WithinMemory([this] { ApplyActivity(options_.stop_activity); });
+  if (!retry_.store_is_away()) return WithinMemory([this] { MakeCheckpoint(); });
+  size_t sightings = 0;
+  for (const model::ActivityBatch& batch : activity_) sightings += batch.fingerprints.size();
+  deps_.log.Warn("index: stops while the store is away: what that does not have is read again; {} sightings are lost",
+                 sightings);
 }
 
 template <typename Work>

@@ -7,7 +7,7 @@
 //
 // Ownership: borrows everything; nothing may go before Stop() or the destructor.
 // Memory that runs out is such a failure too: the worker goes back to where the store is.
-// Threads: Seek, Start and Stop one after the other, whichever thread calls; Health() from any.
+// Threads: Seek, Start and Stop one after the other, whichever thread calls; RequestStop() and Health() from any.
 #pragma once
 
 #include <atomic>
@@ -64,7 +64,10 @@ class Worker {
   // succeeds. Call it to know the stream's identity, or its errors, before anything else begins.
   Status Seek();
   void Start();
-  // Finishes the transaction that is under way, makes a checkpoint and releases what it covers.
+  // Asks for the end, which Stop() waits for. From any thread.
+  void RequestStop();
+  // Finishes the transaction that is under way, makes a checkpoint and releases what it covers; not when the store is
+  // away: what it does not have is read again.
   void Stop();
 
   // Why nothing is indexed at the moment; success while it works.

@@ -455,6 +455,7 @@ TEST_F(WorkerTest, StopsWhileTheStoreIsAway) {
   Await([&] { return catalog_.calls(StoreCall::kApply) == 1; });
   worker_->Stop();
   EXPECT_EQ(StoredPosition(), 0);
+  EXPECT_EQ(catalog_.calls(StoreCall::kCheckpoint), 0) << "it would only hold up the stop";
 }
 
 TEST_F(WorkerTest, ReadsTheStreamAgainAfterAFailedPoll) {

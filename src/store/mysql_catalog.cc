@@ -34,26 +34,35 @@ class MysqlCatalogImpl final : public MysqlCatalog {
     return healthy;
   }
 
+  size_t Interrupt() override { return pool_->Interrupt(); }
+
   std::unique_ptr<SeriesStore> OpenStore() override { return std::make_unique<MysqlSeriesStore>(pool_); }
   std::unique_ptr<CatalogReader> OpenReader() override { return std::make_unique<MysqlCatalogReader>(pool_); }
 
  private:
   Status PrepareTables() {
-    const MysqlOptions& options = pool_->options();
-    auto connection = Create(Purpose::kPrepare);
-    Status opened = connection->Open();
-    if (!opened && connection->last_number() == ER_BAD_DB_ERROR) {
-      if (Status made = MakeDatabase(); !made) return made;
-      connection = Create(Purpose::kPrepare);
-      opened = connection->Open();
-    }
-    if (!opened) return opened;
-    return EnsureMysqlSchema(*connection, options.secret_check);
+    const uint64_t secret_check = pool_->options().secret_check;
+    const Result<bool> current = LookAtTables(secret_check);
+    if (!current) return Fail(current.error());
+    if (*current) return {};
+    const MysqlLease patient = pool_->LendApart(Purpose::kPrepare);
+    if (Status opened = patient->Open(); !opened) return opened;
+    return MakeMysqlSchema(*patient, secret_check);
+  }
+
+  // Whether all is as it should be. As patient as any call: a server that hangs is asked again, not waited for.
+  Result<bool> LookAtTables(uint64_t secret_check) {
+    const MysqlLease look = pool_->LendApart(Purpose::kLook);
+    const Status opened = look->Open();
+    if (opened) return IsMysqlSchemaCurrent(*look, secret_check);
+    if (look->last_number() != ER_BAD_DB_ERROR) return Fail(opened.error());
+    if (const Status made = MakeDatabase(); !made) return Fail(made.error());
+    return false;
   }
 
   Status MakeDatabase() {
     const MysqlOptions& options = pool_->options();
-    const auto server = Create(Purpose::kWithoutDatabase);
+    const MysqlLease server = pool_->LendApart(Purpose::kWithoutDatabase);
     if (Status opened = server->Open(); !opened) return opened;
     Status created = CreateMysqlDatabase(*server);
     if (created) {
@@ -65,10 +74,6 @@ class MysqlCatalogImpl final : public MysqlCatalog {
                 format("{} has no database \"{}\" (mysql.db_name), and user \"{}\" may not make it; an administrator "
                        "runs: {};",
                        AddressOf(options), options.db_name, options.user, MysqlDatabaseSql(options.db_name)));
-  }
-
-  std::unique_ptr<MysqlConnection> Create(Purpose purpose) {
-    return MysqlConnection::Create(pool_->options(), purpose, pool_->fault_listener());
   }
 
   Status Ask() {

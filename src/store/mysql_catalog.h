@@ -70,6 +70,11 @@ class MysqlCatalog {
   // read.)
   virtual Status Health() = 0;
 
+  // Ends the calls of stores and readers, and those here, that wait for the server, and fails all that come, with
+  // kUnavailable: for a stop that cannot wait. A transaction that was under way is rolled back, or committed without an
+  // answer. Gives how many calls were under way; one that is just connecting takes up to connect_timeout. Threads: any.
+  virtual size_t Interrupt() = 0;
+
   // They connect when they are first used, and again after each failure.
   virtual std::unique_ptr<SeriesStore> OpenStore() = 0;
   virtual std::unique_ptr<CatalogReader> OpenReader() = 0;

@@ -3,6 +3,8 @@
 #include <errmsg.h>
 #include <mysql.h>
 #include <mysqld_error.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +21,8 @@ constexpr std::array<size_t, 3> kMultiRows = {128, 16, 1};
 constexpr size_t kArrayRows = 4'096;
 constexpr uint64_t kMostPacketBytes = 4 << 20;  // more a packet is not faster
 constexpr size_t kFirstTextBytes = 512;         // of a column's buffer; it grows
+// For an answer to a patient connection: the wait for the lock, and a statement that changes a table.
+constexpr std::chrono::seconds kPreparePatience = kMysqlSchemaLockPatience + std::chrono::seconds(120);
 
 bool IsInteger(enum_field_types type) {
   switch (type) {
@@ -210,6 +214,7 @@ MysqlConnection::MysqlConnection(const MysqlOptions& options, Purpose purpose, c
 MysqlConnection::~MysqlConnection() {
   statements_.clear();
   mysql_close(mysql_);
+  if (const int socket = socket_; socket >= 0) close(socket);
 }
 
 std::unique_ptr<MysqlConnection> MysqlConnection::Create(const MysqlOptions& options, Purpose purpose,
@@ -228,6 +233,7 @@ Result<std::unique_ptr<MysqlConnection>> MysqlConnection::Connect(const MysqlOpt
 
 Status MysqlConnection::Open() {
   if (mysql_ == nullptr) return Fail(Errc::kUnavailable, "mysql_init: out of memory");
+  if (cancelled_) return Failed(CR_SERVER_LOST, "the connection was cancelled");
   SetOptions();
   const bool tcp = options_.socket.empty();
   const char* database = purpose_ == Purpose::kWithoutDatabase ? nullptr : options_.db_name.c_str();
@@ -236,6 +242,9 @@ Status MysqlConnection::Open() {
                          tcp ? nullptr : options_.socket.c_str(), 0) == nullptr) {
     return Failed(mysql_errno(mysql_), mysql_error(mysql_));
   }
+  socket_ = dup(mysql_get_socket(mysql_));
+  if (socket_ < 0) return Failed(CR_SOCKET_CREATE_ERROR, "no descriptor is left for the connection");
+  if (cancelled_) return Failed(CR_SERVER_LOST, "the connection was cancelled");
   // The library goes on in clear text when the server has no TLS.
   if (options_.tls.mode != "off" && mysql_get_ssl_cipher(mysql_) == nullptr) {
     return Failed(CR_SSL_CONNECTION_ERROR, "the server offers no TLS");
@@ -257,7 +266,7 @@ void MysqlConnection::SetOptions() {
   };
   number(MYSQL_OPT_CONNECT_TIMEOUT, Seconds(options_.connect_timeout, 1));
   // The server gives up first (SetSession): then it can say why.
-  const uint64_t patience = purpose_ == Purpose::kServe ? Seconds(options_.longest_transaction, 2) + 1 : 3'600;
+  const uint64_t patience = IsPatient() ? Seconds(kPreparePatience, 1) : Seconds(options_.longest_transaction, 2) + 1;
   number(MYSQL_OPT_READ_TIMEOUT, patience);
   number(MYSQL_OPT_WRITE_TIMEOUT, patience);
   number(MYSQL_OPT_LOCAL_INFILE, 0);
@@ -286,7 +295,7 @@ Status MysqlConnection::SetSession() {
                                      "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE"}) {
     if (Status set = Exec(sql); !set) return set;
   }
-  if (purpose_ == Purpose::kServe) {
+  if (!IsPatient()) {
     const std::chrono::seconds longest = options_.longest_transaction;
     const std::string limits =
         is_mariadb_ ? format(
@@ -405,10 +414,15 @@ void MysqlConnection::RollBack() noexcept {
   if (!broken_ && mysql_rollback(mysql_) != 0) broken_ = true;
 }
 
+void MysqlConnection::Cancel() noexcept {
+  cancelled_ = true;  // before the look at socket_: whoever sets that looks here afterwards
+  if (const int socket = socket_; socket >= 0) shutdown(socket, SHUT_RDWR);
+}
+
 std::unexpected<Error> MysqlConnection::Failed(unsigned int number, std::string_view message) {
   ++faults_;
   last_number_ = number;
-  last_fault_ = FaultOf(number, message);
+  last_fault_ = cancelled_ ? MysqlFault::kAway : FaultOf(number, message);
   if (EndsConnection(last_fault_)) broken_ = true;
   if (listener_) listener_(last_fault_);
   Errc code = CodeOf(last_fault_);

@@ -1,6 +1,8 @@
 // One connection to MySQL or MariaDB, and its prepared statements.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,6 +23,9 @@ struct st_mysql_stmt;
 namespace mi::store {
 
 class MysqlConnection;
+
+// How long whoever makes the tables waits for another process that does.
+inline constexpr std::chrono::seconds kMysqlSchemaLockPatience{60};
 
 // A prepared statement. Parameters are bound in their order, then it runs, then rows are fetched.
 // Threads: confined to the connection's.
@@ -85,8 +90,8 @@ using MysqlFaultListener = std::function<void(MysqlFault)>;
 class MysqlConnection {
  public:
   // kServe: a person's mistake (wrong password, missing rights) is kUnavailable: it is no fault of a record's.
-  // kPrepare: it is kInvalid; statements may take long (migrations). kWithoutDatabase: as that, to create it.
-  enum class Purpose { kServe, kPrepare, kWithoutDatabase };
+  // kLook: it is kInvalid. kWithoutDatabase: as that, to create it. kPrepare: as that; statements may take long.
+  enum class Purpose { kServe, kLook, kWithoutDatabase, kPrepare };
 
   // `options` and `listener` must outlive it.
   static std::unique_ptr<MysqlConnection> Create(const MysqlOptions& options, Purpose purpose,
@@ -115,6 +120,9 @@ class MysqlConnection {
   void Break() { broken_ = true; }
   // What fails to roll back is thrown away, and then the server rolls back.
   void RollBack() noexcept;
+  // Ends what is under way, and whatever would come: it fails as if the server had gone. Only a connection that is just
+  // being made takes its time, connect_timeout at most. Threads: any, as long as the connection lives.
+  void Cancel() noexcept;
   // Of the last call that failed.
   MysqlFault last_fault() const { return last_fault_; }
   unsigned int last_number() const { return last_number_; }
@@ -133,11 +141,15 @@ class MysqlConnection {
   // Where an INSERT that begins at `begin` ends; at most `max_rows` and the server's packet.
   Result<size_t> ChunkEnd(const MysqlRows& rows, size_t begin, size_t max_rows) const;
   std::unexpected<Error> Failed(unsigned int number, std::string_view message);
+  bool IsPatient() const { return purpose_ == Purpose::kPrepare; }
 
   const MysqlOptions& options_;
   const Purpose purpose_;
   const MysqlFaultListener& listener_;
   st_mysql* mysql_;
+  // A duplicate, for Cancel(): the library closes its own whenever it likes, and the number may be another's then.
+  std::atomic<int> socket_ = -1;
+  std::atomic<bool> cancelled_ = false;
   std::map<std::string, std::unique_ptr<MysqlStatement>, std::less<>> statements_;
   uint64_t max_packet_bytes_ = 1 << 20;
   bool is_mariadb_ = false;

@@ -310,6 +310,49 @@ TEST_F(MysqlFaultTest, IsOverloadedWhileALockStays) {
   ExpectExactRows(20);
 }
 
+TEST_F(MysqlFaultTest, EndsCallsThatWaitForALockWhenItIsInterrupted) {
+  database_->options().longest_transaction = std::chrono::seconds(600);
+  Open();
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+  for (const bool frozen : {false, true}) {
+    auto catalog = database_->Open();
+    const auto store = catalog->OpenStore();
+    auto person = HoldPosition();
+    Result<ApplyResult> result = ApplyResult();
+    std::jthread applier([&] { result = ApplyBy(*store, MakePodBatch("", 2000, 20, 1), 2); });
+    AwaitLockWait();
+    if (frozen) server_->Freeze();
+    EXPECT_EQ(catalog->Interrupt(), 1u);
+    applier.join();
+    ExpectFails(result, Errc::kUnavailable, HasSubstr("127.0.0.1"));
+    ExpectFails(ApplyBy(*store, MakePodBatch("", 2000, 20, 1), 2), Errc::kUnavailable, HasSubstr("stop"));
+    EXPECT_EQ(catalog->Health().error().code(), Errc::kUnavailable);
+    EXPECT_EQ(catalog->Prepare().error().code(), Errc::kUnavailable);
+    if (frozen) server_->Thaw();
+    person.reset();
+    database_->ExpectCount(10, "metric");
+  }
+  ApplyAtLast(*store_, MakePodBatch("", 2000, 20, 1), 2, 0);
+  ExpectExactRows(20);
+}
+
+TEST_F(MysqlFaultTest, EndsPreparingWhenItIsInterrupted) {
+  database_->options().longest_transaction = std::chrono::seconds(600);
+  Open();
+  const auto person = database_->Connect();
+  ASSERT_TRUE(person->Exec("LOCK TABLES schema_version WRITE"));
+  Status prepared;
+  std::jthread preparer([&] { prepared = catalog_->Prepare(); });
+  while (database_->AskOne("SELECT COUNT(*) FROM information_schema.processlist WHERE state = "
+                           "'Waiting for table metadata lock'") != "1") {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(catalog_->Interrupt(), 1u);
+  preparer.join();
+  ASSERT_FALSE(prepared);
+  EXPECT_EQ(prepared.error().code(), Errc::kUnavailable) << prepared.error().message();
+}
+
 TEST_F(MysqlFaultTest, EndsATransactionThatTakesTooLong) {
   database_->options().longest_transaction = std::chrono::seconds(2);
   Open();

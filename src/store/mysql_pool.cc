@@ -49,17 +49,44 @@ Result<MysqlLease> MysqlPool::Take() {
   }
 }
 
+MysqlPooled MysqlPool::Make(MysqlConnection::Purpose purpose) const {
+  return {.connection = MysqlConnection::Create(options_, purpose, fault_listener_), .idle_since = {}};
+}
+
+MysqlLease MysqlPool::LendApart(MysqlConnection::Purpose purpose) {
+  MutexLock lock(mutex_);
+  apart_.push_back(Make(purpose));
+  apart_.back().apart = true;
+  if (interrupted_) apart_.back().connection->Cancel();
+  return {*this, std::prev(apart_.end())};
+}
+
+size_t MysqlPool::Interrupt() {
+  size_t ended = 0;
+  {
+    MutexLock lock(mutex_);
+    interrupted_ = true;
+    for (const std::list<MysqlPooled>* lent : {&lent_, &apart_}) {
+      for (const MysqlPooled& one : *lent) one.connection->Cancel();
+      ended += lent->size();
+    }
+  }
+  returned_.NotifyAll();
+  return ended;
+}
+
 Result<MysqlLent> MysqlPool::Reserve() {
   const Time deadline = std::chrono::steady_clock::now() + options_.connect_timeout;
   MutexLock lock(mutex_);
-  while (idle_.empty() && lent_.size() >= options_.max_open_conns) {
+  while (!interrupted_ && idle_.empty() && lent_.size() >= options_.max_open_conns) {
     if (!returned_.WaitUntil(mutex_, deadline)) {
       return Fail(Errc::kOverloaded, format("{}: all {} connections are in use (mysql.max_open_conns)",
                                             AddressOf(options_), options_.max_open_conns));
     }
   }
+  if (interrupted_) return Fail(Errc::kUnavailable, format("{}: given up, for a stop", AddressOf(options_)));
   if (idle_.empty()) {
-    lent_.push_back({MysqlConnection::Create(options_, MysqlConnection::Purpose::kServe, fault_listener_), false, {}});
+    lent_.push_back(Make(MysqlConnection::Purpose::kServe));
   } else {
     lent_.splice(lent_.end(), idle_, std::prev(idle_.end()));
   }
@@ -91,16 +118,22 @@ Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
                      AddressOf(options_), options_.db_name, *uuid, uuid_));
 }
 
+void MysqlPool::LoseIdle(std::list<MysqlPooled>& closing) noexcept {
+  ++epoch_;
+  closing.splice(closing.end(), idle_);
+}
+
 void MysqlPool::GiveBack(MysqlLent lent) noexcept {
   std::list<MysqlPooled> closing;  // without the lock
   {
     MutexLock lock(mutex_);
-    if (lent->connection->broken() && lent->opened) {
+    if (lent->apart) {
+      closing.splice(closing.end(), apart_, lent);
+    } else if (lent->connection->broken()) {
       // The others have most likely gone the same way: better opened anew than tried one after the other.
-      ++epoch_;
-      closing.splice(closing.end(), idle_);
-    }
-    if (lent->connection->broken() || idle_.size() >= options_.max_idle_conns) {
+      if (lent->opened) LoseIdle(closing);
+      closing.splice(closing.end(), lent_, lent);
+    } else if (idle_.size() >= options_.max_idle_conns) {
       closing.splice(closing.end(), lent_, lent);
     } else {
       lent->idle_since = std::chrono::steady_clock::now();

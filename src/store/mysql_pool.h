@@ -23,6 +23,7 @@ class MysqlPool;
 // A connection of a pool. It goes from list to list without an allocation: a lease ends while memory is short, too.
 struct MysqlPooled {
   std::unique_ptr<MysqlConnection> connection;
+  bool apart = false;   // neither counted nor kept
   bool opened = false;  // it was there, so that it can be lost
   std::chrono::steady_clock::time_point idle_since;
 };
@@ -56,6 +57,13 @@ class MysqlPool {
   // connect_timeout.
   Result<MysqlLease> Take();
 
+  // A connection of its own, still to be opened, which is closed with the lease: for what is done before the tables are
+  // there, or takes long.
+  MysqlLease LendApart(MysqlConnection::Purpose purpose);
+
+  // Ends the calls that are under way, and refuses all that come: kUnavailable. Gives how many were under way.
+  size_t Interrupt();
+
   // Moves on whenever connections were lost: what was cached from the database may not hold any more (a restored
   // backup).
   uint64_t epoch() const { return epoch_; }
@@ -75,6 +83,9 @@ class MysqlPool {
   // Every connection must lead to the catalogue that the first one found.
   Status CheckCatalog(MysqlConnection& connection);
   void GiveBack(MysqlLent lent) noexcept;
+  MysqlPooled Make(MysqlConnection::Purpose purpose) const;
+  // Whoever was idle goes to `closing`, to be closed without the lock.
+  void LoseIdle(std::list<MysqlPooled>& closing) noexcept REQUIRES(mutex_);
 
   const MysqlOptions options_;
   telemetry::Logger& log_;
@@ -87,6 +98,8 @@ class MysqlPool {
   CondVar returned_;
   std::list<MysqlPooled> idle_ GUARDED_BY(mutex_);  // the last one was used last
   std::list<MysqlPooled> lent_ GUARDED_BY(mutex_);  // or being opened
+  std::list<MysqlPooled> apart_ GUARDED_BY(mutex_);
+  bool interrupted_ GUARDED_BY(mutex_) = false;
   std::string uuid_ GUARDED_BY(mutex_);
 };
 

@@ -202,7 +202,7 @@ Status Check(const MysqlConnection& connection, const Found& found, uint64_t sec
 class SchemaLock {
  public:
   static Result<SchemaLock> Take(MysqlConnection& connection) {
-    constexpr int64_t kPatienceSeconds = 60;
+    constexpr int64_t kPatienceSeconds = kMysqlSchemaLockPatience.count();
     SchemaLock lock(&connection, format("metric-index/{}", NameHash(connection.options().db_name)));
     Result<MysqlStatement*> take = connection.Prepare("SELECT COALESCE(GET_LOCK(?, ?), 0)");
     if (!take) return Fail(take.error());
@@ -297,16 +297,17 @@ Result<std::string> CheckMysqlSchema(MysqlConnection& connection, uint64_t secre
                                          Where(connection)));
 }
 
-Status EnsureMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
-  // Where nothing is to be done, no right beyond SELECT is needed.
-  Result<Found> found = Look(connection);
+Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_check) {
+  const Result<Found> found = Look(connection);
   if (!found) return Fail(found.error());
-  if (Status checked = Check(connection, *found, secret_check); !checked) return checked;
-  if (IsCurrent(*found)) return {};
+  if (Status checked = Check(connection, *found, secret_check); !checked) return Fail(checked.error());
+  return IsCurrent(*found);
+}
 
+Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
   const Result<SchemaLock> lock = SchemaLock::Take(connection);
   if (!lock) return Fail(lock.error());
-  found = Look(connection);
+  const Result<Found> found = Look(connection);
   if (!found) return Fail(found.error());
   if (Status checked = Check(connection, *found, secret_check); !checked) return checked;
   if (IsCurrent(*found)) return {};

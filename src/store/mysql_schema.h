@@ -18,9 +18,13 @@ inline constexpr uint64_t kMysqlSchemaVersion = 1;
 // kInvalid, with what to do: a newer schema, another identity.secret, the older service's tables.
 Result<std::string> CheckMysqlSchema(MysqlConnection& connection, uint64_t secret_check);
 
+// The same checks before the tables are made: false where there are none yet, or older ones. Needs no right beyond
+// SELECT.
+Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_check);
+
 // The same; and makes the tables where there are none, and migrates older ones, under a lock of the server. Requires: a
 // connection of Purpose::kPrepare.
-Status EnsureMysqlSchema(MysqlConnection& connection, uint64_t secret_check);
+Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check);
 
 // Makes the database that mysql.db_name names. Requires: a connection without a database.
 Status CreateMysqlDatabase(MysqlConnection& connection);

@@ -94,6 +94,21 @@ class FleetFaults(FleetCase):
             self.mariadb.thaw()
         self.reckon(query, load.file)
 
+    def test_stops_in_time_while_mariadb_is_frozen(self):
+        (producer,) = [self.role("producer")]
+        consumer, query = [self.role(role, app={"role_type": role, "shutdown_timeout": "8s"}) for role in ("consumer", "query")]
+        with Load(self, producer) as load:
+            self.mariadb.freeze()
+            load.wait_for_more()
+            for role in (consumer, query):
+                self.assertEqual(role.stop(), 0, role.output())
+            self.assertIn("read again", consumer.output())
+            self.mariadb.thaw()
+            self.role("consumer")
+            query = self.role("query")
+            load.wait_for_more()
+        self.reckon(query, load.file)
+
     def test_connections_to_mariadb_are_cut(self):
         (producer,), (consumer,), query = self.fleet()
         with Load(self, producer) as load:
