@@ -25,7 +25,7 @@ Result<std::unique_ptr<Consuming>> Consuming::Create(const config::Config& confi
     if (!consumer) return Fail(consumer.error());
     Lane& lane = consuming->lanes_.emplace_back(Lane{*std::move(consumer), catalog.OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
-        index::WorkerOptions{},
+        index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
         index::WorkerDeps{*lane.consumer, *lane.store, consuming->nobody_, &consuming->activity_, deps.clock, deps.log,
                           deps.metrics, *consuming->lag_});
   }

@@ -79,7 +79,7 @@ Applier::Outcome Applier::ApplyOnce(std::span<const model::SeriesBatch> batches,
       [&](const Error& error) { return error.code() == Errc::kOutdated || (IsRefusal(error) && !batches.empty()); });
   if (!result) return Outcome::kStopped;
   if (!*result) {
-    metrics_.store_errors(ToString(result->error().code())).Add();
+    metrics_.CountStoreError(ToString(result->error().code()));
     if (result->error().code() == Errc::kOutdated) {
       deps_.log.Warn("index: {}", result->error().message());
       return Outcome::kOutdated;

@@ -13,27 +13,35 @@
 
 namespace mi::index {
 
+// Who keeps store_up and store_errors_total: MySQL's catalogue does it itself, with kinds of its own.
+enum class StoreFigures { kByWorker, kByStore };
+
 struct IndexMetrics {
-  explicit IndexMetrics(telemetry::Metrics& m)
+  IndexMetrics(telemetry::Metrics& m, StoreFigures store)
       : metrics(m),
+        store_figures(store),
         inserted(Series("inserted")),
         existing(Series("existing")),
         refused(Series("refused")),
         seen_updated(m.GetCounter("index_seen_updates_total", "Series whose last_seen was moved by activity.")),
-        batch_seconds(m.GetHistogram("index_batch_seconds", "One transaction of the index, seconds.")),
-        store_up(m.GetGauge("store_up", "1 while the store takes what the index brings, 0 while it does not.")) {
+        batch_seconds(m.GetHistogram("index_batch_seconds", "One transaction of the index, seconds.")) {
     // Shown from the start: a rate over a counter that appears with its first error misses that error.
     for (const char* reason : {"undecodable", "refused", "collision"}) dead_letters(reason);
-    store_up.Set(1);
+    NoteStoreUp(true);
   }
 
   telemetry::Counter& dead_letters(std::string_view reason) {
     return metrics.GetCounter("index_dead_letters_total", "Records that were put aside, by reason.",
                               {{"reason", std::string(reason)}});
   }
-  telemetry::Counter& store_errors(std::string_view kind) {
-    return metrics.GetCounter("store_errors_total", "Failed calls of the store, by kind.",
-                              {{"kind", std::string(kind)}});
+  void NoteStoreUp(bool up) {
+    if (store_figures == StoreFigures::kByStore) return;
+    metrics.GetGauge("store_up", "1 while the store takes what the index brings, 0 while it does not.").Set(up ? 1 : 0);
+  }
+  void CountStoreError(std::string_view kind) {
+    if (store_figures == StoreFigures::kByStore) return;
+    metrics.GetCounter("store_errors_total", "Failed calls of the store, by kind.", {{"kind", std::string(kind)}})
+        .Add();
   }
   telemetry::Counter& Series(std::string_view result) {
     return metrics.GetCounter("index_series_total",
@@ -42,12 +50,12 @@ struct IndexMetrics {
   }
 
   telemetry::Metrics& metrics;
+  const StoreFigures store_figures;
   telemetry::Counter& inserted;
   telemetry::Counter& existing;
   telemetry::Counter& refused;
   telemetry::Counter& seen_updated;
   telemetry::Histogram& batch_seconds;
-  telemetry::Gauge& store_up;
 };
 
 // Sums the lag of all workers whenever metrics are rendered. Shared with the registry, which cannot forget a callback:

@@ -4,8 +4,8 @@ namespace mi::index {
 
 std::chrono::milliseconds Retry::Failed(const Attempted& attempted, const Error& error) {
   if (attempted.of == Of::kStore) {
-    metrics_.store_errors(ToString(error.code())).Add();
-    metrics_.store_up.Set(0);
+    metrics_.CountStoreError(ToString(error.code()));
+    metrics_.NoteStoreUp(false);
   }
   ++failures_;
   failed_ = attempted.of;
@@ -26,7 +26,7 @@ void Retry::Succeeded(Of of) {
   if (failures_ == 0 || of != failed_) return;
   log_.Info("index: works again, after {} failed attempts", failures_);
   failures_ = 0;
-  if (of == Of::kStore) metrics_.store_up.Set(1);
+  if (of == Of::kStore) metrics_.NoteStoreUp(true);
   MutexLock lock(mutex_);
   error_.reset();
 }

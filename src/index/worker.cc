@@ -8,7 +8,7 @@ namespace mi::index {
 Worker::Worker(const WorkerOptions& options, const WorkerDeps& deps)
     : options_(options),
       deps_(deps),
-      metrics_(deps.metrics),
+      metrics_(deps.metrics, options.store_figures),
       retry_(options.min_retry, options.max_retry, stop_, metrics_, deps.log),
       applier_({deps.consumer, deps.store, deps.listener, deps.clock, deps.log}, retry_, metrics_) {
   deps_.lag.Watch(deps_.consumer);
@@ -140,7 +140,7 @@ void Worker::MakeCheckpoint() {
   quiet_ = std::exchange(uncovered_series_, 0) == 0;
   const Result<std::vector<store::StreamPosition>> covered = deps_.store.Checkpoint();
   if (!covered) {
-    metrics_.store_errors(ToString(covered.error().code())).Add();
+    metrics_.CountStoreError(ToString(covered.error().code()));
     deps_.log.Warn("index: checkpoint: {}", covered.error().message());
     return;
   }

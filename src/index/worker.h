@@ -42,6 +42,7 @@ struct WorkerOptions {
   std::chrono::milliseconds min_retry{20};               // doubled with each failure
   std::chrono::milliseconds max_retry{5'000};
   std::chrono::milliseconds stop_activity{1'000};  // how long a stop goes on applying activity that waits
+  StoreFigures store_figures = StoreFigures::kByWorker;
 };
 
 struct WorkerDeps {

@@ -246,6 +246,15 @@ TEST_F(WorkerTest, NeverPassesAFailureAndRecoversByItself) {
   EXPECT_THAT(stream_.dead_letters(), IsEmpty());
 }
 
+TEST_F(WorkerTest, LeavesTheStoresFiguresToAStoreThatKeepsThem) {
+  options_.store_figures = StoreFigures::kByStore;
+  catalog_.Fail(StoreCall::kApply, 1, Error(Errc::kUnavailable, "gone"));
+  stream_.Append(MakeBatch("a", 1));
+  StartWorker();
+  AwaitReleased();
+  EXPECT_THAT(metrics_->Render(), testing::Not(HasSubstr("metric_index_store_")));
+}
+
 TEST_F(WorkerTest, GoesBackToWhereTheStoreIsWhenMemoryRunsOut) {
   store_->RunOutOfMemory(3);
   stream_.Append(MakeBatch("a", 2));

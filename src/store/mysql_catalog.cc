@@ -19,18 +19,17 @@ using Purpose = MysqlConnection::Purpose;
 class MysqlCatalogImpl final : public MysqlCatalog {
  public:
   MysqlCatalogImpl(MysqlOptions options, telemetry::Logger& log, telemetry::Metrics& metrics)
-      : pool_(std::make_shared<MysqlPool>(std::move(options), log, metrics)),
-        up_(metrics.GetGauge("store_up", "1 if the SQL database answered when it was last asked.")) {}
+      : pool_(std::make_shared<MysqlPool>(std::move(options), log, metrics)) {}
 
   Status Prepare() override {
     Status prepared = PrepareTables();
-    up_.Set(prepared ? 1 : 0);
+    pool_->up().Looked(prepared.has_value());
     return prepared;
   }
 
   Status Health() override {
     Status healthy = Ask();
-    up_.Set(healthy ? 1 : 0);
+    pool_->up().Looked(healthy.has_value());
     return healthy;
   }
 
@@ -85,7 +84,6 @@ class MysqlCatalogImpl final : public MysqlCatalog {
   }
 
   const std::shared_ptr<MysqlPool> pool_;
-  telemetry::Gauge& up_;
 };
 
 }  // namespace

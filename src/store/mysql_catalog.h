@@ -66,8 +66,8 @@ class MysqlCatalog {
   // the service that this one replaces.
   virtual Status Prepare() = 0;
 
-  // Whether the server answers and holds our tables. Sets the gauge store_up. (A replica is healthy, for those who
-  // read.)
+  // Whether the server answers and holds our tables. (A replica is healthy, for those who read; the gauge store_up says
+  // whether stores can write, too.)
   virtual Status Health() = 0;
 
   // Ends the calls of stores and readers, and those here, that wait for the server, and fails all that come, with

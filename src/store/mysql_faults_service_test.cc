@@ -399,6 +399,33 @@ TEST_F(MysqlFaultTest, IsOverloadedWhileTheServersDiskIsFull) {
   ExpectExactRows(10);
 }
 
+TEST_F(MysqlFaultTest, ShowsThatItIsDownWhileTheServerAnswersAndTakesNothing) {
+  Open();
+  const auto& up = database_->metrics().GetGauge("store_up", "");
+  const auto errors = [this](const char* kind) {
+    return database_->metrics().GetCounter("store_errors_total", "", {{"kind", kind}}).Value();
+  };
+  EXPECT_EQ(up.Value(), 1);
+  database_->RunHere(
+      "CREATE TRIGGER full BEFORE INSERT ON metric_label FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, "
+      "MESSAGE_TEXT = 'full'");
+  ASSERT_FALSE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+  EXPECT_TRUE(catalog_->Health());
+  EXPECT_EQ(up.Value(), 0);
+  EXPECT_EQ(errors("disk_full"), 1);
+  // Another store's success says nothing of this one's.
+  const auto other = catalog_->OpenStore();
+  ASSERT_TRUE(other->Apply({}, {}));
+  EXPECT_EQ(up.Value(), 0);
+  database_->RunHere("DROP TRIGGER full");
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+  EXPECT_EQ(up.Value(), 1);
+  // A record that is refused is not the database's fault.
+  const model::SeriesBatch not_utf8 = MakeBatch("", 1, {{{"__name__", "m"}, {"a", "\xff"}}});
+  EXPECT_EQ(other->Apply({&not_utf8, 1}, {}).error().code(), Errc::kInvalid);
+  EXPECT_EQ(up.Value(), 1);
+}
+
 TEST_F(MysqlFaultTest, RefusesForGoodOnlyTheRowThatIsAboveThePacket) {
   const std::string before = database_->Connect(false) ? "16777216" : "";
   database_->Run("SET GLOBAL max_allowed_packet = 65536");

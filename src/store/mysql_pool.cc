@@ -34,6 +34,7 @@ MysqlPool::MysqlPool(MysqlOptions options, telemetry::Logger& log, telemetry::Me
       log_(log),
       metrics_(metrics),
       open_gauge_(metrics.GetGauge("store_connections", "Open connections to the SQL database.")),
+      up_(metrics),
       fault_listener_(CountFaults(metrics)) {}
 
 Result<MysqlLease> MysqlPool::Take() {
@@ -80,6 +81,7 @@ Result<MysqlLent> MysqlPool::Reserve() {
   MutexLock lock(mutex_);
   while (!interrupted_ && idle_.empty() && lent_.size() >= options_.max_open_conns) {
     if (!returned_.WaitUntil(mutex_, deadline)) {
+      CountFault(MysqlFault::kTimeout);
       return Fail(Errc::kOverloaded, format("{}: all {} connections are in use (mysql.max_open_conns)",
                                             AddressOf(options_), options_.max_open_conns));
     }

@@ -13,6 +13,7 @@
 #include "base/mutex.h"
 #include "store/mysql_catalog.h"
 #include "store/mysql_connection.h"
+#include "store/mysql_up.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
@@ -70,8 +71,11 @@ class MysqlPool {
 
   const MysqlOptions& options() const { return options_; }
   const MysqlFaultListener& fault_listener() const { return fault_listener_; }
+  // One that no connection reports.
+  void CountFault(MysqlFault fault) const { fault_listener_(fault); }
   telemetry::Logger& log() const { return log_; }
   telemetry::Metrics& metrics() const { return metrics_; }
+  MysqlUp& up() { return up_; }
 
  private:
   friend class MysqlLease;
@@ -91,6 +95,7 @@ class MysqlPool {
   telemetry::Logger& log_;
   telemetry::Metrics& metrics_;
   telemetry::Gauge& open_gauge_;
+  MysqlUp up_;
   MysqlFaultListener fault_listener_;
   std::atomic<uint64_t> epoch_ = 1;
 

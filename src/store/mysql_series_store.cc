@@ -107,6 +107,7 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
     for (MysqlDictionary& dictionary : dictionaries_) dictionary.Remember();
     return attempt;
   });
+  NoteWrite(result);
   if (!result) {
     // What a failed call made in the dictionaries is behind no position of ours: a backup that is restored before the
     // next attempt takes it away unnoticed.
@@ -430,11 +431,18 @@ Status MysqlSeriesStore::CheckTime(Time began) const {
   const std::chrono::seconds longest = pool_->options().longest_transaction;
   const auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   if (taken <= longest / 2) return {};
+  pool_->CountFault(MysqlFault::kTimeout);
   return Fail(Errc::kUnavailable, format("{}: a transaction took {} ms, and no more than {} s are allowed: rolled back",
                                          AddressOf(pool_->options()), taken.count(), longest.count() / 2));
 }
 
 Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
+  Result<std::vector<SeenUpdate>> moved = MoveActivity(batches);
+  NoteWrite(moved);
+  return moved;
+}
+
+Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveActivity(std::span<const model::ActivityBatch> batches) {
   std::unordered_map<model::Fingerprint, int64_t> seen;
   for (const model::ActivityBatch& batch : batches) {
     for (const model::Fingerprint& fingerprint : batch.fingerprints) {

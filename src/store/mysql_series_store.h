@@ -32,6 +32,7 @@ namespace mi::store {
 class MysqlSeriesStore final : public SeriesStore {
  public:
   explicit MysqlSeriesStore(std::shared_ptr<MysqlPool> pool);
+  ~MysqlSeriesStore() override { pool_->up().Forget(this); }
 
   Result<ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                             std::span<const StreamPosition> positions) override;
@@ -89,6 +90,17 @@ class MysqlSeriesStore final : public SeriesStore {
   template <typename Call>
   std::invoke_result_t<Call, MysqlConnection&> Repeat(Call call);
   void ForgetAll();
+  // Told to the gauge store_up: a refusal of the records is none of the database.
+  template <typename T>
+  void NoteWrite(const Result<T>& result) {
+    if (result) {
+      pool_->up().Wrote(this, true);
+    } else if (result.error().code() != Errc::kInvalid && result.error().code() != Errc::kTooLarge &&
+               result.error().code() != Errc::kOutdated) {
+      pool_->up().Wrote(this, false);
+    }
+  }
+  Result<std::vector<SeenUpdate>> MoveActivity(std::span<const model::ActivityBatch> batches);
 
   const std::shared_ptr<MysqlPool> pool_;
   telemetry::Counter& repeated_;
