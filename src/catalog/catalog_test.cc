@@ -128,6 +128,7 @@ TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
   class Broken final : public store::CatalogReader {
    public:
     Result<store::CatalogState> State() override { return store::CatalogState{}; }
+    Result<uint64_t> CountSeries(uint64_t) override { return 0; }
     Status ReadSeries(uint64_t after, const std::function<bool(const store::StoredSeries&)>& visit) override {
       const char* const contents[] = {"up{}", "up{a=", "down{}", "up{a=\"\\x\"}"};
       for (uint64_t id = after + 1; id <= std::size(contents); ++id)
@@ -157,6 +158,7 @@ TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
   class Failing final : public store::CatalogReader {
    public:
     Result<store::CatalogState> State() override { return store::CatalogState{}; }
+    Result<uint64_t> CountSeries(uint64_t) override { return 0; }
     Status ReadSeries(uint64_t, const std::function<bool(const store::StoredSeries&)>& visit) override {
       visit({1, "", "up{}", {}, kSeen, kSeen});
       return Fail(Errc::kUnavailable, "gone");

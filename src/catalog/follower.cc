@@ -148,12 +148,14 @@ Status Follower::RecountWhenDue() {
   if (now - recounted_ < options_.recount_interval) return {};
   const Result<store::CatalogState> state = reader_.State();
   if (!state) return Fail(state.error());
+  const Result<uint64_t> stored = reader_.CountSeries(state->highest_id);
+  if (!stored) return Fail(stored.error());
   recounted_ = now;
   const Catalog::Stats have = deps_.catalog.stats();
   const uint64_t accounted = have.series + have.unreadable + have.refused;
   // Those above the highest id that is known come with the next round.
-  if (state->series <= accounted || state->highest_id > have.highest_id) return {};
-  deps_.log.Warn("the store has {} series, the catalogue {}: it looks for the others", state->series, accounted);
+  if (*stored <= accounted || state->highest_id > have.highest_id) return {};
+  deps_.log.Warn("the store has {} series, the catalogue {}: it looks for the others", *stored, accounted);
   return deps_.catalog.LoadAll(reader_);
 }
 

@@ -38,7 +38,10 @@ class Table final : public store::CatalogReader {
 
   Result<store::CatalogState> State() override {
     if (away) return Fail(Errc::kUnavailable, "gone");
-    return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, rows.size(), changes};
+    return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, changes};
+  }
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override {
+    return std::distance(rows.begin(), rows.upper_bound(up_to_id));
   }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
     if (away || fail_reading) return Fail(Errc::kUnavailable, "gone");

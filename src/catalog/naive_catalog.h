@@ -36,7 +36,10 @@ class NaiveCatalog final : public store::CatalogReader {
   std::vector<store::StoredMetadata> metadata;
 
   Result<store::CatalogState> State() override {
-    return store::CatalogState{"naive", series.empty() ? 0 : series.back().id, series.size()};
+    return store::CatalogState{"naive", series.empty() ? 0 : series.back().id};
+  }
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override {
+    return std::ranges::count_if(series, [&](const NaiveSeries& one) { return one.id <= up_to_id; });
   }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
     for (const NaiveSeries& one : series) {

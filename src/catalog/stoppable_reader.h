@@ -17,6 +17,7 @@ class StoppableReader final : public store::CatalogReader {
   bool stopped() const { return stopped_; }
 
   Result<store::CatalogState> State() override { return reader_.State(); }
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override { return reader_.CountSeries(up_to_id); }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
     return reader_.ReadSeries(after_id, [&](const store::StoredSeries& series) { return !stopped_ && visit(series); });
   }

@@ -80,7 +80,7 @@ TEST_P(StoreContract, BeginsEmpty) {
   const CatalogState state = reader_->State().value();
   EXPECT_FALSE(state.uuid.empty());
   EXPECT_EQ(state.highest_id, 0u);
-  EXPECT_EQ(state.series, 0u);
+  EXPECT_EQ(reader_->CountSeries(UINT64_MAX).value(), 0u);
   EXPECT_THAT(Rows(), IsEmpty());
   EXPECT_EQ(store_->Position("journal", 0).value(), std::nullopt);
   EXPECT_THAT(store_->Checkpoint().value(), IsEmpty());
@@ -102,7 +102,7 @@ TEST_P(StoreContract, StoresASeriesWithAllThatIsKnownOfIt) {
   EXPECT_EQ(catalog_->LabelsOf(id), (LabelPairs{{"instance", "h:9100"}, {"job", "node"}}));
   EXPECT_EQ(catalog_->BasicLabelOf(id), (BasicLabelRow{"acme", "prod", "api", "up"}));
   EXPECT_EQ(reader_->State().value().highest_id, id);
-  EXPECT_EQ(reader_->State().value().series, 1u);
+  EXPECT_EQ(reader_->CountSeries(UINT64_MAX).value(), 1u);
 }
 
 TEST_P(StoreContract, StoresSeriesWithoutEnvServiceNameOrAnything) {
@@ -221,7 +221,7 @@ TEST_P(StoreContract, GivesIdsAscendingInTheOrderOfArrivalAndBurnsNone) {
     EXPECT_EQ(result.inserted[i].index, i < 20 ? 50 + i : i - 20);
   }
   EXPECT_EQ(reader_->State().value().highest_id, 100u);
-  EXPECT_EQ(reader_->State().value().series, 100u);
+  EXPECT_EQ(reader_->CountSeries(UINT64_MAX).value(), 100u);
 }
 
 TEST_P(StoreContract, MovesFirstSeenBackAndLastSeenForward) {
@@ -345,7 +345,7 @@ TEST_P(StoreContract, AppliesAllOfACallOrNothing) {
   catalog_->BreakApply();
   EXPECT_FALSE(store_->Apply({&batch, 1}, after));
   EXPECT_EQ(Rows(), rows);
-  EXPECT_EQ(reader_->State().value().series, 10u);
+  EXPECT_EQ(reader_->CountSeries(UINT64_MAX).value(), 10u);
   EXPECT_EQ(store_->Position("journal", 0).value(), 1);
 
   catalog_->RepairApply();
@@ -449,6 +449,17 @@ TEST_P(StoreContract, ReadsFromAnIdOnAndStopsWhenTold) {
   }));
   EXPECT_THAT(fingerprints, SizeIs(10));
   EXPECT_TRUE(fingerprints.contains(batch[7].fingerprint));
+}
+
+TEST_P(StoreContract, CountsSeriesUpToAnId) {
+  Apply(MakePodBatch("", 1000, 10, 1));
+  const auto count = [&](uint64_t up_to_id) { return reader_->CountSeries(up_to_id).value(); };
+  EXPECT_EQ(count(0), 0u);
+  EXPECT_EQ(count(1), 1u);
+  EXPECT_EQ(count(7), 7u);
+  EXPECT_EQ(count(10), 10u);
+  EXPECT_EQ(count(11), 10u);
+  EXPECT_EQ(count(uint64_t{1} << 63), 10u);
 }
 
 TEST_P(StoreContract, ReadsTheSeriesThatAreAskedForById) {

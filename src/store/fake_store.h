@@ -265,8 +265,13 @@ class FakeCatalogReader final : public CatalogReader {
     if (const auto fault = catalog_.Enter(FakeCall::kRead)) return Fail(fault->error);
     return CatalogState{.uuid = "00000000-0000-4000-8000-00000000fa4e",
                         .highest_id = catalog_.rows_.empty() ? 0 : catalog_.rows_.rbegin()->first,
-                        .series = catalog_.rows_.size(),
                         .seen_mark = catalog_.changes_};
+  }
+
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override {
+    MutexLock lock(catalog_.mutex_);
+    if (const auto fault = catalog_.Enter(FakeCall::kRead)) return Fail(fault->error);
+    return std::distance(catalog_.rows_.begin(), catalog_.rows_.upper_bound(up_to_id));
   }
 
   Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override {

@@ -55,17 +55,27 @@ Result<CatalogState> MysqlCatalogReader::State() {
   if (Status run = RunOne(**select); !run) return Fail(run.error());
   state.uuid = (*select)->Text(0);
   state.highest_id = (*select)->Number(1);
+  return state;
+}
+
+Result<uint64_t> MysqlCatalogReader::CountSeries(uint64_t up_to_id) {
+  const Result<CatalogState> state = State();
+  if (!state) return Fail(state.error());
+  Result<MysqlLease> connection = pool_->Take();
+  if (!connection) return Fail(connection.error());
   Result<MysqlStatement*> count =
       (*connection)
           ->Prepare("SELECT COUNT(*) FROM metric_seen FORCE INDEX (PRIMARY) WHERE metric_id > ? AND metric_id <= ?");
   if (!count) return Fail(count.error());
   // In slices: one statement over a hundred million rows would take longer than a statement may.
-  for (uint64_t after = 0; after < state.highest_id; after += kCountedAtOnce) {
-    (*count)->Bind(after).Bind(std::min(after + kCountedAtOnce, state.highest_id));
+  const uint64_t last = std::min(up_to_id, state->highest_id);
+  uint64_t series = 0;
+  for (uint64_t after = 0; after < last; after += kCountedAtOnce) {
+    (*count)->Bind(after).Bind(std::min(after + kCountedAtOnce, last));
     if (Status run = RunOne(**count); !run) return Fail(run.error());
-    state.series += (*count)->Number(0);
+    series += (*count)->Number(0);
   }
-  return state;
+  return series;
 }
 
 Status MysqlCatalogReader::ReadPages(std::string_view sql, uint64_t after,

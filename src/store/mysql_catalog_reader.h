@@ -19,6 +19,7 @@ class MysqlCatalogReader final : public CatalogReader {
   explicit MysqlCatalogReader(std::shared_ptr<MysqlPool> pool) : pool_(std::move(pool)) {}
 
   Result<CatalogState> State() override;
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override;
   Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override;
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override;
   Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override;

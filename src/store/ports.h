@@ -95,8 +95,7 @@ struct StoredSeries {
 struct CatalogState {
   std::string uuid;         // of this catalogue
   uint64_t highest_id = 0;  // 0 when it is empty
-  uint64_t series = 0;
-  uint64_t seen_mark = 0;  // ReadSeenChanges from here on gives whatever moves after this state
+  uint64_t seen_mark = 0;   // ReadSeenChanges from here on gives whatever moves after this state
 };
 
 struct StoredMetadata {
@@ -110,7 +109,11 @@ class CatalogReader {
  public:
   virtual ~CatalogReader() = default;
 
+  // Cheap, whatever the size of the catalogue.
   virtual Result<CatalogState> State() = 0;
+
+  // How many series have an id of at most `up_to_id`. Costs some 0.2 s a million.
+  virtual Result<uint64_t> CountSeries(uint64_t up_to_id) = 0;
 
   // Every series with an id above `after_id`, ascending by id. A visitor that returns false ends the reading.
   virtual Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) = 0;

@@ -12,6 +12,8 @@ namespace {
 // A slice takes some 10 ms; until it ends the WAL cannot be begun anew.
 constexpr int64_t kSliceRows = 10'000;
 
+int64_t RowIdOf(uint64_t id) { return static_cast<int64_t>(std::min(id, uint64_t{INT64_MAX})); }
+
 // Steps through a statement over (id > ?1 ORDER BY id LIMIT ?2), slice by slice. `visit` gives false to end it.
 template <typename Visit>
 Status ReadSlices(sqlite::Statement& select, int64_t after_id, Visit visit) {
@@ -58,47 +60,49 @@ bool Show(const sqlite::Statement& row, const std::function<bool(const StoredSer
 
 Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Database database) {
   std::unique_ptr<SqliteCatalogReader> reader(new SqliteCatalogReader(std::move(database)));
-  // metric_seen has a row a series and is the smallest table to count.
-  const std::pair<sqlite::Statement*, std::string_view> statements[] = {
-      {&reader->state_,
-       "SELECT (SELECT catalog_uuid FROM schema_version), (SELECT max(id) FROM metric), "
-       "(SELECT count(*) FROM metric_seen)"},
-      {&reader->series_,
+  const Status prepared = reader->database_.PrepareEach({
+      {reader->state_, "SELECT (SELECT catalog_uuid FROM schema_version), (SELECT max(id) FROM metric)"},
+      // metric_seen has a row a series and is the smallest table to count.
+      {reader->count_, "SELECT count(*) FROM metric_seen WHERE metric_id <= ?"},
+      {reader->series_,
        "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
        "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
        "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
-      {&reader->one_,
+      {reader->one_,
        "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
        "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
        "WHERE m.id = ?"},
-      {&reader->seen_,
+      {reader->seen_,
        "SELECT metric_id, first_seen, last_seen FROM metric_seen WHERE metric_id > ?1 ORDER BY metric_id LIMIT ?2"},
-      {&reader->fingerprints_,
+      {reader->fingerprints_,
        "SELECT m.id, m.fingerprint, s.last_seen FROM metric m JOIN metric_seen s ON s.metric_id = m.id "
        "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
-      {&reader->metadata_, "SELECT tenant, metric_family, type, help, unit FROM metric_metadata"}};
-  for (const auto& [statement, sql] : statements) {
-    Result<sqlite::Statement> prepared = reader->database_.Prepare(sql);
-    if (!prepared) return Fail(prepared.error());
-    *statement = *std::move(prepared);
-  }
+      {reader->metadata_, "SELECT tenant, metric_family, type, help, unit FROM metric_metadata"},
+  });
+  if (!prepared) return Fail(prepared.error());
   return reader;
 }
 
 Result<CatalogState> SqliteCatalogReader::State() {
   const Result<bool> row = state_.Step();
   if (!row) return Fail(row.error());
-  CatalogState state{.uuid = std::string(state_.Text(0)),
-                     .highest_id = static_cast<uint64_t>(state_.Int(1)),
-                     .series = static_cast<uint64_t>(state_.Int(2))};
+  CatalogState state{.uuid = std::string(state_.Text(0)), .highest_id = static_cast<uint64_t>(state_.Int(1))};
   state_.Reset();
   return state;
 }
 
+Result<uint64_t> SqliteCatalogReader::CountSeries(uint64_t up_to_id) {
+  const Result<bool> row = count_.Bind(1, RowIdOf(up_to_id)).Step();
+  if (!row) return Fail(row.error());
+  const auto count = static_cast<uint64_t>(count_.Int(0));
+  count_.Reset();
+  return count;
+}
+
 Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
   Status status;
-  const auto after = static_cast<int64_t>(std::min(after_id, uint64_t{INT64_MAX}));
-  Status read = ReadSlices(series_, after, [&](const sqlite::Statement& row) { return Show(row, visit, status); });
+  Status read =
+      ReadSlices(series_, RowIdOf(after_id), [&](const sqlite::Statement& row) { return Show(row, visit, status); });
   return read ? status : read;
 }
 

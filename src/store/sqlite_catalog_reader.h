@@ -17,6 +17,7 @@ class SqliteCatalogReader final : public CatalogReader {
   static Result<std::unique_ptr<CatalogReader>> Create(sqlite::Database database);
 
   Result<CatalogState> State() override;
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override;
   Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override;
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override;
   Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override;
@@ -29,6 +30,7 @@ class SqliteCatalogReader final : public CatalogReader {
 
   sqlite::Database database_;
   sqlite::Statement state_;
+  sqlite::Statement count_;
   sqlite::Statement series_;
   sqlite::Statement one_;
   sqlite::Statement seen_;
