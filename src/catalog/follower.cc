@@ -39,14 +39,13 @@ void Follower::Run() {
 }
 
 Status Follower::Step() {
-  Status round = recognised_ ? Status() : Recognise();
+  Status round = RecogniseWhenDue();
   if (round) round = ReadNewSeries();
   if (round) round = ReadGaps();
   if (round) round = ReadMovesWhenDue();
   if (round) round = ReadMetadataWhenDue();
   if (round) round = RecountWhenDue();
-  // What comes back after a failure may be another store.
-  recognised_ = round.has_value();
+  if (!round) recognised_.reset();
   if (round && !std::exchange(loaded_, true) && deps_.on_loaded && !stop_.requested()) deps_.on_loaded();
   return round;
 }
@@ -63,48 +62,73 @@ Status Follower::Health() const {
   return error_ ? Status(Fail(*error_)) : Status();
 }
 
+Status Follower::RecogniseWhenDue() {
+  const Time now = deps_.clock.Steady();
+  if (recognised_ && now - *recognised_ < options_.moves_interval) return {};
+  Status recognised = Recognise();
+  if (recognised) recognised_ = now;
+  return recognised;
+}
+
 Status Follower::Recognise() {
   const Result<store::CatalogState> state = reader_.State();
   if (!state) return Fail(state.error());
+  bool same = uuid_ == state->uuid;
+  if (same) {
+    const Result<bool> stand = MarkersStand();
+    if (!stand) return Fail(stand.error());
+    same = *stand;
+  }
+  if (!same) BeginAnew(*state);
+  return {};
+}
+
+// Not only the newest: a store that was restored, and has grown since, gives a newest one of its own.
+Result<bool> Follower::MarkersStand() {
+  std::vector<uint64_t> ids;
+  ids.reserve(markers_.size());
+  for (const Marker& marker : markers_) ids.push_back(marker.id);
+  size_t standing = 0;
+  const Status read = reader_.ReadSeriesById(ids, [&](const store::StoredSeries& series) {
+    if (std::ranges::find(markers_, Marker{series.id, series.fingerprint}) != markers_.end()) ++standing;
+    return true;
+  });
+  if (!read) return Fail(read.error());
+  if (reader_.stopped()) return true;  // it was cut short
+  if (standing < markers_.size()) return false;
+  if (!markers_.empty()) markers_.erase(markers_.begin(), markers_.end() - 1);
+  return true;
+}
+
+void Follower::BeginAnew(const store::CatalogState& state) {
   if (!uuid_.empty()) {
-    const Result<bool> same = IsTheSame(*state);
-    if (!same) return Fail(same.error());
-    if (*same) return {};
-    deps_.log.Warn("the store is not as it was ({} up to id {}): the catalogue is read anew", state->uuid,
-                   state->highest_id);
+    deps_.log.Warn("the store is not as it was ({} up to id {}): the catalogue is read anew", state.uuid,
+                   state.highest_id);
     deps_.catalog.Clear();
     gaps_.Clear();
     moves_read_.reset();
     metadata_read_.reset();
-    marker_id_ = 0;
+    markers_.clear();
   }
-  uuid_ = state->uuid;
-  seen_mark_ = state->seen_mark;
-  return {};
-}
-
-// A backup that was restored gives the ids behind its end to other series: the newest one that was read tells.
-Result<bool> Follower::IsTheSame(const store::CatalogState& state) {
-  if (uuid_ != state.uuid || state.highest_id < deps_.catalog.stats().highest_id) return false;
-  if (marker_id_ == 0) return true;
-  bool same = false;
-  const Status read = reader_.ReadSeriesById(std::span(&marker_id_, 1), [&](const store::StoredSeries& series) {
-    same = series.fingerprint == marker_;
-    return true;
-  });
-  if (!read) return Fail(read.error());
-  return same;
+  uuid_ = state.uuid;
+  seen_mark_ = state.seen_mark;
 }
 
 Status Follower::ReadNewSeries() {
-  Catalog::Reading reading;
-  const Status read = deps_.catalog.LoadSeries(reader_, reading);
-  gaps_.Add(reading.skipped, deps_.clock.Steady());
-  if (reading.newest_id != 0) {
-    marker_id_ = reading.newest_id;
-    marker_ = reading.newest;
+  for (;;) {
+    Catalog::Reading reading;
+    const Status read = deps_.catalog.LoadSeries(reader_, reading);
+    gaps_.Add(reading.skipped, deps_.clock.Steady());
+    if (reading.newest_id != 0) markers_.push_back({reading.newest_id, reading.newest});
+    if (!read || reading.newest_id == 0) return read;
+    // Before the next reading, which could hide that this one was of another store.
+    const Result<bool> stand = MarkersStand();
+    if (!stand) return Fail(stand.error());
+    if (*stand) return {};
+    const Result<store::CatalogState> state = reader_.State();
+    if (!state) return Fail(state.error());
+    BeginAnew(*state);
   }
-  return read;
 }
 
 Status Follower::ReadGaps() {

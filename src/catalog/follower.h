@@ -1,8 +1,9 @@
 // Keeps a catalogue in step with a store that other processes write: new series by their ids, those that were committed
 // out of order by asking for the gaps, moved times, metadata; and now and then whether the counts agree.
 //
-// When the store goes away the catalogue stays as it is, and goes on when it is back; when another one comes back in
-// its place (a backup was restored), the catalogue is read anew, and answers from the old one meanwhile.
+// When the store goes away the catalogue stays as it is, and goes on when it is back. When another one stands in its
+// place (a backup was restored, a failover lost its tail), with or without a reading that failed in between, the
+// catalogue is read anew, and answers from the old one meanwhile.
 //
 // Ownership: borrows everything. Threads: one of its own; Start and Stop from one thread, Health() from any.
 #pragma once
@@ -29,7 +30,8 @@ namespace mi::catalog {
 
 struct FollowerOptions {
   std::chrono::milliseconds interval{1'000};
-  std::chrono::milliseconds moves_interval{10'000};  // of last_seen: a reading goes back by the longest transaction
+  // Of last_seen: a reading goes back by the longest transaction. Also of the question whether it is still that store.
+  std::chrono::milliseconds moves_interval{10'000};
   std::chrono::milliseconds metadata_interval{60'000};
   std::chrono::milliseconds recount_interval{600'000};
   std::chrono::milliseconds longest_transaction{60'000};  // of the store's writers: a gap that is older stays one
@@ -62,12 +64,20 @@ class Follower {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
+  // A series that was read, by which a store that was restored is told: the ids behind a backup's end are given anew.
+  struct Marker {
+    uint64_t id;
+    model::Fingerprint fingerprint;
+    friend bool operator==(const Marker&, const Marker&) = default;
+  };
 
   void Run();
   void Note(const Status& round) EXCLUDES(mutex_);
-  // Whether this is still the store that was read, after it was away; if not, begins anew.
+  Status RecogniseWhenDue();
+  // Whether this is still the store that was read; if not, begins anew.
   Status Recognise();
-  Result<bool> IsTheSame(const store::CatalogState& state);
+  Result<bool> MarkersStand();
+  void BeginAnew(const store::CatalogState& state);
   Status ReadNewSeries();
   Status ReadGaps();
   Status ReadMovesWhenDue();
@@ -80,12 +90,11 @@ class Follower {
   StoppableReader reader_;
 
   // The thread's alone.
-  bool recognised_ = false;
+  std::optional<Time> recognised_;  // nothing after a failure: what comes back may be another store
   bool loaded_ = false;
   std::string uuid_;
   uint64_t seen_mark_ = 0;
-  uint64_t marker_id_ = 0;  // of the newest series that was read, by which a store that was restored is told
-  model::Fingerprint marker_;
+  std::vector<Marker> markers_;  // ascending: the newest of each reading since it was last looked whether they stand
   Gaps gaps_;
   std::optional<Time> moves_read_;
   std::optional<Time> metadata_read_;
