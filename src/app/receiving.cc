@@ -15,11 +15,6 @@ Result<std::unique_ptr<Receiving>> Receiving::Create(const config::Config& confi
   if (!remote_write) return Fail(remote_write.error());
   auto remote_send = forward::RemoteSend::Create(RemoteSendTargetOf(config), forward);
   if (!remote_send) return Fail(remote_send.error());
-  for (const config::RemoteWriteOptions& target : config.remote.write) {
-    if (target.enabled || target.url.empty()) continue;
-    deps.log.Info("remote.write.url {} is not sent to: remote.write.enabled is false",
-                  target.url.substr(0, target.url.find('?')));  // a query can hold a token
-  }
   return std::unique_ptr<Receiving>(
       new Receiving(config, seen_options, std::move(deps), *std::move(remote_write), *std::move(remote_send)));
 }

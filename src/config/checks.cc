@@ -50,15 +50,19 @@ std::string_view ListenAddress(std::string_view value) {
   return host && IsPort(parts.port, 0) ? "" : "an address such as :7001, 127.0.0.1:7001 or [::]:7001";
 }
 
+// What net::Url::Parse takes, so that no url is refused only when it is used.
 std::string_view HttpUrl(std::string_view value) {
   if (value.empty()) return "";
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!value.starts_with(scheme)) continue;
-    const auto rest = value.substr(scheme.size());
-    const bool blank = std::any_of(rest.begin(), rest.end(), [](char c) { return c == ' '; });
-    if (!rest.empty() && rest.front() != '/' && !blank) return "";
+  if (!value.starts_with("http://") && !value.starts_with("https://")) {
+    return "a URL that starts with http:// or https://";
   }
-  return "a URL that starts with http:// or https://";
+  const std::string_view rest = value.substr(value.find("//") + 2);
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  if (authority.contains('@')) return "a URL without user and password";
+  const bool has_port = authority.contains(':') && !authority.ends_with(']');
+  const Parts parts = has_port ? SplitAtLastColon(authority) : Parts{authority, "80"};
+  if (!IsHost(parts.host) || value.contains(' ')) return "a URL with a host and without blanks";
+  return IsPort(parts.port, 1) ? "" : "a URL whose port is 1 to 65535";
 }
 
 std::string_view TopicName(std::string_view value) {

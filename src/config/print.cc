@@ -16,16 +16,6 @@ enum class Secrets { kClear, kMasked };
 
 constexpr std::string_view kMask = "***";
 
-// A password may stand in front of the host: http://user:password@host/.
-std::string WithoutUser(const std::string& url) {
-  const size_t scheme = url.find("://");
-  if (scheme == std::string::npos) return url;
-  const size_t host = scheme + 3;
-  const size_t at = url.find_last_of('@', url.find('/', host));
-  if (at == std::string::npos || at < host) return url;
-  return url.substr(0, host) + std::string(kMask) + url.substr(at);
-}
-
 std::string SectionProse(std::string_view path) {
   for (const Section& section : Sections()) {
     if (section.path == path) return std::string(section.prose);
@@ -119,7 +109,7 @@ class YamlPrinter {
     if (style_.secrets == Secrets::kMasked) {
       auto* const* text = std::get_if<std::string*>(&slot);
       if (row.secret == Secret::kYes && text != nullptr && !(*text)->empty()) return YamlQuoted(kMask);
-      if (text != nullptr && LastWord(row.path) == "url") return YamlQuoted(WithoutUser(**text));
+      if (text != nullptr && HoldsUrl(row)) return YamlQuoted(ShownUrl(**text));
     }
     return FormatYaml(row, slot);
   }

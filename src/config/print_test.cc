@@ -47,7 +47,7 @@ Config NothingIsDefault() {
   config.receive.max_value_bytes = config.receive.max_name_bytes = 8;
   config.metric_store.cache.isexpire = false;
   config.app.listen = "127.0.0.1:0";
-  config.remote.write[0].url = config.remote.write[1].url = "https://user:pw@host:1/x";
+  config.remote.write[0].url = config.remote.write[1].url = "https://host:1/x?token=pw";
   config.log.level = "error";
   return config;
 }
@@ -82,7 +82,7 @@ TEST(Print, WhatIsShownIsYamlToo) {
   ASSERT_TRUE(again) << again.error().message();
   loaded.config.mysql.password = loaded.config.redis.password = loaded.config.identity.secret = "***";
   loaded.config.librdkafka["ssl.key.pem"] = "***";
-  for (auto& write : loaded.config.remote.write) write.url = "https://***@host:1/x";
+  for (auto& write : loaded.config.remote.write) write.url = "https://host:1/x?***";
   EXPECT_EQ(again->config, loaded.config);
 }
 

@@ -1,5 +1,7 @@
 #include "config/quote.h"
 
+#include <algorithm>
+
 namespace mi::config {
 namespace {
 
@@ -40,6 +42,29 @@ std::string Quoted(std::string_view text) {
   }
   quoted += i < text.size() ? "…'" : "'";
   return quoted;
+}
+
+// Of a malformed one nobody knows where a password ends (it may hold ?, / and #): all up to the last @ may be part of
+// it.
+std::string ShownUrl(std::string_view url) {
+  constexpr std::string_view kMask = "***";
+  const size_t scheme = url.find("://");
+  const size_t begin = scheme == std::string_view::npos ? 0 : scheme + 3;
+  const std::string_view authority = url.substr(begin, url.find_first_of("/?#", begin) - begin);
+  const std::string_view port = authority.substr(std::min(authority.rfind(':'), authority.size() - 1) + 1);
+  const bool plain = !authority.empty() && !authority.contains('@') &&
+                     (authority.ends_with(']') || !authority.contains(':') ||
+                      (!port.empty() && port.find_first_not_of("0123456789") == std::string_view::npos));
+  std::string shown(url.substr(0, begin));
+  size_t rest = begin;
+  if (const size_t at = url.rfind('@'); !plain && at != std::string_view::npos && at >= begin) {
+    shown += kMask;
+    rest = at;
+  }
+  const size_t query = url.find_first_of("?#", rest);
+  shown += url.substr(rest, query - rest);
+  if (query != std::string_view::npos) (shown += url[query]) += kMask;
+  return shown;
 }
 
 std::string YamlQuoted(std::string_view text) {

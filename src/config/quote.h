@@ -10,6 +10,8 @@ namespace mi::config {
 
 // In a message: 'text', cut to a readable length, without what a terminal would obey.
 std::string Quoted(std::string_view text);
+// A url, good or bad, for people: what may be user and password, and the query, as ***.
+std::string ShownUrl(std::string_view url);
 // As a YAML scalar in double quotes.
 std::string YamlQuoted(std::string_view text);
 // Where `text` stops being UTF-8 without control characters; tab, newline and carriage return may be in it.

@@ -264,6 +264,8 @@ std::string EnvironmentName(std::string_view path) {
   return name;
 }
 
+bool HoldsUrl(const Row& row) { return row.check == HttpUrl; }
+
 bool IsSecretKafkaOption(std::string_view option) {
   constexpr std::array<std::string_view, 5> kParts = {"password", "secret", "key.pem", "oauthbearer.config", "token"};
   return std::any_of(kParts.begin(), kParts.end(),

@@ -72,6 +72,8 @@ std::string EnvironmentName(std::string_view path);
 std::string_view ParentOf(std::string_view path);
 std::string_view LastWord(std::string_view path);
 
+// Whether the value is a url: shown without what it may carry of a secret (ShownUrl).
+bool HoldsUrl(const Row& row);
 // Whether a librdkafka option holds a secret.
 bool IsSecretKafkaOption(std::string_view option);
 

@@ -55,7 +55,7 @@ std::string WriteNumber(Unit unit, uint64_t number) {
 
 std::unexpected<ValueFault> Refuse(const Row& row, std::string_view wants, std::string_view text) {
   if (row.secret == Secret::kYes) return std::unexpected(mi::format("wants {}", wants));
-  return std::unexpected(mi::format("wants {}, is {}", wants, Quoted(text)));
+  return std::unexpected(mi::format("wants {}, is {}", wants, Quoted(HoldsUrl(row) ? ShownUrl(text) : text)));
 }
 
 // '' where the text will do.

@@ -85,6 +85,13 @@ TEST(Checks, KnowTheirShapes) {
   bad(ListenAddress, "127.0.0.1");
   good(HttpUrl, "");
   good(HttpUrl, "http://a");
+  good(HttpUrl, "https://[::1]");
+  good(HttpUrl, "http://[::1]:65535/w?a=@b");
+  bad(HttpUrl, "http://me:pw@a/");
+  bad(HttpUrl, "http://a:");
+  bad(HttpUrl, "http://a:0");
+  bad(HttpUrl, "http://a:99999/");
+  bad(HttpUrl, "http://a:b:1/");
   bad(HttpUrl, "http://");
   bad(HttpUrl, "http:///path");
   bad(HttpUrl, "http://a b");
@@ -122,6 +129,20 @@ TEST(Quoted, ShowsNothingThatATerminalObeys) {
   EXPECT_EQ(Quoted("plain"), "'plain'");
   EXPECT_EQ(Quoted("a\x1b[31m\n\xff"), "'a?[31m?\?'");
   EXPECT_EQ(Quoted(std::string(200, 'x')), "'" + std::string(80, 'x') + "…'");
+}
+
+TEST(ShownUrl, HidesWhatMayBeASecret) {
+  auto f = [](std::string_view url, std::string_view shown) { EXPECT_EQ(ShownUrl(url), shown); };
+  f("", "");
+  f("http://host/w", "http://host/w");
+  f("http://host:1/@team/w?token=x@y", "http://host:1/@team/w?***");
+  f("http://[::1]/w#x", "http://[::1]/w#***");
+  f("http://me:pw@host/w?a", "http://***@host/w?***");
+  f("http://me:p@w@host", "http://***@host");
+  f("http://me:p?w/x#y@host/w", "http://***@host/w");
+  f("me:pw@host/w", "***@host/w");
+  f("htp:/me:pw@host", "***@host");
+  f("http:///me:pw@host", "http://***@host");
 }
 
 TEST(YamlTree, KeepsTheLinesOfKeysAndValues) {

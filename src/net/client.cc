@@ -16,8 +16,9 @@ namespace http = boost::beast::http;
 Result<Url> Url::Parse(std::string_view text) {
   constexpr std::string_view kPlain = "http://";
   constexpr std::string_view kTls = "https://";
-  const auto fail = [&](std::string_view why) {
-    return Fail(Errc::kInvalid, format("URL '{}' {}; wanted http[s]://host[:port][/path]", text, why));
+  // Without the text: it may carry a password or a token, and ends in logs.
+  const auto fail = [](std::string_view why) {
+    return Fail(Errc::kInvalid, format("the URL {}; wanted http[s]://host[:port][/path]", why));
   };
   const bool tls = text.starts_with(kTls);
   if (!tls && !text.starts_with(kPlain)) return fail("does not begin with http:// or https://");

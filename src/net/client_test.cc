@@ -46,6 +46,12 @@ TEST(Url, RefusesWhatIsNotHttp) {
   }
 }
 
+TEST(Url, RepeatsNothingOfWhatItRefuses) {
+  for (const std::string_view text : {"http://me:hunter2@h/", "ftp://hunter2", "http://h:70000/w?token=hunter2"}) {
+    EXPECT_THAT(Url::Parse(text).error().message(), ::testing::Not(HasSubstr("hunter2")));
+  }
+}
+
 // A certificate for "localhost" that signs itself, and its key.
 class SelfSigned {
  public:
