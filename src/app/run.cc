@@ -4,6 +4,7 @@
 
 #include "app/console.h"
 #include "app/database_commands.h"
+#include "app/options_check.h"
 #include "app/serve.h"
 #include "base/format.h"
 #include "config/loader.h"
@@ -14,6 +15,9 @@ namespace {
 int CheckConfig(const std::string& file) {
   const Result<config::Loaded> loaded = config::Check(file);
   if (!loaded) return Complain(kBadConfiguration, loaded.error().message());
+  if (const Status checked = CheckOptions(*loaded); !checked) {
+    return Complain(kBadConfiguration, checked.error().message());
+  }
   for (const std::string& warning : loaded->warnings) std::fputs(format("{}\n", warning).c_str(), stderr);
   return Print(format("{}: ok\n", file));
 }

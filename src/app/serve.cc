@@ -7,6 +7,7 @@
 #include "app/console.h"
 #include "app/file_limit.h"
 #include "app/fleet.h"
+#include "app/options_check.h"
 #include "app/role_options.h"
 #include "app/signals.h"
 #include "app/standalone.h"
@@ -84,6 +85,9 @@ int Serve(const Command& command) {
   Signals signals;
   Result<config::Loaded> loaded = config::Load(SourcesOf(command));
   if (!loaded) return Complain(kBadConfiguration, loaded.error().message());
+  if (const Status checked = CheckOptions(*loaded); !checked) {
+    return Complain(kBadConfiguration, checked.error().message());
+  }
   const config::Config& config = loaded->config;
   const auto log = telemetry::Logger::Create(LogOptionsOf(config));
   if (!log) return Complain(kFailed, log.error().message());

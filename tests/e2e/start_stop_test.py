@@ -55,6 +55,20 @@ class CommandLine(support.TestCase):
             self.assertIn("bad.yml:2", bad.stderr)
             self.assertIn("port", bad.stderr)
 
+    def test_what_only_a_library_finds_wrong_ends_with_2_as_well(self):
+        file = self.directory / "bad.yml"
+        for text, fault in (("app: {role_type: producer}\nmetric_store: {producer: {hosts: ['127.0.0.1:1']}}\nlibrdkafka: {lingr.ms: 5}\n",
+                             "bad.yml:3: librdkafka.lingr.ms"),
+                            ("remote: {send: {url: 'http://host:99999/'}}\n", "bad.yml:1: remote.send.url"),
+                            ("remote: {send: {url: 'http://me:hunter2@host/?token=hunter2'}}\n", "bad.yml:1: remote.send.url")):
+            file.write_text(text)
+            for arguments in (["config", "check", file], ["--config", file, "--listen", "127.0.0.1:0", "--data", self.directory / "data"]):
+                with self.subTest(text=text, arguments=arguments):
+                    bad = run(*arguments)
+                    self.assertEqual(bad.returncode, 2)
+                    self.assertIn(fault, bad.stderr)
+                    self.assertNotIn("hunter2", bad.stderr)
+
     def test_an_environment_without_its_file_ends_with_2(self):
         self.assertEqual(run("config", "show", env={"GO_ENV": "prod"}, cwd=self.directory).returncode, 2)
 

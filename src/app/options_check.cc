@@ -1,0 +1,65 @@
+#include "app/options_check.h"
+
+#include <string>
+#include <string_view>
+
+#include "base/format.h"
+#include "net/client.h"
+#include "stream/kafka.h"
+
+namespace mi::app {
+namespace {
+
+bool SpeaksToKafka(config::Role role) {
+  switch (role) {
+    case config::Role::kProducer:
+    case config::Role::kConsumer:
+    case config::Role::kAll: return true;
+    case config::Role::kStandalone:
+    case config::Role::kQuery: return false;
+  }
+  return false;
+}
+
+class Faults {
+ public:
+  explicit Faults(const config::Loaded& loaded) : loaded_(loaded) {}
+
+  void Add(const std::string& path, std::string_view text) {
+    const auto at = loaded_.origins.find(path);
+    if (!text_.empty()) text_ += '\n';
+    text_ += format("{}: {}", at == loaded_.origins.end() ? "default" : at->second, text);
+  }
+  Status ToStatus() const { return text_.empty() ? Status() : Fail(Errc::kInvalid, text_); }
+
+ private:
+  const config::Loaded& loaded_;
+  std::string text_;
+};
+
+void CheckUrl(const std::string& path, const std::string& url, Faults& faults) {
+  if (url.empty()) return;
+  if (const auto parsed = net::Url::Parse(url); !parsed) {
+    faults.Add(path, format("{}: {}", path, parsed.error().message()));
+  }
+}
+
+}  // namespace
+
+Status CheckOptions(const config::Loaded& loaded) {
+  Faults faults(loaded);
+  const config::Config& config = loaded.config;
+  if (SpeaksToKafka(config.app.role_type)) {
+    for (const auto& option : config.librdkafka) {
+      const Status known = stream::CheckKafkaOptions({option});
+      if (!known) faults.Add("librdkafka." + option.first, known.error().message());
+    }
+  }
+  for (size_t i = 0; i < config.remote.write.size(); ++i) {
+    CheckUrl(format("remote.write[{}].url", i), config.remote.write[i].url, faults);
+  }
+  CheckUrl("remote.send.url", config.remote.send.url, faults);
+  return faults.ToStatus();
+}
+
+}  // namespace mi::app
