@@ -33,7 +33,7 @@ class Fleet final : public Service {
 
   Status ComeUp();
 
-  void Reconfigure(const config::Config& config) override;
+  Status Reconfigure(const config::Config& config) override;
   void Stop() override;
   uint16_t port() const override { return front_->port(); }
 
@@ -123,9 +123,12 @@ Status Fleet::ComeUp() {
   return {};
 }
 
-void Fleet::Reconfigure(const config::Config& config) {
-  if (producing_ != nullptr) producing_->Reconfigure(config);
+Status Fleet::Reconfigure(const config::Config& config) {
+  if (producing_ != nullptr) {
+    if (Status taken = producing_->Reconfigure(config); !taken) return taken;
+  }
   front_->Reconfigure(config);
+  return {};
 }
 
 // Whoever still waits for the database then, waits for one that is frozen, locked or away.

@@ -54,10 +54,11 @@ void Producing::AddTasks(Housekeeping& housekeeping) {
                      });
 }
 
-void Producing::Reconfigure(const config::Config& config) {
-  receiving_->Reconfigure(config, FleetSeenOptionsOf(config));
+Status Producing::Reconfigure(const config::Config& config) {
+  if (Status taken = receiving_->Reconfigure(config, FleetSeenOptionsOf(config)); !taken) return taken;
   redis_->Reconfigure(RedisOptionsOf(config).writes);
   cleanup_interval_.Set(config.metric_store.cache.cleanup_interval);
+  return {};
 }
 
 void Producing::Stop() {

@@ -29,7 +29,7 @@ class Producing {
 
   void RegisterRoutes(net::Router& router) { receiving_->RegisterRoutes(router); }
   void AddTasks(Housekeeping& housekeeping);
-  void Reconfigure(const config::Config& config);
+  Status Reconfigure(const config::Config& config);
 
   void Refuse() { receiving_->Refuse(); }
   void ExpireAll() { receiving_->ExpireAll(); }

@@ -22,8 +22,7 @@ Result<std::unique_ptr<Receiving>> Receiving::Create(const config::Config& confi
 Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
                      std::unique_ptr<forward::RemoteWrite> remote_write,
                      std::unique_ptr<forward::RemoteSend> remote_send)
-    : log_(deps.log),
-      remote_write_(std::move(remote_write)),
+    : remote_write_(std::move(remote_write)),
       remote_send_(std::move(remote_send)),
       seen_(std::move(deps.seen)),
       figures_(ShowSeenTable(*seen_, deps.metrics)),
@@ -50,14 +49,17 @@ void Receiving::RegisterRoutes(net::Router& router) {
   router.Add("/api/v1/metrics/cache", cache_);
 }
 
-void Receiving::Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options) {
+Status Receiving::Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options) {
+  if (const Status taken = remote_write_->Reconfigure(RemoteWriteTargetsOf(config)); !taken) {
+    return Fail(taken.error().Within("remote.write"));
+  }
+  if (const Status taken = remote_send_->Reconfigure(RemoteSendTargetOf(config)); !taken) {
+    return Fail(taken.error().Within("remote.send"));
+  }
   options_.Set(ReceiveOptionsOf(config));
   seen_->Reconfigure(seen_options);
   seen_metadata_->Reconfigure(seen_options);
-  for (const Status& taken : {remote_write_->Reconfigure(RemoteWriteTargetsOf(config)),
-                              remote_send_->Reconfigure(RemoteSendTargetOf(config))}) {
-    if (!taken) log_.Error("remote: it stays as it is: {}", taken.error().message());
-  }
+  return {};
 }
 
 void Receiving::Refuse() {

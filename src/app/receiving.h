@@ -48,7 +48,8 @@ class Receiving {
                                                    const dedupe::SeenOptions& seen_options, Deps deps);
 
   void RegisterRoutes(net::Router& router);
-  void Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options);
+  // An error: a TSDB that cannot be sent to as it is told; nothing else has changed but the other TSDBs.
+  Status Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options);
 
   // From now on 503; what waits for the stream goes on waiting …
   void Refuse();
@@ -64,7 +65,6 @@ class Receiving {
   Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
             std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send);
 
-  telemetry::Logger& log_;
   const std::unique_ptr<forward::RemoteWrite> remote_write_;
   const std::unique_ptr<forward::RemoteSend> remote_send_;
   std::unique_ptr<dedupe::SeenSet> seen_;

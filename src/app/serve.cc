@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <utility>
 
 #include "app/console.h"
 #include "app/file_limit.h"
@@ -54,6 +55,17 @@ void CountBuild(const config::Config& config, telemetry::Metrics& metrics) {
       .Set(1);
 }
 
+// Everything takes the new configuration, or nothing keeps it. The log comes first: it fails more often, and whole.
+Status Take(const config::Config& before, const config::Config& next, Service& service, telemetry::Logger& log) {
+  if (const Status taken = log.Reconfigure(LogOptionsOf(next)); !taken) return taken;
+  Status taken = service.Reconfigure(next);
+  if (taken) return {};
+  for (const Status& back : {log.Reconfigure(LogOptionsOf(before)), service.Reconfigure(before)}) {
+    if (!back) log.Error("a part of the configuration before cannot be taken back: {}", back.error().message());
+  }
+  return taken;
+}
+
 Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, const config::Loaded& started,
                                                      Service& service, telemetry::Logger& log,
                                                      telemetry::Metrics& metrics) {
@@ -61,22 +73,20 @@ Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, con
   auto& restart =
       metrics.GetGauge("config_restart_needed", "Options that have changed and take effect with a restart.");
   success.Set(1);
+  auto on_change = [&, current = std::make_shared<const config::Config>(started.config)](const auto& next) mutable {
+    Status taken = Take(*current, *next, service, log);
+    if (taken) current = next;
+    return taken;
+  };
+  auto on_report = [&](const config::ReloadReport& report) {
+    success.Set(report.status ? 1 : 0);
+    if (!report.status) return log.Error("{}", report.Describe());
+    restart.Set(static_cast<double>(report.restart_needed.size()));
+    for (const std::string& warning : report.warnings) log.Warn("{}", warning);
+    log.Info("{}", report.Describe());
+  };
   return config::Watcher::Create(started, SourcesOf(command),
-                                 {.on_change =
-                                      [&](const std::shared_ptr<const config::Config>& config) {
-                                        service.Reconfigure(*config);
-                                        if (const Status taken = log.Reconfigure(LogOptionsOf(*config)); !taken) {
-                                          log.Error("the log stays as it is: {}", taken.error().message());
-                                        }
-                                      },
-                                  .on_report =
-                                      [&](const config::ReloadReport& report) {
-                                        success.Set(report.status ? 1 : 0);
-                                        if (report.status)
-                                          restart.Set(static_cast<double>(report.restart_needed.size()));
-                                        log.Write(report.status ? telemetry::Level::kInfo : telemetry::Level::kError,
-                                                  report.Describe());
-                                      }});
+                                 {.on_change = std::move(on_change), .on_report = std::move(on_report)});
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "base/result.h"
 #include "config/config.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -21,8 +22,8 @@ class Service {
   };
   virtual ~Service() = default;  // stops
 
-  // Takes over what can change without a restart.
-  virtual void Reconfigure(const config::Config& config) = 0;
+  // Takes over what can change without a restart. After an error, parts may have it: give them what was before.
+  virtual Status Reconfigure(const config::Config& config) = 0;
   // Answers what got in, finishes what was begun, saves; within app.shutdown_timeout.
   virtual void Stop() = 0;
   virtual uint16_t port() const = 0;

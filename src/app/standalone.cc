@@ -58,7 +58,7 @@ class Standalone final : public Service {
   // still load, which /ready says.
   Status ComeUp();
 
-  void Reconfigure(const config::Config& config) override;
+  Status Reconfigure(const config::Config& config) override;
   void Stop() override;
   uint16_t port() const override { return front_->port(); }
 
@@ -208,10 +208,11 @@ Status Standalone::ComeUp() {
   return {};
 }
 
-void Standalone::Reconfigure(const config::Config& config) {
-  receiving_->Reconfigure(config, SeenOptionsOf(config));
+Status Standalone::Reconfigure(const config::Config& config) {
+  if (Status taken = receiving_->Reconfigure(config, SeenOptionsOf(config)); !taken) return taken;
   front_->Reconfigure(config);
   cleanup_interval_.Set(config.metric_store.cache.cleanup_interval);
+  return {};
 }
 
 void Standalone::Stop() {

@@ -116,7 +116,12 @@ class FileWatcher final : public Watcher {
     report.changed = ChangedKeys(*Current(), next, config::Reload::kLive);
     report.restart_needed = ChangedKeys(*started_, loaded->config, config::Reload::kRestart);
     report.warnings = std::move(loaded->warnings);
-    if (!report.changed.empty()) Take(std::move(next));
+    if (!report.changed.empty()) {
+      if (const Status taken = Take(std::move(next)); !taken) {
+        text_.reset();  // the same file again is news: what was in its way may be gone
+        return Report({.status = taken});
+      }
+    }
     // What Load gave at the start need not be told again.
     const bool news = !report.changed.empty() || !report.restart_needed.empty();
     if (why != Why::kStart || news) Report(report);
@@ -140,13 +145,14 @@ class FileWatcher final : public Watcher {
     return Fail(draft.Faults().Within("with what needs a restart as it was at the start"));
   }
 
-  void Take(Config next) EXCLUDES(mutex_) {
+  Status Take(Config next) EXCLUDES(mutex_) {
     auto taken = std::make_shared<const Config>(std::move(next));
-    {
-      MutexLock lock(mutex_);
-      current_ = taken;
+    if (callbacks_.on_change) {
+      if (Status outcome = callbacks_.on_change(taken); !outcome) return outcome;
     }
-    if (callbacks_.on_change) callbacks_.on_change(std::move(taken));
+    MutexLock lock(mutex_);
+    current_ = std::move(taken);
+    return {};
   }
 
   void Report(const ReloadReport& report) const {

@@ -34,8 +34,9 @@ struct ReloadReport {
 class Watcher {
  public:
   struct Callbacks {
-    // The new configuration, when something live has changed. Current() is it already.
-    std::function<void(std::shared_ptr<const Config>)> on_change;
+    // The new configuration, when something live has changed. Current() becomes it with success; an error says why it
+    // was not taken, and that everything is as it was: it is reported, and tried again with the next look at the file.
+    std::function<Status(const std::shared_ptr<const Config>&)> on_change;
     // After each attempt, and after on_change.
     std::function<void(const ReloadReport&)> on_report;
   };

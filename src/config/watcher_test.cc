@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/bounded_queue.h"
+#include "base/live.h"
 #include "config/test_folder.h"
 
 namespace mi::config {
@@ -25,7 +26,12 @@ class WatcherTest : public TestFolder {
     ASSERT_TRUE(loaded) << loaded.error().message();
     auto watcher =
         Watcher::Create(std::move(*loaded), std::move(sources),
-                        {.on_change = [this](auto config) { changes_.TryPush(std::move(config)); },
+                        {.on_change =
+                             [this](const auto& config) {
+                               if (Status outcome = *outcome_.Get(); !outcome) return outcome;
+                               changes_.TryPush(std::shared_ptr(config));
+                               return Status();
+                             },
                          .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }});
     ASSERT_TRUE(watcher) << watcher.error().message();
     watcher_ = std::move(*watcher);
@@ -55,6 +61,7 @@ class WatcherTest : public TestFolder {
 
   void Rename(const std::string& from, const std::string& to) const { fs::rename(Path(from), Path(to)); }
 
+  Live<Status> outcome_{Status()};  // of taking a change
   BoundedQueue<std::shared_ptr<const Config>> changes_{1000};
   BoundedQueue<ReloadReport> reports_{1000};
   std::unique_ptr<Watcher> watcher_;
@@ -106,6 +113,33 @@ TEST_F(WatcherTest, ABrokenFileChangesNothingAndSaysTheLine) {
   EXPECT_THAT(report.Describe(),
               HasSubstr("not reloaded, the running one stays: " + Path("a.yml") + ":2: log.level wants"));
   EXPECT_EQ(watcher_->Current(), before);
+  Replace("a.yml", Level("debug"));
+  AwaitLevel("debug");
+}
+
+TEST_F(WatcherTest, WhatCannotBeTakenChangesNothingAndIsTriedAgain) {
+  Start(Write("a.yml", Level("warn")));
+  const auto before = watcher_->Current();
+  outcome_.Set(Fail(Errc::kUnavailable, "no such folder"));
+  Replace("a.yml", Level("debug"));
+  const auto report = NextReport();
+  EXPECT_EQ(report.Describe(), "configuration not reloaded, the running one stays: no such folder");
+  EXPECT_THAT(report.changed, IsEmpty());
+  EXPECT_EQ(watcher_->Current(), before);
+  watcher_->Reload();
+  EXPECT_FALSE(NextReport().status) << "a file that stays as it is does not become current";
+  outcome_.Set({});
+  watcher_->Reload();
+  AwaitLevel("debug");
+  EXPECT_EQ(changes_.Pop(), watcher_->Current());
+}
+
+TEST_F(WatcherTest, WhatCouldNotBeTakenIsTriedAgainWhenTheFileIsTouched) {
+  Start(Write("a.yml", Level("warn")));
+  outcome_.Set(Fail(Errc::kUnavailable, "no such folder"));
+  Replace("a.yml", Level("debug"));
+  EXPECT_FALSE(NextReport().status);
+  outcome_.Set({});
   Replace("a.yml", Level("debug"));
   AwaitLevel("debug");
 }

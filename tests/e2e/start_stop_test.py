@@ -195,6 +195,33 @@ class Reload(support.TestCase):
         wait_for(lambda: service.output().count("configuration") >= 3, what="SIGHUP")
         self.assertTrue(service.alive())
 
+    def test_what_cannot_be_taken_is_not_said_to_be_and_is_taken_once_its_cause_is_mended(self):
+        logs = self.directory / "logs"
+        logs.write_text("not a folder")
+        file = self.write("receive:\n  max_labels: 2\n")
+        service = self.service("--config", file)
+        _, body, _ = support.golden("prometheus-3.16-v1", "01")
+        self.write(f"receive: {{max_labels: 128}}\nlog: {{filename: {logs}/x.log}}\nremote: {{write: {{url: 'http://a/w'}}}}\n")
+        wait_for(lambda: "configuration not reloaded" in service.output(), what="the refusal")
+        self.assertEqual(service.metric("config_reload_success"), 0)
+        self.assertNotIn("configuration reloaded", service.output())
+        self.assertEqual(support.write(service.url, body)[0], 400)
+        logs.unlink()
+        service.popen.send_signal(signal.SIGHUP)
+        wait_for(lambda: service.metric("config_reload_success") == 1, what="the file to be taken")
+        self.assertEqual(support.write(service.url, body)[0], 204)
+        lines = (logs / "x.log").read_text()
+        self.assertIn("enabled is false", lines, "a warning of the configuration")
+        self.assertIn("configuration reloaded", lines)
+
+    def test_a_log_of_errors_has_no_word_of_a_reload_that_went_well(self):
+        service = self.service("--config", self.write("log: {level: error}\n"))
+        self.write("log: {level: error}\napp: {name: other}\n")
+        wait_for(lambda: service.metric("config_restart_needed") == 1, what="the reload")
+        self.write("log: {level: loud}\n")
+        wait_for(lambda: "configuration not reloaded" in service.output(), what="the error")
+        self.assertNotIn("configuration reloaded", service.output())
+
 
 if __name__ == "__main__":
     support.main()
