@@ -387,6 +387,19 @@ TEST_F(LoaderTest, ALaterSourceIsOverAGoodOneButFaultsOfAllAreTold) {
 
 // ---- secrets
 
+TEST_F(LoaderTest, WarnsOfAQueueThatBlocksAndCannotHoldWhatMayBeSent) {
+  auto f = [](std::string_view text, std::string_view warning) {
+    const auto loaded = LoadFromText(text);
+    ASSERT_TRUE(loaded) << Message(loaded);
+    EXPECT_EQ(loaded->warnings, warning.empty() ? std::vector<std::string>() : std::vector{std::string(warning)});
+  };
+  f("remote: {write: {enabled: true, url: 'http://a', when_full: block, queue_bytes: 1MiB}}\n",
+    "remote.write[0].queue_bytes is 1MiB: a request above it is dropped although when_full is block; "
+    "receive.max_body_bytes is 32MiB");
+  f("remote: {write: {enabled: true, url: 'http://a', when_full: block}}\n", "");
+  f("remote: {write: {enabled: true, url: 'http://a', queue_bytes: 1MiB}}\n", "");
+}
+
 TEST_F(LoaderTest, NoFaultHoldsASecret) {
   auto f = [](std::string_view text) { EXPECT_THAT(Message(LoadFromText(text)), Not(HasSubstr("hunter"))) << text; };
   f("mysql: {password: [hunter2]}\n");

@@ -178,6 +178,12 @@ class Relations {
       if (!write.enabled && !write.url.empty()) {
         draft_.warnings.push_back(path + ": a url is set, but nothing is passed on to it: enabled is false");
       }
+      if (write.enabled && write.when_full == "block" && write.queue_bytes < config_.receive.max_body_bytes) {
+        draft_.warnings.push_back(
+            mi::format("{}.queue_bytes is {}: a request above it is dropped although when_full is block; "
+                       "receive.max_body_bytes is {}",
+                       path, WriteBytes(write.queue_bytes), WriteBytes(config_.receive.max_body_bytes)));
+      }
     }
   }
 

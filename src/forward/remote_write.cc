@@ -40,6 +40,8 @@ class KeptBytes {
     bytes_ -= bytes;
     return std::nullopt;
   }
+  // Whether it could ever be taken.
+  bool Fits(uint64_t bytes) const { return bytes <= limit_; }
   void SetLimit(uint64_t limit) { limit_ = limit; }
 
  private:
@@ -94,6 +96,13 @@ class RemoteWriteTargets final : public RemoteWrite {
   PassOn Keep(const net::Request& request) override {
     if (Current()->empty()) return nullptr;
     auto kept = std::make_shared<const PassedRequest>(PassedRequestOf(request));
+    // No wait makes room for it, and its sender would bring it for ever: dropped, also by those that block.
+    if (!kept_.Fits(kept->bytes())) {
+      return [this](steady_clock::time_point, Done done) {
+        CountDropped();
+        done({});
+      };
+    }
     std::optional<KeptBytes::Hold> hold = kept_.Take(kept->bytes());
     if (!hold) return [this](steady_clock::time_point, Done done) { GiveUp(std::move(done)); };
     return [this, kept = std::move(kept), hold = *std::move(hold)](steady_clock::time_point deadline, Done done) {
@@ -178,8 +187,13 @@ class RemoteWriteTargets final : public RemoteWrite {
     if (std::ranges::any_of(*targets, blocks)) {
       return done(Failure(Errc::kOverloaded, "too much waits to be passed on (remote.write.queue_bytes)"));
     }
-    for (const auto& target : *targets) target->CountDropped();
+    CountDropped();
     done({});
+  }
+
+  void CountDropped() const {
+    const auto targets = Current();
+    for (const auto& target : *targets) target->CountDropped();
   }
 
   void ExpireWaiters() EXCLUDES(mutex_) {

@@ -323,6 +323,18 @@ TEST_F(RemoteWriteTest, DropsARequestThatItsQueueCouldNeverHold) {
   EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("small"));
 }
 
+// Its sender would bring it again for ever.
+TEST_F(RemoteWriteTest, DropsARequestThatItsQueueCouldNeverHoldAlsoWhenItIsToldToBlock) {
+  TargetOptions options = To(tsdb_);
+  options.queue_bytes = 1 << 20;
+  options.when_full = WhenFull::kBlock;
+  Start({options});
+  EXPECT_TRUE(Pass(std::string(2 << 20, 'x')).get());
+  EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 1);
+  EXPECT_TRUE(Pass("small").get());
+  EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("small"));
+}
+
 TEST_F(RemoteWriteTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 2 << 20;
