@@ -16,7 +16,8 @@ stream::KafkaOptions KafkaOptionsOf(const config::Config& config, const std::vec
 
 telemetry::LogOptions LogOptionsOf(const config::Config& config) {
   const bool dev = config.app.mode == "dev";
-  return {.level = dev ? "debug" : config.log.level,
+  return {.app = config.app.name,
+          .level = dev ? "debug" : config.log.level,
           .filename = config.log.filename,
           .format = config.log.format,
           .max_size_mb = config.log.max_size,

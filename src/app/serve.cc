@@ -49,7 +49,8 @@ or vmagent: -remoteWrite.url={0}/api/v1/write
 void CountBuild(const config::Config& config, telemetry::Metrics& metrics) {
   metrics
       .GetGauge("build_info", "What runs here; always 1.",
-                {{"version", std::string(version::kVersion)},
+                {{"name", config.app.name},
+                 {"version", std::string(version::kVersion)},
                  {"revision", std::string(version::kRevision)},
                  {"role", std::string(ToString(config.app.role_type))}})
       .Set(1);

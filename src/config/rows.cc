@@ -26,7 +26,7 @@ constexpr auto kSeconds = Unit::kSeconds;
 // clang-format off: a row is a record, not code
 constexpr Row kRows[] = {
     {.path = "app.name", .slot = AT(app.name), .check = NotEmpty,
-     .prose = "Shown in logs and metrics."},
+     .prose = "What this process is called: app in JSON log lines, name in the metric build_info."},
     {.path = "app.mode", .slot = AT(app.mode), .choices = "prod|dev",
      .prose = "dev logs at debug, and to the console too. GO_ENV and METRIC_INDEX_ENV set it."},
     {.path = "app.role_type", .slot = AT(app.role_type), .choices = "standalone|producer|consumer|query|all", .flag = "--role",

@@ -62,17 +62,22 @@ std::optional<Level> ParseLevel(std::string_view name) {
 
 enum class LineFormat { kText, kJson };
 
-// One message, one line:  2006-01-02T15:04:05.000Z info  text   or   {"time":…,"level":…,"msg":…}
+// One message, one line:  2006-01-02T15:04:05.000Z info  text   or   {"time":…,"level":…,"app":…,"msg":…}
 class LineFormatter final : public spdlog::formatter {
  public:
-  explicit LineFormatter(LineFormat format) : format_(format) {}
+  LineFormatter(LineFormat format, std::string_view app) : format_(format) {
+    if (app.empty()) return;
+    app_ = ",\"app\":\"";
+    AppendJsonEscaped(app, app_);
+    app_ += '"';
+  }
 
   void format(const log_msg& message, spdlog::memory_buf_t& out) override {
     const std::string_view text(message.payload.data(), message.payload.size());
     std::string line;
-    line.reserve(text.size() + 64);
+    line.reserve(text.size() + app_.size() + 64);
     if (format_ == LineFormat::kJson) {
-      line += mi::format(R"({{"time":"{}","level":"{}","msg":")", Time(message), LevelName(message.level));
+      line += mi::format(R"({{"time":"{}","level":"{}"{},"msg":")", Time(message), LevelName(message.level), app_);
       AppendJsonEscaped(text, line);
       line += "\"}\n";
     } else {
@@ -83,7 +88,7 @@ class LineFormatter final : public spdlog::formatter {
     out.append(line.data(), line.data() + line.size());
   }
 
-  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<LineFormatter>(format_); }
+  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<LineFormatter>(*this); }
 
  private:
   static std::string Time(const log_msg& message) {
@@ -95,7 +100,8 @@ class LineFormatter final : public spdlog::formatter {
                       utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
   }
 
-  const LineFormat format_;
+  LineFormat format_;
+  std::string app_;  // as it stands in a JSON line
 };
 
 // Lines that the file does not take go to stderr instead; once it takes them again, it is told how many it missed.
@@ -198,7 +204,7 @@ class SpdlogLogger final : public Logger {
     if (file == nullptr || options.also_console) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
     auto target = std::make_shared<spdlog::logger>("", sinks.begin(), sinks.end());
     const auto format = options.format == "json" ? LineFormat::kJson : LineFormat::kText;
-    target->set_formatter(std::make_unique<LineFormatter>(format));
+    target->set_formatter(std::make_unique<LineFormatter>(format, options.app));
     target->set_level(spdlog::level::trace);  // Enabled() decides
     return target;
   }

@@ -15,6 +15,7 @@ namespace mi::telemetry {
 enum class Level { kDebug, kInfo, kWarn, kError };
 
 struct LogOptions {
+  std::string app;              // "app" of JSON lines; '' = none
   std::string level = "info";   // debug, info, warn, error
   std::string filename;         // '' = console (stderr)
   std::string format = "text";  // text, json

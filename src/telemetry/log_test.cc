@@ -71,6 +71,19 @@ TEST_F(LogTest, JsonLinesAreOneObjectEach) {
       testing::MatchesRegex("\\{\"time\":\"" + kTime + "\",\"level\":\"error\",\"msg\":\"" + message + "\"\\}\n"));
 }
 
+TEST_F(LogTest, JsonLinesNameTheAppTextLinesDoNot) {
+  auto options = ToFile();
+  options.format = "json";
+  options.app = "the \"first\"";
+  auto log = Open(options);
+  log->Error("x");
+  EXPECT_THAT(Read(folder_ / "mi.log"), testing::HasSubstr(R"("level":"error","app":"the \"first\"","msg":"x"})"));
+  options.format = "text";
+  ASSERT_TRUE(log->Reconfigure(options));
+  log->Error("y");
+  EXPECT_THAT(Lines(folder_ / "mi.log").back(), testing::EndsWith("Z error y"));
+}
+
 TEST(Printable, NoMessageBreaksItsLineOrTheTerminal) {
   auto f = [](std::string_view message, std::string_view want) {
     std::string line;

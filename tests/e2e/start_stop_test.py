@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """How the process begins and ends: exit codes, messages that say what to do, and a stop under load that loses nothing."""
+import json
 import os
 import shutil
 import signal
@@ -131,6 +132,13 @@ class Start(support.TestCase):
         self.assertEqual(failed.returncode, 1)
         self.assertIn("identity.secret", failed.stderr)
         self.assertNotIn("another\n", failed.stderr)
+
+
+    def test_its_name_is_in_json_log_lines_and_in_build_info(self):
+        service = self.service(env={"METRIC_INDEX_APP_NAME": "index-7", "METRIC_INDEX_LOG_FORMAT": "json"})
+        self.assertEqual(service.metric("build_info", name="index-7", role="standalone"), 1)
+        lines = [json.loads(line) for line in service.output().splitlines() if line.startswith("{")]
+        self.assertEqual({line["app"] for line in lines}, {"index-7"})
 
 
 class Stop(support.TestCase):

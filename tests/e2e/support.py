@@ -165,7 +165,7 @@ class MetricIndex(Process):
     def wait_until_ready(self, timeout=60):
         wait_for(lambda: request(f"{self.url}/ready")[0] == 200, timeout, "/ready")
 
-    def metric(self, name, **labels):
+    def metric(self, name, /, **labels):
         """The sum over all series of a metric (without its prefix) that have these labels."""
         _, _, text = request(f"{self.url}/metrics")
         total = 0.0
