@@ -49,6 +49,19 @@ class KeptBytes {
   std::atomic<uint64_t> limit_ = 0;
 };
 
+// The smallest that no other target has whose url is shown as this one's: they share no metric.
+size_t NumberFor(const std::string& url, const Targets& before, const Targets& after) {
+  const auto is_taken = [&](size_t number) {
+    const auto has = [&](const auto& target) {
+      return target != nullptr && target->number() == number && Target::Shown(target->url()) == Target::Shown(url);
+    };
+    return std::ranges::any_of(before, has) || std::ranges::any_of(after, has);
+  };
+  size_t number = 1;
+  while (is_taken(number)) ++number;
+  return number;
+}
+
 // A request that waits for room in the queues of those that block; the others get it once all of them have it.
 class Round {
  public:
@@ -125,7 +138,7 @@ class RemoteWriteTargets final : public RemoteWrite {
         left.erase(same);
         continue;
       }
-      auto created = Target::Create(one, deps_);
+      auto created = Target::Create(one, deps_, NumberFor(one.url, *before, *after));
       if (!created) return Fail(created.error());
       after->push_back(*std::move(created));
     }

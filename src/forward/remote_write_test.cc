@@ -8,6 +8,7 @@
 #include "forward/remote_send.h"
 #include "net/fake_request.h"
 #include "net/server_fixture.h"
+#include "support/scarce_memory.h"
 
 namespace mi::forward {
 namespace {
@@ -147,12 +148,12 @@ class RemoteWriteTest : public ::testing::Test {
   }
 
   double Metric(const std::string& name, const std::string& url, const std::string& reason = {}) {
-    telemetry::MetricLabels labels = {{"url", url}};
+    telemetry::MetricLabels labels = {{"url", url}, {"target", "1"}};
     if (!reason.empty()) labels.emplace_back("reason", reason);
     return metrics_->GetCounter(name, "", labels).Value();
   }
   double QueueBytes(const FakeTsdb& tsdb) {
-    return metrics_->GetGauge("forward_queue_bytes", "", {{"url", tsdb.shown()}}).Value();
+    return metrics_->GetGauge("forward_queue_bytes", "", {{"url", tsdb.shown()}, {"target", "1"}}).Value();
   }
   std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
@@ -435,6 +436,84 @@ TEST_F(RemoteWriteTest, StopsInTimeWhenTheTsdbStandsStill) {
   remote_write_->Stop(milliseconds(10));
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "stopped"), 2);
   tsdb_.Release();
+}
+
+TEST_F(RemoteWriteTest, CountsApartWhatDiffersOnlyInTheQuery) {
+  TargetOptions second = To(tsdb_);
+  second.url = tsdb_.url("/write?token=other");
+  Start({To(tsdb_), second});
+  Pass("x");
+  tsdb_.AwaitRequests(2);
+  for (const char* number : {"1", "2"}) {
+    auto& sent = metrics_->GetCounter("forward_sent_total", "", {{"url", tsdb_.shown()}, {"target", number}});
+    EXPECT_TRUE(Eventually([&] { return sent.Value() == 1; })) << number;
+  }
+  EXPECT_TRUE(remote_write_->Reconfigure({second})) << "keeps its number";
+  Pass("y");
+  tsdb_.AwaitRequests(3);
+  auto& sent = metrics_->GetCounter("forward_sent_total", "", {{"url", tsdb_.shown()}, {"target", "2"}});
+  EXPECT_TRUE(Eventually([&] { return sent.Value() == 2; }));
+}
+
+// No thread finds room for a stack of that size: as where a limit of threads is reached.
+class NoMoreThreads {
+ public:
+  NoMoreThreads() {
+    pthread_getattr_default_np(&before_);
+    pthread_attr_t huge;
+    pthread_attr_init(&huge);
+    pthread_attr_setstacksize(&huge, size_t{1} << 46);
+    pthread_setattr_default_np(&huge);
+    pthread_attr_destroy(&huge);
+  }
+  ~NoMoreThreads() { pthread_setattr_default_np(&before_); }
+
+ private:
+  pthread_attr_t before_;
+};
+
+TEST_F(RemoteWriteTest, DropsAndCountsWhatNoThreadCanBeHadFor) {
+  Start({To(tsdb_)});
+  {
+    const NoMoreThreads none;
+    EXPECT_TRUE(Pass("lost").get());
+  }
+  EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "exhausted"), 1);
+  EXPECT_EQ(QueueBytes(tsdb_), 0);
+  EXPECT_TRUE(Pass("kept").get());
+  EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("kept"));
+}
+
+TEST_F(RemoteWriteTest, TriesAgainWhatHadNoMemory) {
+  if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP();
+  Start({To(tsdb_)});
+  {
+    const tests::ScarceMemory scarce(60 << 10);  // a connection's buffer is larger
+    Pass("x");
+    EXPECT_TRUE(Eventually([&] { return Metric("forward_retries_total", tsdb_.shown()) > 0; }));
+    EXPECT_GT(scarce.refusals(), 0U);
+  }
+  EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("x"));
+}
+
+TEST_F(RemoteWriteTest, LogsATsdbThatFluttersADozenTimesAtMost) {
+  net::LogBook log;
+  auto created = RemoteWrite::Create({To(tsdb_)}, {log, *metrics_});
+  remote_write_ = *std::move(created);
+  for (int i = 0; i < 20; ++i) {
+    tsdb_.AnswerWith({.status = 503, .headers = {{"Retry-After", "0"}}});
+    const size_t before = tsdb_.requests();
+    Pass("x");
+    tsdb_.AwaitRequests(before + 1);
+    tsdb_.AnswerWith({.status = 204, .content_type = ""});
+    EXPECT_TRUE(Eventually([&] { return QueueBytes(tsdb_) == 0; }));
+  }
+  EXPECT_EQ(Metric("forward_sent_total", tsdb_.shown()), 20);
+  remote_write_.reset();
+  log.Write(telemetry::Level::kInfo, "end");
+  int lines = 0;
+  while (log.Next() != "end") ++lines;
+  EXPECT_LE(lines, 10) << "the outages 1, 2, 4, 8, 16, and their ends";
 }
 
 TEST_F(RemoteWriteTest, SendsPointsOnAndChangesWhereTo) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <exception>
+#include <new>
 #include <utility>
 
 #include "base/format.h"
@@ -20,7 +22,8 @@ using std::chrono::steady_clock;
 
 constexpr std::string_view kDropped = "forward_dropped_total";
 constexpr std::string_view kDroppedHelp =
-    "Requests that were not passed on: the queue was full, the TSDB refused them, or the service or target ended.";
+    "Requests that were not passed on: the queue was full, the TSDB refused them, the service or target ended, or "
+    "memory or threads are exhausted.";
 constexpr size_t kShownBytes = 300;
 
 // OpenSSL writes without MSG_NOSIGNAL.
@@ -31,8 +34,10 @@ void BlockSigpipe() {
   pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
 }
 
-// A url may carry a token in its query: that is nobody's business.
-std::string Shown(const std::string& url) { return url.substr(0, url.find('?')); }
+telemetry::MetricLabels With(telemetry::MetricLabels labels, const std::string& reason) {
+  labels.emplace_back("reason", reason);
+  return labels;
+}
 
 std::string Explain(const net::ClientResponse& response) {
   std::string text = format("answers {}", response.status);
@@ -45,16 +50,17 @@ std::string Explain(const net::ClientResponse& response) {
 
 }  // namespace
 
-TargetMetrics::TargetMetrics(telemetry::Metrics& metrics, const std::string& url)
-    : queue_bytes(metrics.GetGauge("forward_queue_bytes", "Bytes of requests that wait for a TSDB.", {{"url", url}})),
-      sent(metrics.GetCounter("forward_sent_total", "Requests that a TSDB has taken.", {{"url", url}})),
-      sent_bytes(metrics.GetCounter("forward_sent_bytes_total", "Their bodies, bytes.", {{"url", url}})),
-      retries(metrics.GetCounter("forward_retries_total", "Attempts that failed and were repeated.", {{"url", url}})),
-      dropped_full(metrics.GetCounter(kDropped, kDroppedHelp, {{"url", url}, {"reason", "queue_full"}})),
-      dropped_refused(metrics.GetCounter(kDropped, kDroppedHelp, {{"url", url}, {"reason", "refused"}})),
-      dropped_stopped(metrics.GetCounter(kDropped, kDroppedHelp, {{"url", url}, {"reason", "stopped"}})) {}
+TargetMetrics::TargetMetrics(telemetry::Metrics& metrics, const telemetry::MetricLabels& labels)
+    : queue_bytes(metrics.GetGauge("forward_queue_bytes", "Bytes of requests that wait for a TSDB.", labels)),
+      sent(metrics.GetCounter("forward_sent_total", "Requests that a TSDB has taken.", labels)),
+      sent_bytes(metrics.GetCounter("forward_sent_bytes_total", "Their bodies, bytes.", labels)),
+      retries(metrics.GetCounter("forward_retries_total", "Attempts that failed and were repeated.", labels)),
+      dropped_full(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "queue_full"))),
+      dropped_refused(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "refused"))),
+      dropped_stopped(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "stopped"))),
+      dropped_exhausted(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "exhausted"))) {}
 
-Result<std::shared_ptr<Target>> Target::Create(TargetOptions options, ForwardDeps deps) {
+Result<std::shared_ptr<Target>> Target::Create(TargetOptions options, ForwardDeps deps, size_t number) {
   Result<net::Url> url = net::Url::Parse(options.url);
   if (!url) return Fail(url.error());
   std::shared_ptr<const net::TlsContext> tls;
@@ -63,15 +69,17 @@ Result<std::shared_ptr<Target>> Target::Create(TargetOptions options, ForwardDep
     if (!created) return Fail(created.error());
     tls = *std::move(created);
   }
-  return std::make_shared<Target>(std::move(options), *std::move(url), std::move(tls), deps);
+  return std::make_shared<Target>(std::move(options), number, *std::move(url), std::move(tls), deps);
 }
 
-Target::Target(TargetOptions options, net::Url url, std::shared_ptr<const net::TlsContext> tls, ForwardDeps deps)
+Target::Target(TargetOptions options, size_t number, net::Url url, std::shared_ptr<const net::TlsContext> tls,
+               ForwardDeps deps)
     : url_text_(options.url),
+      number_(number),
       url_(std::move(url)),
       tls_(std::move(tls)),
       log_(deps.log),
-      metrics_(deps.metrics, Shown(options.url)),
+      metrics_(deps.metrics, {{"url", Shown(options.url)}, {"target", format("{}", number)}}),
       options_(std::move(options)) {}
 
 Target::~Target() { Stop(); }
@@ -189,11 +197,23 @@ void Target::Stop() {
 }
 
 void Target::Enqueue(Request request) {
-  bytes_ += request->bytes();
-  metrics_.queue_bytes.Set(static_cast<double>(bytes_));
   Lane& lane = lanes_[request->sender % kLanes];
-  lane.queue.push_back({.request = std::move(request), .number = next_number_++});
-  if (!lane.thread.joinable()) lane.thread = std::thread([this, &lane] { Run(lane); });
+  const size_t bytes = request->bytes();
+  const size_t before = lane.queue.size();
+  try {
+    lane.queue.push_back({.request = std::move(request), .number = next_number_++});
+    if (!lane.thread.joinable()) lane.thread = std::thread([this, &lane] { Run(lane); });
+  } catch (const std::exception& error) {  // bad_alloc, or system_error where there are threads enough
+    if (lane.queue.size() > before) lane.queue.pop_back();
+    metrics_.dropped_exhausted.Add();
+    if (std::has_single_bit(++exhausted_)) {
+      Log(telemetry::Level::kError, "forward: {} cannot be sent to: {}; the request is dropped, number {}",
+          Shown(url_text_), error.what(), exhausted_);
+    }
+    return;
+  }
+  bytes_ += bytes;
+  metrics_.queue_bytes.Set(static_cast<double>(bytes_));
   lane.changed.NotifyOne();
 }
 
@@ -255,11 +275,9 @@ void Target::Run(Lane& lane) {
     first.on_the_wire = true;
     const Request request = first.request;
     const uint64_t number = first.number;
-    const std::string content_type = options_.content_type;
-    net::Client& client = ClientOf(lane);
     mutex_.Unlock();
 
-    const Attempt attempt = Send(client, *request, content_type);
+    const Attempt attempt = Try(lane, *request);
     Note(attempt, *request);
     if (attempt.outcome != Attempt::Outcome::kFailed) {
       backoff.Reset();
@@ -277,6 +295,23 @@ void Target::Run(Lane& lane) {
     }
   }
   mutex_.Unlock();
+}
+
+Target::Attempt Target::Try(Lane& lane, const PassedRequest& request) {
+  using enum Attempt::Outcome;
+  try {
+    std::string content_type;
+    net::Client* client = nullptr;
+    {
+      MutexLock lock(mutex_);
+      if (stopping_) return {kFailed, {}, {}};  // Stop has cancelled the clients that there were
+      content_type = options_.content_type;
+      client = &ClientOf(lane);
+    }
+    return Send(*client, request, content_type);
+  } catch (const std::bad_alloc&) {
+    return {kFailed, {}, {}};
+  }
 }
 
 Target::Attempt Target::Send(net::Client& client, const PassedRequest& request, const std::string& content_type) const {
@@ -304,14 +339,28 @@ void Target::Finish(Lane& lane) {
   for (Waiter& waiter : admitted) waiter.admitted({});
 }
 
+template <typename... Args>
+void Target::Log(telemetry::Level level, format_string<Args...> text, Args&&... args) const noexcept {
+  try {
+    if (log_.Enabled(level)) log_.Write(level, format(text, std::forward<Args>(args)...));
+  } catch (...) {  // NOLINT(bugprone-empty-catch): out of memory: the line is lost, the request is not
+  }
+}
+
+// The 1st, 2nd, 4th … refusal and outage are logged: a night of them is a dozen lines, also when each of the lanes
+// finds a TSDB that flutters in another state.
 void Target::Note(const Attempt& attempt, const PassedRequest& request) {
   using enum Attempt::Outcome;
   const bool failed = attempt.outcome == kFailed;
   bool news = false;
   uint64_t refused = 0;
+  uint64_t outages = 0;
   {
     MutexLock lock(mutex_);
-    news = std::exchange(failing_, failed) != failed && !stopping_;
+    const bool flipped = std::exchange(failing_, failed) != failed;
+    if (flipped && failed) ++outages_;
+    outages = outages_;
+    news = flipped && std::has_single_bit(outages_) && !stopping_;
     if (attempt.outcome == kRefused) refused = ++refused_;
   }
   switch (attempt.outcome) {
@@ -321,18 +370,19 @@ void Target::Note(const Attempt& attempt, const PassedRequest& request) {
       break;
     case kRefused:
       metrics_.dropped_refused.Add();
-      // The 1st, 2nd, 4th …: a night of refusals is a dozen lines.
       if (std::has_single_bit(refused)) {
-        log_.Warn("forward: {} {}; the request is dropped, number {}", Shown(url_text_), attempt.what, refused);
+        Log(telemetry::Level::kWarn, "forward: {} {}; the request is dropped, number {}", Shown(url_text_),
+            attempt.what, refused);
       }
       break;
     case kFailed: metrics_.retries.Add(); break;
   }
   if (!news) return;
   if (failed) {
-    log_.Warn("forward: {} {}; trying again", Shown(url_text_), attempt.what);
+    Log(telemetry::Level::kWarn, "forward: {} {}; trying again, outage number {}", Shown(url_text_),
+        attempt.what.empty() ? "cannot be sent to: out of memory" : attempt.what, outages);
   } else {
-    log_.Info("forward: {} answers again", Shown(url_text_));
+    Log(telemetry::Level::kInfo, "forward: {} answers again", Shown(url_text_));
   }
 }
 

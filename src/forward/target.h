@@ -18,6 +18,7 @@
 #include <string>
 #include <thread>
 
+#include "base/format.h"
 #include "base/mutex.h"
 #include "base/result.h"
 #include "forward/options.h"
@@ -26,9 +27,10 @@
 
 namespace mi::forward {
 
-// Of one url; counts go on when a target of the same url comes back.
+// Of one target; counts go on when it comes back.
 struct TargetMetrics {
-  TargetMetrics(telemetry::Metrics& metrics, const std::string& url);
+  // `labels` tell it from others.
+  TargetMetrics(telemetry::Metrics& metrics, const telemetry::MetricLabels& labels);
 
   telemetry::Gauge& queue_bytes;
   telemetry::Counter& sent;
@@ -37,6 +39,7 @@ struct TargetMetrics {
   telemetry::Counter& dropped_full;
   telemetry::Counter& dropped_refused;
   telemetry::Counter& dropped_stopped;
+  telemetry::Counter& dropped_exhausted;  // no memory or no thread to keep it with
 };
 
 class Target {
@@ -47,14 +50,19 @@ class Target {
   using Deadline = std::chrono::steady_clock::time_point;
   using Admitted = std::move_only_function<void(Status)>;
 
+  // `number` tells apart, in metrics, targets that differ only in what is not shown of their urls, from 1.
   // kInvalid: the url is none.
-  static Result<std::shared_ptr<Target>> Create(TargetOptions options, ForwardDeps deps);
-  Target(TargetOptions options, net::Url url, std::shared_ptr<const net::TlsContext> tls, ForwardDeps deps);
+  static Result<std::shared_ptr<Target>> Create(TargetOptions options, ForwardDeps deps, size_t number = 1);
+  Target(TargetOptions options, size_t number, net::Url url, std::shared_ptr<const net::TlsContext> tls,
+         ForwardDeps deps);
   ~Target();
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
 
   const std::string& url() const { return url_text_; }
+  // As in metrics and the log: without the query, which may carry a token.
+  static std::string Shown(const std::string& url) { return url.substr(0, url.find('?')); }
+  size_t number() const { return number_; }
   WhenFull when_full() const EXCLUDES(mutex_);
 
   // Puts a request into the queue; drops what waited longest where there is no room, or the request itself where that
@@ -107,11 +115,16 @@ class Target {
   };
 
   void Run(Lane& lane) EXCLUDES(mutex_);
+  // Never throws: what has no memory is tried again.
+  Attempt Try(Lane& lane, const PassedRequest& request) EXCLUDES(mutex_);
   Attempt Send(net::Client& client, const PassedRequest& request, const std::string& content_type) const;
   // Takes the first request of a lane off it and makes the room known.
   void Finish(Lane& lane) EXCLUDES(mutex_);
   void Note(const Attempt& attempt, const PassedRequest& request) EXCLUDES(mutex_);
+  template <typename... Args>
+  void Log(telemetry::Level level, format_string<Args...> text, Args&&... args) const noexcept;
 
+  // Drops the request, counted, where there is no memory or no thread for it.
   void Enqueue(Request request) REQUIRES(mutex_);
   bool HasRoom(size_t bytes) const REQUIRES(mutex_) { return bytes_ + bytes <= options_.queue_bytes; }
   void MakeRoom(size_t bytes) REQUIRES(mutex_);
@@ -121,6 +134,7 @@ class Target {
   net::Client& ClientOf(Lane& lane) REQUIRES(mutex_);
 
   const std::string url_text_;
+  const size_t number_;
   const net::Url url_;
   const std::shared_ptr<const net::TlsContext> tls_;  // null: plain
   telemetry::Logger& log_;
@@ -135,6 +149,8 @@ class Target {
   uint64_t next_number_ GUARDED_BY(mutex_) = 0;
   Waiters waiters_ GUARDED_BY(mutex_);
   uint64_t refused_ GUARDED_BY(mutex_) = 0;
+  uint64_t exhausted_ GUARDED_BY(mutex_) = 0;
+  uint64_t outages_ GUARDED_BY(mutex_) = 0;
   bool failing_ GUARDED_BY(mutex_) = false;
   bool closed_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
