@@ -18,7 +18,8 @@ namespace mi::dedupe {
 // Threads: safe.
 class FakeSharedTier final : public SharedTier {
  public:
-  void Lookup(std::vector<model::Fingerprint> fingerprints, Answer answer) override EXCLUDES(mutex_) {
+  void Lookup(std::vector<model::Fingerprint> fingerprints, size_t /*held_bytes*/, Answer answer) override
+      EXCLUDES(mutex_) {
     Question question{std::move(fingerprints), std::move(answer)};
     {
       MutexLock lock(mutex_);

@@ -14,6 +14,8 @@ using std::chrono::steady_clock;
 
 // 16 bytes each, and their series: beyond this it is quicker to publish than to ask.
 constexpr size_t kMostWaitingKeys = 1'000'000;
+// And what their series are in memory: as much as waits for the journal.
+constexpr size_t kMostWaitingBytes = 64UL << 20;
 // Commands of one pipeline that are under way at once: enough to hide the way there and back.
 constexpr size_t kWindow = 8;
 
@@ -55,24 +57,29 @@ RedisLookups::RedisLookups(size_t connections, RedisParts deps) : deps_(deps) {
   for (size_t i = 0; i < connections; ++i) threads_.push_back(RedisThread([this] { Run(); }));
 }
 
-void RedisLookups::Ask(Fingerprints fingerprints, SharedTier::Answer answer) {
+void RedisLookups::Ask(Fingerprints fingerprints, size_t held_bytes, SharedTier::Answer answer) {
   const size_t keys = fingerprints.size();
-  Question question{std::move(fingerprints), std::move(answer), steady_clock::now() + deps_.options.timeout};
+  Question question{std::move(fingerprints), held_bytes, std::move(answer),
+                    steady_clock::now() + deps_.options.timeout};
   if (keys == 0) return question.answer(std::vector<bool>());
   if (const Status health = deps_.health.up() ? Status() : deps_.health.Get(); !health) {
     return Refuse(std::move(question), health.error());
   }
   {
     MutexLock lock(mutex_);
-    if (!stopping_ && waiting_keys_ + keys <= kMostWaitingKeys) {
+    // Alone, any fits: a request has bounds of its own.
+    const bool fits = questions_.empty() ||
+                      (waiting_keys_ + keys <= kMostWaitingKeys && waiting_bytes_ + held_bytes <= kMostWaitingBytes);
+    if (!stopping_ && fits) {
       waiting_keys_ += keys;
+      waiting_bytes_ += held_bytes;
       questions_.push_back(std::move(question));
       asked_.NotifyOne();
       return;
     }
   }
-  Refuse(std::move(question),
-         Error(Errc::kOverloaded, format("more than {} series wait to be asked for in Redis", kMostWaitingKeys)));
+  Refuse(std::move(question), Error(Errc::kOverloaded, format("more than {} series or {} wait to be asked for in Redis",
+                                                              kMostWaitingKeys, FormatBytes(kMostWaitingBytes))));
 }
 
 void RedisLookups::Stop() {
@@ -95,25 +102,35 @@ void RedisLookups::Run() {
   RedisLine line(deps_.options, deps_.interrupt);
   for (;;) {
     const size_t keys = deps_.live.Get()->flush_keys;
-    std::vector<Question> round = Take(keys);
-    if (round.empty()) return;
-    AnswerRound(std::move(round), line, keys);
+    Round round;
+    if (!Take(keys, round)) return;
+    for (Question& question : round.late) {
+      Refuse(std::move(question), Error(Errc::kOverloaded, "too many series wait to be asked for in Redis"));
+    }
+    if (!round.asked.empty()) AnswerRound(std::move(round.asked), line, keys);
   }
 }
 
-std::vector<RedisLookups::Question> RedisLookups::Take(size_t most_keys) {
-  std::vector<Question> round;
+bool RedisLookups::Take(size_t most_keys, Round& round) {
   MutexLock lock(mutex_);
   while (questions_.empty() && !stopping_) asked_.Wait(mutex_);
-  if (stopping_) return round;
+  if (stopping_) return false;
+  const auto too_late = steady_clock::now() + deps_.options.timeout / 2;
+  while (!questions_.empty() && questions_.front().deadline < too_late) round.late.push_back(TakeFirst());
   size_t keys = 0;
-  do {
+  while (!questions_.empty() && (keys == 0 || keys + questions_.front().fingerprints.size() <= most_keys)) {
     keys += questions_.front().fingerprints.size();
-    round.push_back(std::move(questions_.front()));
-    questions_.pop_front();
-  } while (!questions_.empty() && keys + questions_.front().fingerprints.size() <= most_keys);
-  waiting_keys_ -= keys;
-  return round;
+    round.asked.push_back(TakeFirst());
+  }
+  return true;
+}
+
+RedisLookups::Question RedisLookups::TakeFirst() {
+  Question first = std::move(questions_.front());
+  questions_.pop_front();
+  waiting_keys_ -= first.fingerprints.size();
+  waiting_bytes_ -= first.held_bytes;
+  return first;
 }
 
 void RedisLookups::AnswerRound(std::vector<Question> round, RedisLine& line, size_t keys_a_command) {

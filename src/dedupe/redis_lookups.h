@@ -2,7 +2,8 @@
 //
 // Threads: safe; one thread a connection, which also gives the answers.
 // A look-up is answered within redis.timeout, counted from Ask(): those that wait are taken in their order, and none is
-// waited for longer than the first of its round may wait.
+// waited for longer than the first of its round may wait. One that has waited for half of that is not asked any more:
+// that says that there are too many of them, not that Redis is away. What waits is bounded, in keys and in bytes.
 #pragma once
 
 #include <chrono>
@@ -22,7 +23,8 @@ class RedisLookups {
   RedisLookups(size_t connections, RedisParts deps);
   ~RedisLookups() { Stop(); }
 
-  void Ask(std::vector<model::Fingerprint> fingerprints, SharedTier::Answer answer) EXCLUDES(mutex_);
+  // `held_bytes`: what the answer keeps in memory.
+  void Ask(std::vector<model::Fingerprint> fingerprints, size_t held_bytes, SharedTier::Answer answer) EXCLUDES(mutex_);
   // Answers what waits with an error. Raise the interrupt before, or it waits for what is under way.
   void Stop() EXCLUDES(mutex_);
 
@@ -30,13 +32,20 @@ class RedisLookups {
   using Fingerprints = std::vector<model::Fingerprint>;
   struct Question {
     Fingerprints fingerprints;
+    size_t held_bytes;
     SharedTier::Answer answer;
     RedisConnection::Deadline deadline;
   };
+  // The next questions, all taken together.
+  struct Round {
+    std::vector<Question> late;   // waited for too long to be asked
+    std::vector<Question> asked;  // up to so many keys, at least one question
+  };
 
   void Run() EXCLUDES(mutex_);
-  // Questions up to so many keys, at least one; none once it stops.
-  std::vector<Question> Take(size_t most_keys) EXCLUDES(mutex_);
+  // False once it stops.
+  bool Take(size_t most_keys, Round& round) EXCLUDES(mutex_);
+  Question TakeFirst() REQUIRES(mutex_);
   void AnswerRound(std::vector<Question> round, RedisLine& line, size_t keys_a_command);
   // One answer a question, in order.
   Result<std::vector<std::vector<bool>>> AskRound(const std::vector<Question>& round, RedisLine& line,
@@ -49,6 +58,7 @@ class RedisLookups {
   CondVar asked_;
   std::deque<Question> questions_ GUARDED_BY(mutex_);
   size_t waiting_keys_ GUARDED_BY(mutex_) = 0;
+  size_t waiting_bytes_ GUARDED_BY(mutex_) = 0;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };

@@ -47,8 +47,8 @@ class RedisTierThreads final : public RedisTier {
 
   ~RedisTierThreads() override { Stop(milliseconds(0)); }
 
-  void Lookup(std::vector<model::Fingerprint> fingerprints, Answer answer) override {
-    lookups_.Ask(std::move(fingerprints), std::move(answer));
+  void Lookup(std::vector<model::Fingerprint> fingerprints, size_t held_bytes, Answer answer) override {
+    lookups_.Ask(std::move(fingerprints), held_bytes, std::move(answer));
   }
 
   void Remember(std::span<const model::Fingerprint> fingerprints) override {

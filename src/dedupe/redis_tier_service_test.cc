@@ -79,9 +79,9 @@ class RedisTierTest : public ::testing::Test {
     ASSERT_TRUE(Eventually([&] { return tier_->Health().has_value(); })) << tier_->Health().error().message();
   }
 
-  std::future<Result<std::vector<bool>>> Ask(std::vector<Fingerprint> series) {
+  std::future<Result<std::vector<bool>>> Ask(std::vector<Fingerprint> series, size_t held_bytes = 0) {
     auto answer = std::make_shared<std::promise<Result<std::vector<bool>>>>();
-    tier_->Lookup(std::move(series),
+    tier_->Lookup(std::move(series), held_bytes,
                   [answer](Result<std::vector<bool>> known) { answer->set_value(std::move(known)); });
     return answer->get_future();
   }
@@ -116,7 +116,7 @@ TEST_F(RedisTierTest, TellsAProducerWhatAnotherHasRemembered) {
   const auto other = RedisTier::Create(options_, {*log_, *metrics_});
   ASSERT_TRUE(Eventually([&] { return other->Health().has_value(); }));
   std::promise<Result<std::vector<bool>>> answer;
-  other->Lookup({Series(100), Series(3), Series(101)}, [&](auto known) { answer.set_value(std::move(known)); });
+  other->Lookup({Series(100), Series(3), Series(101)}, 0, [&](auto known) { answer.set_value(std::move(known)); });
   EXPECT_EQ(answer.get_future().get(), (std::vector<bool>{false, true, false}));
 }
 
@@ -186,6 +186,58 @@ TEST_F(RedisTierTest, AnswersManyAndLargeLookupsAtOnceInTheirOrder) {
   EXPECT_EQ(Known(SeriesRange(10'000, 30'000)), 10'000);
   for (auto& answer : answers) EXPECT_EQ(answer.get(), (std::vector<bool>{true, false, true}));
   EXPECT_GE(Metric("redis_lookups_total", {{"result", "unknown"}}), 10'500);
+}
+
+// Keeps the only thread that asks, inside of an answer, until `kept` is over.
+class RedisTierLookupQueueTest : public RedisTierTest {
+ protected:
+  void StartAndKeep(std::shared_future<void> kept) {
+    options_.pool_size = 4;
+    StartAndReach();
+    std::promise<void> begun;
+    auto is_kept = begun.get_future();
+    tier_->Lookup({Series(1)}, 0, [&begun, kept](auto) {
+      begun.set_value();
+      kept.wait();
+    });
+    is_kept.wait();
+  }
+};
+
+TEST_F(RedisTierLookupQueueTest, RefusesWhatHasWaitedForTooLongAndBlamesNobody) {
+  options_.timeout = std::chrono::seconds(2);
+  std::promise<void> over;
+  StartAndKeep(over.get_future().share());
+  auto late = Ask(SeriesRange(0, 10));
+  const auto is_late = steady_clock::now() + options_.timeout;
+  std::this_thread::sleep_until(is_late);
+  auto in_time = Ask(SeriesRange(0, 10));
+  over.set_value();
+  EXPECT_EQ(late.get().error().code(), Errc::kOverloaded);
+  EXPECT_TRUE(in_time.get()) << "it was not refused for the other";
+  EXPECT_TRUE(tier_->Health()) << HealthText();
+  EXPECT_EQ(Metric("redis_errors_total"), 0);
+}
+
+TEST_F(RedisTierLookupQueueTest, LetsSoManySeriesWaitAndNoMore) {
+  std::promise<void> over;
+  StartAndKeep(over.get_future().share());
+  auto most = Ask(SeriesRange(0, 1'000'000));
+  EXPECT_EQ(Ask(SeriesRange(0, 1)).get().error().code(), Errc::kOverloaded);
+  over.set_value();
+  EXPECT_TRUE(most.get());
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 0) << "there is room again";
+  EXPECT_TRUE(tier_->Health()) << HealthText();
+}
+
+TEST_F(RedisTierLookupQueueTest, LetsSoMuchMemoryWaitAndNoMore) {
+  std::promise<void> over;
+  StartAndKeep(over.get_future().share());
+  auto large = Ask(SeriesRange(0, 1), 100 << 20);  // alone, anything may
+  EXPECT_EQ(Ask(SeriesRange(0, 1), 1).get().error().code(), Errc::kOverloaded);
+  over.set_value();
+  EXPECT_TRUE(large.get());
+  EXPECT_TRUE(Ask(SeriesRange(0, 1), 64 << 20).get()) << "there is room again";
 }
 
 TEST_F(RedisTierTest, OpensNoMoreConnectionsThanThePoolMayHold) {

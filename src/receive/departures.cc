@@ -171,7 +171,8 @@ void Departures::DropDurable(const Arrivals& all, std::vector<size_t>& mine) {
 
 void Departures::AskTier(SharedArrivals claimed, MetadataDone metadata_done) {
   std::vector<Fingerprint> fingerprints = claimed->fingerprints;
-  deps_.shared->Lookup(std::move(fingerprints),
+  const size_t bytes = claimed->batch->byte_size();
+  deps_.shared->Lookup(std::move(fingerprints), bytes,
                        [this, claimed = std::move(claimed),
                         metadata_done = std::move(metadata_done)](const Result<std::vector<bool>>& known) {
                          try {
@@ -232,9 +233,10 @@ void Departures::OnPublished(const Arrivals& sent, const stream::PublishResult& 
 void Departures::Confirm(Arrivals known) {
   if (deps_.shared == nullptr) return;
   const auto asked = std::make_shared<const Arrivals>(std::move(known));
-  deps_.shared->Lookup(asked->fingerprints, [this, asked](const Result<std::vector<bool>>& found) {
-    if (found) OnConfirmed(asked, *found);
-  });
+  deps_.shared->Lookup(asked->fingerprints, asked->batch->byte_size(),
+                       [this, asked](const Result<std::vector<bool>>& found) {
+                         if (found) OnConfirmed(asked, *found);
+                       });
 }
 
 // Published again as a claim like any other: who finds it gone from the local table meanwhile awaits it.
