@@ -66,7 +66,10 @@ Interrupt::Interrupt() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
 
 Interrupt::~Interrupt() { close(fd_); }
 
-void Interrupt::Raise() { eventfd_write(fd_, 1); }
+void Interrupt::Raise() {
+  raised_ = true;  // before anybody wakes
+  eventfd_write(fd_, 1);
+}
 
 Result<std::unique_ptr<RedisConnection>> RedisConnection::Open(const RedisOptions& options, const Interrupt& interrupt,
                                                                Deadline deadline) {

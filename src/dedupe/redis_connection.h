@@ -8,6 +8,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include <atomic>
 #include <chrono>
 #include <initializer_list>
 #include <memory>
@@ -29,9 +30,11 @@ class Interrupt {
   Interrupt& operator=(const Interrupt&) = delete;
 
   void Raise();
+  bool raised() const { return raised_.load(std::memory_order_relaxed); }
   int fd() const { return fd_; }
 
  private:
+  std::atomic<bool> raised_ = false;
   int fd_;
 };
 

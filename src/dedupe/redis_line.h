@@ -33,6 +33,8 @@ class RedisLine {
     return result;
   }
 
+  void Close() { connection_.reset(); }
+
  private:
   const RedisOptions& options_;
   const Interrupt& interrupt_;

@@ -160,7 +160,7 @@ Result<std::vector<std::vector<bool>>> RedisLookups::AskRound(const std::vector<
   const Result<std::vector<bool>> known =
       line.Do(deadline, [&](RedisConnection& connection) { return AskFor(connection, all, keys_a_command, deadline); });
   if (!known) {
-    deps_.health.Fails(known.error());
+    if (!deps_.interrupt.raised()) deps_.health.Fails(known.error());  // or it may be that alone
     return Fail(known.error());
   }
   std::vector<std::vector<bool>> answers;

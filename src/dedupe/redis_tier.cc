@@ -89,7 +89,7 @@ class RedisTierThreads final : public RedisTier {
         pause = kFirstPause;
         going = health_.AwaitFault(kProbeInterval);
       } else {
-        health_.Fails(answers.error());
+        if (!stop_asking_.raised()) health_.Fails(answers.error());  // or it may be that alone
         // All producers lose it at once; they should not come back at once.
         going = health_.Pause(pause / 2 + milliseconds(random() % static_cast<uint64_t>(pause.count())));
         pause = std::min(pause * 2, kLongestPause);

@@ -68,7 +68,7 @@ void RedisWrites::Resize(size_t connections) {
     connections_ = connections;
   }
   changed_.NotifyAll();
-  for (; threads_.size() > connections; threads_.pop_back()) threads_.back().join();
+  wanted_.NotifyAll();
   while (threads_.size() < connections) {
     threads_.push_back(RedisThread([this, number = threads_.size()] { Work(number); }));
   }
@@ -95,6 +95,7 @@ void RedisWrites::Stop() {
     stopping_ = true;
   }
   changed_.NotifyAll();
+  wanted_.NotifyAll();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
   MutexLock lock(mutex_);
@@ -107,7 +108,7 @@ void RedisWrites::Work(size_t number) {
   RedisLine line(deps_.options, deps_.interrupt);
   std::mt19937_64 random(std::random_device{}());
   for (;;) {
-    const Fingerprints pipeline = Take(number);
+    const Fingerprints pipeline = Take(number, line);
     if (pipeline.empty()) return;
     Flush(pipeline, line, random);
     MutexLock lock(mutex_);
@@ -121,16 +122,19 @@ bool RedisWrites::ReadyToFlush() {
   return finishing_ || keys_.size() >= deps_.live.Get()->flush_keys || steady_clock::now() >= runs_.front().flush_by;
 }
 
-RedisWrites::Fingerprints RedisWrites::Take(size_t number) {
+RedisWrites::Fingerprints RedisWrites::Take(size_t number, RedisLine& line) {
   MutexLock lock(mutex_);
-  while (!stopping_ && number < connections_ && !ReadyToFlush()) {
-    if (runs_.empty()) {
+  while (!stopping_ && (number >= connections_ || !ReadyToFlush())) {
+    if (number >= connections_) {
+      line.Close();
+      wanted_.Wait(mutex_);
+    } else if (runs_.empty()) {
       changed_.Wait(mutex_);
     } else {
       changed_.WaitUntil(mutex_, runs_.front().flush_by);
     }
   }
-  if (stopping_ || number >= connections_) return {};
+  if (stopping_) return {};
   const size_t count = std::min<size_t>(keys_.size(), deps_.live.Get()->flush_keys);
   const auto end = keys_.begin() + static_cast<ptrdiff_t>(count);
   Fingerprints pipeline(keys_.begin(), end);

@@ -1,6 +1,7 @@
 // Tells Redis what is durable: pipelines of SET EX over several connections, each as full as the time to wait allows.
 //
-// Threads: safe; one thread a connection.
+// Threads: safe; one thread a connection. Those that are too many after a Resize wait without one, until it is wanted
+// again or until Stop(): one of them may stand in a wait for Redis, and who reloads must not wait with it.
 // While Redis is away a pipeline waits for it; what is told meanwhile waits up to a bound, beyond it is dropped and
 // counted. What Redis refuses (no memory, read-only) is dropped and counted at once.
 #pragma once
@@ -27,7 +28,8 @@ class RedisWrites {
 
   void Add(std::span<const model::Fingerprint> fingerprints) EXCLUDES(mutex_);
 
-  // More or fewer connections; waits for those that go. Confined to one thread at a time.
+  // More or fewer connections; never waits: those that go finish what they have in hand. Confined to one thread at a
+  // time.
   void Resize(size_t connections) EXCLUDES(mutex_);
 
   // No longer waits for pipelines to fill. Afterwards AwaitFlushed, raise the interrupt, Stop.
@@ -45,8 +47,8 @@ class RedisWrites {
   };
 
   void Work(size_t number) EXCLUDES(mutex_);
-  // The next pipeline; nothing when this thread is to end.
-  Fingerprints Take(size_t number) EXCLUDES(mutex_);
+  // The next pipeline; nothing when this thread is to end. A thread that is too many gives its connection up meanwhile.
+  Fingerprints Take(size_t number, RedisLine& line) EXCLUDES(mutex_);
   bool ReadyToFlush() REQUIRES(mutex_);
   void Flush(const Fingerprints& pipeline, RedisLine& line, std::mt19937_64& random);
   void Drop(size_t keys) { deps_.metrics.dropped.Add(static_cast<double>(keys)); }
@@ -54,13 +56,14 @@ class RedisWrites {
   const RedisParts deps_;
   Mutex mutex_;
   CondVar changed_;
+  CondVar wanted_;  // for threads that are too many: on changed_ they would take others' notices
   std::deque<model::Fingerprint> keys_ GUARDED_BY(mutex_);
   std::deque<Run> runs_ GUARDED_BY(mutex_);  // of keys_, in order
   size_t connections_ GUARDED_BY(mutex_);
   size_t busy_ GUARDED_BY(mutex_) = 0;
   bool finishing_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::vector<std::thread> threads_;  // by number
+  std::vector<std::thread> threads_;  // by number; never fewer
 };
 
 }  // namespace mi::dedupe
