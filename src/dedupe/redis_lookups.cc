@@ -1,6 +1,7 @@
 #include "dedupe/redis_lookups.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/format.h"
@@ -16,6 +17,8 @@ using std::chrono::steady_clock;
 constexpr size_t kMostWaitingKeys = 1'000'000;
 // And what their series are in memory: as much as waits for the journal.
 constexpr size_t kMostWaitingBytes = 64UL << 20;
+// Of one round: one has so many keys that more would hardly come together.
+constexpr size_t kMostQuestions = 1'000;
 // Commands of one pipeline that are under way at once: enough to hide the way there and back.
 constexpr size_t kWindow = 8;
 
@@ -63,7 +66,7 @@ void RedisLookups::Ask(Fingerprints fingerprints, size_t held_bytes, SharedTier:
                     steady_clock::now() + deps_.options.timeout};
   if (keys == 0) return question.answer(std::vector<bool>());
   if (const Status health = deps_.health.up() ? Status() : deps_.health.Get(); !health) {
-    return Refuse(std::move(question), health.error());
+    return Refuse(question, health.error());
   }
   {
     MutexLock lock(mutex_);
@@ -78,8 +81,8 @@ void RedisLookups::Ask(Fingerprints fingerprints, size_t held_bytes, SharedTier:
       return;
     }
   }
-  Refuse(std::move(question), Error(Errc::kOverloaded, format("more than {} series or {} wait to be asked for in Redis",
-                                                              kMostWaitingKeys, FormatBytes(kMostWaitingBytes))));
+  Refuse(question, Error(Errc::kOverloaded, format("more than {} series or {} wait to be asked for in Redis",
+                                                   kMostWaitingKeys, FormatBytes(kMostWaitingBytes))));
 }
 
 void RedisLookups::Stop() {
@@ -95,20 +98,35 @@ void RedisLookups::Stop() {
     MutexLock lock(mutex_);
     left.swap(questions_);
   }
-  for (Question& question : left) Refuse(std::move(question), Error(Errc::kUnavailable, "the service is stopping"));
+  for (Question& question : left) Refuse(question, Error(Errc::kUnavailable, "the service is stopping"));
 }
 
 void RedisLookups::Run() {
   RedisLine line(deps_.options, deps_.interrupt);
+  Round round;
   for (;;) {
     const size_t keys = deps_.live.Get()->flush_keys;
-    Round round;
     if (!Take(keys, round)) return;
-    for (Question& question : round.late) {
-      Refuse(std::move(question), Error(Errc::kOverloaded, "too many series wait to be asked for in Redis"));
+    try {
+      for (Question& question : round.late) {
+        Refuse(question, Error(Errc::kOverloaded, "too many series wait to be asked for in Redis"));
+      }
+      if (!round.asked.empty()) AnswerRound(round.asked, line, keys);
+    } catch (const std::bad_alloc&) {
+      // Short enough to need none.
+      for (auto* questions : {&round.late, &round.asked}) {
+        for (Question& question : *questions) Answer(question, Fail(Errc::kOverloaded, "no memory"));
+      }
     }
-    if (!round.asked.empty()) AnswerRound(std::move(round.asked), line, keys);
+    round.late.clear();
+    round.asked.clear();
   }
+}
+
+// Room beforehand: what is taken from the queue must not get lost on the way.
+RedisLookups::Round::Round() {
+  late.reserve(kMostQuestions);
+  asked.reserve(kMostQuestions);
 }
 
 bool RedisLookups::Take(size_t most_keys, Round& round) {
@@ -116,9 +134,13 @@ bool RedisLookups::Take(size_t most_keys, Round& round) {
   while (questions_.empty() && !stopping_) asked_.Wait(mutex_);
   if (stopping_) return false;
   const auto too_late = steady_clock::now() + deps_.options.timeout / 2;
-  while (!questions_.empty() && questions_.front().deadline < too_late) round.late.push_back(TakeFirst());
+  while (!questions_.empty() && round.late.size() < kMostQuestions && questions_.front().deadline < too_late) {
+    round.late.push_back(TakeFirst());
+  }
+  if (round.late.size() == kMostQuestions) return true;
   size_t keys = 0;
-  while (!questions_.empty() && (keys == 0 || keys + questions_.front().fingerprints.size() <= most_keys)) {
+  while (!questions_.empty() && round.asked.size() < kMostQuestions &&
+         (keys == 0 || keys + questions_.front().fingerprints.size() <= most_keys)) {
     keys += questions_.front().fingerprints.size();
     round.asked.push_back(TakeFirst());
   }
@@ -133,20 +155,20 @@ RedisLookups::Question RedisLookups::TakeFirst() {
   return first;
 }
 
-void RedisLookups::AnswerRound(std::vector<Question> round, RedisLine& line, size_t keys_a_command) {
+void RedisLookups::AnswerRound(std::vector<Question>& round, RedisLine& line, size_t keys_a_command) {
   // Lost while they waited: each would wait for its time-out.
   if (const Status health = deps_.health.up() ? Status() : deps_.health.Get(); !health) {
-    for (Question& question : round) Refuse(std::move(question), health.error());
+    for (Question& question : round) Refuse(question, health.error());
     return;
   }
   Result<std::vector<std::vector<bool>>> answers = AskRound(round, line, keys_a_command);
   if (!answers) {
-    for (Question& question : round) Refuse(std::move(question), answers.error());
+    for (Question& question : round) Refuse(question, answers.error());
     return;
   }
   for (size_t i = 0; i < round.size(); ++i) {
     Count((*answers)[i]);
-    round[i].answer(std::move((*answers)[i]));
+    Answer(round[i], std::move((*answers)[i]));
   }
 }
 
@@ -181,9 +203,13 @@ void RedisLookups::Count(const std::vector<bool>& known) {
   deps_.metrics.unknown.Add(static_cast<double>(std::ssize(known) - found));
 }
 
-void RedisLookups::Refuse(Question question, const Error& error) {
+void RedisLookups::Answer(Question& question, Result<std::vector<bool>> known) {
+  if (SharedTier::Answer answer = std::exchange(question.answer, nullptr)) answer(std::move(known));
+}
+
+void RedisLookups::Refuse(Question& question, const Error& error) {
   deps_.metrics.unasked.Add(static_cast<double>(question.fingerprints.size()));
-  question.answer(Fail(error));
+  Answer(question, Fail(error));
 }
 
 }  // namespace mi::dedupe

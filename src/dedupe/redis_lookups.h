@@ -38,6 +38,7 @@ class RedisLookups {
   };
   // The next questions, all taken together.
   struct Round {
+    Round();
     std::vector<Question> late;   // waited for too long to be asked
     std::vector<Question> asked;  // up to so many keys, at least one question
   };
@@ -46,12 +47,14 @@ class RedisLookups {
   // False once it stops.
   bool Take(size_t most_keys, Round& round) EXCLUDES(mutex_);
   Question TakeFirst() REQUIRES(mutex_);
-  void AnswerRound(std::vector<Question> round, RedisLine& line, size_t keys_a_command);
+  void AnswerRound(std::vector<Question>& round, RedisLine& line, size_t keys_a_command);
   // One answer a question, in order.
   Result<std::vector<std::vector<bool>>> AskRound(const std::vector<Question>& round, RedisLine& line,
                                                   size_t keys_a_command);
   void Count(const std::vector<bool>& known);
-  void Refuse(Question question, const Error& error);
+  // Once a question, whoever comes first.
+  static void Answer(Question& question, Result<std::vector<bool>> known);
+  void Refuse(Question& question, const Error& error);
 
   const RedisParts deps_;
   Mutex mutex_;

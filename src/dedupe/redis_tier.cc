@@ -1,6 +1,7 @@
 #include "dedupe/redis_tier.h"
 
 #include <algorithm>
+#include <new>
 #include <random>
 #include <utility>
 
@@ -82,19 +83,28 @@ class RedisTierThreads final : public RedisTier {
     std::mt19937_64 random(std::random_device{}());
     milliseconds pause = kFirstPause;
     for (bool going = true; going;) {
-      const auto deadline = steady_clock::now() + options_.timeout;
-      const Status answers = line.Do(deadline, [&](RedisConnection& connection) { return connection.Probe(deadline); });
-      if (answers) {
-        health_.Answers();
-        pause = kFirstPause;
-        going = health_.AwaitFault(kProbeInterval);
-      } else {
-        if (!stop_asking_.raised()) health_.Fails(answers.error());  // or it may be that alone
-        // All producers lose it at once; they should not come back at once.
-        going = health_.Pause(pause / 2 + milliseconds(random() % static_cast<uint64_t>(pause.count())));
-        pause = std::min(pause * 2, kLongestPause);
+      try {
+        going = Look(line, random, pause);
+      } catch (const std::bad_alloc&) {
+        going = health_.Pause(kFirstPause);
       }
     }
+  }
+
+  // False at the stop.
+  bool Look(RedisLine& line, std::mt19937_64& random, milliseconds& pause) {
+    const auto deadline = steady_clock::now() + options_.timeout;
+    const Status answers = line.Do(deadline, [&](RedisConnection& connection) { return connection.Probe(deadline); });
+    if (answers) {
+      health_.Answers();
+      pause = kFirstPause;
+      return health_.AwaitFault(kProbeInterval);
+    }
+    if (!stop_asking_.raised()) health_.Fails(answers.error());  // or it may be that alone
+    // All producers lose it at once; they should not come back at once.
+    const milliseconds now = pause / 2 + milliseconds(random() % static_cast<uint64_t>(pause.count()));
+    pause = std::min(pause * 2, kLongestPause);
+    return health_.Pause(now);
   }
 
   const RedisOptions options_;

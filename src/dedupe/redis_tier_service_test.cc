@@ -15,10 +15,12 @@
 #include "dedupe/redis_connection.h"
 #include "dedupe/redis_key.h"
 #include "support/real_service.h"
+#include "support/scarce_memory.h"
 
 namespace mi::dedupe {
 namespace {
 
+using mi::tests::ScarceMemory;
 using model::Fingerprint;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -77,6 +79,12 @@ class RedisTierTest : public ::testing::Test {
   void StartAndReach() {
     Start();
     ASSERT_TRUE(Eventually([&] { return tier_->Health().has_value(); })) << tier_->Health().error().message();
+  }
+
+  // What is told for a while gathers.
+  void PauseWithAPipelineUnderWay() {
+    OpenCli()({"CLIENT", "PAUSE", "500", "ALL"});
+    tier_->Remember(std::vector{Series(1'000'000)});
   }
 
   std::future<Result<std::vector<bool>>> Ask(std::vector<Fingerprint> series, size_t held_bytes = 0) {
@@ -160,6 +168,7 @@ TEST_F(RedisTierTest, TakesNewLivesAndPipelinesWhileItRuns) {
   options_.writes.flush_interval = std::chrono::hours(1);
   options_.writes.flush_keys = 100'000;
   StartAndReach();
+  PauseWithAPipelineUnderWay();
   tier_->Remember(SeriesRange(0, 10));
   RedisWriteOptions changed = options_.writes;
   changed.expires = false;
@@ -355,13 +364,55 @@ TEST_F(RedisTierTest, TellsWhatWaitsAlsoWhenALookupIsUnderWayAtTheStop) {
   EXPECT_EQ(OpenCli().Integer({"DBSIZE"}), 1500);
 }
 
+TEST_F(RedisTierTest, DropsAPipelineThatThereIsNoMemoryForAndGoesOn) {
+  if (!ScarceMemory::kToBeHad) GTEST_SKIP();
+  options_.writes.flush_keys = 100'000;
+  StartAndReach();
+  const auto series = SeriesRange(0, 100'000);
+  {
+    const ScarceMemory scarce(1 << 20);  // a pipeline is 1.6 MB
+    tier_->Remember(series);
+    EXPECT_TRUE(Eventually([&] { return Metric("redis_dropped_total") == 100'000; }));
+    EXPECT_EQ(Ask(SeriesRange(0, 10)).get().value(), std::vector<bool>(10));
+  }
+  {
+    const ScarceMemory scarce(20'000);  // to keep them takes 25 kB in one piece
+    tier_->Remember(series);
+    EXPECT_EQ(Metric("redis_dropped_total"), 200'000);
+    EXPECT_GT(scarce.refusals(), 0U);
+  }
+  tier_->Remember(SeriesRange(0, 10));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
+}
+
+TEST_F(RedisTierTest, FailsALookupThatThereIsNoMemoryForAndGoesOn) {
+  if (!ScarceMemory::kToBeHad) GTEST_SKIP();
+  StartAndReach();
+  auto series = SeriesRange(0, 100'000);
+  {
+    const ScarceMemory scarce(1 << 20);
+    EXPECT_EQ(Ask(std::move(series)).get().error().code(), Errc::kOverloaded);
+  }
+  EXPECT_TRUE(tier_->Health()) << HealthText();
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
+}
+
+TEST_F(RedisTierTest, DoesNotWaitForAPipelineToFillWhileNoneIsUnderWay) {
+  options_.writes.flush_interval = std::chrono::hours(1);
+  options_.writes.flush_keys = 100'000;
+  StartAndReach();
+  for (uint64_t i = 0; i < 100; ++i) tier_->Remember(SeriesRange(i, i + 1));
+  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 100)));
+}
+
 TEST_F(RedisTierTest, FlushesWhatWaitsWhenItStops) {
   options_.writes.flush_interval = std::chrono::hours(1);
   options_.writes.flush_keys = 100'000;
   StartAndReach();
+  PauseWithAPipelineUnderWay();
   tier_->Remember(SeriesRange(0, 1500));
   tier_->Stop(kPatience);
-  EXPECT_EQ(OpenCli().Integer({"DBSIZE"}), 1500);
+  EXPECT_EQ(OpenCli().Integer({"DBSIZE"}), 1501);
   EXPECT_EQ(Metric("redis_dropped_total"), 0);
   EXPECT_EQ(Known({Series(1)}), -1) << "asked after the stop";
   tier_->Remember(SeriesRange(0, 7));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <new>
 #include <utility>
 
 #include "dedupe/redis_key.h"
@@ -52,14 +53,23 @@ void RedisWrites::Add(std::span<const model::Fingerprint> fingerprints) {
   {
     MutexLock lock(mutex_);
     if (!stopping_) taken = std::min(fingerprints.size(), kMostWaitingKeys - keys_.size());
+    if (taken > 0 && !Keep(fingerprints.first(taken), options->flush_interval)) taken = 0;
     if (taken > 0) {
-      keys_.insert(keys_.end(), fingerprints.begin(), fingerprints.begin() + static_cast<ptrdiff_t>(taken));
-      runs_.push_back({taken, steady_clock::now() + options->flush_interval});
       // The first run gives a thread its time to wait for, a full pipeline another one its work.
       if (runs_.size() == 1 || ReadyToFlush()) changed_.NotifyOne();
     }
   }
   if (taken < fingerprints.size()) Drop(fingerprints.size() - taken);
+}
+
+bool RedisWrites::Keep(std::span<const model::Fingerprint> fingerprints, std::chrono::milliseconds longest) try {
+  runs_.push_back({0, steady_clock::now() + longest});
+  keys_.insert(keys_.end(), fingerprints.begin(), fingerprints.end());
+  runs_.back().keys = fingerprints.size();
+  return true;
+} catch (const std::bad_alloc&) {
+  if (!runs_.empty() && runs_.back().keys == 0) runs_.pop_back();
+  return false;
 }
 
 void RedisWrites::Resize(size_t connections) {
@@ -110,34 +120,60 @@ void RedisWrites::Work(size_t number) {
   for (;;) {
     const Fingerprints pipeline = Take(number, line);
     if (pipeline.empty()) return;
-    Flush(pipeline, line, random);
+    try {
+      Flush(pipeline, line, random);
+    } catch (const std::bad_alloc&) {
+      Drop(pipeline.size());
+    }
     MutexLock lock(mutex_);
     --busy_;
-    if (finishing_) changed_.NotifyAll();
+    if (finishing_) {
+      changed_.NotifyAll();
+    } else if (!keys_.empty()) {
+      changed_.NotifyOne();  // this thread may be one too many
+    }
   }
 }
 
 bool RedisWrites::ReadyToFlush() {
   if (runs_.empty()) return false;
-  return finishing_ || keys_.size() >= deps_.live.Get()->flush_keys || steady_clock::now() >= runs_.front().flush_by;
+  // While nothing is under way there is nothing to wait for: the next ones gather meanwhile.
+  return busy_ == 0 || finishing_ || keys_.size() >= deps_.live.Get()->flush_keys ||
+         steady_clock::now() >= runs_.front().flush_by;
 }
 
 RedisWrites::Fingerprints RedisWrites::Take(size_t number, RedisLine& line) {
   MutexLock lock(mutex_);
-  while (!stopping_ && (number >= connections_ || !ReadyToFlush())) {
+  Fingerprints pipeline;
+  while (!stopping_ && pipeline.empty()) {
     if (number >= connections_) {
       line.Close();
       wanted_.Wait(mutex_);
+    } else if (ReadyToFlush()) {
+      pipeline = TakeKeys();
+      if (pipeline.empty() && finishing_) changed_.NotifyAll();
     } else if (runs_.empty()) {
       changed_.Wait(mutex_);
     } else {
       changed_.WaitUntil(mutex_, runs_.front().flush_by);
     }
   }
-  if (stopping_) return {};
+  if (pipeline.empty()) return pipeline;
+  if (!runs_.empty()) changed_.NotifyOne();  // to wait for the rest, or take it
+  ++busy_;
+  return pipeline;
+}
+
+// The next keys, up to a pipeline of them; nothing when there was no memory for it: they are dropped then.
+RedisWrites::Fingerprints RedisWrites::TakeKeys() {
   const size_t count = std::min<size_t>(keys_.size(), deps_.live.Get()->flush_keys);
   const auto end = keys_.begin() + static_cast<ptrdiff_t>(count);
-  Fingerprints pipeline(keys_.begin(), end);
+  Fingerprints pipeline;
+  try {
+    pipeline.assign(keys_.begin(), end);
+  } catch (const std::bad_alloc&) {
+    Drop(count);
+  }
   keys_.erase(keys_.begin(), end);
   for (size_t left = count; left > 0;) {
     Run& first = runs_.front();
@@ -146,8 +182,6 @@ RedisWrites::Fingerprints RedisWrites::Take(size_t number, RedisLine& line) {
     first.keys -= from_first;
     if (first.keys == 0) runs_.pop_front();
   }
-  if (!runs_.empty()) changed_.NotifyOne();  // to wait for the rest, or take it
-  ++busy_;
   return pipeline;
 }
 

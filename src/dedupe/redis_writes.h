@@ -1,4 +1,5 @@
-// Tells Redis what is durable: pipelines of SET EX over several connections, each as full as the time to wait allows.
+// Tells Redis what is durable: pipelines of SET EX over several connections. What comes is on its way at once; while a
+// pipeline is under way the next one gathers, until it is full or has waited for long enough.
 //
 // Threads: safe; one thread a connection. Those that are too many after a Resize wait without one, until it is wanted
 // again or until Stop(): one of them may stand in a wait for Redis, and who reloads must not wait with it.
@@ -49,6 +50,9 @@ class RedisWrites {
   void Work(size_t number) EXCLUDES(mutex_);
   // The next pipeline; nothing when this thread is to end. A thread that is too many gives its connection up meanwhile.
   Fingerprints Take(size_t number, RedisLine& line) EXCLUDES(mutex_);
+  // False when there is no memory for them.
+  bool Keep(std::span<const model::Fingerprint> fingerprints, std::chrono::milliseconds longest) REQUIRES(mutex_);
+  Fingerprints TakeKeys() REQUIRES(mutex_);
   bool ReadyToFlush() REQUIRES(mutex_);
   void Flush(const Fingerprints& pipeline, RedisLine& line, std::mt19937_64& random);
   void Drop(size_t keys) { deps_.metrics.dropped.Add(static_cast<double>(keys)); }

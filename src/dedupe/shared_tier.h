@@ -23,8 +23,8 @@ class SharedTier {
   virtual ~SharedTier() = default;
 
   // Never blocks. Calls `answer` exactly once, from any thread, possibly before it returns, also at a stop. An error
-  // when it is away, overloaded or too slow: then everything counts as unknown. `held_bytes`: what `answer` keeps in
-  // memory meanwhile, the series' labels.
+  // when it is away, overloaded or too slow: then everything counts as unknown. It must not throw. `held_bytes`: what
+  // `answer` keeps in memory meanwhile, the series' labels.
   virtual void Lookup(std::vector<model::Fingerprint> fingerprints, size_t held_bytes, Answer answer) = 0;
 
   // Tells the others, in the background. Only what is durable. Never blocks; what does not fit is dropped and counted.
