@@ -37,18 +37,15 @@ const LabelPieces::Piece* LabelPieces::Make(uint32_t name, uint32_t value, Piece
   if (std::max(name, value) >= table_->size()) return nullptr;
   const std::string_view name_text = table_->text(name);
   const std::string_view value_text = table_->text(value);
-  if (std::max(name_text.size(), value_text.size()) > kMaxSymbolBytes) return nullptr;
+  if (std::max(name_text.size(), value_text.size()) > kMaxSymbolBytes || value_text.empty()) return nullptr;
   if (used_ + 2 * kMaxPieceBytes > kCapacity) {
     std::ranges::fill(slots_, Piece());
     used_ = 0;
   }
   char* const begin = bytes_.get() + used_;
-  char* end = begin;
-  if (!value_text.empty()) {
-    const size_t inside =
-        2 + VarintSize(name_text.size()) + name_text.size() + VarintSize(value_text.size()) + value_text.size();
-    end = AppendText(0x12, value_text, AppendText(0x0a, name_text, AppendHead(0x0a, inside, begin)));
-  }
+  const size_t inside =
+      2 + VarintSize(name_text.size()) + name_text.size() + VarintSize(value_text.size()) + value_text.size();
+  const char* const end = AppendText(0x12, value_text, AppendText(0x0a, name_text, AppendHead(0x0a, inside, begin)));
   used_ += static_cast<size_t>(end - begin);
   slot = {.bytes = begin,
           .size = static_cast<uint32_t>(end - begin),

@@ -16,7 +16,7 @@ class LabelPieces {
   static constexpr size_t kMaxPieceBytes = 2 * kMaxSymbolBytes + 16;  // both, with tags and lengths
   static constexpr size_t kCopyStep = 64;                             // Append copies so many bytes at once
 
-  // The canonical field of one label; nothing where the value is empty.
+  // The canonical field of one label.
   struct Piece {
     const char* bytes = nullptr;
     uint32_t size = 0;
@@ -28,7 +28,8 @@ class LabelPieces {
   // Forgets the request before.
   void Begin(const SymbolTable& table);
 
-  // Valid until the next call. Null: a reference beyond the symbols, or a symbol that is too long.
+  // Valid until the next call. Null: a reference beyond the symbols, a symbol that is too long, or an empty value: that
+  // label is absent, and what it is called is for the slow path to check.
   const Piece* Find(uint32_t name, uint32_t value) {
     Piece& slot = slots_[(name * 0x9e3779b1U + value) & mask_];
     // An empty slot looks like the highest references: only Make knows that they are beyond every table.

@@ -1,5 +1,6 @@
 #include "codec/remote_write_plain.h"
 
+#include <map>
 #include <protozero/pbf_reader.hpp>
 #include <set>
 
@@ -279,6 +280,27 @@ bool AreLabelsGood(const OwnedLabels& labels, const SeriesLimits& limits) {
   return labels.size() <= limits.max_labels && any && (has_name || !limits.require_metric_name);
 }
 
+std::string CanonicalOf(const OwnedLabels& owned) {
+  std::vector<model::Label> labels;
+  for (const auto& [name, value] : owned) labels.push_back({name, value});
+  return model::Labels::FromUnsorted(labels)->canonical();
+}
+
+// The series that is left when the labels that are no good are left out; empty when that is none.
+std::string CanonicalOfTheGood(const OwnedLabels& labels, const SeriesLimits& limits) {
+  SeriesLimits any = limits;
+  any.require_metric_name = false;
+  OwnedLabels good;
+  for (const auto& label : labels) {
+    if (label.second.empty() || !AreLabelsGood({label}, any)) continue;
+    good.push_back(label);
+    if (!AreLabelsGood(good, any)) good.pop_back();  // its name stands twice
+  }
+  if (!AreLabelsGood(good, limits)) return {};
+  std::string canonical = CanonicalOf(good);
+  return canonical.size() <= limits.max_series_bytes ? canonical : std::string();
+}
+
 PlainSeries Judge(const RawSeries& raw, const SeriesLimits& limits) {
   PlainSeries series;
   series.samples = static_cast<uint32_t>(raw.samples.size());
@@ -293,11 +315,19 @@ PlainSeries Judge(const RawSeries& raw, const SeriesLimits& limits) {
   series.refused =
       raw.malformed_label || !AreLabelsGood(raw.labels, limits) || !std::ranges::all_of(raw.histograms, is_valid);
   if (series.refused) return series;
-  std::vector<model::Label> labels;
-  for (const auto& [name, value] : raw.labels) labels.push_back({name, value});
-  series.canonical = model::Labels::FromUnsorted(labels)->canonical();
+  series.canonical = CanonicalOf(raw.labels);
   series.refused = series.canonical.size() > limits.max_series_bytes;
   if (series.refused) series.canonical.clear();
+  return series;
+}
+
+// Judges the next series of the request.
+PlainSeries JudgeNext(const RawSeries& raw, const SeriesLimits& limits, PlainRequest& request) {
+  PlainSeries series = Judge(raw, limits);
+  if (series.refused) {
+    request.impostors.push_back(
+        {.series = request.series.size(), .key = {}, .canonical = CanonicalOfTheGood(raw.labels, limits)});
+  }
   return series;
 }
 
@@ -320,7 +350,7 @@ PlainRequest DecodeV1(std::string_view decoded, const SeriesLimits& limits) {
   while (Next(reader)) {
     any |= reader.tag() == 1 || reader.tag() == 3;
     switch (reader.tag()) {
-      case 1: request.series.push_back(Judge(ReadSeriesV1(Bytes(reader)), limits)); break;
+      case 1: request.series.push_back(JudgeNext(ReadSeriesV1(Bytes(reader)), limits, request)); break;
       case 3: Keep(ReadMetadataV1(Bytes(reader)), limits, request); break;
       default:
         foreign |= (reader.tag() == 4 || reader.tag() == 5) && reader.wire_type() == pbf_wire_type::length_delimited;
@@ -353,7 +383,7 @@ PlainSeries Resolve(RawSeries raw, const std::vector<std::string>& symbols, cons
       metadata.family = raw.labels.back().second;
     }
   }
-  PlainSeries series = Judge(raw, limits);
+  PlainSeries series = JudgeNext(raw, limits, request);
   if (!good) series.refused = true;
   if (!raw.has_metadata || (raw.type | raw.help | raw.unit) == 0) return series;
   if (raw.help >= symbols.size() || raw.unit >= symbols.size()) return ++request.refused_items, series;
@@ -416,6 +446,9 @@ Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const S
                               .histograms = series.histograms,
                               .exemplars = series.exemplars});
     if (refused && series.key_kind == KeyKind::kNone) canonicalise.Explain(scan, series, limits);
+    if (refused && series.refusal == Refusal::kNone && series.key_kind != KeyKind::kNone) {
+      request.impostors.push_back({.series = request.series.size() - 1, .key = series.key, .canonical = {}});
+    }
     const bool is_fingerprint = !refused && series.key == fingerprinter(outcome.canonical);
     if (!refused && outcome.key_is_fingerprint != is_fingerprint) {
       return Fail(Errc::kInternal, "a key claims to be the fingerprint and is not, or the other way round");
@@ -433,8 +466,27 @@ Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const S
   return request;
 }
 
+namespace {
+
+// A key of a refused series by which a good one is known would let it pass; empty when there is none.
+std::string FirstImpostor(const PlainRequest& fast, const PlainRequest& plain,
+                          const model::Fingerprinter& fingerprinter) {
+  std::map<size_t, std::string_view> good;
+  for (const PlainImpostor& impostor : plain.impostors) good[impostor.series] = impostor.canonical;
+  for (const PlainImpostor& impostor : fast.impostors) {
+    const std::string_view canonical = good[impostor.series];
+    if (canonical.empty() || impostor.key != fingerprinter(canonical)) continue;
+    return format("series {} is refused, but has the key of {}", impostor.series,
+                  model::FormatIdentity(model::LabelsView(canonical)));
+  }
+  return "";
+}
+
+}  // namespace
+
 std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits) {
-  const auto fast = DecodeFast(schema, decoded, limits, model::Fingerprinter("secret", model::Tenant()));
+  const model::Fingerprinter fingerprinter("secret", model::Tenant());
+  const auto fast = DecodeFast(schema, decoded, limits, fingerprinter);
   const auto plain = DecodePlain(schema, decoded, limits);
   if (!fast && fast.error().code() == Errc::kInternal) return fast.error().message();
   if (fast.has_value() != plain.has_value()) {
@@ -447,6 +499,7 @@ std::string FirstDisagreement(Schema schema, std::string_view decoded, const Ser
     if (fast->series[i] == plain->series[i]) continue;
     return format("series {}: fast {}, plain {}", i, Describe(fast->series[i]), Describe(plain->series[i]));
   }
+  if (std::string impostor = FirstImpostor(*fast, *plain, fingerprinter); !impostor.empty()) return impostor;
   if (fast->refused_items != plain->refused_items) {
     return format("refused items: fast {}, plain {}", fast->refused_items, plain->refused_items);
   }

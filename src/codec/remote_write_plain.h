@@ -23,10 +23,18 @@ struct PlainSeries {
   friend bool operator==(const PlainSeries&, const PlainSeries&) = default;
 };
 
+// A series whose labels are refused, so that nothing may know it by its key.
+struct PlainImpostor {
+  size_t series = 0;
+  model::Fingerprint key;  // fast: as the walk gives it
+  std::string canonical;   // plain: of the labels that are good by themselves, where they make a series
+};
+
 struct PlainRequest {
   std::vector<PlainSeries> series;
   std::vector<model::MetricMetadata> metadata;  // in order, with repetitions; what Decode would refuse is left out
   uint64_t refused_items = 0;                   // as RequestScan::refused_items
+  std::vector<PlainImpostor> impostors;
 };
 
 Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const SeriesLimits& limits);

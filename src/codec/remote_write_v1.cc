@@ -28,7 +28,7 @@ const char* ReadUsualLength(const char* at, const char* end, size_t& size) {
   return high == 0 || high >= 0x80 ? nullptr : at + 2;
 }
 
-// A label field to the letter of the canonical form, but that the value may be empty: the position behind it, or null.
+// A label field to the letter of the canonical form: the position behind it, or null.
 const char* ReadUsualLabel(const char* at, const char* end, model::Label& label) {
   size_t size = 0;
   at = ReadUsualLength(at + 1, end, size);
@@ -41,7 +41,7 @@ const char* ReadUsualLabel(const char* at, const char* end, model::Label& label)
     *text = {at, size};
     at += size;
   }
-  return at == end ? at : nullptr;
+  return at == end && !label.name.empty() && !label.value.empty() ? at : nullptr;
 }
 
 // The position behind the run of label fields that begins at `at`; looks at their lengths only. What is inside them is
@@ -151,23 +151,23 @@ void V1Walk::MakeKey(ScannedSeries& series) {
   series.key_kind = KeyKind::kRaw;
 }
 
-// The canonical bytes of labels that are written as every sender writes them, whatever their order; else nothing.
+// The canonical bytes of labels that are written as every sender writes them, whatever their order; else nothing. A
+// label with an empty value is absent from them, but what it is called is for the slow path to check: known by the
+// others alone the series would pass unchecked.
 std::string_view V1Walk::Canonical(std::string_view labels) {
   if (labels.size() > kMaxRebuiltBytes) return {};
   sorter_.Clear();
-  bool has_empty_value = false;
   const char* const end = labels.data() + labels.size();
   for (const char* at = labels.data(); at != end;) {
     model::Label label;
     const char* const next = ReadUsualLabel(at, end, label);
-    if (next == nullptr || label.name.empty()) return {};
-    const std::string_view field(at, label.value.empty() ? 0 : static_cast<size_t>(next - at));
-    has_empty_value |= label.value.empty();
+    if (next == nullptr) return {};
+    const std::string_view field(at, static_cast<size_t>(next - at));
     if (!sorter_.Add(OrderOf(label.name, end), label.name, field)) return {};
     at = next;
   }
   if (sorter_.has_repeated_name()) return {};
-  if (sorter_.was_sorted() && !has_empty_value) return labels;
+  if (sorter_.was_sorted()) return labels;
   char* const begin = scan_.rebuilt_.get();
   char* out = begin;
   for (size_t i = 0; i < sorter_.size(); ++i) out = std::ranges::copy(sorter_[i], out).out;

@@ -264,7 +264,7 @@ std::string_view V2Walk::Rebuild(ScannedSeries& series) {
     }
     before = name;
     order_before = piece->order;
-    if (piece->order == kMetricNameOrder && scan_.symbols_.IsMetricName(name) && piece->size != 0) family = value;
+    if (piece->order == kMetricNameOrder && scan_.symbols_.IsMetricName(name)) family = value;
     out = LabelPieces::Append(*piece, out);
   }
   family_ = family;
@@ -294,14 +294,14 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
       name = reference;
     } else if (usual) {
       bytes += symbols.text(name).size() + symbols.text(reference).size();
-      usual = bytes <= kMaxRebuiltBytes / 2 && !symbols.text(name).empty() &&
+      usual = bytes <= kMaxRebuiltBytes / 2 && !symbols.text(name).empty() && !symbols.text(reference).empty() &&
               sorter_.Add(symbols.order(name), symbols.text(name), {name, reference});
     }
   });
   if (!read) return broken_ = true, std::string_view();
   NoteReferences(series, in_range, count);
   rebuilt_bytes_ += sorter_.tied_bytes();
-  // A name that stands twice is for the slow path to refuse.
+  // A name that stands twice is for the slow path to refuse, and so is one of an absent label (its value is empty).
   if (!usual || !references_good_ || sorter_.has_repeated_name()) {
     rebuilt_bytes_ += copied + bytes;
     return {};
@@ -311,7 +311,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   for (size_t i = 0; i < sorter_.size(); ++i) {
     const SymbolPair label = sorter_[i];
     const LabelPieces::Piece* const piece = scan_.pieces_.Find(label.name, label.value);
-    if (symbols.IsMetricName(label.name) && piece->size != 0) family_ = label.value;
+    if (symbols.IsMetricName(label.name)) family_ = label.value;
     out = LabelPieces::Append(*piece, out);
   }
   return {begin, static_cast<size_t>(out - begin)};

@@ -279,6 +279,16 @@ TEST_F(WriteHandlerTest, TakesUnsortedLabelsForTheSeriesThatTheyAre) {
   EXPECT_EQ(seen_->stats().entries, 1U);
 }
 
+TEST_F(WriteHandlerTest, RefusesALabelThatIsNoLabelWhetherItsSeriesIsKnownOrNot) {
+  const WireSeries up{.labels = {{"__name__", "up"}}, .samples = {{1, 1}}};
+  const WireSeries bad{.labels = {{"__name__", "up"}, {"\xff", ""}}, .samples = {{1, 1}}};
+  for (int known = 0; known < 2; ++known) {
+    EXPECT_EQ(SendNow(Body({bad})).status, 400) << known;
+    EXPECT_EQ(SendV2({bad}).status, 400) << known;
+    EXPECT_EQ(SendV2({up}).status, 204);
+  }
+}
+
 TEST_F(WriteHandlerTest, KnowsASeriesInEitherSchema) {
   EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
   EXPECT_EQ(SendV2({Up("a")}).status, 204);
