@@ -81,6 +81,7 @@ Canonicaliser::Outcome Canonicaliser::operator()(const RequestScan& scan, const 
 
 Refusal Canonicaliser::Collect(const RequestScan& scan, const ScannedSeries& series, const SeriesLimits& limits) {
   labels_.clear();
+  valued_ = 0;
   canonical_size_ = 0;
   examined_bytes_ = 0;
   blamed_name_ = {};
@@ -146,14 +147,19 @@ Refusal Canonicaliser::CollectV2(const RequestScan& scan, const ScannedSeries& s
 // Limits come before anything that costs more the longer a label is.
 Refusal Canonicaliser::Take(model::Label label, const SeriesLimits& limits) {
   if (label.name.empty()) return Refuse(Refusal::kEmptyName, {});
-  if (labels_.size() == limits.max_labels) return Refuse(Refusal::kTooManyLabels, {}, labels_.size() + 1);
+  // A label without a value is absent, and does not count; but a request must not make us remember millions of them.
+  const size_t of_its_kind = label.value.empty() ? labels_.size() - valued_ : valued_;
+  if (of_its_kind == limits.max_labels) return Refuse(Refusal::kTooManyLabels, label.name, label.value.size());
   if (label.name.size() > limits.max_name_bytes) return Refuse(Refusal::kNameTooLong, label.name, label.name.size());
   if (label.value.size() > limits.max_value_bytes)
     return Refuse(Refusal::kValueTooLong, label.name, label.value.size());
   const size_t size = CanonicalSize(label);
   examined_bytes_ += size;
   if (!IsUtf8(label.name) || !IsUtf8(label.value)) return Refuse(Refusal::kInvalidUtf8, label.name);
-  if (!label.value.empty()) canonical_size_ += size;
+  if (!label.value.empty()) {
+    ++valued_;
+    canonical_size_ += size;
+  }
   labels_.push_back(label);
   return Refusal::kNone;
 }
@@ -198,7 +204,9 @@ std::string Canonicaliser::Reason(const RequestScan& scan, const ScannedSeries& 
     case Refusal::kDuplicateName: return format("label {} stands twice", Quote(blamed_name_));
     case Refusal::kInvalidUtf8: return format("label {} is not UTF-8", Quote(blamed_name_));
     case Refusal::kNoMetricName: return "no label __name__ (receive.require_metric_name)";
-    case Refusal::kTooManyLabels: return format("more than {} labels (receive.max_labels)", limits.max_labels);
+    case Refusal::kTooManyLabels:
+      return format("more than {} labels{} (receive.max_labels)", limits.max_labels,
+                    blamed_size_ == 0 ? " without a value" : "");
     case Refusal::kNameTooLong:
       return format("label name {} has {} bytes, limit {} (receive.max_name_bytes)", Quote(blamed_name_), blamed_size_,
                     limits.max_name_bytes);

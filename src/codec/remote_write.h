@@ -139,6 +139,7 @@ class Canonicaliser {
   std::vector<model::Label> labels_;
   std::string bytes_;
   bool sent_canonically_ = false;
+  size_t valued_ = 0;  // of labels_, those with a value
   size_t canonical_size_ = 0;
   size_t examined_bytes_ = 0;
   std::string_view blamed_name_;  // what the last refusal was about, for Explain

@@ -269,15 +269,16 @@ RawMetadata ReadMetadataV1(std::string_view message) {
 bool AreLabelsGood(const OwnedLabels& labels, const SeriesLimits& limits) {
   std::set<std::string> names;
   bool has_name = false;
-  bool any = false;
+  size_t valued = 0;
   for (const auto& [name, value] : labels) {
     if (name.empty() || name.size() > limits.max_name_bytes || value.size() > limits.max_value_bytes) return false;
     if (!model::IsValidUtf8(name) || !model::IsValidUtf8(value)) return false;
     if (!names.insert(name).second) return false;
-    any |= !value.empty();
+    valued += value.empty() ? 0 : 1;
     has_name |= name == model::kMetricName && !value.empty();
   }
-  return labels.size() <= limits.max_labels && any && (has_name || !limits.require_metric_name);
+  const size_t most = std::max(valued, labels.size() - valued);
+  return most <= limits.max_labels && valued > 0 && (has_name || !limits.require_metric_name);
 }
 
 std::string CanonicalOf(const OwnedLabels& owned) {

@@ -125,6 +125,16 @@ TEST_P(BothSchemas, LimitsHoldToTheByte) {
   EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", "1"}}, {.max_series_bytes = 22}), "refused: series_too_large");
 }
 
+TEST_P(BothSchemas, LabelsWithoutAValueDoNotCountUpToAsMany) {
+  const SeriesLimits limits{.max_labels = 2};
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", ""}, {"b", "1"}, {"c", ""}}, limits), R"(m{b="1"})");
+  EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", ""}, {"b", ""}, {"c", ""}}, limits), "refused: too_many_labels");
+  EXPECT_THAT(WhyNot({{"__name__", "m"}, {"a", ""}, {"b", ""}, {"c", ""}}, limits),
+              HasSubstr("more than 2 labels without a value (receive.max_labels)"));
+  EXPECT_THAT(WhyNot({{"__name__", "m"}, {"a", "1"}, {"b", "1"}}, limits),
+              HasSubstr("more than 2 labels (receive.max_labels)"));
+}
+
 TEST_P(BothSchemas, RefusalsNameSeriesLimitValueAndKnob) {
   const SeriesLimits limits{.max_value_bytes = 4};
   EXPECT_EQ(WhyNot({{"__name__", "m"}, {"a", "12345"}}, limits),

@@ -10,7 +10,7 @@ namespace mi::codec {
 // Knobs: receive.<member>.
 struct SeriesLimits {
   size_t max_series_bytes = 65536;  // canonical label bytes of a series
-  size_t max_labels = 128;          // labels with a value, __name__ among them
+  size_t max_labels = 128;          // labels with a value, __name__ among them; as many may come without
   size_t max_name_bytes = 256;
   size_t max_value_bytes = 4096;
   bool require_metric_name = true;
