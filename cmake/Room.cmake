@@ -1,7 +1,7 @@
 # mi_room(NAME [DEPS room...] [LIBS target...])
 #
 # One library target a room: mi_<name>, from every *.cc of the calling folder but tests and benchmarks, which become
-# <name>_test and <name>_bench; those that need a real service (*_service_test.cc) become <name>_service_test. A room's
+# <name>_test and <name>_bench; what only tests and fuzz targets stand on (*_testing.cc) becomes mi_<name>_testing; those that need a real service (*_service_test.cc) become <name>_service_test. A room's
 # headers are reachable as "<name>/x.h" only by the rooms that list it in DEPS: each room has an include folder of its own
 # (a link in the build tree), so the rooms' table is enforced by the compiler.
 # LIBS are the third-party libraries confined to the room; they are not passed on.
@@ -29,11 +29,13 @@ function(mi_room name)
   set(tests ${sources})
   set(benches ${sources})
   set(service_tests ${sources})
+  set(testing ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER tests EXCLUDE REGEX "_service_test\\.cc$")
   list(FILTER service_tests INCLUDE REGEX "_service_test\\.cc$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_(test|bench)\\.cc$|/main\\.cc$")
+  list(FILTER testing INCLUDE REGEX "_testing\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|testing)\\.cc$|/main\\.cc$")
 
   set(view ${CMAKE_BINARY_DIR}/include/${name})
   file(MAKE_DIRECTORY ${view})
@@ -51,6 +53,12 @@ function(mi_room name)
     target_link_libraries(mi_${name} INTERFACE ${ROOM_DEPS} Threads::Threads)
   endif()
 
+  if(testing AND BUILD_TESTING)
+    add_library(mi_${name}_testing STATIC ${testing})
+    target_link_libraries(mi_${name}_testing PUBLIC mi_${name} PRIVATE ${ROOM_LIBS})
+    mi_precompile(mi_${name}_testing mi_base ${MI_PCH_HEADERS})
+  endif()
+
   # ThreadSanitizer runs where threads meet.
   set(tested ${BUILD_TESTING})
   if(MI_FUZZ OR (MI_SANITIZE STREQUAL "thread" AND NOT name IN_LIST MI_THREADED_ROOMS))
@@ -58,7 +66,7 @@ function(mi_room name)
   endif()
   if(tested AND tests)
     mi_test(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE mi_${name} ${ROOM_LIBS})
+    target_link_libraries(${name}_test PRIVATE $<TARGET_NAME_IF_EXISTS:mi_${name}_testing> mi_${name} ${ROOM_LIBS})
   endif()
   if(tested AND service_tests AND NOT MI_SANITIZE STREQUAL "thread")
     mi_service_test(${name}_service_test ${service_tests})

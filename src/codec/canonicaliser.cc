@@ -19,18 +19,6 @@ bool IsUtf8(std::string_view text) {
   return model::IsValidUtf8(text);
 }
 
-size_t VarintSize(size_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
-
-size_t CanonicalSize(const model::Label& label) {
-  const size_t inside =
-      2 + VarintSize(label.name.size()) + label.name.size() + VarintSize(label.value.size()) + label.value.size();
-  return 1 + VarintSize(inside) + inside;
-}
-
 // A Label message; fields in any order, the last of each counts, unknown ones are skipped.
 bool ReadLabel(std::string_view message, model::Label& label) {
   wire::FieldReader reader(message);
@@ -153,7 +141,7 @@ Refusal Canonicaliser::Take(model::Label label, const SeriesLimits& limits) {
   if (label.name.size() > limits.max_name_bytes) return Refuse(Refusal::kNameTooLong, label.name, label.name.size());
   if (label.value.size() > limits.max_value_bytes)
     return Refuse(Refusal::kValueTooLong, label.name, label.value.size());
-  const size_t size = CanonicalSize(label);
+  const size_t size = model::CanonicalSize(label);
   examined_bytes_ += size;
   if (!IsUtf8(label.name) || !IsUtf8(label.value)) return Refuse(Refusal::kInvalidUtf8, label.name);
   if (!label.value.empty()) {

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "codec/compression.h"
-#include "codec/remote_write_plain.h"
+#include "codec/remote_write_plain_testing.h"
 #include "model/identity.h"
 
 namespace mi::codec {
@@ -84,7 +84,8 @@ class GoldenRequest : public testing::TestWithParam<Golden> {
 };
 
 TEST_P(GoldenRequest, GivesItsIdentitiesAndCountsOnTheFastPath) {
-  const auto request = DecodeFast(GetParam().schema, Decoded(GetParam()), {}, model::Fingerprinter("", {}));
+  FastPath path;
+  const auto request = DecodeFast(GetParam().schema, Decoded(GetParam()), {}, model::Fingerprinter("", {}), path);
   ASSERT_TRUE(request) << request.error().message();
   Expect(*request);
 }
@@ -133,8 +134,9 @@ INSTANTIATE_TEST_SUITE_P(Senders, GoldenRequest, testing::ValuesIn(kGolden), [](
 });
 
 TEST(GoldenRequests, GiveOneIdentityWhateverTheSchema) {
-  const auto v1 = DecodeFast(Schema::kV1, Decoded(kGolden[0]), {}, model::Fingerprinter("", {}));
-  const auto v2 = DecodeFast(Schema::kV2, Decoded(kGolden[3]), {}, model::Fingerprinter("", {}));
+  FastPath path;
+  const auto v1 = DecodeFast(Schema::kV1, Decoded(kGolden[0]), {}, model::Fingerprinter("", {}), path);
+  const auto v2 = DecodeFast(Schema::kV2, Decoded(kGolden[3]), {}, model::Fingerprinter("", {}), path);
   ASSERT_TRUE(v1 && v2);
   auto identities = [](const PlainRequest& request) {
     std::set<std::string> all;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/format.h"
+#include "base/varint.h"
 #include "codec/wire.h"
 #include "model/fingerprint.h"
 
@@ -28,11 +29,6 @@ uint64_t Checksum(std::string_view row) {
 template <typename T>
 void Store(T value, char* at) {
   std::memcpy(at, &value, sizeof value);
-}
-
-void AppendVarint(uint64_t value, std::string& out) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
 }
 
 void AppendText(std::string_view text, std::string& out) {

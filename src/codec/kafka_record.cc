@@ -3,7 +3,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/format.h"
@@ -44,9 +43,8 @@ void StartKey(const model::Tenant& tenant, std::string& key) {
 }
 
 std::string KnownType(std::string_view type) {
-  static constexpr std::array<std::string_view, 8> kTypes = {"unknown",        "counter", "gauge", "histogram",
-                                                             "gaugehistogram", "summary", "info",  "stateset"};
-  return std::string(std::ranges::find(kTypes, type) == kTypes.end() ? kTypes[0] : type);
+  const bool is_known = std::ranges::find(model::kMetricTypes, type) != model::kMetricTypes.end();
+  return std::string(is_known ? type : model::kMetricTypes[0]);
 }
 
 template <typename T>

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/varint.h"
+
 namespace mi::codec {
 namespace {
 
@@ -10,8 +12,7 @@ constexpr size_t kCapacity = 512 << 10;
 constexpr size_t kMinSlots = 1 << 8;
 constexpr size_t kMaxSlots = 1 << 16;
 
-size_t VarintSize(size_t value) { return value < 0x80 ? 1 : 2; }  // of at most kMaxPieceBytes
-
+// `size`: at most kMaxPieceBytes.
 char* AppendHead(char tag, size_t size, char* out) {
   *out++ = tag;
   if (size >= 0x80) *out++ = static_cast<char>(size | 0x80);

@@ -10,10 +10,7 @@ namespace mi::codec {
 namespace {
 
 std::string_view MetricTypeName(uint64_t type) {
-  // The same numbers in both schemas.
-  static constexpr std::array<std::string_view, 8> kNames = {"unknown",        "counter", "gauge", "histogram",
-                                                             "gaugehistogram", "summary", "info",  "stateset"};
-  return type < kNames.size() ? kNames[type] : kNames[0];
+  return model::kMetricTypes[type < model::kMetricTypes.size() ? type : 0];
 }
 
 struct MetadataText {

@@ -1,7 +1,6 @@
 #include "codec/remote_write_encode.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <protozero/pbf_writer.hpp>
 #include <unordered_map>
@@ -12,10 +11,8 @@ namespace {
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 uint32_t MetricTypeNumber(std::string_view type) {
-  static constexpr std::array<std::string_view, 8> kNames = {"unknown",        "counter", "gauge", "histogram",
-                                                             "gaugehistogram", "summary", "info",  "stateset"};
-  const auto found = std::ranges::find(kNames, type);
-  return found == kNames.end() ? 0 : static_cast<uint32_t>(found - kNames.begin());
+  const auto found = std::ranges::find(model::kMetricTypes, type);
+  return found == model::kMetricTypes.end() ? 0 : static_cast<uint32_t>(found - model::kMetricTypes.begin());
 }
 
 void WriteSample(protozero::pbf_writer out, const WireSample& sample) {

@@ -2,7 +2,7 @@
 
 #include "base/format.h"
 #include "codec/remote_write_encode.h"
-#include "codec/remote_write_plain.h"
+#include "codec/remote_write_plain_testing.h"
 #include "codec/wire_bytes.h"
 #include "model/identity.h"
 

@@ -7,12 +7,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/varint.h"
+
 namespace mi::codec {
 
 inline std::string Varint(uint64_t value) {
   std::string out;
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
+  AppendVarint(value, out);
   return out;
 }
 

@@ -1,9 +1,8 @@
 // A series' name as people read it: name{a="1",b="2"} (docs/formats/identity.md).
 //
 // `__name__` in front, the other labels sorted by the bytes of their names, values escaped as in the Prometheus text
-// format
-// (\\, \", \n); names outside the classic alphabet are quoted: {"my.metric",a="1"}, {"a.b"="1"}. No other labels:
-// name{}.
+// format (\\, \", \n); names outside the classic alphabet are quoted: {"my.metric",a="1"}, {"a.b"="1"}. Without other
+// labels: name{}.
 #pragma once
 
 #include <string>

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/format.h"
+#include "base/varint.h"
 
 namespace mi::model {
 namespace {
@@ -11,20 +12,6 @@ namespace {
 constexpr char kLabelTag = 0x0a;
 constexpr char kNameTag = 0x0a;
 constexpr char kValueTag = 0x12;
-
-void AppendVarint(uint64_t value, std::string& out) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>(value | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
-size_t VarintSize(uint64_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
 
 // A minimal varint of at most 5 bytes; null when there is none at `at`.
 const char* ReadVarint(const char* at, const char* end, uint64_t& value) {
@@ -56,6 +43,10 @@ const char* ReadLabel(const char* at, const char* end, Label& label) {
   return next;
 }
 
+size_t InsideSize(const Label& label) {
+  return 2 + VarintSize(label.name.size()) + label.name.size() + VarintSize(label.value.size()) + label.value.size();
+}
+
 }  // namespace
 
 LabelsView::iterator& LabelsView::iterator::operator++() {
@@ -74,9 +65,13 @@ std::string_view LabelsView::Get(std::string_view name) const {
   return {};
 }
 
+size_t CanonicalSize(Label label) {
+  const size_t inside = InsideSize(label);
+  return 1 + VarintSize(inside) + inside;
+}
+
 void AppendCanonical(Label label, std::string& out) {
-  const size_t inside =
-      2 + VarintSize(label.name.size()) + label.name.size() + VarintSize(label.value.size()) + label.value.size();
+  const size_t inside = InsideSize(label);
   out.push_back(kLabelTag);
   AppendVarint(inside, out);
   out.push_back(kNameTag);

@@ -95,6 +95,9 @@ class Labels {
 // Appends one label's canonical bytes. The caller keeps the order.
 void AppendCanonical(Label label, std::string& out);
 
+// How many bytes AppendCanonical appends.
+size_t CanonicalSize(Label label);
+
 // Whether the bytes are canonical to the last bit; for bytes that come from a disk or a peer.
 bool IsCanonical(std::string_view bytes);
 

@@ -1,6 +1,7 @@
 // Series on their way from a request to the store: one tenant, one moment, one arena.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -13,8 +14,12 @@
 
 namespace mi::model {
 
-// What a sender says about a metric family. `type` is the lower-case word of the exposition format ("counter", "gauge",
-// "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown").
+// The types of metric families: the lower-case words of the exposition format, by their number in both versions of
+// remote write. What nobody knows is the first.
+inline constexpr std::array<std::string_view, 8> kMetricTypes = {"unknown",        "counter", "gauge", "histogram",
+                                                                 "gaugehistogram", "summary", "info",  "stateset"};
+
+// What a sender says about a metric family. `type`: one of kMetricTypes.
 struct MetricMetadata {
   std::string family;
   std::string type;

@@ -39,11 +39,18 @@ struct PlainRequest {
 
 Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const SeriesLimits& limits);
 
+// What the receiver keeps from one request to the next.
+struct FastPath {
+  RequestScan scan;
+  Canonicaliser canonicalise;
+};
+
 // The same question put to the fast path and, for every series, to the Canonicaliser. kInternal: a key lied.
 Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
-                                const model::Fingerprinter& fingerprinter);
+                                const model::Fingerprinter& fingerprinter, FastPath& path);
 
 // Empty when both ways agree on what is accepted, on identities, keys and counts; else what they differ in.
-std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits);
+std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits, FastPath& path);
+std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits);  // with a new path
 
 }  // namespace mi::codec

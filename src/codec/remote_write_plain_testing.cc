@@ -1,4 +1,4 @@
-#include "codec/remote_write_plain.h"
+#include "codec/remote_write_plain_testing.h"
 
 #include <map>
 #include <protozero/pbf_reader.hpp>
@@ -431,11 +431,10 @@ Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const 
 }
 
 Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
-                                const model::Fingerprinter& fingerprinter) {
-  RequestScan scan;
+                                const model::Fingerprinter& fingerprinter, FastPath& path) {
+  auto& [scan, canonicalise] = path;
   if (Status scanned = scan.Scan(schema, decoded, fingerprinter); !scanned) return Fail(scanned.error());
   PlainRequest request;
-  Canonicaliser canonicalise;
   for (const ScannedSeries& series : scan.series()) {
     const Canonicaliser::Outcome outcome = canonicalise(scan, series, limits);
     const bool refused = outcome.refusal != Refusal::kNone;
@@ -485,9 +484,9 @@ std::string FirstImpostor(const PlainRequest& fast, const PlainRequest& plain,
 
 }  // namespace
 
-std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits) {
+std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits, FastPath& path) {
   const model::Fingerprinter fingerprinter("secret", model::Tenant());
-  const auto fast = DecodeFast(schema, decoded, limits, fingerprinter);
+  const auto fast = DecodeFast(schema, decoded, limits, fingerprinter, path);
   const auto plain = DecodePlain(schema, decoded, limits);
   if (!fast && fast.error().code() == Errc::kInternal) return fast.error().message();
   if (fast.has_value() != plain.has_value()) {
@@ -511,6 +510,11 @@ std::string FirstDisagreement(Schema schema, std::string_view decoded, const Ser
     return set;
   };
   return all(fast->metadata) == all(plain->metadata) ? "" : "other metadata";
+}
+
+std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits) {
+  FastPath path;
+  return FirstDisagreement(schema, decoded, limits, path);
 }
 
 }  // namespace mi::codec
