@@ -6,20 +6,27 @@
 
 namespace mi::dedupe {
 
-void Waiter::Settled(const Status& outcome) {
+void Waiter::Settled(const Status& outcome, const model::Fingerprint* series) {
   if (!outcome) {
     const MutexLock lock(mutex_);
-    const bool retry_wins =
-        first_error_ && IsWorthRepeating(outcome.error().code()) && !IsWorthRepeating(first_error_->code());
-    if (!first_error_ || retry_wins) first_error_ = outcome.error();
+    try {
+      const bool repeat = IsWorthRepeating(outcome.error().code());
+      if (series != nullptr && !repeat) refused_.push_back(*series);
+      const bool retry_wins = first_error_ && repeat && !IsWorthRepeating(first_error_->code());
+      if (!first_error_ || retry_wins) first_error_ = outcome.error();
+    } catch (const std::bad_alloc&) {
+      first_error_ = Error(Errc::kOverloaded, "no memory");  // whoever repeats it will be told
+    }
   }
   if (unsettled_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   Status status;
+  std::vector<model::Fingerprint> refused;
   {
     const MutexLock lock(mutex_);
     if (first_error_) status = Fail(*first_error_);
+    refused.swap(refused_);
   }
-  std::exchange(done_, nullptr)(std::move(status));
+  std::exchange(done_, nullptr)(std::move(status), std::move(refused));
 }
 
 class InFlightShards final : public InFlight {
@@ -48,8 +55,8 @@ class InFlightShards final : public InFlight {
     for (const model::Fingerprint fingerprint : fingerprints) {
       const std::optional<ClaimState> claim = Take(fingerprint);
       if (!claim) continue;
-      claim->owner->Settled(outcome);
-      for (const auto& other : claim->others) other->Settled(outcome);
+      claim->owner->Settled(outcome, &fingerprint);
+      for (const auto& other : claim->others) other->Settled(outcome, &fingerprint);
     }
   }
 

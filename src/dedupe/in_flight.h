@@ -30,18 +30,27 @@ class Waiter {
   // `done` gets success, or the first error among its series that is worth repeating, or else the first; it is called
   // from the thread that settles the last one.
   using Done = std::move_only_function<void(Status)>;
-  explicit Waiter(Done done) : done_(std::move(done)) {}
+  // Also gets the series whose failure is not worth repeating, as often as they were claimed, in the order in which
+  // they were settled: the first error is the first one's, unless another is worth repeating.
+  using DoneWithRefused = std::move_only_function<void(Status, std::vector<model::Fingerprint>)>;
+  explicit Waiter(DoneWithRefused done) : done_(std::move(done)) {}
+  explicit Waiter(Done done)
+      : done_([done = std::move(done)](Status status, const std::vector<model::Fingerprint>&) mutable {
+          done(std::move(status));
+        }) {}
 
  private:
   friend class InFlightShards;
 
   void Expect(size_t series) { unsettled_.fetch_add(series, std::memory_order_relaxed); }
-  void Settled(const Status& outcome);
+  // `series`: whose outcome it is; null for the claiming itself.
+  void Settled(const Status& outcome, const model::Fingerprint* series = nullptr);
 
-  Done done_;
+  DoneWithRefused done_;
   std::atomic<size_t> unsettled_ = 1;  // the claiming itself, so that `done` is not called half-way through it
   Mutex mutex_;
   std::optional<Error> first_error_ GUARDED_BY(mutex_);
+  std::vector<model::Fingerprint> refused_ GUARDED_BY(mutex_);
 };
 
 class InFlight {

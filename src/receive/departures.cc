@@ -2,11 +2,12 @@
 
 #include <new>
 #include <ranges>
+#include <unordered_set>
 #include <utility>
 
 #include "base/format.h"
 #include "base/mutex.h"
-#include "receive/write_answer.h"
+#include "model/identity.h"
 
 namespace mi::receive {
 namespace {
@@ -14,53 +15,108 @@ namespace {
 using model::Fingerprint;
 using SharedArrivals = std::shared_ptr<const Arrivals>;
 
+constexpr size_t kMaxShownBytes = 200;  // of an identity, in an answer
+
 // One answer for the parts of a request that settle apart: its series and its metadata.
 class PendingAnswer final : public Expirable {
  public:
-  PendingAnswer(int parts, std::chrono::milliseconds timeout, Departures::Answer answer, telemetry::Gauge& in_flight)
+  PendingAnswer(int parts, std::chrono::milliseconds timeout, Departures::AnswerWithRefusals answer,
+                telemetry::Gauge& in_flight)
       : timeout_(timeout), in_flight_(in_flight), parts_(parts), answer_(std::move(answer)) {
     in_flight_.Add(1);
   }
   ~PendingAnswer() override { in_flight_.Add(-1); }
 
+  void SeriesDone(const Status& outcome, StreamRefusals refusals) EXCLUDES(mutex_) {
+    {
+      MutexLock lock(mutex_);
+      refusals_.series = refusals.series;
+      refusals_.items = refusals.items;
+      if (!refusals.first.empty()) refusals_.first = std::move(refusals.first);
+    }
+    PartDone(outcome);
+  }
+  void MetadataDone(const Status& outcome, uint64_t statements) EXCLUDES(mutex_) {
+    if (!outcome && !IsWorthRepeating(outcome.error().code())) {
+      MutexLock lock(mutex_);
+      refusals_.statements = statements;
+      if (refusals_.first.empty()) refusals_.first = outcome.error().message();
+    }
+    PartDone(outcome);
+  }
+
+  void Expire() override EXCLUDES(mutex_) {
+    Departures::AnswerWithRefusals answer;
+    {
+      MutexLock lock(mutex_);
+      answer = std::exchange(answer_, nullptr);
+    }
+    Call(answer, [this] {
+      return Status(
+          Fail(Errc::kUnavailable,
+               format("the series were not durable within {} ms (receive.answer_timeout), or the service is stopping",
+                      timeout_.count())));
+    });
+  }
+
+ private:
   void PartDone(const Status& outcome) EXCLUDES(mutex_) {
-    Departures::Answer answer;
+    Departures::AnswerWithRefusals answer;
     Status status;
     {
       MutexLock lock(mutex_);
       if (!outcome && (status_.has_value() || IsWorthRepeating(outcome.error().code()))) status_ = outcome;
       if (--parts_ > 0) return;
       answer = std::exchange(answer_, nullptr);
-      status = status_;
+      status = std::move(status_);
     }
+    Call(answer, [&status] { return std::move(status); });
+  }
+
+  template <typename MakeStatus>
+  void Call(Departures::AnswerWithRefusals& answer, MakeStatus make_status) EXCLUDES(mutex_) {
     if (!answer) return;
     try {
-      answer(std::move(status));
+      StreamRefusals refusals;
+      {
+        MutexLock lock(mutex_);
+        refusals = refusals_;
+      }
+      answer(make_status(), refusals);
     } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
-      // The reply went with the stack, and answered 500. Who settles claims goes on with the next.
+      // The reply goes with `answer`, and answers 500. Who settles claims, or watches the time, goes on with the next.
     }
   }
 
-  void Expire() override EXCLUDES(mutex_) {
-    Departures::Answer answer;
-    {
-      MutexLock lock(mutex_);
-      answer = std::exchange(answer_, nullptr);
-    }
-    if (!answer) return;
-    answer(Fail(Errc::kUnavailable,
-                format("the series were not durable within {} ms (receive.answer_timeout), or the service is stopping",
-                       timeout_.count())));
-  }
-
- private:
   const std::chrono::milliseconds timeout_;
   telemetry::Gauge& in_flight_;
   Mutex mutex_;
   int parts_ GUARDED_BY(mutex_);
-  Departures::Answer answer_ GUARDED_BY(mutex_);
+  Departures::AnswerWithRefusals answer_ GUARDED_BY(mutex_);
   Status status_ GUARDED_BY(mutex_);
+  StreamRefusals refusals_ GUARDED_BY(mutex_);
 };
+
+// Which of the arrivals the stream will never take.
+StreamRefusals RefusalsOf(const Arrivals& all, const Status& outcome, const std::vector<Fingerprint>& refused) {
+  StreamRefusals refusals;
+  if (refused.empty()) return refusals;
+  const std::unordered_set<Fingerprint> wanted(refused.begin(), refused.end());
+  for (size_t i = 0; i < all.fingerprints.size(); ++i) {
+    if (!wanted.contains(all.fingerprints[i])) continue;
+    ++refusals.series;
+    if (!all.items.empty()) {
+      refusals.items.samples += all.items[i].samples;
+      refusals.items.histograms += all.items[i].histograms;
+      refusals.items.exemplars += all.items[i].exemplars;
+    }
+    if (!refusals.first.empty() || all.fingerprints[i] != refused.front()) continue;
+    std::string identity = model::FormatIdentity((*all.batch)[i].labels);
+    if (identity.size() > kMaxShownBytes) identity.replace(kMaxShownBytes, std::string::npos, "...");
+    refusals.first = format("{}: {}", identity, outcome.error().message());
+  }
+  return refusals;
+}
 
 // The arrivals at the given (ascending) indices.
 Arrivals Pick(const Arrivals& all, const std::vector<size_t>& indices) {
@@ -128,14 +184,35 @@ void Abandon(dedupe::InFlight& in_flight, const Fingerprints& claimed, const Met
 Departures::Departures(DeparturesDeps deps) : deps_(deps) {}
 
 void Departures::Send(Arrivals arrivals, std::chrono::milliseconds timeout, Answer answer) {
+  Send(std::move(arrivals), timeout,
+       AnswerWithRefusals([answer = std::move(answer)](Status durable, const StreamRefusals&) mutable {
+         answer(std::move(durable));
+       }));
+}
+
+void Departures::Send(Arrivals arrivals, std::chrono::milliseconds timeout, AnswerWithRefusals answer) {
   const bool has_metadata = !arrivals.metadata_keys.empty();
   auto pending =
       std::make_shared<PendingAnswer>(has_metadata ? 2 : 1, timeout, std::move(answer), deps_.metrics.in_flight);
   deadlines_.Watch(pending, timeout);
-  auto waiter = std::make_shared<dedupe::Waiter>([pending](const Status& outcome) { pending->PartDone(outcome); });
-  MetadataDone metadata_done;
-  if (has_metadata) metadata_done = [pending](const Status& outcome) { pending->PartDone(outcome); };
   const auto all = std::make_shared<const Arrivals>(std::move(arrivals));
+  auto waiter =
+      std::make_shared<dedupe::Waiter>([this, pending, all](Status outcome, const std::vector<Fingerprint>& refused) {
+        StreamRefusals refusals;
+        try {
+          if (!outcome && !IsWorthRepeating(outcome.error().code())) refusals = RefusalsOf(*all, outcome, refused);
+        } catch (const std::bad_alloc&) {
+          outcome = Fail(Errc::kOverloaded, "no memory");  // whoever repeats it will be told
+        }
+        deps_.metrics.CountRefusedByStream(refusals.series);
+        pending->SeriesDone(outcome, std::move(refusals));
+      });
+  MetadataDone metadata_done;
+  if (has_metadata) {
+    metadata_done = [pending, statements = all->metadata_keys.size()](const Status& outcome) {
+      pending->MetadataDone(outcome, statements);
+    };
+  }
   const std::vector<size_t> mine = deps_.in_flight.Claim(all->fingerprints, std::move(waiter));
   try {
     Depart(all, mine, metadata_done);

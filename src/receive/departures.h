@@ -18,6 +18,7 @@
 #include "receive/answer_deadlines.h"
 #include "receive/arrivals.h"
 #include "receive/receive_metrics.h"
+#include "receive/stream_refusals.h"
 #include "stream/ports.h"
 
 namespace mi::receive {
@@ -35,10 +36,13 @@ class Departures {
  public:
   // Success: all is durable. An error that is worth repeating wins over one that is not.
   using Answer = std::move_only_function<void(Status)>;
+  // The error that is not worth repeating comes with all that the stream refused.
+  using AnswerWithRefusals = std::move_only_function<void(Status, const StreamRefusals&)>;
 
   explicit Departures(DeparturesDeps deps);
 
   // Calls `answer` once: when all arrivals are settled, at the time-out, or at ExpireAll().
+  void Send(Arrivals arrivals, std::chrono::milliseconds timeout, AnswerWithRefusals answer);
   void Send(Arrivals arrivals, std::chrono::milliseconds timeout, Answer answer);
 
   // Series that are known here, but were told to the shared tier long ago. In the background: those that it has let go

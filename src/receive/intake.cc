@@ -150,6 +150,8 @@ void Intake::LookUpResolved(Context& context) {
     if (resolved_[k].aliased) arrivals.aliases.push_back({key, arrivals.fingerprints.size()});
     batch.Add(keys_[k], std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin));
     arrivals.fingerprints.push_back(keys_[k]);
+    const ScannedSeries& series = context.scan.series()[resolved_[k].series];
+    arrivals.items.push_back({series.samples, series.histograms, series.exemplars});
     ++context.sorted.tally.fresh;
   }
   if (!aliases.empty()) deps_.seen.InsertAliases(aliases);

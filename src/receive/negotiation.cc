@@ -26,11 +26,16 @@ std::string_view Unquote(std::string_view value) {
   return quoted ? value.substr(1, value.size() - 2) : value;
 }
 
-// Cuts the text before the first ';' off the front of `rest`.
+// Cuts the text before the first ';' off the front of `rest`. One in quotes is part of a value (RFC 9110, 5.6.6).
 std::string_view NextPart(std::string_view& rest) {
-  const size_t end = rest.find(';');
+  bool quoted = false;
+  size_t end = 0;
+  for (; end < rest.size() && (quoted || rest[end] != ';'); ++end) {
+    if (rest[end] == '"') quoted = !quoted;
+    if (rest[end] == '\\' && quoted) ++end;
+  }
   const std::string_view part = Trim(rest.substr(0, end));
-  rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+  rest = end >= rest.size() ? std::string_view() : rest.substr(end + 1);
   return part;
 }
 
@@ -69,8 +74,8 @@ Result<codec::Compression> CompressionOf(std::string_view encoding) {
 
 }  // namespace
 
-Result<Form> Negotiate(const net::Request& request) {
-  Form form;
+Status Negotiate(const net::Request& request, Form& form) {
+  form = {};
   if (const auto type = request.Header("content-type"); type && !Trim(*type).empty()) {
     const Result<codec::Schema> schema = SchemaOf(Trim(*type));
     if (!schema) return Fail(schema.error());
@@ -81,7 +86,7 @@ Result<Form> Negotiate(const net::Request& request) {
     if (!compression) return Fail(compression.error());
     form.compression = *compression;
   }
-  return form;
+  return {};
 }
 
 std::string_view ToString(codec::Schema schema) {

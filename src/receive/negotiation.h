@@ -16,8 +16,9 @@ struct Form {
   codec::Compression compression = codec::Compression::kSnappy;
 };
 
-// kInvalid names the header and its value: the answer is 415.
-Result<Form> Negotiate(const net::Request& request);
+// kInvalid names the header and its value: the answer is 415. `form` then has what was understood: the schema, where
+// only the compression is unknown.
+Status Negotiate(const net::Request& request, Form& form);
 
 // The label `protocol` of receive_requests_total: "1.0", "2.0".
 std::string_view ToString(codec::Schema schema);

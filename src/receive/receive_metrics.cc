@@ -8,6 +8,9 @@ namespace {
 constexpr std::string_view kSeries = "receive_series_total";
 constexpr std::string_view kSeriesHelp = "Series in requests that were read: known (durable before), new, or refused.";
 
+constexpr std::string_view kReasons = "receive_refused_series_total";
+constexpr std::string_view kReasonsHelp = "Series that were refused, by reason.";
+
 }  // namespace
 
 ReceiveMetrics::ReceiveMetrics(telemetry::Metrics& metrics)
@@ -18,9 +21,10 @@ ReceiveMetrics::ReceiveMetrics(telemetry::Metrics& metrics)
                                      "Known series that the shared tier has let go, published again.")),
       in_flight(metrics.GetGauge("receive_in_flight", "Write requests that wait for their series to become durable.")),
       metrics_(metrics),
+      refused_by_stream_(metrics.GetCounter(kReasons, kReasonsHelp, {{"reason", "refused_by_stream"}})),
       seconds_(metrics.GetHistogram("receive_request_seconds", "From a write request's last byte to its answer.")) {
   for (size_t i = 1; i < reasons_.size(); ++i) {
-    reasons_[i] = &metrics.GetCounter("receive_refused_series_total", "Series that were refused, by reason.",
+    reasons_[i] = &metrics.GetCounter(kReasons, kReasonsHelp,
                                       {{"reason", std::string(ToString(static_cast<codec::Refusal>(i)))}});
   }
 }
@@ -41,6 +45,12 @@ void ReceiveMetrics::CountRequest(std::string_view protocol, std::string_view en
 void ReceiveMetrics::CountRefused(codec::Refusal refusal) {
   refused.Add();
   reasons_[static_cast<size_t>(refusal)]->Add();
+}
+
+void ReceiveMetrics::CountRefusedByStream(uint64_t series) {
+  if (series == 0) return;
+  refused.Add(static_cast<double>(series));
+  refused_by_stream_.Add(static_cast<double>(series));
 }
 
 }  // namespace mi::receive

@@ -19,6 +19,8 @@ class ReceiveMetrics {
 
   void CountRequest(std::string_view protocol, std::string_view encoding, int status, double seconds);
   void CountRefused(codec::Refusal refusal);
+  // Series that the stream will never take.
+  void CountRefusedByStream(uint64_t series);
 
   telemetry::Counter& known;
   telemetry::Counter& fresh;
@@ -28,6 +30,7 @@ class ReceiveMetrics {
 
  private:
   telemetry::Metrics& metrics_;
+  telemetry::Counter& refused_by_stream_;
   telemetry::Histogram& seconds_;
   std::array<telemetry::Counter*, codec::kRefusals> reasons_{};  // by Refusal, but for kNone
   Mutex mutex_;

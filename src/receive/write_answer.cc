@@ -34,40 +34,49 @@ std::string Describe(const Tally& tally) {
                 tally.first_refusal);
 }
 
+// A request of which nothing was written.
+net::Response Refuse(codec::Schema schema, int status, std::string_view line) {
+  net::Response response = Text(status, line);
+  AddWrittenCounts(schema, Tally{}, response);
+  return response;
+}
+
+void Deduct(const StreamRefusals& refusals, Tally& tally) {
+  if (tally.first_refusal.empty()) tally.first_refusal = refusals.first;
+  tally.refused += refusals.series;
+  tally.refused_items += refusals.statements;
+  tally.samples -= refusals.items.samples;
+  tally.histograms -= refusals.items.histograms;
+  tally.exemplars -= refusals.items.exemplars;
+}
+
 }  // namespace
 
-net::Response AnswerTo(codec::Schema schema, const Tally& tally, const Status& durable) {
-  if (!durable && IsWorthRepeating(durable.error().code())) {
-    net::Response response = TryLater(durable.error().message());
-    AddWrittenCounts(schema, Tally{}, response);
-    return response;
-  }
+net::Response AnswerTo(codec::Schema schema, Tally tally, const Status& durable, const StreamRefusals& refusals) {
+  if (!durable && IsWorthRepeating(durable.error().code())) return TryLater(schema, durable.error().message());
+  Deduct(refusals, tally);
   net::Response response{.status = 204, .content_type = ""};
-  if (!durable) {
-    response = Text(400, durable.error().message());
-  } else if (tally.refused > 0 || tally.refused_items > 0) {
+  if (tally.refused > 0 || tally.refused_items > 0) {
     response = Text(400, Describe(tally));
+  } else if (!durable) {
+    response = Text(400, durable.error().message());
   }
   AddWrittenCounts(schema, tally, response);
   return response;
 }
 
-net::Response RefuseRequest(codec::Schema schema, const Error& error) {
-  net::Response response = Text(400, error.message());
-  AddWrittenCounts(schema, Tally{}, response);
-  return response;
-}
+net::Response RefuseRequest(codec::Schema schema, const Error& error) { return Refuse(schema, 400, error.message()); }
 
-net::Response RefuseForm(const Error& error) { return Text(415, error.message()); }
+net::Response RefuseForm(codec::Schema schema, const Error& error) { return Refuse(schema, 415, error.message()); }
 
-net::Response RefuseMethod() {
-  net::Response response = Text(405, "remote write is a POST");
+net::Response RefuseMethod(codec::Schema schema) {
+  net::Response response = Refuse(schema, 405, "remote write is a POST");
   response.headers.emplace_back("Allow", "POST");
   return response;
 }
 
-net::Response TryLater(std::string_view because) {
-  net::Response response = Text(503, because);
+net::Response TryLater(codec::Schema schema, std::string_view because) {
+  net::Response response = Refuse(schema, 503, because);
   response.headers.emplace_back("Retry-After", kRetryAfterSeconds);
   return response;
 }

@@ -38,11 +38,10 @@ void WriteHandler::RegisterRoutes(net::Router& router) {
 
 std::optional<net::Response> WriteHandler::CheckForm(const net::Request& request, Form& form) const {
   if (!request.query().empty() && IsProtocolProbe(request)) return net::Response{.body = "1"};
-  if (request.method() != "POST") return RefuseMethod();
-  const Result<Form> negotiated = Negotiate(request);
-  if (!negotiated) return RefuseForm(negotiated.error());
-  form = *negotiated;
-  if (refusing_.load(std::memory_order_relaxed)) return TryLater("the service is stopping");
+  const Status negotiated = Negotiate(request, form);
+  if (request.method() != "POST") return RefuseMethod(form.schema);
+  if (!negotiated) return RefuseForm(form.schema, negotiated.error());
+  if (refusing_.load(std::memory_order_relaxed)) return TryLater(form.schema, "the service is stopping");
   return std::nullopt;
 }
 
@@ -95,11 +94,13 @@ std::optional<net::Response> WriteHandler::Receive(const net::Request& request, 
   if (sorted.arrivals.empty() && !pass_on) return AnswerTo(form.schema, sorted.tally, {});
 
   auto answer = [this, form, begun, timeout = options->answer_timeout, tally = std::move(sorted.tally),
-                 pass_on = std::move(pass_on), reply = std::move(reply)](const Status& durable) mutable {
-    Conclude({form, begun, timeout}, AnswerTo(form.schema, tally, durable), std::move(pass_on), std::move(reply));
+                 pass_on = std::move(pass_on),
+                 reply = std::move(reply)](const Status& durable, const StreamRefusals& refusals) mutable {
+    Conclude({form, begun, timeout}, AnswerTo(form.schema, std::move(tally), durable, refusals), std::move(pass_on),
+             std::move(reply));
   };
   if (sorted.arrivals.empty()) {
-    answer({});
+    answer({}, {});
   } else {
     deps_.departures.Send(std::move(sorted.arrivals), options->answer_timeout, std::move(answer));
   }

@@ -219,6 +219,46 @@ TEST_F(WriteHandlerTest, NeverAnswers5xxForASeriesThatTheStreamWillNeverTake) {
   EXPECT_EQ(answer.Take().status, 400);
 }
 
+TEST_F(WriteHandlerTest, CountsAndNamesWhatTheStreamWillNeverTake) {
+  publisher_.settle_at_once = false;
+  WireSeries large = Up("large");
+  large.samples.push_back({2, 2000});
+  large.exemplars.push_back({.labels = {{"trace", "1"}}, .value = 1, .timestamp_ms = 1});
+  const auto send = [this](std::vector<WireSeries> series) {
+    return Send(Body(std::move(series), Schema::kV2),
+                {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}});
+  };
+  auto answer = send({Up("a"), large, Up("b")});
+  auto shares = send({large, Up("a")});  // awaits what the other one has claimed
+  auto has_others = send({large, {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}});
+  publisher_.SettleAll({.failures = {{1, Error(Errc::kTooLarge, "record is 2 MiB, limit 1 MiB")}}});
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(
+      response.body,
+      "1 of 3 series refused, the others are kept; the first: up{instance=\"large\"}: record is 2 MiB, limit 1 MiB\n");
+  EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Samples-Written"), "2");
+  EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Exemplars-Written"), "0");
+  EXPECT_EQ(net::HeaderOf(shares.Take(), "X-Prometheus-Remote-Write-Samples-Written"), "1");
+  const net::Response both = has_others.Take();
+  EXPECT_THAT(both.body, testing::HasSubstr("2 of 2 series refused, the others are kept; the first: series 2 of 2"));
+  EXPECT_EQ(net::HeaderOf(both, "X-Prometheus-Remote-Write-Samples-Written"), "0");
+  EXPECT_THAT(registry_->Render(),
+              testing::AllOf(testing::HasSubstr("receive_refused_series_total{reason=\"refused_by_stream\"} 3"),
+                             testing::HasSubstr("receive_series_total{result=\"refused\"} 4")));
+}
+
+TEST_F(WriteHandlerTest, SaysThatMetadataIsRefusedByTheStream) {
+  codec::RequestEncoder encoder(Schema::kV1);
+  encoder.AddMetadata({.family = "up", .type = "gauge", .help = "Whether it is up.", .unit = ""});
+  publisher_.settle_at_once = false;
+  auto answer = Send(codec::Compress(Compression::kSnappy, encoder.Finish()));
+  publisher_.SettleAll({.metadata_failure = Error(Errc::kTooLarge, "too large")});
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(response.body, "1 exemplars or metadata refused, all series are kept; the first: too large\n");
+}
+
 TEST_F(WriteHandlerTest, LetsTheSenderRepeatWhenOneSeriesIsRefusedByTheStreamAndAnotherIsNotDurable) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a"), Up("b")}));
@@ -335,6 +375,25 @@ TEST_F(WriteHandlerTest, CountsWhatWasWrittenForSchema2AndKeepsSilentForSchema1)
   EXPECT_EQ(net::HeaderOf(answer.Take(), "X-Prometheus-Remote-Write-Samples-Written"), "0");
 }
 
+TEST_F(WriteHandlerTest, CountsNothingWrittenForASchema2RequestThatItDoesNotRead) {
+  const auto says_none = [this](int status, std::string method, std::string encoding) {
+    const net::Response response =
+        SendNow(Body({}, Schema::kV2),
+                {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"},
+                 {"Content-Encoding", std::move(encoding)}},
+                "/api/v1/write", std::move(method));
+    EXPECT_EQ(response.status, status);
+    for (const std::string_view items : {"Samples", "Histograms", "Exemplars"}) {
+      EXPECT_EQ(net::HeaderOf(response, format("X-Prometheus-Remote-Write-{}-Written", items)), "0") << status;
+    }
+  };
+  says_none(415, "POST", "gzip");
+  says_none(405, "PUT", "snappy");
+  handler_.Refuse();
+  says_none(503, "POST", "snappy");
+  EXPECT_EQ(net::HeaderOf(SendNow(Body({})), "X-Prometheus-Remote-Write-Samples-Written"), "");
+}
+
 TEST_F(WriteHandlerTest, PublishesMetadataOnceAndWaitsForIt) {
   codec::RequestEncoder encoder(Schema::kV1);
   encoder.AddMetadata({.family = "up", .type = "gauge", .help = "Whether it is up.", .unit = ""});
@@ -361,6 +420,9 @@ TEST_F(WriteHandlerTest, NegotiatesSchemaAndCompression) {
   f(204, "Application/X-Protobuf ; Proto=\"prometheus.WriteRequest\"; charset=utf-8", "SNAPPY");
   f(415, "application/x-protobuf;proto=io.prometheus.write.v3.Request", "snappy");
   f(415, "application/x-protobuf;proto=IO.prometheus.write.v2.Request", "snappy");
+  f(204, "application/x-protobuf; x=\"a;proto=b\"", "snappy");
+  f(204, "application/x-protobuf; x=\"a\\\";proto=b\";proto=prometheus.WriteRequest", "snappy");
+  f(415, "application/x-protobuf; x=\"a\";proto=b", "snappy");
   f(415, "application/json", "snappy");
   f(415, "text/plain", "-");
   f(415, "-", "gzip");
