@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -172,11 +173,21 @@ class Api::Endpoint final : public net::Handler {
   }
 
   void Run(Waiting waiting) {
+    net::Response response;
+    try {
+      response = Compute(waiting);
+    } catch (const std::bad_alloc&) {
+      response = ErrorResponse({.type = ErrorType::kUnavailable, .message = "no memory for the answer; ask for less"});
+    }
+    waiting.reply(std::move(response));
+  }
+
+  net::Response Compute(Waiting& waiting) {
     const ApiDependencies& dependencies = state_.dependencies();
     CatalogState catalog = dependencies.state();
     if (!catalog.waits_for.empty()) {
-      return waiting.reply(ErrorResponse(
-          {.type = ErrorType::kUnavailable, .message = "the catalogue is not loaded yet: " + catalog.waits_for}));
+      return ErrorResponse(
+          {.type = ErrorType::kUnavailable, .message = "the catalogue is not loaded yet: " + catalog.waits_for});
     }
     const auto begin = dependencies.clock.Steady();
     Asked& asked = waiting.asked;
@@ -192,12 +203,12 @@ class Api::Endpoint final : public net::Handler {
     const auto spent = dependencies.clock.Steady() - begin;
     if (response.next_chunk) {
       std::shared_ptr<void> place = state_.TryStream();
-      if (place == nullptr) return waiting.reply(TooManyStreams());
+      if (place == nullptr) return TooManyStreams();
       Measure(response, spent, std::move(place));
     } else {
       seconds_.Observe(std::chrono::duration<double>(spent).count());
     }
-    waiting.reply(std::move(response));
+    return response;
   }
 
   net::Response GaveUp(const query::Patience& patience) const {

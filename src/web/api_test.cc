@@ -354,6 +354,16 @@ TEST_F(QueryApi, GivesUpWhatTakesTooLong) {
   Gives("/api/v1/labels?match[]=up{i='7'}", R"(["__name__","i"])");
 }
 
+TEST_F(QueryApi, OutlivesAQuestionForWhichThereIsNoMemory) {
+  auto poor = std::make_shared<SlowSnapshot>([] { throw std::bad_alloc(); });
+  poor->Add({{"__name__", "up"}});
+  fleet_ = poor;
+  for (int i = 0; i < 3; ++i) {
+    Refuses("/api/v1/label/__name__/values", 503, "unavailable", "no memory for the answer; ask for less");
+  }
+  Gives("/api/v1/labels", R"(["__name__"])");
+}
+
 TEST_F(QueryApi, StopsInTheMiddleOfAQuestion) {
   std::promise<void> begun;
   std::atomic<bool> first = true;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <exception>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -149,14 +150,28 @@ class PprofHandlers::Desk {
     while (true) {
       std::optional<Order> next = running ? orders_.PopUntil(running->until) : orders_.Pop();
       const bool ended = !next && closing_;
-      if (next) Begin(*std::move(next), running);
+      if (next) TryBegin(*std::move(next), running);
       if (running && (ended || steady_clock::now() >= running->until)) {
-        running->reply(running->profile.finish());
+        Finish(*running);
         running.reset();
       }
       if (ended) break;
     }
-    while (std::optional<Order> left = orders_.Pop()) Begin(*std::move(left), running);
+    while (std::optional<Order> left = orders_.Pop()) TryBegin(*std::move(left), running);
+  }
+
+  // Without memory a profile is not taken: its reply goes with the order, and answers 500. The thread goes on.
+  static void Finish(Order& order) {
+    try {
+      order.reply(order.profile.finish());
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+    }
+  }
+  void TryBegin(Order order, std::optional<Order>& running) const {
+    try {
+      Begin(std::move(order), running);
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+    }
   }
 
   void Begin(Order order, std::optional<Order>& running) const {

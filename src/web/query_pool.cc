@@ -1,5 +1,6 @@
 #include "web/query_pool.h"
 
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -8,7 +9,13 @@ namespace mi::web {
 QueryPool::QueryPool(unsigned threads, size_t queue_capacity) : queue_(queue_capacity) {
   for (unsigned i = 0; i < threads; ++i) {
     threads_.emplace_back([this] {
-      while (std::optional<Job> job = queue_.Pop()) (*job)(Turn::kRun);
+      while (std::optional<Job> job = queue_.Pop()) {
+        try {
+          (*job)(Turn::kRun);
+        } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+          // No memory even to say so. The reply goes with the job, and answers 500; the next one has its turn.
+        }
+      }
     });
   }
 }
