@@ -30,8 +30,8 @@ Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& se
       receive_metrics_(deps.metrics),
       options_(ReceiveOptionsOf(config)),
       cache_(config.identity.secret, *seen_) {
-  departures_.emplace(
-      receive::DeparturesDeps{*seen_, *seen_metadata_, *in_flight_, deps.publisher, receive_metrics_, deps.shared});
+  departures_.emplace(receive::DeparturesDeps{*seen_, *seen_metadata_, *in_flight_, deps.publisher, receive_metrics_,
+                                              deps.clock, deps.shared});
   write_.emplace(
       receive::WriteHandlerOptions{.identity_secret = config.identity.secret},
       receive::WriteHandlerDeps{{*seen_, *seen_metadata_, deps.activity, deps.clock, receive_metrics_},

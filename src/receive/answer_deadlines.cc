@@ -1,12 +1,25 @@
 #include "receive/answer_deadlines.h"
 
 #include <algorithm>
+#include <exception>
 
 namespace mi::receive {
 
 using std::chrono::steady_clock;
 
-AnswerDeadlines::AnswerDeadlines() : thread_([this] { Run(); }) {}
+namespace {
+
+void Expire(Expirable& waiting) {
+  try {
+    waiting.Expire();
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+    // No memory to answer with. The others that wait are told all the same.
+  }
+}
+
+}  // namespace
+
+AnswerDeadlines::AnswerDeadlines(const Clock& clock) : clock_(clock), thread_([this] { Run(); }) {}
 
 AnswerDeadlines::~AnswerDeadlines() {
   {
@@ -22,7 +35,7 @@ void AnswerDeadlines::Watch(std::weak_ptr<Expirable> waiting, std::chrono::milli
   MutexLock lock(mutex_);
   // What has been answered goes as new ones come, so that only those that wait take memory.
   while (!entries_.empty() && entries_.front().waiting.expired()) entries_.pop_front();
-  const auto deadline = steady_clock::now() + timeout;
+  const auto deadline = clock_.Steady() + timeout;
   // In order also when the time-out was made shorter while others waited.
   const auto later = std::ranges::upper_bound(entries_, deadline, {}, &Entry::deadline);
   const bool first = later == entries_.begin();
@@ -37,7 +50,7 @@ void AnswerDeadlines::ExpireAll() {
     entries.swap(entries_);
   }
   for (const Entry& entry : entries) {
-    if (const auto waiting = entry.waiting.lock()) waiting->Expire();
+    if (const auto waiting = entry.waiting.lock()) Expire(*waiting);
   }
 }
 
@@ -49,16 +62,17 @@ void AnswerDeadlines::Run() {
       changed_.Wait(mutex_);
       continue;
     }
-    const auto deadline = entries_.front().deadline;
-    if (steady_clock::now() < deadline) {
-      changed_.WaitUntil(mutex_, deadline);
+    const auto left = entries_.front().deadline - clock_.Steady();
+    if (left > steady_clock::duration::zero()) {
+      changed_.WaitUntil(mutex_,
+                         steady_clock::now() + left);  // sleeping is the machine's; what the time is, the clock's
       continue;
     }
     const auto waiting = entries_.front().waiting.lock();
     entries_.pop_front();
     if (waiting == nullptr) continue;
     mutex_.Unlock();
-    waiting->Expire();
+    Expire(*waiting);
     mutex_.Lock();
   }
   mutex_.Unlock();

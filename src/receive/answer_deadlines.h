@@ -23,8 +23,8 @@ class Expirable {
 
 class AnswerDeadlines {
  public:
-  AnswerDeadlines();
-  ~AnswerDeadlines();  // expires all that still wait
+  explicit AnswerDeadlines(const Clock& clock);  // which outlives it
+  ~AnswerDeadlines();                            // expires all that still wait
   AnswerDeadlines(const AnswerDeadlines&) = delete;
   AnswerDeadlines& operator=(const AnswerDeadlines&) = delete;
 
@@ -40,6 +40,7 @@ class AnswerDeadlines {
   };
   void Run() EXCLUDES(mutex_);
 
+  const Clock& clock_;
   Mutex mutex_;
   CondVar changed_;
   std::deque<Entry> entries_ GUARDED_BY(mutex_);  // by deadline

@@ -181,7 +181,7 @@ void Abandon(dedupe::InFlight& in_flight, const Fingerprints& claimed, const Met
 
 }  // namespace
 
-Departures::Departures(DeparturesDeps deps) : deps_(deps) {}
+Departures::Departures(DeparturesDeps deps) : deps_(deps), deadlines_(deps.clock) {}
 
 void Departures::Send(Arrivals arrivals, std::chrono::milliseconds timeout, Answer answer) {
   Send(std::move(arrivals), timeout,

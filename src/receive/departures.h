@@ -29,6 +29,7 @@ struct DeparturesDeps {
   dedupe::InFlight& in_flight;
   stream::SeriesPublisher& publisher;
   ReceiveMetrics& metrics;
+  const Clock& clock;
   dedupe::SharedTier* shared = nullptr;  // what other producers know; none in standalone
 };
 

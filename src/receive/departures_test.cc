@@ -87,7 +87,7 @@ class DeparturesTest : public testing::Test {
   NoActivity activity_;
   dedupe::FakeSharedTier tier_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
-  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, &tier_}};
+  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, clock_, &tier_}};
   WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, departures_, options_}};
 };
 

@@ -56,7 +56,7 @@ class SendHandlerTest : public testing::Test {
   std::unique_ptr<stream::SeriesPublisher> publisher_ = stream_.OpenPublisher();
   CountingActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
-  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, *publisher_, metrics_}};
+  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, *publisher_, metrics_, clock_}};
   std::vector<std::string> sent_on_;
   SendHandler handler_{{}, {*seen_, activity_, clock_, metrics_, departures_, options_, [this](std::string points) {
                               sent_on_.push_back(std::move(points));

@@ -113,13 +113,12 @@ void WriteHandler::Conclude(const Begun& request, net::Response response, PassOn
     CountRequest(request.form, response.status, request.at);
     return reply(std::move(response));
   }
-  const auto spent = deps_.intake.clock.Steady() - request.at;
-  const auto deadline = steady_clock::now() + request.timeout - spent;
-  pass_on(deadline, [this, request, response = std::move(response), reply = std::move(reply)](Status passed) mutable {
-    if (!passed) response = AnswerTo(request.form.schema, {}, passed);
-    CountRequest(request.form, response.status, request.at);
-    reply(std::move(response));
-  });
+  pass_on(request.at + request.timeout,
+          [this, request, response = std::move(response), reply = std::move(reply)](Status passed) mutable {
+            if (!passed) response = AnswerTo(request.form.schema, {}, passed);
+            CountRequest(request.form, response.status, request.at);
+            reply(std::move(response));
+          });
 }
 
 void WriteHandler::CountRequest(const Form& form, int status, steady_clock::time_point begun) {

@@ -105,7 +105,7 @@ class WriteHandlerTest : public testing::Test {
   HeldPublisher publisher_;
   CountingActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
-  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_}};
+  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, clock_}};
   Tee tee_;
   WriteHandler handler_{{},
                         {{*seen_, *seen_metadata_, activity_, clock_, metrics_},
@@ -271,6 +271,7 @@ TEST_F(WriteHandlerTest, AnswersAtTheTimeOutWhileTheBatchGoesOn) {
   SetOptions([](ReceiveOptions& options) { options.answer_timeout = std::chrono::milliseconds(1); });
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a")}));
+  clock_.Advance(std::chrono::milliseconds(1));
   const net::Response response = answer.Take();
   EXPECT_EQ(response.status, 503);
   EXPECT_THAT(response.body, testing::HasSubstr("receive.answer_timeout"));
