@@ -8,6 +8,7 @@
 #include "store/mysql_catalog_reader.h"
 #include "store/mysql_connection.h"
 #include "store/mysql_pool.h"
+#include "store/mysql_recognising_reader.h"
 #include "store/mysql_schema.h"
 #include "store/mysql_series_store.h"
 
@@ -36,7 +37,9 @@ class MysqlCatalogImpl final : public MysqlCatalog {
   size_t Interrupt() override { return pool_->Interrupt(); }
 
   std::unique_ptr<SeriesStore> OpenStore() override { return std::make_unique<MysqlSeriesStore>(pool_); }
-  std::unique_ptr<CatalogReader> OpenReader() override { return std::make_unique<MysqlCatalogReader>(pool_); }
+  std::unique_ptr<CatalogReader> OpenReader() override {
+    return std::make_unique<MysqlRecognisingReader>(pool_, std::make_unique<MysqlCatalogReader>(pool_));
+  }
 
  private:
   Status PrepareTables() {

@@ -98,26 +98,31 @@ Result<MysqlLent> MysqlPool::Reserve() {
 
 Status MysqlPool::Open(MysqlPooled& fresh) {
   Status opened = fresh.connection->Open();
-  if (opened) opened = CheckCatalog(*fresh.connection);
+  if (opened) opened = RecogniseCatalog(fresh);
   fresh.opened = opened.has_value();
   if (!opened) fresh.connection->Break();
   return opened;
 }
 
-Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
-  const Result<std::string> uuid = CheckMysqlSchema(connection, options_.secret_check);
+Status MysqlPool::RecogniseCatalog(MysqlPooled& fresh) {
+  Result<std::string> uuid = CheckMysqlSchema(*fresh.connection, options_.secret_check);
   if (!uuid) {
-    // The record that is being applied has no part in it.
     if (uuid.error().code() != Errc::kInvalid) return Fail(uuid.error());
+    // The record that is being applied has no part in it.
+    CountFault(MysqlFault::kDenied);
     return Fail(Errc::kUnavailable, uuid.error().message());
   }
+  fresh.uuid = *std::move(uuid);
+  std::list<MysqlPooled> closing;  // without the lock
   MutexLock lock(mutex_);
-  if (uuid_.empty()) uuid_ = *uuid;
-  if (uuid_ == *uuid) return {};
-  return Fail(Errc::kCorrupt,
-              format("{}: database \"{}\" was replaced while it was in use: it is catalogue {} now, and "
-                     "was {}: restart",
-                     AddressOf(options_), options_.db_name, *uuid, uuid_));
+  if (!uuid_.empty() && uuid_ != fresh.uuid) {
+    log_.Warn("{}: database \"{}\" is another catalogue now: {}, and was {}. What was known of it is forgotten",
+              AddressOf(options_), options_.db_name, fresh.uuid, uuid_);
+    ++replaced_;
+    LoseIdle(closing);
+  }
+  uuid_ = fresh.uuid;
+  return {};
 }
 
 void MysqlPool::LoseIdle(std::list<MysqlPooled>& closing) noexcept {

@@ -26,6 +26,7 @@ struct MysqlPooled {
   std::unique_ptr<MysqlConnection> connection;
   bool apart = false;   // neither counted nor kept
   bool opened = false;  // it was there, so that it can be lost
+  std::string uuid;     // of the catalogue that it was opened on
   std::chrono::steady_clock::time_point idle_since;
 };
 using MysqlLent = std::list<MysqlPooled>::iterator;
@@ -42,6 +43,8 @@ class MysqlLease {
 
   MysqlConnection& operator*() const { return *lent_->connection; }
   MysqlConnection* operator->() const { return lent_->connection.get(); }
+  // Of the catalogue: ids and what else is known of another one mean nothing here.
+  const std::string& uuid() const { return lent_->uuid; }
 
  private:
   MysqlPool* pool_;
@@ -69,6 +72,9 @@ class MysqlPool {
   // backup).
   uint64_t epoch() const { return epoch_; }
 
+  // How often another catalogue took the place of the one that was there.
+  uint64_t replaced() const { return replaced_; }
+
   const MysqlOptions& options() const { return options_; }
   const MysqlFaultListener& fault_listener() const { return fault_listener_; }
   // One that no connection reports.
@@ -84,8 +90,8 @@ class MysqlPool {
   // One that is to be opened, or one that was idle. Waits while all are in use.
   Result<MysqlLent> Reserve();
   Status Open(MysqlPooled& fresh);
-  // Every connection must lead to the catalogue that the first one found.
-  Status CheckCatalog(MysqlConnection& connection);
+  // Notes which catalogue it is; another one may have come in its place.
+  Status RecogniseCatalog(MysqlPooled& fresh);
   void GiveBack(MysqlLent lent) noexcept;
   MysqlPooled Make(MysqlConnection::Purpose purpose) const;
   // Whoever was idle goes to `closing`, to be closed without the lock.
@@ -98,6 +104,7 @@ class MysqlPool {
   MysqlUp up_;
   MysqlFaultListener fault_listener_;
   std::atomic<uint64_t> epoch_ = 1;
+  std::atomic<uint64_t> replaced_ = 0;
 
   Mutex mutex_;
   CondVar returned_;
@@ -105,7 +112,7 @@ class MysqlPool {
   std::list<MysqlPooled> lent_ GUARDED_BY(mutex_);  // or being opened
   std::list<MysqlPooled> apart_ GUARDED_BY(mutex_);
   bool interrupted_ GUARDED_BY(mutex_) = false;
-  std::string uuid_ GUARDED_BY(mutex_);
+  std::string uuid_ GUARDED_BY(mutex_);  // that the last one was opened on
 };
 
 }  // namespace mi::store

@@ -192,19 +192,30 @@ TEST_F(MysqlSchemaTest, SaysWhatAnAdministratorRunsWhenItMayNotMakeTheDatabase) 
   ExpectRefused(Prepare(), Errc::kInvalid, AllOf(HasSubstr("lacks rights"), HasSubstr("metric-index schema mysql")));
 }
 
-TEST_F(MysqlSchemaTest, NoticesThatTheDatabaseWasReplaced) {
+TEST_F(MysqlSchemaTest, ReadsTheStreamAgainIntoACatalogueThatTookThePlaceOfItsOwn) {
   ASSERT_TRUE(Prepare());
   const auto catalog = database_->Open();
   const auto store = catalog->OpenStore();
-  const model::SeriesBatch batch = MakePodBatch("", 1000, 5, 1);
-  ASSERT_TRUE(store->Apply({&batch, 1}, {}));
+  const auto reader = catalog->OpenReader();
+  const auto apply = [&](int64_t next_offset) {
+    const model::SeriesBatch batch = MakePodBatch("", 1000, 5, static_cast<size_t>(next_offset));
+    const StreamPosition position[] = {{"metric-index", 0, next_offset}};
+    return store->Apply({&batch, 1}, position);
+  };
+  ASSERT_TRUE(apply(1));
+  ASSERT_TRUE(apply(2));
+  const std::string uuid = reader->State().value().uuid;
   database_->Run(format("DROP DATABASE `{}`", database_->name()));
-  EXPECT_EQ(store->Apply({&batch, 1}, {}).error().code(), Errc::kUnavailable);
+  EXPECT_EQ(apply(3).error().code(), Errc::kUnavailable);
   ASSERT_TRUE(Prepare());
-  const Result<ApplyResult> applied = store->Apply({&batch, 1}, {});
-  ASSERT_FALSE(applied);
-  EXPECT_EQ(applied.error().code(), Errc::kCorrupt);
-  EXPECT_THAT(applied.error().message(), HasSubstr("restart"));
+  EXPECT_EQ(apply(3).error().code(), Errc::kOutdated);
+  EXPECT_EQ(store->Position("metric-index", 0).value(), std::nullopt);
+  for (int64_t next = 1; next <= 3; ++next) EXPECT_EQ(apply(next).value().inserted.size(), 5u);
+  database_->ExpectCount(15, "v_series");
+  EXPECT_EQ(database_->AskOne("SELECT COUNT(*) FROM metric_label"),
+            database_->AskOne("SELECT COUNT(*) FROM v_series_label"));
+  EXPECT_EQ(reader->State().error().code(), Errc::kUnavailable) << "what it gave before is void";
+  EXPECT_NE(reader->State().value().uuid, uuid);
 }
 
 TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {

@@ -81,7 +81,9 @@ std::invoke_result_t<Call, MysqlConnection&> MysqlSeriesStore::Repeat(Call call)
   for (int conflicts = 0;; ++conflicts) {
     Result<MysqlLease> connection = pool_->Take();
     if (!connection) return Fail(connection.error());
-    if (const uint64_t epoch = pool_->epoch(); std::exchange(epoch_, epoch) != epoch) ForgetAll();
+    const uint64_t epoch = pool_->epoch();
+    if (std::exchange(epoch_, epoch) != epoch || uuid_ != connection->uuid()) ForgetAll();
+    uuid_ = connection->uuid();
     const uint64_t faults = (*connection)->faults();
     auto result = call(**connection);
     if (result) return result;

@@ -107,6 +107,7 @@ class MysqlSeriesStore final : public SeriesStore {
   std::vector<MysqlDictionary> dictionaries_;                          // names, values, basic labels
   std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as they were read, or committed by us
   uint64_t epoch_ = 0;
+  std::string uuid_;  // of the catalogue whose ids the dictionaries remember
   uint64_t inserted_since_checkpoint_ = 0;
 
   // Buffers of one attempt, kept for the next.
