@@ -20,11 +20,21 @@ Worker::~Worker() {
 }
 
 Status Worker::Seek() {
-  Status started = deps_.consumer.Start([&store = deps_.store](const std::string& stream, int32_t partition) {
-    return store.Position(stream, partition);
+  Status started = deps_.consumer.Start([this](const std::string& stream, int32_t partition) {
+    Result<std::optional<int64_t>> position = deps_.store.Position(stream, partition);
+    if (position) NoteStored({stream, partition}, *position);
+    return position;
   });
   started_ = sought_ = started.has_value();
   return started;
+}
+
+void Worker::NoteStored(const Partition& partition, std::optional<int64_t> position) {
+  if (position) {
+    stored_[partition] = *position;
+  } else {
+    stored_.erase(partition);
+  }
 }
 
 void Worker::Start() {
@@ -42,7 +52,7 @@ void Worker::Stop() {
 }
 
 void Worker::Run() {
-  last_checkpoint_ = deps_.clock.Steady();
+  last_checkpoint_ = compared_ = deps_.clock.Steady();
   while (!stop_.requested()) {
     WithinMemory([this] {
       if (SeekUntilDone()) Step();
@@ -90,6 +100,7 @@ void Worker::Step() {
   if (!found.empty() && !Handle(found)) return;
   // A fifth of the time while there are batches, all of it when there are none.
   ApplyActivity((deps_.clock.Steady() - began) / 4);
+  if (found.empty() && !more_activity) ComparePositionsWhenDue();
   MakeCheckpointWhenDue(found.empty());
   retry_.Succeeded(Retry::Of::kMemory);
 }
@@ -101,7 +112,10 @@ bool Worker::Handle(const stream::Polled& polled) {
     applied_.clear();
   }
   if (applied != Applier::Applied::kAll) return false;
-  for (const stream::Position& next : polled.next) applied_[{next.stream, next.partition}] = next.next_offset;
+  for (const stream::Position& next : polled.next) {
+    applied_[{next.stream, next.partition}] = next.next_offset;
+    stored_[{next.stream, next.partition}] = next.next_offset;
+  }
   uncovered_series_ += polled.series;
   uncovered_ = true;
   return true;
@@ -124,6 +138,27 @@ void Worker::ApplyActivity(Steady::duration budget) {
     metrics_.seen_updated.Add(static_cast<double>(updated->size()));
     if (!updated->empty()) deps_.listener.OnSeenUpdated(*updated);
   } while (deps_.clock.Steady() < end);
+}
+
+void Worker::ComparePositionsWhenDue() {
+  if (deps_.clock.Steady() - compared_ < options_.position_interval) return;
+  compared_ = deps_.clock.Steady();
+  for (const auto& [partition, last] : stored_) {
+    const Result<std::optional<int64_t>> now = deps_.store.Position(partition.first, partition.second);
+    if (!now) {
+      // Looked at again in due time: nothing waits for it.
+      (void)retry_.Failed({"look at the position", Retry::Of::kStore}, now.error());
+      return;
+    }
+    retry_.Succeeded(Retry::Of::kStore);
+    if (now->value_or(-1) >= last) continue;
+    deps_.log.Warn("index: the store is behind: {}, partition {} was at {} and is at {} (-1: nowhere); read again",
+                   partition.first, partition.second, last, now->value_or(-1));
+    sought_ = false;
+    applied_.clear();
+    stored_.clear();
+    return;
+  }
 }
 
 void Worker::MakeCheckpointWhenDue(bool idle) {

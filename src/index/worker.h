@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -42,6 +44,8 @@ struct WorkerOptions {
   std::chrono::milliseconds min_retry{20};               // doubled with each failure
   std::chrono::milliseconds max_retry{5'000};
   std::chrono::milliseconds stop_activity{1'000};  // how long a stop goes on applying activity that waits
+  std::chrono::milliseconds position_interval{
+      10'000};  // how often the store's positions are looked at when all is idle
   StoreFigures store_figures = StoreFigures::kByWorker;
 };
 
@@ -76,16 +80,21 @@ class Worker {
 
  private:
   using Steady = std::chrono::steady_clock;
+  using Partition = std::pair<std::string, int32_t>;
 
   void Run();
   // Runs it; when memory is short, waits, and sees to it that reading begins anew where the store is.
   template <typename Work>
   void WithinMemory(Work work);
   bool SeekUntilDone();
+  void NoteStored(const Partition& partition, std::optional<int64_t> position);
   void Step();
   bool Handle(const stream::Polled& polled);
   // Applies chunks for `budget`, at least one.
   void ApplyActivity(Steady::duration budget);
+  // Whether the store is still where we left it: one that was restored from a backup would be noticed with the next
+  // record, and perhaps none comes.
+  void ComparePositionsWhenDue();
   void MakeCheckpointWhenDue(bool idle);
   void MakeCheckpoint();
 
@@ -100,11 +109,13 @@ class Worker {
 
   // The thread's alone.
   std::vector<model::ActivityBatch> activity_;  // taken, not applied
-  std::map<std::pair<std::string, int32_t>, int64_t> applied_;
+  std::map<Partition, int64_t> applied_;
+  std::map<Partition, int64_t> stored_;  // where the store is, as it said or we applied
   uint64_t uncovered_series_ = 0;
   bool quiet_ = true;       // the last checkpoint covered no new series
   bool uncovered_ = false;  // something was applied that no checkpoint covers
   Steady::time_point last_checkpoint_;
+  Steady::time_point compared_;  // the positions
   std::thread thread_;
 };
 

@@ -201,6 +201,32 @@ TEST_F(WorkerTest, ReadsAgainWhatARestoredBackupHasLost) {
   EXPECT_THAT(Catalogued(), UnorderedElementsAre("a_0{}", "b_0{}", "c_0{}"));
 }
 
+TEST_F(WorkerTest, NoticesARestoredBackupAlsoWhenNothingComes) {
+  catalog_.HoldCheckpoints(true);
+  stream_.Append(MakeBatch("a", 1));
+  StartWorker();
+  Await([&] { return StoredPosition() == stream_.end(); });
+  const auto yesterday = catalog_.Copy();
+  stream_.Append(MakeBatch("b", 1));
+  Await([&] { return StoredPosition() == stream_.end(); });
+  catalog_.Restore(yesterday);
+  clock_.Advance(options_.position_interval);
+  Await([&] { return StoredPosition() == stream_.end(); });
+  EXPECT_THAT(Catalogued(), UnorderedElementsAre("a_0{}", "b_0{}"));
+}
+
+TEST_F(WorkerTest, SaysThatTheStoreIsAwayAlsoWhenNothingComes) {
+  stream_.Append(MakeBatch("a", 1));
+  StartWorker();
+  AwaitReleased();
+  catalog_.FailAlways(StoreCall::kPosition, Error(Errc::kUnavailable, "gone"));
+  clock_.Advance(options_.position_interval);
+  Await([&] { return !worker_->Health(); });
+  catalog_.Recover();
+  clock_.Advance(options_.position_interval);
+  Await([&] { return worker_->Health().has_value(); });
+}
+
 TEST_F(WorkerTest, SeeksOnRequestBeforeItStartsAndGivesTheError) {
   worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_, *lag_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));
