@@ -2,7 +2,19 @@
 
 #include <algorithm>
 
+#include "base/format.h"
+
 namespace mi::store {
+
+Status CheckStored(const StreamPosition& position, int64_t last, std::optional<int64_t> stored) {
+  // Ahead: another worker had the partition meanwhile, and what comes again does no harm.
+  if (stored.value_or(-1) >= last) return {};
+  return Fail(
+      Errc::kOutdated,
+      format("the database is behind: {}, partition {} was at {} and is at {} (-1: nowhere), as after a restored "
+             "backup or a failover; what is between is read again",
+             position.stream, position.partition, last, stored.value_or(-1)));
+}
 
 ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(batches) {
   struct Entry {

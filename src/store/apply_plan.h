@@ -4,10 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "model/series_batch.h"
+#include "store/ports.h"
 
 namespace mi::store {
 
@@ -27,6 +30,9 @@ struct PlannedSeries {
 
   const Occurrence& first() const { return occurrences.front(); }
 };
+
+// kOutdated when `stored`, the position that a database has now, is behind `last`, which it last had for this store.
+Status CheckStored(const StreamPosition& position, int64_t last, std::optional<int64_t> stored);
 
 // Ownership: borrows the batches, which must outlive it. Threads: compatible.
 class ApplyPlan {

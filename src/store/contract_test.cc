@@ -333,6 +333,20 @@ TEST_P(StoreContract, StoresPositionsWithTheDataAndAlone) {
   EXPECT_THAT(Rows(), SizeIs(3));
 }
 
+TEST_P(StoreContract, AppliesNothingBehindAPositionThatWentBackUntilItHasBeenReadAgain) {
+  const auto at = [](int64_t next_offset) { return std::vector<StreamPosition>{{"topic", 3, next_offset}}; };
+  const SeriesBatch batch = MakePodBatch("", 1000, 5, 1);
+  ASSERT_TRUE(store_->Apply({}, at(7)));
+  ASSERT_TRUE(catalog_->OpenStore()->Apply({}, at(4)));  // which knows nothing of the 7, as a restore
+  EXPECT_EQ(store_->Apply({&batch, 1}, at(8)).error().code(), Errc::kOutdated);
+  EXPECT_THAT(Rows(), IsEmpty());
+  EXPECT_EQ(store_->Position("topic", 3).value(), 4);
+  EXPECT_THAT(store_->Apply({&batch, 1}, at(8)).value().inserted, SizeIs(5));
+  // Ahead is not behind: another worker had the partition meanwhile.
+  ASSERT_TRUE(catalog_->OpenStore()->Apply({}, at(20)));
+  EXPECT_TRUE(store_->Apply({}, at(9)));
+}
+
 TEST_P(StoreContract, AppliesAllOfACallOrNothing) {
   const StreamPosition before[] = {{"journal", 0, 1}};
   const SeriesBatch known = MakePodBatch("", 1000, 10, 1);

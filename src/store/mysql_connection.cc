@@ -165,6 +165,7 @@ Status MysqlStatement::BindColumns() {
 }
 
 Result<bool> MysqlStatement::Fetch() {
+  if (columns_.empty()) return false;
   const int result = mysql_stmt_fetch(statement_);
   if (result == MYSQL_NO_DATA) {
     mysql_stmt_free_result(statement_);

@@ -43,7 +43,7 @@ class MysqlStatement {
   // Sends it, and takes the whole answer into memory: a slow reader does not keep the server busy.
   // Requires: every parameter is bound.
   Status Run();
-  // False when there are no more rows.
+  // False when there are no more rows, or the statement gives none.
   Result<bool> Fetch();
 
   // Columns of the row that was fetched, from 0; text is valid until the next Fetch.

@@ -366,6 +366,41 @@ TEST_F(MysqlFaultTest, EndsATransactionThatTakesTooLong) {
   ExpectExactRows(10);
 }
 
+TEST_F(MysqlFaultTest, EndsATransactionOfManyStatementsThatTakesTooLong) {
+  database_->options().longest_transaction = std::chrono::seconds(2);
+  database_->options().bulk = MysqlBulk::kMultiRow;
+  Open();
+  // None of them is long: 128 rows at once, of 2 ms each.
+  database_->RunHere(
+      "CREATE TRIGGER slow BEFORE INSERT ON metric_label FOR EACH ROW SET NEW.metric_id = NEW.metric_id + "
+      "SLEEP(0.002)");
+  ExpectFails(Apply(MakePodBatch("", 1000, 150, 1), 1), Errc::kUnavailable, HasSubstr("a transaction took"));
+  database_->RunHere("DROP TRIGGER slow");
+  database_->ExpectCount(0, "metric");
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 150, 1), 1));
+  ExpectExactRows(150);
+}
+
+TEST_F(MysqlFaultTest, SaysAgainThatTimesMovedWhoseCommitHadNoAnswer) {
+  database_->options().longest_transaction = std::chrono::seconds(2);
+  Open();
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+  const auto person = database_->Connect();
+  for (const char* stage : {"START", "FLUSH", "BLOCK_DDL", "BLOCK_COMMIT"}) {
+    ASSERT_TRUE(person->Exec(format("BACKUP STAGE {}", stage)));
+  }
+  // All but its COMMIT is done, and that is given up: it may yet be seen.
+  ExpectFails(Apply(MakePodBatch("", 2000, 10, 1), 2), Errc::kUnavailable, testing::_);
+  ASSERT_TRUE(person->Exec("BACKUP STAGE END"));
+  const std::string changed = database_->AskOne("SELECT MAX(changed) FROM metric_seen");
+  ASSERT_TRUE(Apply(MakePodBatch("", 3000, 10, 2), 2));
+  EXPECT_EQ(database_->AskOne(format("SELECT MIN(changed) > {} FROM metric_seen WHERE metric_id <= 10", changed)), "1");
+  // Once.
+  const std::string again = database_->AskOne("SELECT MAX(changed) FROM metric_seen WHERE metric_id <= 10");
+  ASSERT_TRUE(Apply(MakePodBatch("", 3000, 10, 2), 2));
+  EXPECT_EQ(database_->AskOne("SELECT MAX(changed) FROM metric_seen WHERE metric_id <= 10"), again);
+}
+
 TEST_F(MysqlFaultTest, WaitsForAPrimaryWhenTheServerOnlyReads) {
   ASSERT_NO_FATAL_FAILURE(Open());
   database_->MakeUser("writer", "", "SELECT, INSERT, UPDATE");  // root may write all the same

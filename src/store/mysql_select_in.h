@@ -1,5 +1,5 @@
-// SELECT ... WHERE key IN (?, ...) over many keys, some hundred a statement: at one key a statement the way there and
-// back costs more than the look-up.
+// SELECT or UPDATE ... WHERE key IN (?, ...) over many keys, some hundred a statement: at one key a statement the way
+// there and back costs more than the look-up.
 #pragma once
 
 #include <algorithm>

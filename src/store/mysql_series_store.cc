@@ -125,6 +125,7 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
 
 Result<ApplyResult> MysqlSeriesStore::Attempt(MysqlConnection& connection, const Work& work) {
   ApplyResult result;
+  if (Status told = TellLateAgain(connection); !told) return Fail(told.error());
   if (Status found = FindKnown(connection, work, result); !found) return Fail(found.error());
   if (Status gathered = GatherFresh(work, result); !gathered) return Fail(gathered.error());
   if (Status resolved = Resolve(connection); !resolved) return Fail(resolved.error());
@@ -140,8 +141,7 @@ Result<ApplyResult> MysqlSeriesStore::Attempt(MysqlConnection& connection, const
   if (Status done = MoveSeen(connection, sightings_, *now_ms, result.updated); !done) return Fail(done.error());
   if (Status done = ApplyMetadata(connection, work); !done) return Fail(done.error());
   if (Status done = ApplyPositions(connection, work); !done) return Fail(done.error());
-  if (Status done = CheckTime(began); !done) return Fail(done.error());
-  if (Status done = transaction->Commit(); !done) return Fail(done.error());
+  if (Status done = Commit(*transaction, began, result.updated); !done) return Fail(done.error());
   return result;
 }
 
@@ -418,14 +418,7 @@ Status MysqlSeriesStore::CheckPosition(MysqlConnection& connection, const std::s
   if (Status run = (*select)->BindText(hash).Run(); !run) return run;
   const Result<bool> row = (*select)->Fetch();
   if (!row) return Fail(row.error());
-  const int64_t stored = *row ? (*select)->Signed(0) : -1;
-  // Ahead: another worker had the partition meanwhile, and what comes again does no harm.
-  if (stored >= last->second) return {};
-  return Fail(
-      Errc::kOutdated,
-      format("the database is behind: {}, partition {} was at {} and is at {} (-1: nowhere), as after a restored "
-             "backup or a failover; what is between is read again",
-             position.stream, position.partition, last->second, stored));
+  return CheckStored(position, last->second, *row ? std::optional((*select)->Signed(0)) : std::nullopt);
 }
 
 // Followers look back by the longest transaction; what would be seen later than that is not committed.
@@ -436,6 +429,29 @@ Status MysqlSeriesStore::CheckTime(Time began) const {
   pool_->CountFault(MysqlFault::kTimeout);
   return Fail(Errc::kUnavailable, format("{}: a transaction took {} ms, and no more than {} s are allowed: rolled back",
                                          AddressOf(pool_->options()), taken.count(), longest.count() / 2));
+}
+
+Status MysqlSeriesStore::Commit(MysqlTransaction& transaction, Time began, std::span<const SeenUpdate> moved) {
+  if (Status in_time = CheckTime(began); !in_time) return in_time;
+  // Before: there may be no memory for it afterwards.
+  const size_t before = late_.size();
+  for (const SeenUpdate& update : moved) late_.push_back(update.id);
+  Status committed = transaction.Commit();
+  const auto taken = std::chrono::steady_clock::now() - began;
+  if (committed && taken <= pool_->options().longest_transaction) late_.resize(before);
+  return committed;
+}
+
+// Waits, as every writer, for a transaction that the server has not ended yet.
+Status MysqlSeriesStore::TellLateAgain(MysqlConnection& connection) {
+  if (late_.empty()) return {};
+  std::ranges::sort(late_);
+  Status told = SelectIn(
+      connection, "UPDATE metric_seen SET changed = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED) WHERE metric_id IN",
+      "", late_.size(), [&](size_t i, MysqlStatement& update) { update.Bind(late_[i]); },
+      [](const MysqlStatement&) { return Status(); });
+  if (told) late_.clear();
+  return told;
 }
 
 Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
@@ -482,14 +498,14 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveActivity(std::span<const m
         std::span<const Sighting>(sightings).subspan(begin, std::min(kSightingsAtOnce, sightings.size() - begin));
     Result<std::vector<SeenUpdate>> moved = Repeat([&](MysqlConnection& connection) -> Result<std::vector<SeenUpdate>> {
       std::vector<SeenUpdate> now;
+      if (Status told = TellLateAgain(connection); !told) return Fail(told.error());
+      const Time began = std::chrono::steady_clock::now();
       const Result<uint64_t> now_ms = ServerNowMs(connection);
       if (!now_ms) return Fail(now_ms.error());
-      const Time began = std::chrono::steady_clock::now();
       Result<MysqlTransaction> transaction = MysqlTransaction::Begin(connection);
       if (!transaction) return Fail(transaction.error());
       if (Status done = MoveSeen(connection, slice, *now_ms, now); !done) return Fail(done.error());
-      if (Status done = CheckTime(began); !done) return Fail(done.error());
-      if (Status done = transaction->Commit(); !done) return Fail(done.error());
+      if (Status done = Commit(*transaction, began, now); !done) return Fail(done.error());
       return now;
     });
     if (!moved) return Fail(moved.error());

@@ -83,7 +83,11 @@ class MysqlSeriesStore final : public SeriesStore {
   Status ApplyPositions(MysqlConnection& connection, const Work& work);
   // kOutdated when the database is behind the position that it last had for us. Locks the row until the end.
   Status CheckPosition(MysqlConnection& connection, const std::string& hash, const StreamPosition& position);
+  // Requires: `began` is when what is committed was given its `changed`.
   Status CheckTime(Time began) const;
+  Status Commit(MysqlTransaction& transaction, Time began, std::span<const SeenUpdate> moved);
+  // Followers look back by the longest transaction: what may have become visible later than that is told again.
+  Status TellLateAgain(MysqlConnection& connection);
   Result<std::optional<int64_t>> ReadPosition(const std::string& stream, int32_t partition);
 
   // Runs it on a connection, again while it conflicts with other writers.
@@ -109,6 +113,7 @@ class MysqlSeriesStore final : public SeriesStore {
   uint64_t epoch_ = 0;
   std::string uuid_;  // of the catalogue whose ids the dictionaries remember
   uint64_t inserted_since_checkpoint_ = 0;
+  std::vector<uint64_t> late_;  // series that moved in transactions whose COMMIT took too long, or had no answer
 
   // Buffers of one attempt, kept for the next.
   std::vector<char> run_is_known_;

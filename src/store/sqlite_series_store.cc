@@ -92,6 +92,9 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
   Result<ApplyResult> result = ApplyInTransaction(plan, batches, positions);
   given.committed = result.has_value();
   if (!result) return result;
+  for (const StreamPosition& position : positions) {
+    last_positions_[{position.stream, position.partition}] = position.next_offset;
+  }
   inserted_since_checkpoint_ += result->inserted.size();
   CheckpointWhenDue();
   return result;
@@ -254,6 +257,12 @@ Status SqliteSeriesStore::ApplyMetadata(const model::SeriesBatch& batch) {
 }
 
 Status SqliteSeriesStore::ApplyPosition(const StreamPosition& position) {
+  const auto last = last_positions_.find({position.stream, position.partition});
+  if (last != last_positions_.end()) {
+    const Result<std::optional<int64_t>> stored = ReadPosition(position.stream, position.partition);
+    if (!stored) return Fail(stored.error());
+    if (Status checked = CheckStored(position, last->second, *stored); !checked) return checked;
+  }
   return upsert_position_.BindText(1, position.stream).Bind(2, position.partition).Bind(3, position.next_offset).Run();
 }
 
@@ -295,6 +304,19 @@ Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const
 }
 
 Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& stream, int32_t partition) {
+  Result<std::optional<int64_t>> stored = ReadPosition(stream, partition);
+  if (!stored) return stored;
+  // Who asks begins anew, perhaps because the database went back: ids that it gave since then are void.
+  for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
+  if (*stored) {
+    last_positions_[{stream, partition}] = **stored;
+  } else {
+    last_positions_.erase({stream, partition});
+  }
+  return stored;
+}
+
+Result<std::optional<int64_t>> SqliteSeriesStore::ReadPosition(const std::string& stream, int32_t partition) {
   const Result<bool> found = position_.BindText(1, stream).Bind(2, partition).Step();
   if (!found) return Fail(found.error());
   if (!*found) return std::nullopt;

@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sqlite/database.h"
@@ -73,7 +75,10 @@ class SqliteSeriesStore final : public SeriesStore {
   // Inserts what fresh_, contents_ and postings_ hold.
   Status InsertRows();
   Status ApplyMetadata(const model::SeriesBatch& batch);
+  // kOutdated when the database is behind the position that it last had for us.
   Status ApplyPosition(const StreamPosition& position);
+  // As it is stored now.
+  Result<std::optional<int64_t>> ReadPosition(const std::string& stream, int32_t partition);
 
   Result<int64_t> BasicLabelId(const model::Tenant& tenant, model::LabelsView labels);
 
@@ -87,6 +92,8 @@ class SqliteSeriesStore final : public SeriesStore {
   SqliteBulkInsert insert_series_, insert_seen_, insert_postings_;
   sqlite::Statement find_, next_id_, update_seen_;
   sqlite::Statement find_id_, advance_seen_, upsert_metadata_, upsert_position_, position_, positions_;
+
+  std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as they were read, or committed by us
 
   // Buffers of one call, kept for the next.
   std::vector<FreshSeries> fresh_;
