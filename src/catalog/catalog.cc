@@ -29,8 +29,8 @@ class CatalogImpl final : public Catalog {
 
   std::shared_ptr<const Snapshot> Current() const override { return CurrentImpl(); }
   Status LoadSeries(store::CatalogReader& reader, Reading& reading) override;
-  Status LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
-                     std::vector<uint64_t>& found) override;
+  Status LoadMissing(store::CatalogReader& reader, std::span<const store::IdRange> gaps,
+                     std::vector<store::IdRange>& found) override;
   Status LoadMetadata(store::CatalogReader& reader) override;
   Status LoadAll(store::CatalogReader& reader) override;
   void Clear() override;
@@ -138,10 +138,10 @@ Status CatalogImpl::Finish(const Status& read, const Status& added) {
 Status CatalogImpl::LoadSeries(store::CatalogReader& reader, Reading& reading) {
   Status added;
   const Status read = reader.ReadSeries(read_through_, [&](const store::StoredSeries& series) {
+    if (!AddUnknown(series, added)) return false;
     if (series.id > read_through_ + 1) reading.skipped.push_back({read_through_ + 1, series.id - 1});
     reading.newest_id = series.id;
     reading.newest = series.fingerprint;
-    if (!AddUnknown(series, added)) return false;
     read_through_ = series.id;
     return true;
   });
@@ -149,14 +149,16 @@ Status CatalogImpl::LoadSeries(store::CatalogReader& reader, Reading& reading) {
   return Finish(read, added);
 }
 
-Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
-                                std::vector<uint64_t>& found) {
+Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const store::IdRange> gaps,
+                                std::vector<store::IdRange>& found) {
   Status added;
-  const Status read = reader.ReadSeriesById(ids, [&](const store::StoredSeries& series) {
-    found.push_back(series.id);
-    return AddUnknown(series, added);
+  const Status read = reader.ReadSeriesIn(gaps, [&](const store::StoredSeries& series) {
+    if (!AddUnknown(series, added)) return false;
+    if (found.empty() || found.back().last + 1 != series.id) found.push_back({series.id, series.id});
+    found.back().last = series.id;
+    return true;
   });
-  if (found.empty()) return read;
+  if (found.empty() && added) return read;
   return Finish(read, added);
 }
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "base/result.h"
-#include "catalog/gaps.h"
 #include "catalog/series_set.h"
 #include "model/series_batch.h"
 #include "model/time_range.h"
@@ -100,14 +99,15 @@ class Catalog {
 
   // The parts of Load, for who follows a store that others write (follower.h); the same errors.
   struct Reading {
-    std::vector<IdRange> skipped;  // ids that it passed over: their transactions may still commit
-    uint64_t newest_id = 0;        // of the last series; 0 when there was none
+    std::vector<store::IdRange> skipped;  // ids that it passed over: their transactions may still commit
+    uint64_t newest_id = 0;               // of the last series; 0 when there was none
     model::Fingerprint newest;
   };
   virtual Status LoadSeries(store::CatalogReader& reader, Reading& reading) = 0;
-  // Those of `ids`, ascending, that the reader has by now and that are not known here; gives all that it has.
-  virtual Status LoadMissing(store::CatalogReader& reader, std::span<const uint64_t> ids,
-                             std::vector<uint64_t>& found) = 0;
+  // Those in `gaps` that the reader has by now and that are not known here. Gives what it has, in runs of ids, also
+  // when it fails. Requires: as CatalogReader::ReadSeriesIn.
+  virtual Status LoadMissing(store::CatalogReader& reader, std::span<const store::IdRange> gaps,
+                             std::vector<store::IdRange>& found) = 0;
   virtual Status LoadMetadata(store::CatalogReader& reader) = 0;
   // Reads the whole store for what is not known here.
   virtual Status LoadAll(store::CatalogReader& reader) = 0;

@@ -119,7 +119,8 @@ class ContentReader final : public store::CatalogReader {
     }
     return {};
   }
-  Status ReadSeriesById(std::span<const uint64_t>, const std::function<bool(const store::StoredSeries&)>&) override {
+  Status ReadSeriesIn(std::span<const store::IdRange>,
+                      const std::function<bool(const store::StoredSeries&)>&) override {
     return {};
   }
   Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {

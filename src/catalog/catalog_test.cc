@@ -135,7 +135,8 @@ TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
         visit({id, "", contents[id - 1], {}, kSeen, kSeen});
       return {};
     }
-    Status ReadSeriesById(std::span<const uint64_t>, const std::function<bool(const store::StoredSeries&)>&) override {
+    Status ReadSeriesIn(std::span<const store::IdRange>,
+                        const std::function<bool(const store::StoredSeries&)>&) override {
       return {};
     }
     Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
@@ -163,7 +164,8 @@ TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
       visit({1, "", "up{}", {}, kSeen, kSeen});
       return Fail(Errc::kUnavailable, "gone");
     }
-    Status ReadSeriesById(std::span<const uint64_t>, const std::function<bool(const store::StoredSeries&)>&) override {
+    Status ReadSeriesIn(std::span<const store::IdRange>,
+                        const std::function<bool(const store::StoredSeries&)>&) override {
       return {};
     }
     Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {

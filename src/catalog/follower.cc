@@ -85,11 +85,11 @@ Status Follower::Recognise() {
 
 // Not only the newest: a store that was restored, and has grown since, gives a newest one of its own.
 Result<bool> Follower::MarkersStand() {
-  std::vector<uint64_t> ids;
+  std::vector<store::IdRange> ids;
   ids.reserve(markers_.size());
-  for (const Marker& marker : markers_) ids.push_back(marker.id);
+  for (const Marker& marker : markers_) ids.push_back({marker.id, marker.id});
   size_t standing = 0;
-  const Status read = reader_.ReadSeriesById(ids, [&](const store::StoredSeries& series) {
+  const Status read = reader_.ReadSeriesIn(ids, [&](const store::StoredSeries& series) {
     if (std::ranges::find(markers_, Marker{series.id, series.fingerprint}) != markers_.end()) ++standing;
     return true;
   });
@@ -134,8 +134,8 @@ Status Follower::ReadNewSeries() {
 Status Follower::ReadGaps() {
   if (gaps_.empty()) return {};
   const Time asked_at = deps_.clock.Steady();
-  std::vector<uint64_t> found;
-  const Status read = deps_.catalog.LoadMissing(reader_, gaps_.Ids(), found);
+  std::vector<store::IdRange> found;
+  const Status read = deps_.catalog.LoadMissing(reader_, gaps_.Ranges(), found);
   gaps_.Found(found);
   // Asked once more after it had grown too old: only then it is dead.
   if (read) gaps_.DropOlderThan(asked_at - options_.longest_transaction);
@@ -170,15 +170,15 @@ Status Follower::ReadMetadataWhenDue() {
 Status Follower::RecountWhenDue() {
   const Time now = deps_.clock.Steady();
   if (now - recounted_ < options_.recount_interval) return {};
-  const Result<store::CatalogState> state = reader_.State();
-  if (!state) return Fail(state.error());
-  const Result<uint64_t> stored = reader_.CountSeries(state->highest_id);
+  // Up to what was read: series above it come with the next round, however many come meanwhile.
+  const Result<uint64_t> stored = markers_.empty() ? 0 : reader_.CountSeries(markers_.back().id);
   if (!stored) return Fail(stored.error());
+  // What was counted and committed late is in a gap that is remembered, or was forgotten.
+  if (Status read = ReadGaps(); !read) return read;
   recounted_ = now;
   const Catalog::Stats have = deps_.catalog.stats();
-  const uint64_t accounted = have.series + have.unreadable + have.refused;
-  // Those above the highest id that is known come with the next round.
-  if (*stored <= accounted || state->highest_id > have.highest_id) return {};
+  const uint64_t accounted = have.series + have.unreadable;
+  if (*stored <= accounted) return {};
   deps_.log.Warn("the store has {} series, the catalogue {}: it looks for the others", *stored, accounted);
   return deps_.catalog.LoadAll(reader_);
 }

@@ -36,7 +36,7 @@ struct FollowerOptions {
   std::chrono::milliseconds recount_interval{600'000};
   std::chrono::milliseconds longest_transaction{60'000};  // of the store's writers: a gap that is older stays one
   std::chrono::milliseconds max_retry{5'000};
-  size_t max_gaps = 100'000;  // ids; what is forgotten above it comes with a recount
+  size_t max_gaps = 10'000;  // ranges of ids; what is forgotten above it comes with a recount
 };
 
 struct FollowerDeps {

@@ -12,6 +12,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using store::IdRange;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::Not;
@@ -43,10 +44,12 @@ class Table final : public store::CatalogReader {
     return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, changes};
   }
   Result<uint64_t> CountSeries(uint64_t up_to_id) override {
+    if (before_counting) before_counting();
     return std::distance(rows.begin(), rows.upper_bound(up_to_id));
   }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
     if (away || fail_reading) return Fail(Errc::kUnavailable, "gone");
+    if (after_id == 0) ++whole_readings;
     size_t shown = 0;
     for (auto at = rows.upper_bound(after_id); at != rows.end(); ++at) {
       if (shown++ == fail_after) return Fail(Errc::kUnavailable, "gone");
@@ -54,11 +57,13 @@ class Table final : public store::CatalogReader {
     }
     return {};
   }
-  Status ReadSeriesById(std::span<const uint64_t> ids,
-                        const std::function<bool(const store::StoredSeries&)>& visit) override {
-    asked.assign(ids.begin(), ids.end());
-    for (const uint64_t id : ids) {
-      if (const auto at = rows.find(id); at != rows.end() && !visit(Shown(*at))) break;
+  Status ReadSeriesIn(std::span<const store::IdRange> ranges,
+                      const std::function<bool(const store::StoredSeries&)>& visit) override {
+    asked.assign(ranges.begin(), ranges.end());
+    for (const store::IdRange& range : ranges) {
+      for (auto at = rows.lower_bound(range.first); at != rows.end() && at->first <= range.last; ++at) {
+        if (!visit(Shown(*at))) return {};
+      }
     }
     return {};
   }
@@ -81,9 +86,11 @@ class Table final : public store::CatalogReader {
   std::string uuid = "first";
   uint64_t changes = 0;
   int metadata_reads = 0;
-  std::vector<uint64_t> asked;
+  std::vector<store::IdRange> asked;
   std::atomic<bool> away = false;
   bool fail_reading = false;
+  std::function<void()> before_counting;
+  int whole_readings = 0;
   size_t fail_after = SIZE_MAX;  // rows of one reading
 
  private:
@@ -141,14 +148,14 @@ TEST_F(FollowerTest, FindsSeriesThatWereCommittedOutOfOrder) {
   table_.Commit(7, 9);
   ASSERT_TRUE(follower_.Step());
   EXPECT_THAT(Ids(), ElementsAre(1, 7, 8, 9));
-  EXPECT_THAT(table_.asked, ElementsAre(2, 3, 4, 5, 6));
+  EXPECT_THAT(table_.asked, ElementsAre(IdRange{2, 6}));
   table_.Commit(3, 4);
   table_.Commit(12);
   ASSERT_TRUE(follower_.Step());
   EXPECT_THAT(Ids(), ElementsAre(1, 7, 8, 9, 12, 3, 4));
   table_.See(3, kSeen + 5'000);
   ASSERT_TRUE(follower_.Step());
-  EXPECT_THAT(table_.asked, ElementsAre(2, 5, 6, 10, 11));
+  EXPECT_THAT(table_.asked, ElementsAre(IdRange{2, 2}, IdRange{5, 6}, IdRange{10, 11}));
   EXPECT_EQ(LastSeen(3), kSeen + 5'000);
 }
 
@@ -166,7 +173,7 @@ TEST_F(FollowerTest, AsksForAGapOnceMoreWhenItIsOlderThanAnyTransactionAndThenNo
   ASSERT_TRUE(follower_.Step());
   table_.asked.clear();
   ASSERT_TRUE(follower_.Step());
-  EXPECT_THAT(table_.asked, Not(Contains(4)));
+  EXPECT_THAT(table_.asked, Not(Contains(IdRange{4, 4})));
 }
 
 TEST_F(FollowerTest, LearnsOfMovedTimes) {
@@ -294,12 +301,56 @@ TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {
   table_.Commit(1);
   table_.Commit(9);
   ASSERT_TRUE(forgetful.Step());
+  table_.Commit(5);
+  ASSERT_TRUE(forgetful.Step());
   table_.Commit(2, 8);
   ASSERT_TRUE(forgetful.Step());
-  EXPECT_THAT(Ids(), ElementsAre(1, 9, 8));
+  EXPECT_THAT(Ids(), ElementsAre(1, 9, 5, 6, 7, 8)) << "of the two gaps around 5 the lower was forgotten";
   clock_.Advance(seconds(601));
   ASSERT_TRUE(forgetful.Step());
   EXPECT_THAT(Ids(), UnorderedElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9));
+}
+
+TEST_F(FollowerTest, FindsWhatItHasMissedInAStoreThatNeverRests) {
+  Follower forgetful({.max_gaps = 1}, {*catalog_, table_, clock_, *log_, {}});
+  table_.Commit(1);
+  table_.Commit(3);
+  table_.Commit(5);
+  ASSERT_TRUE(forgetful.Step());
+  table_.Commit(2);
+  clock_.Advance(seconds(601));
+  // Between the reading of the new and the count there are newer ones, and one that commits late.
+  table_.before_counting = [this] { table_.Commit(4), table_.Commit(6, 9); };
+  ASSERT_TRUE(forgetful.Step());
+  EXPECT_THAT(Ids(), testing::IsSupersetOf({1, 2, 3, 4, 5}));
+}
+
+TEST_F(FollowerTest, DoesNotReadAllAgainForWhatCommitsWhileItCounts) {
+  clock_.Advance(seconds(601));
+  table_.Commit(1);
+  table_.Commit(3);
+  table_.before_counting = [this] { table_.Commit(2), table_.Commit(4); };
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(Ids(), ElementsAre(1, 3, 2));
+  EXPECT_EQ(table_.whole_readings, 1);
+}
+
+TEST_F(FollowerTest, RemembersAllBlocksThatManyWritersHaveOpen) {
+  constexpr uint64_t kBlock = 10'000;
+  constexpr uint64_t kBlocks = 16;  // two consumers with eight workers each; the last one is the fastest
+  table_.Commit(kBlock * (kBlocks - 1) + 1, kBlock * kBlocks);
+  ASSERT_TRUE(follower_.Step());
+  for (uint64_t block = kBlocks - 1; block-- > 0;) {
+    table_.Commit(kBlock * block + 1, kBlock * (block + 1));
+    ASSERT_TRUE(follower_.Step());
+  }
+  EXPECT_EQ(catalog_->Current()->series(), kBlock * kBlocks);
+  table_.asked.clear();
+  table_.Commit(kBlock * kBlocks + 1);
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(table_.asked, ElementsAre(IdRange{kBlock * kBlocks, kBlock * kBlocks},
+                                        IdRange{kBlock * kBlocks + 1, kBlock * kBlocks + 1}))
+      << "no gap is left, only markers";
 }
 
 }  // namespace

@@ -1,30 +1,45 @@
 #include "catalog/gaps.h"
 
-#include <algorithm>
-
 namespace mi::catalog {
 
-void Gaps::Add(std::span<const IdRange> skipped, Time now) {
-  for (const IdRange& range : skipped) {
-    const uint64_t newest = range.last - std::min<uint64_t>(range.last - range.first, most_ - 1);
-    for (uint64_t id = newest; id <= range.last; ++id) ids_.emplace(id, now);
-  }
-  while (ids_.size() > most_) ids_.erase(ids_.begin());
+void Gaps::Add(std::span<const store::IdRange> skipped, Time now) {
+  for (const store::IdRange& range : skipped) ranges_.emplace_hint(ranges_.end(), range.first, Rest{range.last, now});
+  ForgetTheLowest();
 }
 
-void Gaps::Found(std::span<const uint64_t> ids) {
-  for (const uint64_t id : ids) ids_.erase(id);
+void Gaps::Found(std::span<const store::IdRange> runs) {
+  for (const store::IdRange& run : runs) Remove(run);
+  ForgetTheLowest();
+}
+
+void Gaps::Remove(const store::IdRange& run) {
+  auto at = ranges_.upper_bound(run.first);
+  if (at != ranges_.begin()) --at;
+  while (at != ranges_.end() && at->first <= run.last) {
+    const auto [first, rest] = *at;
+    if (rest.last < run.first) {
+      ++at;
+      continue;
+    }
+    at = ranges_.erase(at);
+    if (first < run.first) ranges_.emplace_hint(at, first, Rest{run.first - 1, rest.noticed});
+    if (rest.last > run.last) ranges_.emplace_hint(at, run.last + 1, rest);
+  }
+}
+
+void Gaps::ForgetTheLowest() {
+  while (ranges_.size() > most_) ranges_.erase(ranges_.begin());
 }
 
 void Gaps::DropOlderThan(Time time) {
-  std::erase_if(ids_, [&](const auto& gap) { return gap.second < time; });
+  std::erase_if(ranges_, [&](const auto& range) { return range.second.noticed < time; });
 }
 
-std::vector<uint64_t> Gaps::Ids() const {
-  std::vector<uint64_t> ids;
-  ids.reserve(ids_.size());
-  for (const auto& [id, noticed] : ids_) ids.push_back(id);
-  return ids;
+std::vector<store::IdRange> Gaps::Ranges() const {
+  std::vector<store::IdRange> ranges;
+  ranges.reserve(ranges_.size());
+  for (const auto& [first, rest] : ranges_) ranges.push_back({first, rest.last});
+  return ranges;
 }
 
 }  // namespace mi::catalog

@@ -47,10 +47,11 @@ class NaiveCatalog final : public store::CatalogReader {
     }
     return {};
   }
-  Status ReadSeriesById(std::span<const uint64_t> ids,
-                        const std::function<bool(const store::StoredSeries&)>& visit) override {
+  Status ReadSeriesIn(std::span<const store::IdRange> ranges,
+                      const std::function<bool(const store::StoredSeries&)>& visit) override {
     for (const NaiveSeries& one : series) {
-      if (std::ranges::binary_search(ids, one.id) && !Show(one, visit)) break;
+      const auto holds = [&](const store::IdRange& range) { return range.first <= one.id && one.id <= range.last; };
+      if (std::ranges::any_of(ranges, holds) && !Show(one, visit)) break;
     }
     return {};
   }

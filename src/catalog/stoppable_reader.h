@@ -21,9 +21,9 @@ class StoppableReader final : public store::CatalogReader {
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
     return reader_.ReadSeries(after_id, [&](const store::StoredSeries& series) { return !stopped_ && visit(series); });
   }
-  Status ReadSeriesById(std::span<const uint64_t> ids,
-                        const std::function<bool(const store::StoredSeries&)>& visit) override {
-    return reader_.ReadSeriesById(ids, [&](const store::StoredSeries& series) { return !stopped_ && visit(series); });
+  Status ReadSeriesIn(std::span<const store::IdRange> ranges,
+                      const std::function<bool(const store::StoredSeries&)>& visit) override {
+    return reader_.ReadSeriesIn(ranges, [&](const store::StoredSeries& series) { return !stopped_ && visit(series); });
   }
   Result<uint64_t> ReadSeenChanges(uint64_t since,
                                    const std::function<void(const store::SeenUpdate&)>& visit) override {

@@ -476,12 +476,12 @@ TEST_P(StoreContract, CountsSeriesUpToAnId) {
   EXPECT_EQ(count(uint64_t{1} << 63), 10u);
 }
 
-TEST_P(StoreContract, ReadsTheSeriesThatAreAskedForById) {
+TEST_P(StoreContract, ReadsTheSeriesInRangesOfIds) {
   Apply(MakePodBatch("acme", 1000, 10, 1));
   const std::vector<SeriesRow> all = Rows();
-  const auto read = [&](std::vector<uint64_t> ids, size_t at_most = 100) {
+  const auto read = [&](const std::vector<IdRange>& ranges, size_t at_most = 100) {
     std::vector<uint64_t> found;
-    EXPECT_TRUE(reader_->ReadSeriesById(ids, [&](const StoredSeries& s) {
+    EXPECT_TRUE(reader_->ReadSeriesIn(ranges, [&](const StoredSeries& s) {
       EXPECT_EQ(s.content, all.at(s.id - 1).content);
       EXPECT_EQ(s.tenant, "acme");
       EXPECT_EQ(s.fingerprint, all.at(s.id - 1).fingerprint);
@@ -493,12 +493,16 @@ TEST_P(StoreContract, ReadsTheSeriesThatAreAskedForById) {
     return found;
   };
   EXPECT_THAT(read({}), IsEmpty());
-  EXPECT_THAT(read({3}), ElementsAre(3));
-  EXPECT_THAT(read({2, 5, 10, 11, 4'000, uint64_t{1} << 63}), ElementsAre(2, 5, 10));
-  EXPECT_THAT(read({1, 2, 3, 4}, 2), ElementsAre(1, 2));
-  std::vector<uint64_t> many(2'000);
-  for (size_t i = 0; i < many.size(); ++i) many[i] = i + 1;
-  EXPECT_THAT(read(many), SizeIs(10));
+  EXPECT_THAT(read({{3, 3}}), ElementsAre(3));
+  EXPECT_THAT(read({{0, 2}, {5, 5}, {10, 3'999}, {4'001, 5'000}, {uint64_t{1} << 62, uint64_t{1} << 63}}),
+              ElementsAre(1, 2, 5, 10));
+  EXPECT_THAT(read({{0, UINT64_MAX}}), SizeIs(10));
+  EXPECT_THAT(read({{1, 1}, {3, 9}}, 2), ElementsAre(1, 3));
+  EXPECT_THAT(read({{3, 9}}, 2), ElementsAre(3, 4));
+  std::vector<IdRange> many;
+  for (uint64_t i = 1; i < 2'000; i += 2) many.push_back({i, i});
+  EXPECT_THAT(read(many), ElementsAre(1, 3, 5, 7, 9));
+  EXPECT_THAT(read(many, 2), ElementsAre(1, 3));
 }
 
 TEST_P(StoreContract, TellsWhichTimesMovedSinceAMark) {

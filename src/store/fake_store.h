@@ -283,12 +283,13 @@ class FakeCatalogReader final : public CatalogReader {
     return {};
   }
 
-  Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override {
+  Status ReadSeriesIn(std::span<const IdRange> ranges, const std::function<bool(const StoredSeries&)>& visit) override {
     const Result<std::map<uint64_t, FakeCatalog::Row>> rows = CopyRows();
     if (!rows) return Fail(rows.error());
-    for (const uint64_t id : ids) {
-      const auto row = rows->find(id);
-      if (row != rows->end() && !visit(Shown(id, row->second))) break;
+    for (const IdRange& range : ranges) {
+      for (auto row = rows->lower_bound(range.first); row != rows->end() && row->first <= range.last; ++row) {
+        if (!visit(Shown(row->first, row->second))) return {};
+      }
     }
     return {};
   }

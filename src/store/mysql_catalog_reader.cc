@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/format.h"
-#include "store/mysql_select_in.h"
 
 namespace mi::store {
 namespace {
 
 constexpr uint64_t kPageRows = 10'000;
+constexpr std::string_view kSelectSeries =
+    "SELECT STRAIGHT_JOIN m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen "
+    "FROM metric m FORCE INDEX (PRIMARY) JOIN metric_seen s ON s.metric_id = m.id "
+    "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id WHERE m.id > ?";
 constexpr uint64_t kCountedAtOnce = 1'000'000;  // ids; some 0.2 s
 
 Result<model::Fingerprint> FingerprintAt(const MysqlStatement& row, size_t column) {
@@ -78,14 +82,16 @@ Result<uint64_t> MysqlCatalogReader::CountSeries(uint64_t up_to_id) {
   return series;
 }
 
-Status MysqlCatalogReader::ReadPages(std::string_view sql, uint64_t after,
-                                     const std::function<Result<bool>(const MysqlStatement& row)>& visit) {
+Result<bool> MysqlCatalogReader::ReadPages(std::string_view sql, uint64_t after, std::span<const IdRange> ranges,
+                                           const std::function<Result<bool>(const MysqlStatement& row)>& visit) {
   Result<MysqlLease> connection = pool_->Take();
   if (!connection) return Fail(connection.error());
   Result<MysqlStatement*> select = (*connection)->Prepare(sql);
   if (!select) return Fail(select.error());
   for (;;) {
-    if (Status run = (*select)->Bind(after).Bind(kPageRows).Run(); !run) return run;
+    (*select)->Bind(after);
+    for (const IdRange& range : ranges) (*select)->Bind(range.first).Bind(range.last);
+    if (Status run = (*select)->Bind(kPageRows).Run(); !run) return Fail(run.error());
     uint64_t rows = 0;
     for (;; ++rows) {
       const Result<bool> row = (*select)->Fetch();
@@ -93,50 +99,48 @@ Status MysqlCatalogReader::ReadPages(std::string_view sql, uint64_t after,
       if (!*row) break;
       after = (*select)->Number(0);
       const Result<bool> more = visit(**select);
-      if (!more) return Fail(more.error());
-      if (!*more) return {};
+      if (!more || !*more) return more;
     }
-    if (rows < kPageRows) return {};
+    if (rows < kPageRows) return true;
   }
 }
 
 Status MysqlCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
-  return ReadPages(
-      "SELECT STRAIGHT_JOIN m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen "
-      "FROM metric m FORCE INDEX (PRIMARY) JOIN metric_seen s ON s.metric_id = m.id "
-      "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id WHERE m.id > ? ORDER BY m.id LIMIT ?",
-      after_id, [&](const MysqlStatement& row) { return Show(row, visit); });
+  const Result<bool> read = ReadPages(format("{} ORDER BY m.id LIMIT ?", kSelectSeries), after_id, {},
+                                      [&](const MysqlStatement& row) { return Show(row, visit); });
+  return read ? Status() : Fail(read.error());
 }
 
 Status MysqlCatalogReader::ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) {
-  return ReadPages(
+  const Result<bool> read = ReadPages(
       "SELECT STRAIGHT_JOIN m.id, m.fingerprint, s.last_seen FROM metric m FORCE INDEX (PRIMARY) "
       "JOIN metric_seen s ON s.metric_id = m.id WHERE m.id > ? ORDER BY m.id LIMIT ?",
-      0, [&](const MysqlStatement& row) -> Result<bool> {
+      0, {}, [&](const MysqlStatement& row) -> Result<bool> {
         const Result<model::Fingerprint> fingerprint = FingerprintAt(row, 1);
         if (!fingerprint) return Fail(fingerprint.error());
         return visit(*fingerprint, row.Signed(2));
       });
+  return read ? Status() : Fail(read.error());
 }
 
-Status MysqlCatalogReader::ReadSeriesById(std::span<const uint64_t> ids,
-                                          const std::function<bool(const StoredSeries&)>& visit) {
-  Result<MysqlLease> connection = pool_->Take();
-  if (!connection) return Fail(connection.error());
-  bool more = true;
-  return SelectIn(
-      **connection,
-      "SELECT STRAIGHT_JOIN m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen "
-      "FROM metric m FORCE INDEX (PRIMARY) JOIN metric_seen s ON s.metric_id = m.id "
-      "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id WHERE m.id IN",
-      "ORDER BY m.id", ids.size(), [&](size_t i, MysqlStatement& select) { select.Bind(ids[i]); },
-      [&](const MysqlStatement& row) -> Status {
-        if (!more) return {};
-        const Result<bool> shown = Show(row, visit);
-        if (!shown) return Fail(shown.error());
-        more = *shown;
-        return {};
-      });
+Status MysqlCatalogReader::ReadSeriesIn(std::span<const IdRange> ranges,
+                                        const std::function<bool(const StoredSeries&)>& visit) {
+  // Two statements, prepared once each: mostly there are few.
+  constexpr size_t kMany = 50;
+  constexpr size_t kFew = 4;
+  while (!ranges.empty()) {
+    const size_t asked = ranges.size() <= kFew ? kFew : kMany;
+    std::vector<IdRange> now(ranges.begin(), ranges.begin() + static_cast<ptrdiff_t>(std::min(asked, ranges.size())));
+    ranges = ranges.subspan(now.size());
+    now.resize(asked, now.back());  // the last one stands for those that are missing
+    std::string sql = format("{} AND (m.id BETWEEN ? AND ?", kSelectSeries);
+    for (size_t i = 1; i < asked; ++i) sql += " OR m.id BETWEEN ? AND ?";
+    sql += ") ORDER BY m.id LIMIT ?";
+    const Result<bool> more = ReadPages(sql, 0, now, [&](const MysqlStatement& row) { return Show(row, visit); });
+    if (!more) return Fail(more.error());
+    if (!*more) break;
+  }
+  return {};
 }
 
 Result<uint64_t> MysqlCatalogReader::ReadSeenChanges(uint64_t since,

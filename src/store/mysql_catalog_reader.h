@@ -22,16 +22,17 @@ class MysqlCatalogReader final : public CatalogReader {
   Result<uint64_t> CountSeries(uint64_t up_to_id) override;
   Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override;
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) override;
-  Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override;
+  Status ReadSeriesIn(std::span<const IdRange> ranges, const std::function<bool(const StoredSeries&)>& visit) override;
   // The mark is the server's clock. Looks back from it by the longest transaction: what was written before the mark may
   // have been committed after the last call.
   Result<uint64_t> ReadSeenChanges(uint64_t since, const std::function<void(const SeenUpdate&)>& visit) override;
   Status ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) override;
 
  private:
-  // Runs `sql`, a SELECT of what follows `after` (the key stands in its first column), page by page.
-  Status ReadPages(std::string_view sql, uint64_t after,
-                   const std::function<Result<bool>(const MysqlStatement& row)>& visit);
+  // Runs `sql`, a SELECT of what follows `after` (the key stands in its first column) and lies in `ranges`, if it asks
+  // for any, page by page. Gives whether the visitor wants more.
+  Result<bool> ReadPages(std::string_view sql, uint64_t after, std::span<const IdRange> ranges,
+                         const std::function<Result<bool>(const MysqlStatement& row)>& visit);
 
   const std::shared_ptr<MysqlPool> pool_;
 };

@@ -92,6 +92,13 @@ struct StoredSeries {
   int64_t last_seen_ms;
 };
 
+// Ids from `first` to `last`, both in it.
+struct IdRange {
+  uint64_t first;
+  uint64_t last;
+  friend bool operator==(const IdRange&, const IdRange&) = default;
+};
+
 struct CatalogState {
   std::string uuid;         // of this catalogue
   uint64_t highest_id = 0;  // 0 when it is empty
@@ -121,10 +128,11 @@ class CatalogReader {
   // Every fingerprint with its last_seen, in any order: what fills the seen table. Cheaper than ReadSeries.
   virtual Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t last_seen_ms)>& visit) = 0;
 
-  // Those of `ids` that exist by now, ascending by id: for gaps between ids, since transactions commit out of order.
-  // Requires: ids ascending.
-  virtual Status ReadSeriesById(std::span<const uint64_t> ids,
-                                const std::function<bool(const StoredSeries&)>& visit) = 0;
+  // Those with an id in one of `ranges` that exist by now, ascending by id: for gaps between ids, since transactions
+  // commit out of order. Costs by the range and by the row, not by the id. Requires: ranges ascending, none touches
+  // another.
+  virtual Status ReadSeriesIn(std::span<const IdRange> ranges,
+                              const std::function<bool(const StoredSeries&)>& visit) = 0;
 
   // The times of every series that moved since the mark, as they are now; also of some that did not move, or are new.
   // Gives the mark for the next call; a mark is good for one database and means nothing to the caller. 0 gives all.

@@ -67,11 +67,7 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Datab
       {reader->series_,
        "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
        "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
-       "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
-      {reader->one_,
-       "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
-       "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
-       "WHERE m.id = ?"},
+       "WHERE m.id > ?1 AND m.id <= ?3 ORDER BY m.id LIMIT ?2"},
       {reader->seen_,
        "SELECT metric_id, first_seen, last_seen FROM metric_seen WHERE metric_id > ?1 ORDER BY metric_id LIMIT ?2"},
       {reader->fingerprints_,
@@ -99,24 +95,29 @@ Result<uint64_t> SqliteCatalogReader::CountSeries(uint64_t up_to_id) {
   return count;
 }
 
-Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
+Result<bool> SqliteCatalogReader::ReadSeriesUpTo(uint64_t after_id, uint64_t last_id,
+                                                 const std::function<bool(const StoredSeries&)>& visit) {
   Status status;
-  Status read =
-      ReadSlices(series_, RowIdOf(after_id), [&](const sqlite::Statement& row) { return Show(row, visit, status); });
-  return read ? status : read;
+  bool more = true;
+  series_.Bind(3, RowIdOf(last_id));
+  const Status read = ReadSlices(series_, RowIdOf(after_id),
+                                 [&](const sqlite::Statement& row) { return more = Show(row, visit, status); });
+  if (!read) return Fail(read.error());
+  if (!status) return Fail(status.error());
+  return more;
 }
 
-Status SqliteCatalogReader::ReadSeriesById(std::span<const uint64_t> ids,
-                                           const std::function<bool(const StoredSeries&)>& visit) {
-  for (const uint64_t id : ids) {
-    if (id > INT64_MAX) break;
-    const Result<bool> row = one_.Bind(1, static_cast<int64_t>(id)).Step();
-    if (!row) return Fail(row.error());
-    if (!*row) continue;
-    Status status;
-    const bool more = Show(one_, visit, status);
-    one_.Reset();
-    if (!more) return status;
+Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
+  const Result<bool> read = ReadSeriesUpTo(after_id, UINT64_MAX, visit);
+  return read ? Status() : Fail(read.error());
+}
+
+Status SqliteCatalogReader::ReadSeriesIn(std::span<const IdRange> ranges,
+                                         const std::function<bool(const StoredSeries&)>& visit) {
+  for (const IdRange& range : ranges) {
+    const Result<bool> more = ReadSeriesUpTo(range.first - std::min<uint64_t>(range.first, 1), range.last, visit);
+    if (!more) return Fail(more.error());
+    if (!*more) break;
   }
   return {};
 }
