@@ -1,6 +1,8 @@
 #include "catalog/catalog.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <new>
 #include <optional>
 #include <tuple>
 
@@ -54,6 +56,7 @@ class CatalogImpl final : public Catalog {
   bool Knows(uint64_t id) const { return storage_->series.Find(id).has_value(); }
   void CountUnreadable(uint64_t id, const Error& error);
   void CountRefused(const Error& error);
+  [[noreturn]] void EndForWantOfMemory() const;
 
   CatalogOptions options_;
   std::shared_ptr<Storage> storage_ = std::make_shared<Storage>();  // shared with the snapshots
@@ -66,6 +69,18 @@ class CatalogImpl final : public Catalog {
   mutable Mutex mutex_;
   std::shared_ptr<const SnapshotImpl> current_ GUARDED_BY(mutex_);  // shared with the readers
 };
+
+// Every writer ends here when memory runs out: see catalog.h.
+void CatalogImpl::EndForWantOfMemory() const {
+  try {
+    if (options_.logger != nullptr) {
+      options_.logger->Error("catalogue: out of memory; the process ends, and begins anew from the store");
+      options_.logger->Flush();
+    }
+  } catch (...) {  // NOLINT(bugprone-empty-catch): not even for a line
+  }
+  std::abort();
+}
 
 void CatalogImpl::Publish() {
   std::shared_ptr<const SnapshotImpl> next =
@@ -135,7 +150,7 @@ Status CatalogImpl::Finish(const Status& read, const Status& added) {
   return read ? added : read;
 }
 
-Status CatalogImpl::LoadSeries(store::CatalogReader& reader, Reading& reading) {
+Status CatalogImpl::LoadSeries(store::CatalogReader& reader, Reading& reading) try {
   Status added;
   const Status read = reader.ReadSeries(read_through_, [&](const store::StoredSeries& series) {
     if (!AddUnknown(series, added)) return false;
@@ -147,10 +162,12 @@ Status CatalogImpl::LoadSeries(store::CatalogReader& reader, Reading& reading) {
   });
   if (read) cleared_ = false;
   return Finish(read, added);
+} catch (const std::bad_alloc&) {
+  EndForWantOfMemory();
 }
 
 Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const store::IdRange> gaps,
-                                std::vector<store::IdRange>& found) {
+                                std::vector<store::IdRange>& found) try {
   Status added;
   const Status read = reader.ReadSeriesIn(gaps, [&](const store::StoredSeries& series) {
     if (!AddUnknown(series, added)) return false;
@@ -160,33 +177,41 @@ Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const st
   });
   if (found.empty() && added) return read;
   return Finish(read, added);
+} catch (const std::bad_alloc&) {
+  EndForWantOfMemory();
 }
 
-Status CatalogImpl::LoadMetadata(store::CatalogReader& reader) {
+Status CatalogImpl::LoadMetadata(store::CatalogReader& reader) try {
   const Status read = reader.ReadMetadata([&](const store::StoredMetadata& stored) {
     storage_->metadata.Add(stored.tenant, stored.metadata);
     return true;
   });
   return Finish(read, {});
+} catch (const std::bad_alloc&) {
+  EndForWantOfMemory();
 }
 
-Status CatalogImpl::LoadAll(store::CatalogReader& reader) {
+Status CatalogImpl::LoadAll(store::CatalogReader& reader) try {
   Status added;
   passed_over_.unreadable = 0;  // all of them are met again
   const Status read =
       reader.ReadSeries(0, [&](const store::StoredSeries& series) { return AddUnknown(series, added); });
   return Finish(read, added);
+} catch (const std::bad_alloc&) {
+  EndForWantOfMemory();
 }
 
-void CatalogImpl::Clear() {
+void CatalogImpl::Clear() try {
   storage_ = std::make_shared<Storage>();
   interner_.emplace(storage_->dictionary);
   read_through_ = 0;
   passed_over_ = {};
   cleared_ = true;
+} catch (const std::bad_alloc&) {
+  EndForWantOfMemory();
 }
 
-void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) {
+void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) try {
   for (const store::InsertedSeries& inserted : applied.inserted) {
     if (Knows(inserted.id)) continue;
     const model::SeriesBatch& batch = batches[inserted.batch];
@@ -201,6 +226,8 @@ void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const stor
   }
   UpdateSeen(applied.updated);
   Publish();
+} catch (const std::bad_alloc&) {
+  EndForWantOfMemory();
 }
 
 void CatalogImpl::UpdateSeen(std::span<const store::SeenUpdate> updates) {

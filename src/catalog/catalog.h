@@ -84,6 +84,10 @@ struct CatalogOptions {
 
 // Threads: all const members are safe from any thread (a mutex for as long as it takes to copy the snapshot's pointer);
 // the writers (Load, Append, …) are confined to one thread at a time.
+//
+// Memory: a writer that std::bad_alloc meets, from the catalogue or from the reader, logs it and ends the process
+// (std::abort). A series that stands in one table and not yet in the next would be known and never found, and nothing
+// is taken out again; a new process reads it all from the store.
 class Catalog {
  public:
   static std::unique_ptr<Catalog> Create(CatalogOptions options);

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "catalog/naive_catalog.h"
+#include "support/scarce_memory.h"
 
 namespace mi::catalog {
 namespace {
@@ -254,6 +255,26 @@ TEST(Catalog, KeepsMetadataOnceByFamilyAndTenant) {
               ElementsAre("t/b/a help text that is longer than a few bytes", "t/up/h"));
   EXPECT_THAT(Families(*catalog->Current(), {"x"}), IsEmpty());
   EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 5);
+}
+
+// Half a series would be known, and never found.
+TEST(CatalogDeathTest, EndsTheProcessRatherThanKeepHalfASeries) {
+  if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP() << "the sanitizer has an operator new of its own";
+  const auto log = *telemetry::Logger::Create({.level = "error"});
+  const auto catalog = Catalog::Create({.logger = log.get()});
+  NaiveCatalog stored;
+  for (uint64_t id = 1; id <= 5'000; ++id) stored.series.push_back(Series(id, {{"a", std::to_string(id)}}));
+  Told told;
+  for (const NaiveSeries& one : stored.series) told.Add(one);
+  const auto when_poor = [](auto work) {
+    const tests::ScarceMemory scarce(16 << 10);
+    work();
+  };
+  EXPECT_DEATH(when_poor([&] { catalog->Append(told.batches, told.applied); }), "catalogue: out of memory");
+  EXPECT_DEATH(when_poor([&] { (void)catalog->Load(stored); }), "catalogue: out of memory");
+  EXPECT_DEATH(when_poor([&] { (void)catalog->LoadAll(stored); }), "catalogue: out of memory");
+  catalog->Append(told.batches, told.applied);
+  EXPECT_EQ(catalog->Current()->series(), 5'000) << "not while there is memory";
 }
 
 TEST(Catalog, CountsSeriesByTenantMostFirst) {

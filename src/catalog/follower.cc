@@ -1,6 +1,7 @@
 #include "catalog/follower.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "base/format.h"
@@ -32,10 +33,19 @@ void Follower::Stop() {
 void Follower::Run() {
   milliseconds pause = options_.interval;
   do {
-    const Status round = Step();
+    const Status round = StepWithinMemory();
     Note(round);
     pause = round ? options_.interval : std::min(pause * 2, std::max(options_.max_retry, options_.interval));
   } while (stop_.WaitFor(pause));
+}
+
+Status Follower::StepWithinMemory() {
+  try {
+    return Step();
+  } catch (const std::bad_alloc&) {
+    recognised_.reset();
+    return Fail(Errc::kUnavailable, "out of memory");
+  }
 }
 
 Status Follower::Step() {

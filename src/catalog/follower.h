@@ -5,6 +5,8 @@
 // place (a backup was restored, a failover lost its tail), with or without a reading that failed in between, the
 // catalogue is read anew, and answers from the old one meanwhile.
 //
+// Errors: Health(). Out of memory while it reads: a round that failed. While the catalogue takes what was read: see
+// catalog.h.
 // Ownership: borrows everything. Threads: one of its own; Start and Stop from one thread, Health() from any.
 #pragma once
 
@@ -72,6 +74,7 @@ class Follower {
   };
 
   void Run();
+  Status StepWithinMemory();
   void Note(const Status& round) EXCLUDES(mutex_);
   Status RecogniseWhenDue();
   // Whether this is still the store that was read; if not, begins anew.

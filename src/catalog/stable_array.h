@@ -43,8 +43,8 @@ class StableArray {
   void GrowDirectory(size_t capacity) {
     auto directory = std::make_unique<T*[]>(capacity);
     for (size_t i = 0; i < chunks_.size(); ++i) directory[i] = chunks_[i].get();
-    directory_.store(directory.get(), std::memory_order_release);
     directories_.push_back(std::move(directory));
+    directory_.store(directories_.back().get(), std::memory_order_release);
     directory_capacity_ = capacity;
     directory_bytes_ += capacity * sizeof(T*) + kMallocHeader;
   }
