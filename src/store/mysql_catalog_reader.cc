@@ -48,18 +48,15 @@ Status RunOne(MysqlStatement& statement) {
 Result<CatalogState> MysqlCatalogReader::State() {
   Result<MysqlLease> connection = pool_->Take();
   if (!connection) return Fail(connection.error());
-  const Result<uint64_t> mark = ServerNowMs(**connection);
-  if (!mark) return Fail(mark.error());
-  CatalogState state{.seen_mark = *mark};
   Result<MysqlStatement*> select =
       (*connection)
           ->Prepare(
-              "SELECT catalog_uuid, CAST((SELECT COALESCE(MAX(id), 0) FROM metric) AS UNSIGNED) FROM schema_version");
+              "SELECT catalog_uuid, CAST((SELECT COALESCE(MAX(id), 0) FROM metric) AS UNSIGNED), "
+              "CAST((SELECT COALESCE(MAX(changed), 0) FROM metric_seen) AS UNSIGNED) FROM schema_version");
   if (!select) return Fail(select.error());
   if (Status run = RunOne(**select); !run) return Fail(run.error());
-  state.uuid = (*select)->Text(0);
-  state.highest_id = (*select)->Number(1);
-  return state;
+  return CatalogState{
+      .uuid = std::string((*select)->Text(0)), .highest_id = (*select)->Number(1), .seen_mark = (*select)->Number(2)};
 }
 
 Result<uint64_t> MysqlCatalogReader::CountSeries(uint64_t up_to_id) {
@@ -145,24 +142,49 @@ Status MysqlCatalogReader::ReadSeriesIn(std::span<const IdRange> ranges,
 
 Result<uint64_t> MysqlCatalogReader::ReadSeenChanges(uint64_t since,
                                                      const std::function<void(const SeenUpdate&)>& visit) {
+  const Result<CatalogState> state = State();
+  if (!state) return Fail(state.error());
   Result<MysqlLease> connection = pool_->Take();
   if (!connection) return Fail(connection.error());
-  const Result<uint64_t> now_ms = ServerNowMs(**connection);
-  if (!now_ms) return Fail(now_ms.error());
+  // Rows that are written meanwhile move above it, and are for the next call.
+  const uint64_t newest = state->seen_mark;
   const auto back = static_cast<uint64_t>(std::chrono::milliseconds(pool_->options().longest_transaction).count());
-  uint64_t changed = since - std::min(since, back);
-  uint64_t id = 0;
-  // Rows that are written meanwhile move above `now_ms`, and are for the next call.
-  Result<MysqlStatement*> select =
-      (*connection)
-          ->Prepare(
-              "SELECT changed, metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (changed) "
-              "WHERE changed >= ? AND changed <= ? AND (changed > ? OR metric_id > ?) ORDER BY changed, metric_id "
-              "LIMIT ?");
+  const uint64_t from = since - std::min(since, back);
+  const uint64_t mark = std::max(since, newest);
+  // Nothing has moved since the mark: then only what was committed late can be new below it. It adds to the sum, as a
+  // row more or by moving a row up; and what would take from it goes above the mark.
+  std::optional<Quiet> quiet;
+  if (newest <= since) {
+    const Result<uint64_t> sum = SumOfChanged(**connection, from, since);
+    if (!sum) return Fail(sum.error());
+    quiet = Quiet{since, *sum};
+    if (since != 0 && quiet == quiet_) return since;
+  }
+  if (Status read = ReadChanged(**connection, from, newest, visit); !read) return Fail(read.error());
+  quiet_ = quiet;
+  return mark;
+}
+
+Result<uint64_t> MysqlCatalogReader::SumOfChanged(MysqlConnection& connection, uint64_t from, uint64_t to) {
+  Result<MysqlStatement*> sum = connection.Prepare(
+      "SELECT CAST(COALESCE(SUM(changed - ? + 1), 0) AS UNSIGNED) FROM metric_seen FORCE INDEX (changed) "
+      "WHERE changed >= ? AND changed <= ?");
+  if (!sum) return Fail(sum.error());
+  (*sum)->Bind(from).Bind(from).Bind(to);
+  if (Status run = RunOne(**sum); !run) return Fail(run.error());
+  return (*sum)->Number(0);
+}
+
+Status MysqlCatalogReader::ReadChanged(MysqlConnection& connection, uint64_t from, uint64_t to,
+                                       const std::function<void(const SeenUpdate&)>& visit) {
+  Result<MysqlStatement*> select = connection.Prepare(
+      "SELECT changed, metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (changed) "
+      "WHERE changed >= ? AND changed <= ? AND (changed > ? OR metric_id > ?) ORDER BY changed, metric_id LIMIT ?");
   if (!select) return Fail(select.error());
-  for (;;) {
-    (*select)->Bind(changed).Bind(*now_ms).Bind(changed).Bind(id).Bind(kPageRows);
-    if (Status run = (*select)->Run(); !run) return Fail(run.error());
+  uint64_t id = 0;
+  for (uint64_t changed = from;;) {
+    (*select)->Bind(changed).Bind(to).Bind(changed).Bind(id).Bind(kPageRows);
+    if (Status run = (*select)->Run(); !run) return run;
     uint64_t rows = 0;
     for (;; ++rows) {
       const Result<bool> row = (*select)->Fetch();
@@ -172,7 +194,7 @@ Result<uint64_t> MysqlCatalogReader::ReadSeenChanges(uint64_t since,
       id = (*select)->Number(1);
       visit({.id = id, .first_seen_ms = (*select)->Signed(2), .last_seen_ms = (*select)->Signed(3)});
     }
-    if (rows < kPageRows) return *now_ms;
+    if (rows < kPageRows) return {};
   }
 }
 

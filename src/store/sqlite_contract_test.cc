@@ -42,7 +42,9 @@ class SqliteUnderTest final : public CatalogUnderTest {
 };
 
 INSTANTIATE_TEST_SUITE_P(Sqlite, StoreContract,
-                         testing::Values(ContractCase{"Sqlite", [] { return std::make_unique<SqliteUnderTest>(); }}),
+                         testing::Values(ContractCase{.name = "Sqlite",
+                                                      .make = [] { return std::make_unique<SqliteUnderTest>(); },
+                                                      .knows_what_moved = false}),
                          CaseName);
 
 }  // namespace
