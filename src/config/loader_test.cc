@@ -342,6 +342,14 @@ TEST_F(LoaderTest, OptionsThatDoNotGoTogetherAreRefused) {
   f("mysql: {tls: {cert: a.pem}}\n", "a.yml:1: mysql.tls.cert needs the other of");
   f("app: {role_type: producer}\n", "a.yml:1: metric_store.producer.hosts is empty; role producer needs the Kafka");
   f("app: {role_type: consumer}\n", "a.yml:1: metric_store.consumer.hosts is empty; role consumer needs the Kafka");
+  const std::string consumer = "app: {role_type: consumer}\nmetric_store: {consumer: {hosts: ['a:1'], work_num: 15}}\n";
+  f(consumer,
+    "a.yml:2: mysql.max_open_conns is 16; role consumer needs one for each of metric_store.consumer.work_num, 15, and "
+    "2 "
+    "more");
+  f(consumer + "mysql: {max_open_conns: 9}\n",
+    "a.yml:3: mysql.max_open_conns is 9; role consumer needs one for each of metric_store.consumer.work_num, 15, and 2 "
+    "more");
   f("remote: {write: {enabled: true}}\n", "a.yml:1: remote.write[0].enabled is true, but there is no url");
 }
 

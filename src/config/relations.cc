@@ -89,6 +89,15 @@ class Relations {
     Require(mysql.tls.cert.empty() == mysql.tls.key.empty(),
             mysql.tls.cert.empty() ? "mysql.tls.key" : "mysql.tls.cert",
             "needs the other of mysql.tls.cert and mysql.tls.key too");
+    // A worker that waits for a connection holds up its partitions.
+    constexpr uint64_t kBesideWorkers = 2;
+    const uint64_t workers = config_.metric_store.consumer.work_num;
+    const Role role = config_.app.role_type;
+    Require((role != Role::kConsumer && role != Role::kAll) || mysql.max_open_conns >= workers + kBesideWorkers,
+            "mysql.max_open_conns",
+            mi::format("is {}; role {} needs one for each of metric_store.consumer.work_num, {}, and {} more",
+                       mysql.max_open_conns, ToString(role), workers, kBesideWorkers),
+            "metric_store.consumer.work_num");
   }
 
   void Roles() {
