@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace mi::app {
@@ -11,6 +13,7 @@ namespace {
 
 // Beyond this, catalog_series would itself be a cardinality problem; smaller tenants are summed up.
 constexpr size_t kMaxTenantsShown = 100;
+constexpr std::string_view kCatalogSeries = "catalog_series";
 
 }  // namespace
 
@@ -48,23 +51,27 @@ Figures ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) 
 
 Figures ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
   auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
-  auto shown = std::make_shared<std::map<std::string, telemetry::Gauge*>>();
+  auto shown = std::make_shared<std::set<std::string>>();
   return Figures(metrics, [&, shown] {
     const auto stats = catalog.stats();
     bytes.Set(static_cast<double>(stats.bytes));
-    for (auto& [tenant, gauge] : *shown) gauge->Set(0);
+    std::map<std::string, uint64_t> now;
     uint64_t other = stats.series;
-    auto set = [&](const std::string& tenant, uint64_t series) {
-      telemetry::Gauge*& gauge = (*shown)[tenant];
-      if (gauge == nullptr)
-        gauge = &metrics.GetGauge("catalog_series", "Series in the catalogue.", {{"tenant", tenant}});
-      gauge->Set(static_cast<double>(series));
-    };
     for (const auto& [tenant, series] : catalog.SeriesByTenant(kMaxTenantsShown)) {
-      set(tenant, series);
+      now.emplace(tenant, series);
       other -= std::min(other, series);
     }
-    if (other > 0) set("all others", other);  // no tenant can be called that
+    if (other > 0) now.emplace("all others", other);  // no tenant can be called that
+    for (const auto& [tenant, series] : now) {
+      metrics.GetGauge(kCatalogSeries, "Series in the catalogue.", {{"tenant", tenant}})
+          .Set(static_cast<double>(series));
+      shown->insert(tenant);
+    }
+    std::erase_if(*shown, [&](const std::string& tenant) {
+      const bool gone = !now.contains(tenant);
+      if (gone) metrics.RemoveGauge(kCatalogSeries, {{"tenant", tenant}});
+      return gone;
+    });
   });
 }
 

@@ -1,5 +1,9 @@
 #include "app/figures.h"
 
+#include "base/format.h"
+#include "model/fingerprint.h"
+#include "store/fake_store.h"
+
 namespace mi::app {
 namespace {
 
@@ -15,6 +19,34 @@ TEST(Figures, AreReadWhenMetricsAreAndNoMoreOnceTheirSubjectIsGone) {
     EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n"));
   }
   EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n")) << "as it was last";
+}
+
+model::SeriesBatch BatchOf(const std::string& tenant, uint64_t count) {
+  model::SeriesBatch batch(model::Tenant::Parse(tenant).value(), 1);
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string labels;
+    model::AppendCanonical({"__name__", format("m{}", i)}, labels);
+    batch.Add(model::Fingerprinter("", batch.tenant())(labels), labels);
+  }
+  return batch;
+}
+
+TEST(Figures, ShowTheLargestTenantsAndForgetThoseThatAreLargestNoMore) {
+  const auto metrics = telemetry::Metrics::Create();
+  store::FakeCatalog database;
+  const auto catalog = catalog::Catalog::Create({});
+  const Figures figures = ShowCatalog(*catalog, *metrics);
+  const auto add = [&](const std::string& tenant, uint64_t count) {
+    const model::SeriesBatch batch = BatchOf(tenant, count);
+    catalog->Append(std::span(&batch, 1), database.OpenStore()->Apply(std::span(&batch, 1), {}).value());
+  };
+  add("small", 1);
+  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_catalog_series{tenant=\"small\"} 1\n"));
+  for (int i = 0; i < 100; ++i) add(format("t{}", i), 2);
+  const std::string text = metrics->Render();
+  EXPECT_THAT(text, testing::Not(HasSubstr("\"small\"")));
+  EXPECT_THAT(text, HasSubstr("metric_index_catalog_series{tenant=\"t99\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("metric_index_catalog_series{tenant=\"all others\"} 1\n"));
 }
 
 }  // namespace

@@ -30,12 +30,17 @@ class PromCounter final : public Counter {
 
 class PromGauge final : public Gauge {
  public:
-  explicit PromGauge(prometheus::Gauge& gauge) : gauge_(gauge) {}
+  PromGauge(prometheus::Family<prometheus::Gauge>& family, const prometheus::Labels& labels)
+      : family_(family), gauge_(family.Add(labels)) {}
+  ~PromGauge() override { family_.Remove(&gauge_); }
+  PromGauge(const PromGauge&) = delete;
+  PromGauge& operator=(const PromGauge&) = delete;
   void Set(double value) override { gauge_.Set(value); }
   void Add(double by) override { gauge_.Increment(by); }
   double Value() const override { return gauge_.Value(); }
 
  private:
+  prometheus::Family<prometheus::Gauge>& family_;
   prometheus::Gauge& gauge_;
 };
 
@@ -67,8 +72,15 @@ class PromMetrics final : public Metrics {
   Gauge& GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels) override {
     return GetOrAdd(gauges_, name, labels, [&](const std::string& full, const prometheus::Labels& valid) {
       auto& family = prometheus::BuildGauge().Name(full).Help(std::string(help)).Register(registry_);
-      return std::make_unique<PromGauge>(family.Add(valid));
+      return std::make_unique<PromGauge>(family, valid);
     });
+  }
+
+  void RemoveGauge(std::string_view name, const MetricLabels& labels) override EXCLUDES(mutex_) {
+    std::string full(kPrefix);
+    full += name;
+    MutexLock lock(mutex_);
+    gauges_.erase({full, ToLabels(labels)});
   }
 
   Histogram& GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels,
@@ -110,12 +122,12 @@ class PromMetrics final : public Metrics {
     return *at->second;
   }
 
+  prometheus::Registry registry_;  // has a lock of its own; goes after the gauges, which go from their families
   Mutex mutex_;
-  // Reached only through GetOrAdd, which holds mutex_.
+  // Reached only through GetOrAdd and RemoveGauge, which hold mutex_.
   Known<Counter> counters_;
   Known<Gauge> gauges_;
   Known<Histogram> histograms_;
-  prometheus::Registry registry_;  // has a lock of its own
   ProcessMetrics process_;
 
   mutable Mutex render_mutex_;

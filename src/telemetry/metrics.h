@@ -39,8 +39,8 @@ class Histogram {
 // Buckets for seconds: 100 µs to 30 s.
 const std::vector<double>& SecondsBuckets();
 
-// Owns what it hands out: references are valid as long as it lives. Asking twice for the same name and labels gives the
-// same one. Names are given without the prefix: "receive_requests_total". Threads: safe.
+// Owns what it hands out: references are valid as long as it lives (but for RemoveGauge). Asking twice for the same
+// name and labels gives the same one. Names are given without the prefix: "receive_requests_total". Threads: safe.
 class Metrics {
  public:
   static std::unique_ptr<Metrics> Create();
@@ -48,6 +48,8 @@ class Metrics {
 
   virtual Counter& GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {}) = 0;
   virtual Gauge& GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {}) = 0;
+  // Shows this gauge no more: references to it are invalid from here on. For what came from outside and is gone.
+  virtual void RemoveGauge(std::string_view name, const MetricLabels& labels) = 0;
   virtual Histogram& GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels = {},
                                   const std::vector<double>& buckets = SecondsBuckets()) = 0;
 

@@ -41,6 +41,17 @@ TEST(Metrics, TheSameNameAndLabelsAreTheSameObject) {
   EXPECT_EQ(&metrics->GetHistogram("c", "C."), &metrics->GetHistogram("c", "C."));
 }
 
+TEST(Metrics, AGaugeThatWasRemovedIsShownNoMoreAndMayComeBack) {
+  const auto metrics = Metrics::Create();
+  metrics->GetGauge("g", "G.", {{"of", "a"}}).Set(1);
+  metrics->GetGauge("g", "G.", {{"of", "b"}}).Set(2);
+  metrics->RemoveGauge("g", {{"of", "a"}});
+  metrics->RemoveGauge("g", {{"of", "never there"}});
+  EXPECT_THAT(metrics->Render(), testing::Not(testing::HasSubstr("{of=\"a\"}")));
+  EXPECT_THAT(metrics->Render(), testing::HasSubstr("metric_index_g{of=\"b\"} 2\n"));
+  EXPECT_EQ(metrics->GetGauge("g", "G.", {{"of", "a"}}).Value(), 0);
+}
+
 TEST(Metrics, ValuesCanBeReadBack) {
   auto metrics = Metrics::Create();
   Gauge& gauge = metrics->GetGauge("g", "G.");
