@@ -1,7 +1,7 @@
 // The answering side of a role: the catalogue in memory and the query API over it.
 //
 // Ownership: owns the catalogue; borrows the rest.
-// Threads: as catalog::Catalog; SetReady and SetWarning from any.
+// Threads: as catalog::Catalog; SetReady from any.
 #pragma once
 
 #include <atomic>

@@ -78,7 +78,25 @@ Status DataDirectory::WritePid() {
   return {};
 }
 
-Status DataDirectory::Intact(std::initializer_list<std::string_view> files) const {
+std::optional<DataDirectory::Guarded> DataDirectory::Look(std::string_view name) const {
+  Guarded found{.name = std::string(name)};
+  struct stat state{};
+  if (fstatat(folder_, found.name.c_str(), &state, 0) != 0) return std::nullopt;
+  found.device = state.st_dev;
+  found.inode = state.st_ino;
+  return found;
+}
+
+Status DataDirectory::Guard(std::initializer_list<std::string_view> files) {
+  for (const std::string_view file : files) {
+    auto found = Look(file);
+    if (!found) return Fail(Errc::kUnavailable, format("{}: {}", PathOf(file), std::strerror(errno)));
+    guarded_.push_back(*std::move(found));
+  }
+  return {};
+}
+
+Status DataDirectory::Intact() const {
   struct stat held{};
   struct stat found{};
   const bool same = fstat(folder_, &held) == 0 && held.st_nlink > 0 && stat(path_.c_str(), &found) == 0 &&
@@ -90,17 +108,21 @@ Status DataDirectory::Intact(std::initializer_list<std::string_view> files) cons
                "back, or stop this process",
                path_));
   }
-  for (const std::string_view file : files) {
-    if (faccessat(folder_, std::string(file).c_str(), F_OK, 0) == 0) continue;
-    return Fail(Errc::kUnavailable, format("{} was deleted while it is in use: what is written to it now is lost; stop "
-                                           "this process",
-                                           PathOf(file)));
+  for (const Guarded& file : guarded_) {
+    if (Look(file.name) == file) continue;
+    return Fail(Errc::kUnavailable,
+                format("{} was deleted or replaced while it is in use: what is written to it now is lost; stop "
+                       "this process",
+                       PathOf(file.name)));
   }
   return {};
 }
 
 DataDirectory::DataDirectory(DataDirectory&& other) noexcept
-    : path_(std::move(other.path_)), folder_(std::exchange(other.folder_, -1)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)),
+      folder_(std::exchange(other.folder_, -1)),
+      lock_(std::exchange(other.lock_, -1)),
+      guarded_(std::move(other.guarded_)) {}
 
 DataDirectory::~DataDirectory() {
   for (const int descriptor : {folder_, lock_}) {

@@ -1,9 +1,12 @@
 // The folder that holds the catalogue, the journal and the snapshot; one process at a time.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -24,17 +27,29 @@ class DataDirectory {
 
   std::string PathOf(std::string_view file) const;
 
-  // kUnavailable when the folder, or one of these files in it, was deleted or replaced while we hold it: what is
-  // written now goes nowhere. Threads: safe.
-  Status Intact(std::initializer_list<std::string_view> files) const;
+  // From now on Intact() means these files as well, as they are now. kUnavailable: one is missing.
+  Status Guard(std::initializer_list<std::string_view> files);
+  // kUnavailable when the folder, or one of the files that are guarded, was deleted or replaced while we hold it: what
+  // is written now goes nowhere. Threads: safe once all are guarded.
+  Status Intact() const;
 
  private:
   DataDirectory(std::string path, int folder, int lock) : path_(std::move(path)), folder_(folder), lock_(lock) {}
+  // What a name leads to, whatever it is called by then.
+  struct Guarded {
+    std::string name;
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    bool operator==(const Guarded&) const = default;
+  };
+  // Nothing where there is no such file.
+  std::optional<Guarded> Look(std::string_view name) const;
   Status Lock();
   Status WritePid();
   std::string path_;
   int folder_;
   int lock_;
+  std::vector<Guarded> guarded_;
 };
 
 }  // namespace mi::app

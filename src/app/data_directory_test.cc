@@ -20,18 +20,25 @@ TEST(DataDirectoryOnDisk, StaysHeldWhenItsLockFileIsDeleted) {
 TEST(DataDirectoryOnDisk, TellsThatItOrAFileInItWasDeleted) {
   const std::string path = testing::TempDir() + "data_directory_intact_test";
   std::filesystem::remove_all(path);
-  const auto directory = DataDirectory::Open(path);
+  auto directory = DataDirectory::Open(path);
   ASSERT_TRUE(directory);
+  EXPECT_FALSE(directory->Guard({"catalog.db"})) << "there is none yet";
   const std::string file = directory->PathOf("catalog.db");
   std::ofstream(file) << "x";
-  EXPECT_TRUE(directory->Intact({"catalog.db"}));
-  std::filesystem::remove(file);
-  EXPECT_TRUE(directory->Intact({}));
-  EXPECT_THAT(directory->Intact({"catalog.db"}).error().message(), testing::HasSubstr("catalog.db was deleted"));
+  EXPECT_TRUE(directory->Intact());
+  EXPECT_TRUE(directory->Guard({"catalog.db"}));
+  EXPECT_TRUE(directory->Intact());
+  std::filesystem::rename(file, file + ".mine");
+  EXPECT_THAT(directory->Intact().error().message(), testing::HasSubstr("catalog.db was deleted or replaced"));
+  std::ofstream(path + "/backup.db") << "y";
+  std::filesystem::rename(path + "/backup.db", file);
+  EXPECT_FALSE(directory->Intact()) << "another file of that name";
+  std::filesystem::rename(file + ".mine", file);
+  EXPECT_TRUE(directory->Intact());
   std::filesystem::remove_all(path);
-  EXPECT_THAT(directory->Intact({}).error().message(), testing::HasSubstr("deleted or moved"));
+  EXPECT_THAT(directory->Intact().error().message(), testing::HasSubstr("deleted or moved"));
   std::filesystem::create_directories(path);
-  EXPECT_FALSE(directory->Intact({})) << "another folder of that name";
+  EXPECT_FALSE(directory->Intact()) << "another folder of that name";
   std::filesystem::remove_all(path);
 }
 

@@ -30,29 +30,36 @@ void Discard(const std::string& path, const Error& why, telemetry::Logger& log) 
   }
 }
 
-Status FillFromStore(dedupe::SeenSet& seen, store::CatalogReader& reader) {
-  return reader.ReadFingerprints([&seen](model::Fingerprint fingerprint, int64_t last_seen_ms) {
-    seen.Insert(fingerprint, last_seen_ms);
-    return true;
+Status FillFromStore(dedupe::SeenSet& seen, const SeenTableDeps& deps) {
+  constexpr uint64_t kSeriesAQuestion = 4096;
+  uint64_t read = 0;
+  bool stopped = false;
+  Status filled = deps.reader.ReadFingerprints([&](model::Fingerprint fingerprint, int64_t last_seen_ms) {
+    if (read++ % kSeriesAQuestion == 0) stopped = deps.stop_asked_for();
+    if (!stopped) seen.Insert(fingerprint, last_seen_ms);
+    return !stopped;
   });
+  if (stopped) return Fail(Errc::kUnavailable, "told to stop while the known series were read from the catalogue");
+  return filled;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapshot_path,
                                                        const dedupe::SnapshotBinding& now,
-                                                       const dedupe::SeenOptions& options, store::CatalogReader& reader,
-                                                       const Clock& clock, telemetry::Logger& log) {
-  const auto begun = clock.Steady();
-  auto restored = dedupe::ReadSnapshot(snapshot_path, now, options, clock);
+                                                       const dedupe::SeenOptions& options, const SeenTableDeps& deps) {
+  const auto begun = deps.clock.Steady();
+  auto restored = dedupe::ReadSnapshot(snapshot_path, now, options, deps.clock);
   if (restored) {
-    log.Info("{} known series from the snapshot in {:.1f} s", (*restored)->stats().entries, SecondsSince(clock, begun));
+    deps.log.Info("{} known series from the snapshot in {:.1f} s", (*restored)->stats().entries,
+                  SecondsSince(deps.clock, begun));
     return restored;
   }
-  if (Exists(snapshot_path)) Discard(snapshot_path, restored.error(), log);
-  auto seen = dedupe::SeenSet::Create(options, clock);
-  if (const Status filled = FillFromStore(*seen, reader); !filled) return Fail(filled.error());
-  log.Info("{} known series from the catalogue in {:.1f} s", seen->stats().entries, SecondsSince(clock, begun));
+  if (Exists(snapshot_path)) Discard(snapshot_path, restored.error(), deps.log);
+  auto seen = dedupe::SeenSet::Create(options, deps.clock);
+  if (const Status filled = FillFromStore(*seen, deps); !filled) return Fail(filled.error());
+  deps.log.Info("{} known series from the catalogue in {:.1f} s", seen->stats().entries,
+                SecondsSince(deps.clock, begun));
   return seen;
 }
 

@@ -13,12 +13,20 @@
 
 namespace mi::app {
 
+struct SeenTableDeps {
+  store::CatalogReader& reader;
+  const Clock& clock;
+  telemetry::Logger& log;
+  // Asked now and then while the store is read, which takes seconds: whether to give up.
+  std::function<bool()> stop_asked_for = [] { return false; };
+};
+
 // A table that holds what is durable. A snapshot that is damaged, unreadable, or of another catalogue or journal, is
-// deleted with a log line. Errors: those of reading the store.
+// deleted with a log line. Errors: those of reading the store;
+// kUnavailable when it was told to stop.
 Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapshot_path,
                                                        const dedupe::SnapshotBinding& now,
-                                                       const dedupe::SeenOptions& options, store::CatalogReader& reader,
-                                                       const Clock& clock, telemetry::Logger& log);
+                                                       const dedupe::SeenOptions& options, const SeenTableDeps& deps);
 
 // Writes the snapshot; a failure is logged and costs nothing but the next start's speed.
 void SaveSeenTable(dedupe::SeenSet& seen, const std::string& snapshot_path,

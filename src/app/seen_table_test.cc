@@ -14,7 +14,7 @@ class SeenTableTest : public testing::Test {
   ~SeenTableTest() override { std::filesystem::remove_all(folder_); }
   std::unique_ptr<dedupe::SeenSet> Open() {
     const auto log = telemetry::Logger::Create({.level = "warn", .filename = folder_ + "/log"}).value();
-    auto seen = OpenSeenTable(snapshot_, {}, {}, *catalog_.OpenReader(), clock_, *log).value();
+    auto seen = OpenSeenTable(snapshot_, {}, {}, {*catalog_.OpenReader(), clock_, *log}).value();
     log->Flush();
     return seen;
   }
@@ -46,6 +46,22 @@ TEST_F(SeenTableTest, SaysWhatCannotBeReadNorDeleted) {
   EXPECT_NE(Open(), nullptr);
   EXPECT_THAT(Logged(), testing::HasSubstr("discarded"));
   EXPECT_THAT(Logged(), testing::HasSubstr("cannot be deleted"));
+}
+
+TEST_F(SeenTableTest, StopsReadingTheStoreWhenItIsTold) {
+  model::SeriesBatch batch(model::Tenant(), 1);
+  std::string labels;
+  model::AppendCanonical({"__name__", "up"}, labels);
+  batch.Add(model::Fingerprint{1, 2}, labels);
+  ASSERT_TRUE(catalog_.OpenStore()->Apply(std::span(&batch, 1), {}));
+  const auto log = telemetry::Logger::Null();
+  bool stop = false;
+  const auto open = [&] {
+    return OpenSeenTable(snapshot_, {}, {}, {*catalog_.OpenReader(), clock_, *log, [&] { return stop; }});
+  };
+  EXPECT_EQ(open().value()->stats().entries, 1U);
+  stop = true;
+  EXPECT_THAT(open().error().message(), testing::HasSubstr("told to stop"));
 }
 
 }  // namespace

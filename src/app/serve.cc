@@ -22,9 +22,16 @@
 namespace mi::app {
 namespace {
 
+// The host that is listened on, if it is one: every address is also this machine's own.
+std::string HostToAsk(const config::AppOptions& app) {
+  const std::string host = app.listen.substr(0, app.listen.rfind(':'));
+  const bool all = host.empty() || host == "0.0.0.0" || host == "[::]" || host == "*";
+  return all ? "localhost" : host;
+}
+
 // What a person who has just started it wants to paste next.
 std::string Banner(const config::Config& config, uint16_t port) {
-  const std::string url = format("http://localhost:{}", port);
+  const std::string url = format("http://{}:{}", HostToAsk(config.app), port);
   const config::Role role = config.app.role_type;
   std::string text = format("metric-index is listening on {}", url);
   text += role == config::Role::kStandalone
@@ -111,6 +118,10 @@ int Serve(const Command& command) {
   const Service::Deps deps{clock, **log, *metrics};
   const bool alone = config.app.role_type == config::Role::kStandalone;
   auto service = alone ? StartStandalone(config, deps) : StartFleet(config, deps);
+  if (!service && Signals::StopIsAskedFor()) {
+    (*log)->Info("stopped before it was up: {}", service.error().message());
+    return 0;
+  }
   if (!service) {
     (*log)->Error("{}", service.error().message());
     if (!config.log.filename.empty()) Complain(kFailed, service.error().message());

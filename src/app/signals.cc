@@ -25,6 +25,12 @@ Signals::Signals() {
   pthread_sigmask(SIG_BLOCK, &handled, nullptr);
 }
 
+bool Signals::StopIsAskedFor() {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
 void Signals::WaitForStop(const std::function<void()>& reload) {
   const sigset_t handled = Handled();
   while (true) {

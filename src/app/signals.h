@@ -4,7 +4,6 @@
 // Create it first: every thread started afterwards inherits the blocked signals.
 #pragma once
 
-#include <chrono>
 #include <functional>
 
 namespace mi::app {
@@ -12,6 +11,9 @@ namespace mi::app {
 class Signals {
  public:
   Signals();  // blocks the signals; SIGPIPE is ignored for good
+
+  // Whether WaitForStop would return at once. Threads: safe, once there are Signals.
+  static bool StopIsAskedFor();
 
   // Calls `reload` for each SIGHUP; returns at the first SIGTERM or SIGINT.
   void WaitForStop(const std::function<void()>& reload);

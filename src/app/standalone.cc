@@ -12,6 +12,7 @@
 #include "app/receiving.h"
 #include "app/role_options.h"
 #include "app/seen_table.h"
+#include "app/signals.h"
 #include "base/bounded_queue.h"
 #include "base/live.h"
 #include "catalog/stoppable_reader.h"
@@ -117,6 +118,7 @@ Status Standalone::OpenFiles() {
                             {deps_.clock, deps_.log, deps_.metrics});
   if (!opened_journal) return Fail(opened_journal.error());
   journal_ = *std::move(opened_journal);
+  if (Status guarded = directory_.Guard({"catalog.db", "journal.db"}); !guarded) return guarded;
   index_ = std::make_unique<index::Worker>(
       index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, feed_, &activity_, deps_.clock,
                                                 deps_.log, deps_.metrics, *lag_});
@@ -146,8 +148,8 @@ Status Standalone::OpenReceiving() {
         journal_->start().trimmed_unapplied);
     now->journal_uuid = "none";
   }
-  auto seen =
-      OpenSeenTable(directory_.PathOf("seen.snapshot"), *now, SeenOptionsOf(config_), *reader_, deps_.clock, deps_.log);
+  auto seen = OpenSeenTable(directory_.PathOf("seen.snapshot"), *now, SeenOptionsOf(config_),
+                            {*reader_, deps_.clock, deps_.log, Signals::StopIsAskedFor});
   if (!seen) return Fail(seen.error());
   auto receiving = Receiving::Create(
       config_, SeenOptionsOf(config_),
@@ -177,7 +179,7 @@ void Standalone::StartHousekeeping() {
   // A full or failing journal takes no new series: load balancers should know.
   housekeeping_.Every([] { return kHealthInterval; },
                       [this] {
-                        Status takes = directory_.Intact({"catalog.db", "journal.db"});
+                        Status takes = directory_.Intact();
                         if (takes) takes = journal_->publisher().Health();
                         takes ? front_->health().SetReady("journal")
                               : front_->health().SetWaiting("journal", takes.error().message());

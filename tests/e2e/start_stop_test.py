@@ -94,6 +94,16 @@ class Start(support.TestCase):
         self.assertIn(str(port), message)
         self.assertIn("app.listen", message)
 
+    def test_a_port_of_profiles_in_use_is_named_with_its_own_knob(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            file = self.directory / "metric-index.yml"
+            file.write_text(f"pprof: {{listen: '127.0.0.1:{taken.getsockname()[1]}'}}\n")
+            message = self.fails_to_start("--config", file, "--listen", "127.0.0.1:0", "--data", self.directory / "data")
+        self.assertIn("(pprof.listen)", message)
+        self.assertNotIn("app.listen", message)
+
     def test_a_second_process_on_the_same_port_is_refused_although_the_first_shares_it_among_its_threads(self):
         first = self.service()
         message = self.fails_to_start("--listen", first.url.removeprefix("http://"), "--data", self.directory / "other")
@@ -133,6 +143,13 @@ class Start(support.TestCase):
         self.assertIn("identity.secret", failed.stderr)
         self.assertNotIn("another\n", failed.stderr)
 
+
+    def test_it_says_the_address_that_it_listens_on(self):
+        for listen, host in (("127.0.0.2:0", "127.0.0.2"), ("[::1]:0", "[::1]"), ("0.0.0.0:0", "localhost"), (":0", "localhost")):
+            data = self.directory / f"data-{listen}"
+            service = self.start(support.Process("metric-index", [BINARY, "--listen", listen, "--data", data], f"{data}.log"))
+            wait_for(lambda: f"is listening on http://{host}:" in service.output(), what=f"the banner of {listen}")
+            self.assertEqual(service.stop(), 0)
 
     def test_its_name_is_in_json_log_lines_and_in_build_info(self):
         service = self.service(env={"METRIC_INDEX_APP_NAME": "index-7", "METRIC_INDEX_LOG_FORMAT": "json"})
