@@ -21,12 +21,27 @@ service_end() {
   rm -f "$dir/pid"
 }
 
-# Ends the service when the process that wanted it has gone. It looks for the same service: a pid may be used again.
+# When a process began, in clock ticks since the boot: with its pid that is the process, for a pid may be used again. '' without one.
+began() {
+  local stat
+  { read -r stat < "/proc/$1/stat"; } 2>/dev/null || return 0
+  set -- ${stat##*) }
+  echo "${20}"
+}
+
+# Ends the service when the process that wanted it has gone; leaves it alone, and whoever has its pid then, when it has ended itself.
 watch_over() {
-  local owner=$1 pid=$2
+  local owner=$1 pid=$2 owner_began pid_began
+  owner_began=$(began "$owner")
+  pid_began=$(began "$pid")
   (
-    while kill -0 "$owner" 2>/dev/null && kill -0 "$pid" 2>/dev/null; do sleep 0.5; done
-    kill -s KILL "$pid" 2>/dev/null || true
+    while [ "$(began "$pid")" = "$pid_began" ]; do
+      if [ -z "$owner_began" ] || [ "$(began "$owner")" != "$owner_began" ]; then
+        kill -s KILL "$pid" 2>/dev/null || true
+        break
+      fi
+      sleep 0.5
+    done
   ) > /dev/null 2>&1 < /dev/null &
   disown
 }

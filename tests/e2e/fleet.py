@@ -27,8 +27,8 @@ class Real:
         self.name = name
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"mi-{name}-"))
         os.chmod(self.directory, 0o755)  # MariaDB runs as another user
+        atexit.register(self.remove)  # also what a Ctrl-C leaves half started
         self.start()
-        atexit.register(self.remove)
 
     def _launch(self, command, *arguments):
         return subprocess.run([LAUNCHERS / self.name, command, self.directory, *arguments], text=True, check=False,

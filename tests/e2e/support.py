@@ -90,13 +90,13 @@ def get_json(url, **parameters):
 
 
 class Process:
-    """A child whose output goes to a file."""
+    """A child whose output goes to a file. In a session of its own: a Ctrl-C reaches who started it, and the child from there, once."""
 
     def __init__(self, name, arguments, log, env=None, cwd=None):
         self.name, self.log = name, pathlib.Path(log)
         with open(self.log, "ab") as output:
             self.popen = subprocess.Popen(
-                [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                [str(a) for a in arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, **(env or {})}, cwd=cwd, preexec_fn=_die_with_parent)
 
     @property
