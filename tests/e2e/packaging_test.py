@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The files that are shipped beside the binary load, and name things that exist."""
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -44,6 +45,38 @@ class Configuration(unittest.TestCase):
                 self.assertEqual(shown.returncode, 0, f"{name}: {shown.stderr}")
                 roles.append(env["METRIC_INDEX_APP_ROLE_TYPE"])
         self.assertEqual(roles, ["producer", "consumer", "query"])
+
+
+class Installed(unittest.TestCase):
+    """What cmake --install and the package put down, from the build that is tested."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(support.tempfile.mkdtemp(prefix="mi-install-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        for component in ("Unspecified", "package"):
+            done = subprocess.run(["cmake", "--install", support.BUILD, "--prefix", "/usr", "--component", component],
+                                  env={**os.environ, "DESTDIR": str(cls.folder)}, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+        cls.documents = cls.folder / "usr" / "share" / "doc" / "metric-index"
+
+    def test_the_binaries_run_and_the_files_are_in_their_places(self):
+        for name in ("metric-index", "metric-index-loadgen"):
+            self.assertEqual(subprocess.run([self.folder / "usr" / "bin" / name, "--help"], capture_output=True, check=False).returncode, 0)
+        for file in ("etc/metric-index/metric-index.yml", "etc/default/metric-index", "lib/systemd/system/metric-index.service",
+                     "etc/security/limits.d/90-metric-index.conf"):
+            self.assertTrue((self.folder / file).is_file(), file)
+        for file in ("README.md", "LICENSE", "docs/operations.md", "docs/formats/sql.md", "examples/alerts.yml"):
+            self.assertTrue((self.documents / file).is_file(), file)
+
+    def test_no_document_has_a_dead_link(self):
+        links = 0
+        for document in self.documents.rglob("*.md"):
+            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+                if not link.startswith("http"):
+                    links += 1
+                    self.assertTrue((document.parent / link).exists(), f"{document.relative_to(self.documents)}: {link}")
+        self.assertGreater(links, 20)
 
 
 class Alerts(unittest.TestCase):

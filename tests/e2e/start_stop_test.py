@@ -168,14 +168,19 @@ class Stop(support.TestCase):
     def test_under_load_every_request_that_got_in_is_answered_and_all_of_it_is_catalogued(self):
         service = self.service()
         acknowledged = self.directory / "acknowledged"
-        sender = threading.Thread(target=support.loadgen, args=(
+        sent = []
+        sender = threading.Thread(target=lambda: sent.append(support.loadgen(
             "--url", f"{service.url}/api/v1/write", "--series", 200_000, "--duration", "6s", "--churn", 20_000,
-            "--connections", 4, "--acknowledged", acknowledged))
+            "--connections", 4, "--acknowledged", acknowledged, "--json")))
         sender.start()
         wait_for(lambda: service.metric("receive_series_total", result="new") > 20_000, what="load")
         self.assertEqual(service.stop(timeout=10), 0)
         again = self.service(port=service.port)
         sender.join()
+        self.assertEqual(sent[0].returncode, 0, sent[0].stdout + sent[0].stderr)
+        result = json.loads(sent[0].stdout)
+        self.assertLessEqual(set(result["status"]), {"204", "503"}, "acknowledged, or to be repeated")
+        self.assertEqual((result["refused"], result["unfinished"]), (0, 0))
         verified = support.loadgen("verify", "--url", again.url, "--acknowledged", acknowledged)
         self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
 
