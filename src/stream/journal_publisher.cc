@@ -14,14 +14,6 @@ namespace {
 constexpr uint64_t kRowSeries = 4'096;
 constexpr uint64_t kRowBytes = 4ULL << 20;
 
-PublishResult Failed(const model::SeriesBatch& batch, const Error& error) {
-  PublishResult result;
-  result.failures.reserve(batch.size());
-  for (size_t i = 0; i < batch.size(); ++i) result.failures.push_back({i, error});
-  if (!batch.metadata().empty()) result.metadata_failure = error;
-  return result;
-}
-
 uint64_t BytesOf(const model::SeriesBatch& batch) {
   uint64_t bytes = batch.byte_size() + batch.size() * sizeof(model::Fingerprint);
   for (const model::MetricMetadata& m : batch.metadata()) {
@@ -80,7 +72,7 @@ void JournalPublisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, 
     }
   }
   metrics_.errors(refusal->reason).Add();
-  done(Failed(*batch, refusal->error));
+  done(AllFailed(*batch, refusal->error));
 }
 
 std::optional<JournalPublisher::Refusal> JournalPublisher::RefusalNow() const {
@@ -126,7 +118,7 @@ void JournalPublisher::Run() {
       // again.
       const Status failed = Fail(Errc::kUnavailable, "out of memory");
       for (Pending& pending : work.group) AnswerOne(pending, failed, "memory");
-      WithMemory([&] { Settle(failed); });
+      WithMemory([&] { NoteOutcome(failed); });
     }
     if (work.task == Task::kEnd) return;
   }
@@ -137,9 +129,9 @@ void JournalPublisher::Do(Work& work) {
     case Task::kAppend: return Append(work.group, work.trim_before);
     case Task::kTrim: {
       const Result<bool> trimmed = file_.Trim(work.trim_before);
-      return Settle(trimmed ? Status() : Fail(trimmed.error()));
+      return NoteOutcome(trimmed ? Status() : Fail(trimmed.error()));
     }
-    case Task::kProbe: return Settle(file_.Probe());
+    case Task::kProbe: return NoteOutcome(file_.Probe());
     case Task::kEnd:
       // What is left is deleted by the next process; a bounded last step keeps the stop short.
       (void)file_.Trim(work.trim_before);
@@ -194,7 +186,7 @@ void JournalPublisher::Append(std::vector<Pending>& group, int64_t trim_before) 
         e.reason = committed.error().code() == Errc::kOverloaded ? "disk_full" : "unavailable";
       }
     }
-    Settle(committed);
+    NoteOutcome(committed);
   }
   Answer(group, encoded);
 }
@@ -271,7 +263,7 @@ void JournalPublisher::AnswerOne(Pending& pending, const Status& status, const c
   if (pending.batch == nullptr) return;
   if (!status) WithMemory([&] { metrics_.errors(reason).Add(); });
   const bool answered =
-      WithMemory([&] { pending.done(status ? PublishResult() : Failed(*pending.batch, status.error())); });
+      WithMemory([&] { pending.done(status ? PublishResult() : AllFailed(*pending.batch, status.error())); });
   if (!answered) deps_.log.Error("journal: no memory to answer a request; its sender repeats it");
   const std::chrono::duration<double> took = deps_.clock.Steady() - pending.began;
   metrics_.publish_seconds.Observe(took.count());
@@ -281,7 +273,7 @@ void JournalPublisher::AnswerOne(Pending& pending, const Status& status, const c
   pending_bytes_ -= pending.bytes;
 }
 
-void JournalPublisher::Settle(const Status& outcome) {
+void JournalPublisher::NoteOutcome(const Status& outcome) {
   metrics_.bytes.Set(static_cast<double>(file_.bytes_in_use()));
   MutexLock lock(mutex_);
   last_write_ = std::chrono::steady_clock::now();

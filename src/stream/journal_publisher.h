@@ -77,7 +77,7 @@ class JournalPublisher final : public SeriesPublisher {
   void Answer(std::vector<Pending>& group, const std::vector<Encoded>& encoded);
   void AnswerOne(Pending& pending, const Status& status, const char* reason) EXCLUDES(mutex_);
   // After each transaction: keeps what Health() and Publish() go by.
-  void Settle(const Status& outcome) EXCLUDES(mutex_);
+  void NoteOutcome(const Status& outcome) EXCLUDES(mutex_);
   std::optional<Refusal> RefusalNow() const REQUIRES(mutex_);
   Error FullError(uint64_t row_bytes) const;
 

@@ -1,6 +1,7 @@
 #include "stream/kafka_client.h"
 
 #include <array>
+#include <new>
 
 #include "base/format.h"
 
@@ -136,7 +137,11 @@ void KafkaClient::OnLog(const rd_kafka_t* handle, int level, const char* facilit
                   : level <= kWarning ? telemetry::Level::kWarn
                   : level <= kInfo    ? telemetry::Level::kInfo
                                       : telemetry::Level::kDebug;
-  self->Write(to, format("{}: {}", facility, text));
+  try {
+    self->Write(to, format("{}: {}", facility, text));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+    // Called from C, which no exception may pass; a line of log is little to lose.
+  }
 }
 
 void KafkaClient::Write(telemetry::Level level, std::string_view line) {
@@ -145,7 +150,11 @@ void KafkaClient::Write(telemetry::Level level, std::string_view line) {
 }
 
 void KafkaClient::OnError(rd_kafka_t* /*handle*/, int code, const char* reason, void* self) {
-  static_cast<KafkaClient*>(self)->NoteError(static_cast<rd_kafka_resp_err_t>(code), reason);
+  try {
+    static_cast<KafkaClient*>(self)->NoteError(static_cast<rd_kafka_resp_err_t>(code), reason);
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+    // Called from C, as OnLog is. It is told again.
+  }
 }
 
 void KafkaClient::NoteError(rd_kafka_resp_err_t code, std::string_view reason) {

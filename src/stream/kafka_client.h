@@ -36,6 +36,7 @@ using KafkaPartitionsPtr =
 // What a handle reports while it is polled.
 class KafkaEvents {
  public:
+  // Called from C: they must not throw.
   virtual void OnDelivery(const rd_kafka_message_t& /*record*/) {}
   virtual void OnRebalance(rd_kafka_resp_err_t /*what*/, rd_kafka_topic_partition_list_t& /*partitions*/) {}
 

@@ -1,6 +1,5 @@
 // The contract of publishers and consumers, over a real Kafka.
 #include "stream/kafka_testing.h"
-#include "support/real_service.h"
 
 namespace mi::stream {
 namespace {

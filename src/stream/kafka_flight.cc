@@ -1,38 +1,43 @@
 #include "stream/kafka_flight.h"
 
-#include <algorithm>
-#include <iterator>
 #include <utility>
 
 namespace mi::stream {
 
-KafkaFlight::KafkaFlight(size_t series, size_t metadata, SeriesPublisher::Done done,
-                         std::chrono::steady_clock::time_point began)
-    : series_(series), done_(std::move(done)), began_(began), open_(series + metadata + 1) {
-  seats_.reserve(series + metadata);
-  for (size_t i = 0; i < series + metadata; ++i) seats_.push_back({this, i});
+KafkaFlight::KafkaFlight(std::shared_ptr<const KafkaProducer> producer, size_t series, size_t metadata,
+                         SeriesPublisher::Done&& done, std::chrono::steady_clock::time_point began)
+    : producer_(std::move(producer)),
+      series_(series),
+      began_(began),
+      seats_(series + metadata),
+      refused_from_(series + metadata),
+      open_(series + metadata + 1),
+      done_(std::move(done)) {
+  uint32_t index = 0;
+  for (Seat& seat : seats_) seat = {.flight = this, .index = index++};
 }
 
-std::unique_ptr<KafkaFlight::Outcome> KafkaFlight::Settle(size_t count) {
-  // Whoever settles last must see what the other thread has noted.
-  if (open_.fetch_sub(count, std::memory_order_acq_rel) != count) return nullptr;
-  const std::unique_ptr<KafkaFlight> self(this);
-  return Land();
-}
-
-std::unique_ptr<KafkaFlight::Outcome> KafkaFlight::Land() {
-  auto outcome = std::make_unique<Outcome>();
-  std::vector<PublishResult::Failure> failures = std::move(refused_);
-  failures.insert(failures.end(), std::make_move_iterator(lost_.begin()), std::make_move_iterator(lost_.end()));
-  std::ranges::sort(failures, {}, &PublishResult::Failure::index);
-  const auto metadata = std::ranges::lower_bound(failures, series_, {}, &PublishResult::Failure::index);
-  if (metadata != failures.end()) outcome->result.metadata_failure = std::move(metadata->error);
-  failures.erase(metadata, failures.end());
-  outcome->durable = series_ - failures.size();
-  outcome->result.failures = std::move(failures);
-  outcome->done = std::move(done_);
-  outcome->began = began_;
-  return outcome;
+PublishResult KafkaFlight::Report(const Explain& explain) const {
+  PublishResult result;
+  std::optional<std::pair<rd_kafka_resp_err_t, Error>> last;  // many records end alike
+  auto refused = refused_.begin();
+  const auto error_of = [&](const Seat& seat) -> const Error* {
+    if (seat.index >= refused_from_) return &*rest_;
+    if (refused != refused_.end() && refused->index == seat.index) return &(refused++)->error;
+    if (seat.error == RD_KAFKA_RESP_ERR_NO_ERROR) return nullptr;
+    if (!last || last->first != seat.error) last.emplace(seat.error, explain(seat.error));
+    return &last->second;
+  };
+  for (const Seat& seat : seats_) {
+    const Error* const error = error_of(seat);
+    if (error == nullptr) continue;
+    if (seat.index < series_) {
+      result.failures.push_back({seat.index, *error});
+    } else if (!result.metadata_failure) {
+      result.metadata_failure = *error;
+    }
+  }
+  return result;
 }
 
 }  // namespace mi::stream

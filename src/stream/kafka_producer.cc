@@ -8,7 +8,7 @@ namespace mi::stream {
 namespace {
 
 // "Nothing is lost" and "an answer means that the brokers have it" stand in `fixed`; the rest is a matter of taste.
-KafkaClientSpec Spec(size_t max_bytes) {
+KafkaClientSpec Spec(const KafkaProducer::Limits& limits) {
   KafkaClientSpec spec{.type = RD_KAFKA_PRODUCER,
                        .hosts_knob = "metric_store.producer.hosts",
                        .topic_knob = "metric_store.producer.topic",
@@ -23,19 +23,17 @@ KafkaClientSpec Spec(size_t max_bytes) {
                                  {"enable.gapless.guarantee", "false"},
                                  {"delivery.report.only.error", "false"}}};
   // librdkafka holds a whole batch to message.max.bytes too; batch.size must not be the larger one of the two.
-  if (max_bytes > 0) {
-    spec.fixed.emplace_back("message.max.bytes", std::to_string(max_bytes));
-    spec.fixed.emplace_back("batch.size", std::to_string(max_bytes));
-  }
+  if (limits.max_bytes > 0) spec.fixed.emplace_back("message.max.bytes", std::to_string(limits.max_bytes));
+  if (limits.batch_bytes > 0) spec.fixed.emplace_back("batch.size", std::to_string(limits.batch_bytes));
   return spec;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<KafkaProducer>> KafkaProducer::Create(const KafkaOptions& options, const std::string& topic,
-                                                             const std::string& side_topic, size_t max_bytes,
+                                                             const std::string& side_topic, const Limits& limits,
                                                              telemetry::Logger& log, KafkaEvents& events) {
-  Result<std::unique_ptr<KafkaClient>> client = KafkaClient::Create(Spec(max_bytes), options, log, &events);
+  Result<std::unique_ptr<KafkaClient>> client = KafkaClient::Create(Spec(limits), options, log, &events);
   if (!client) return Fail(client.error());
   return std::unique_ptr<KafkaProducer>(new KafkaProducer(std::move(*client), topic, side_topic));
 }
@@ -46,7 +44,7 @@ KafkaProducer::KafkaProducer(std::unique_ptr<KafkaClient> client, const std::str
       name_(topic),
       topic_(rd_kafka_topic_new(client_->handle(), topic.c_str(), nullptr)),
       side_topic_(rd_kafka_topic_new(client_->handle(), side_topic.c_str(), nullptr)),
-      max_bytes_(std::stoul(client_->Setting("message.max.bytes"))) {}
+      limits_{std::stoul(client_->Setting("message.max.bytes")), std::stoul(client_->Setting("batch.size"))} {}
 
 Status KafkaProducer::SendTo(rd_kafka_topic_t* topic, const Record& record) const {
   // The library copies both, and writes to neither.
@@ -64,7 +62,7 @@ Status KafkaProducer::SendTo(rd_kafka_topic_t* topic, const Record& record) cons
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
       return Fail(Errc::kTooLarge,
                   format("a record of {}, limit {} (librdkafka.message.max.bytes; max.message.bytes of topic {})",
-                         FormatBytes(record.key.size() + record.value.size()), FormatBytes(max_bytes_), name_));
+                         FormatBytes(record.key.size() + record.value.size()), FormatBytes(limits_.max_bytes), name_));
     default: return Fail(client_->Explain(error, "publish to topic " + name_));
   }
 }

@@ -1,5 +1,5 @@
-// One life of a producer: the handle with its topics, and how large a record may be. The publisher makes another when
-// librdkafka says that this one is at its end, or when the topic turns out to take less.
+// One life of a producer: the handle with its topics, and how large a record and a batch of them may be. The publisher
+// makes another when librdkafka says that this one is at its end, or when the topic turns out to take less.
 //
 // Threads: safe.
 #pragma once
@@ -22,9 +22,13 @@ class KafkaProducer {
     void* seat = nullptr;  // comes back with the delivery report
   };
 
-  // `max_bytes`: librdkafka.message.max.bytes, lower than what the user set when the topic takes less; 0: as set.
+  // Lower than what the user set, when the topic takes less; 0: as set.
+  struct Limits {
+    size_t max_bytes = 0;    // librdkafka.message.max.bytes: of a record
+    size_t batch_bytes = 0;  // batch.size: of records that travel together. The first of them may be larger
+  };
   static Result<std::unique_ptr<KafkaProducer>> Create(const KafkaOptions& options, const std::string& topic,
-                                                       const std::string& side_topic, size_t max_bytes,
+                                                       const std::string& side_topic, const Limits& limits,
                                                        telemetry::Logger& log, KafkaEvents& events);
 
   // Copies the record into the queue. kOverloaded: the queue is full. kTooLarge: the record never will fit.
@@ -37,7 +41,7 @@ class KafkaProducer {
   size_t queued() const { return static_cast<size_t>(rd_kafka_outq_len(client_->handle())); }
 
   KafkaClient& client() const { return *client_; }
-  size_t max_bytes() const { return max_bytes_; }
+  const Limits& limits() const { return limits_; }
 
  private:
   KafkaProducer(std::unique_ptr<KafkaClient> client, const std::string& topic, const std::string& side_topic);
@@ -47,7 +51,7 @@ class KafkaProducer {
   const std::string name_;
   const KafkaTopicPtr topic_;
   const KafkaTopicPtr side_topic_;
-  const size_t max_bytes_;
+  const Limits limits_;
 };
 
 }  // namespace mi::stream

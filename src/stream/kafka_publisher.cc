@@ -2,19 +2,21 @@
 
 #include <algorithm>
 #include <atomic>
+#include <limits>
+#include <new>
 #include <optional>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "base/format.h"
 #include "base/mutex.h"
 #include "codec/kafka_record.h"
+#include "stream/kafka_activity.h"
 #include "stream/kafka_flight.h"
+#include "stream/kafka_gate.h"
 #include "stream/kafka_metrics.h"
-#include "stream/kafka_producer.h"
+#include "stream/kafka_producers.h"
 #include "stream/kafka_series_topic.h"
-#include "stream/kafka_sightings.h"
 
 namespace mi::stream {
 namespace {
@@ -22,20 +24,13 @@ namespace {
 using std::chrono::milliseconds;
 using TimePoint = std::chrono::steady_clock::time_point;
 
-constexpr milliseconds kPollWait{50};  // what activity and probes may be late by
-constexpr std::chrono::seconds kDeniedFor{30};
-constexpr size_t kActivityRecord = 16'384;  // fingerprints
-constexpr size_t kSmallestLimit = 1'000;    // librdkafka's own for message.max.bytes
+constexpr milliseconds kPollWait{50};     // what activity and probes may be late by
+constexpr size_t kSmallestLimit = 1'000;  // librdkafka's own for message.max.bytes
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
+// Of a record that was refused together with others, as its seat has it. MSG_SIZE_TOO_LARGE is one that was alone.
+constexpr rd_kafka_resp_err_t kBatchTooLarge = RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
 
 size_t RecordsOf(const model::SeriesBatch& batch) { return batch.size() + batch.metadata().size(); }
-
-PublishResult Failed(const model::SeriesBatch& batch, const Error& error) {
-  PublishResult result;
-  result.failures.reserve(batch.size());
-  for (size_t i = 0; i < batch.size(); ++i) result.failures.push_back({i, error});
-  if (!batch.metadata().empty()) result.metadata_failure = error;
-  return result;
-}
 
 const Error* FirstError(const PublishResult& result) {
   if (!result.failures.empty()) return &result.failures.front().error;
@@ -68,53 +63,45 @@ class Publisher final : public KafkaPublisher, private KafkaEvents {
 
   void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override EXCLUDES(mutex_);
   Status Health() const override EXCLUDES(mutex_);
-  void PublishActivity(model::ActivityBatch batch) override;
+  void PublishActivity(model::ActivityBatch batch) override { activity_.Add(batch, deps_.clock.Steady()); }
   bool Flush(milliseconds timeout) override EXCLUDES(mutex_);
   void Stop() override EXCLUDES(mutex_);
 
  private:
-  Result<std::shared_ptr<KafkaProducer>> Make(size_t max_bytes);
-  void Send(const KafkaProducer& producer, const model::SeriesBatch& batch, KafkaFlight& flight);
-  void Settle(KafkaFlight& flight, size_t count) EXCLUDES(mutex_);
-  void OnDelivery(const rd_kafka_message_t& record) override;
-  void SettleActivity(size_t fingerprints, bool sent) EXCLUDES(mutex_);
-  Error ErrorOf(const rd_kafka_message_t& record);
+  void Refuse(const model::SeriesBatch& batch, Done& done, const Error& why, const std::string& reason);
+  void Send(const model::SeriesBatch& batch, KafkaFlight& flight);
+  void Land(std::unique_ptr<KafkaFlight> flight) EXCLUDES(mutex_);
+  Error ErrorOf(rd_kafka_resp_err_t error, const KafkaProducer& producer);
 
   // The polling thread's.
+  void OnDelivery(const rd_kafka_message_t& record) override;
+  rd_kafka_resp_err_t Judge(const rd_kafka_message_t& record, const KafkaProducer& producer);
   void Run();
-  void SendActivity();
-  void ProbeWhenDue() EXCLUDES(mutex_);
-  void Open() EXCLUDES(mutex_);
-  void Close(const Error& why) EXCLUDES(mutex_);
-  void Renew(size_t max_bytes) EXCLUDES(mutex_);
-  void BuryRetired();
+  void Turn();
+  void LandLate() EXCLUDES(mutex_);
+  void ProbeWhenDue();
+  void Adapt(size_t refused_batch);
+  void Renew(const KafkaProducer::Limits& limits);
+  void TellNothingIsLeft() EXCLUDES(mutex_);
 
   const KafkaPublisherOptions options_;
   const KafkaDeps deps_;
-  const uint64_t secret_check_;
   KafkaPublishMetrics metrics_;
+  KafkaGate gate_;
+  KafkaProducers producers_;
+  KafkaActivity activity_;
 
   mutable Mutex mutex_;
   CondVar answered_;
-  std::shared_ptr<KafkaProducer> producer_ GUARDED_BY(mutex_);  // shared: who sends through it holds it meanwhile
-  std::optional<Error> closed_ GUARDED_BY(mutex_);              // why nothing is taken
-  std::optional<std::pair<Error, TimePoint>> denied_ GUARDED_BY(mutex_);  // for Health() until then
-  size_t under_way_ GUARDED_BY(mutex_) = 0;                               // batches
+  size_t under_way_ GUARDED_BY(mutex_) = 0;         // batches
+  KafkaFlight* late_ GUARDED_BY(mutex_) = nullptr;  // those that found no memory to land
   bool stopped_ GUARDED_BY(mutex_) = false;
 
-  KafkaSightings sightings_;
-
   // The polling thread's alone, and OnDelivery's, which it calls.
-  std::shared_ptr<KafkaProducer> polled_;
   KafkaSeriesTopic topic_;
-  std::vector<std::shared_ptr<KafkaProducer>> retired_;
   TimePoint next_probe_;
-  TimePoint renewed_at_;
-  milliseconds renew_delay_{0};
-  std::string logged_;  // why it is closed
-  TimePoint logged_at_;
-  bool suspicious_ = true;      // something failed: ask the brokers
-  bool limit_doubted_ = false;  // the topic refused what was within the limit
+  bool suspicious_ = true;        // something failed: ask the brokers
+  size_t refused_batch_ = kNone;  // the least batch.size of which a batch was refused for its size
 
   std::atomic<bool> draining_ = false;
   std::atomic<bool> giving_up_ = false;
@@ -125,13 +112,11 @@ class Publisher final : public KafkaPublisher, private KafkaEvents {
 Publisher::Publisher(const KafkaPublisherOptions& options, const KafkaDeps& deps)
     : options_(options),
       deps_(deps),
-      secret_check_(model::SecretCheck(options.kafka.identity_secret)),
       metrics_(deps.metrics),
-      sightings_(options.activity_delay, kActivityRecord, options.max_activity_fingerprints),
-      topic_(options.topic, options.new_topic_partitions, options.admin_timeout, deps.log) {
-  closed_.emplace(Errc::kUnavailable, "Kafka: not connected yet (metric_store.producer.hosts)");
-  metrics_.up.Set(0);
-}
+      gate_(options.topic, deps, metrics_.up),
+      producers_(options.kafka, options.topic, deps, *this),
+      activity_(options, metrics_),
+      topic_(options.topic, options.new_topic_partitions, options.admin_timeout, deps.log) {}
 
 Publisher::~Publisher() {
   Stop();
@@ -140,145 +125,125 @@ Publisher::~Publisher() {
 }
 
 Status Publisher::Begin() {
-  Result<std::shared_ptr<KafkaProducer>> producer = Make(0);
-  if (!producer) return Fail(producer.error());
-  {
-    MutexLock lock(mutex_);
-    producer_ = *producer;
-  }
-  polled_ = std::move(*producer);
+  if (Status begun = producers_.Begin(); !begun) return begun;
   thread_ = std::thread([this] { Run(); });
   return {};
 }
 
-Result<std::shared_ptr<KafkaProducer>> Publisher::Make(size_t max_bytes) {
-  Result<std::unique_ptr<KafkaProducer>> made =
-      KafkaProducer::Create(options_.kafka, options_.topic, ActivityTopic(options_.topic), max_bytes, deps_.log, *this);
-  if (!made) return Fail(made.error());
-  return std::shared_ptr<KafkaProducer>(std::move(*made));
-}
-
 void Publisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) {
   if (batch->empty()) return done({});
-  std::shared_ptr<KafkaProducer> producer;
-  std::optional<Error> refused;
-  std::string reason;
+  if (const std::optional<Error> closed = gate_.closed()) return Refuse(*batch, done, *closed, "unavailable");
+  std::unique_ptr<KafkaFlight> flight;
+  try {
+    flight = std::make_unique<KafkaFlight>(producers_.current(), batch->size(), batch->metadata().size(),
+                                           std::move(done), deps_.clock.Steady());
+  } catch (const std::bad_alloc&) {
+    return Refuse(*batch, done, Error(Errc::kOverloaded, "no memory"), "memory");  // NOLINT: it was not taken then
+  }
+  bool stopped = false;
   {
     MutexLock lock(mutex_);
-    if (stopped_) {
-      refused.emplace(Errc::kUnavailable, "publishing to Kafka is stopped");
-      reason = "stopped";
-    } else if (closed_) {
-      refused = closed_;
-      reason = "unavailable";
-    } else {
-      producer = producer_;
-      ++under_way_;
-    }
+    stopped = stopped_;
+    if (!stopped) ++under_way_;
   }
-  if (refused) {
-    metrics_.errors(reason).Add();
-    return done(Failed(*batch, *refused));
+  if (stopped) {
+    done = flight->TakeDone();
+    return Refuse(*batch, done, Error(Errc::kUnavailable, "publishing to Kafka is stopped"), "stopped");
   }
-  // Frees itself with the last of its records.
-  auto* flight = new KafkaFlight(batch->size(), batch->metadata().size(), std::move(done), deps_.clock.Steady());
-  Send(*producer, *batch, *flight);
+  Send(*batch, *flight.release());  // who settles the last of its records lands it
 }
 
-void Publisher::Send(const KafkaProducer& producer, const model::SeriesBatch& batch, KafkaFlight& flight) {
-  codec::KafkaRecordText text;
+void Publisher::Refuse(const model::SeriesBatch& batch, Done& done, const Error& why, const std::string& reason) {
+  metrics_.errors(reason).Add();
+  done(AllFailed(batch, why));
+}
+
+void Publisher::Send(const model::SeriesBatch& batch, KafkaFlight& flight) {
+  const size_t records = RecordsOf(batch);
   size_t settled = 1;  // having brought all
-  std::optional<Error> full;
-  for (size_t i = 0; i < RecordsOf(batch); ++i) {
-    Status taken;
-    if (full) {
-      taken = Fail(*full);
-    } else if (i < batch.size()) {
-      taken = codec::EncodeSeriesRecord(batch.tenant(), batch.seen_at_ms(), batch[i].labels, text);
-    } else {
-      codec::EncodeMetadataRecord(batch.tenant(), batch.seen_at_ms(), batch.metadata()[i - batch.size()], text);
+  size_t i = 0;
+  try {
+    codec::KafkaRecordText text;
+    for (; i < records; ++i) {
+      Status taken;
+      if (i < batch.size()) {
+        taken = codec::EncodeSeriesRecord(batch.tenant(), batch.seen_at_ms(), batch[i].labels, text);
+      } else {
+        codec::EncodeMetadataRecord(batch.tenant(), batch.seen_at_ms(), batch.metadata()[i - batch.size()], text);
+      }
+      if (taken) taken = flight.producer().Send({.key = text.key, .value = text.value, .seat = flight.seat(i)});
+      if (taken) continue;
+      if (taken.error().code() == Errc::kOverloaded) {
+        flight.RefuseFrom(i, std::move(taken.error()));
+        break;
+      }
+      flight.Refuse(i, std::move(taken.error()));
+      ++settled;
     }
-    if (taken) taken = producer.Send({.key = text.key, .value = text.value, .seat = flight.seat(i)});
-    if (taken) continue;
-    if (!full && taken.error().code() == Errc::kOverloaded) full = taken.error();
-    flight.Refuse(i, std::move(taken.error()));
-    ++settled;
+  } catch (const std::bad_alloc&) {
+    flight.RefuseFrom(i, Error(Errc::kOverloaded, "no memory"));
   }
-  Settle(flight, settled);
+  settled += records - i;
+  if (flight.Settle(settled)) Land(std::unique_ptr<KafkaFlight>(&flight));
 }
 
-void Publisher::Settle(KafkaFlight& flight, size_t count) {
-  const std::unique_ptr<KafkaFlight::Outcome> outcome = flight.Settle(count);
-  if (outcome == nullptr) return;
-  metrics_.published.Add(static_cast<double>(outcome->durable));
-  if (const Error* first = FirstError(outcome->result)) metrics_.errors(ReasonOf(*first)).Add();
-  const std::chrono::duration<double> took = deps_.clock.Steady() - outcome->began;
+void Publisher::Land(std::unique_ptr<KafkaFlight> flight) {
+  PublishResult result;
+  try {
+    result = flight->Report([&](rd_kafka_resp_err_t error) { return ErrorOf(error, flight->producer()); });
+    if (const Error* first = FirstError(result)) metrics_.errors(ReasonOf(*first)).Add();
+  } catch (const std::bad_alloc&) {
+    MutexLock lock(mutex_);
+    flight->next = late_;
+    late_ = flight.release();
+    return;
+  }
+  metrics_.published.Add(static_cast<double>(flight->series() - result.failures.size()));
+  const std::chrono::duration<double> took = deps_.clock.Steady() - flight->began();
   metrics_.publish_seconds.Observe(took.count());
-  outcome->done(std::move(outcome->result));
-  outcome->done = nullptr;  // what it holds goes before Flush() says that nothing is left
+  Done done = flight->TakeDone();
+  flight.reset();
+  try {
+    done(std::move(result));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch)
+    // Who was to hear it has no memory for that: its sender gets no answer in time, and repeats it.
+  }
+  done = nullptr;  // what it holds goes before Flush() says that nothing is left
   MutexLock lock(mutex_);
   if (--under_way_ == 0) answered_.NotifyAll();
 }
 
-void Publisher::OnDelivery(const rd_kafka_message_t& record) {
-  auto* seat = static_cast<KafkaFlight::Seat*>(record._private);
-  if (seat == nullptr) {  // activity: lost or not, it is no longer under way
-    const size_t fingerprints = (record.len - codec::kActivityHeaderBytes) / sizeof(model::Fingerprint);
-    return SettleActivity(fingerprints, record.err == RD_KAFKA_RESP_ERR_NO_ERROR);
-  }
-  KafkaFlight& flight = *seat->flight;
-  if (record.err != RD_KAFKA_RESP_ERR_NO_ERROR) flight.Lose(seat->index, ErrorOf(record));
-  Settle(flight, 1);
-}
-
-void Publisher::SettleActivity(size_t fingerprints, bool sent) {
-  if (!sent) metrics_.activity_dropped.Add(static_cast<double>(fingerprints));
-  if (!sightings_.Settle(fingerprints)) return;
-  MutexLock lock(mutex_);  // or who looks at it now misses this
-  answered_.NotifyAll();
-}
-
-Error Publisher::ErrorOf(const rd_kafka_message_t& record) {
-  switch (record.err) {
+Error Publisher::ErrorOf(rd_kafka_resp_err_t error, const KafkaProducer& producer) {
+  switch (error) {
     case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
     case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
       return {Errc::kUnavailable, "Kafka had not acknowledged it when publishing ended"};
-    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE: {
-      // The broker refuses the whole batch of records for its size. Alone, each may fit: learn the limit, and let them
-      // come again.
-      limit_doubted_ = true;
+    case kBatchTooLarge:
       return {Errc::kUnavailable, format("topic {} takes less than {} at once (its max.message.bytes)", options_.topic,
-                                         FormatBytes(polled_->max_bytes()))};
-    }
+                                         FormatBytes(producer.limits().batch_bytes))};
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+      return {Errc::kTooLarge, format("a record of {} or more is larger than topic {} takes (its max.message.bytes)",
+                                      FormatBytes(producer.limits().batch_bytes), options_.topic)};
     default: break;
   }
-  Error error = polled_->client().Explain(record.err, "publish to topic " + options_.topic);
-  suspicious_ = true;
-  if (IsDenial(record.err)) {
-    MutexLock lock(mutex_);
-    denied_.emplace(error, deps_.clock.Steady() + kDeniedFor);
-  }
-  return error;
+  Error explained = producer.client().Explain(error, "publish to topic " + options_.topic);
+  if (IsDenial(error)) gate_.Deny(explained);
+  return explained;
 }
 
 Status Publisher::Health() const {
-  MutexLock lock(mutex_);
-  if (stopped_) return Fail(Errc::kUnavailable, "publishing to Kafka is stopped");
-  if (closed_) return Fail(*closed_);
-  if (denied_ && deps_.clock.Steady() < denied_->second) return Fail(denied_->first);
-  return {};
-}
-
-void Publisher::PublishActivity(model::ActivityBatch batch) {
-  if (batch.fingerprints.empty() || sightings_.Add(batch, deps_.clock.Steady())) return;
-  metrics_.activity_dropped.Add(static_cast<double>(batch.fingerprints.size()));
+  {
+    MutexLock lock(mutex_);
+    if (stopped_) return Fail(Errc::kUnavailable, "publishing to Kafka is stopped");
+  }
+  return gate_.Health();
 }
 
 bool Publisher::Flush(milliseconds timeout) {
   const TimePoint deadline = std::chrono::steady_clock::now() + timeout;
   MutexLock lock(mutex_);
-  while (under_way_ > 0 || !sightings_.empty()) {
-    if (!answered_.WaitUntil(mutex_, deadline)) return under_way_ == 0 && sightings_.empty();
+  while (under_way_ > 0 || !activity_.empty()) {
+    if (!answered_.WaitUntil(mutex_, deadline)) return under_way_ == 0 && activity_.empty();
   }
   return true;
 }
@@ -295,133 +260,123 @@ void Publisher::Stop() {
   while (under_way_ > 0) answered_.Wait(mutex_);
 }
 
-void Publisher::Run() {
-  while (!ending_) {
-    polled_->Poll(kPollWait);
-    metrics_.queued.Set(static_cast<double>(polled_->queued()));
-    if (giving_up_) polled_->GiveUp();
-    BuryRetired();
-    SendActivity();
-    if (const std::optional<Error> fatal = polled_->client().fatal()) {
-      Close(*fatal);
-      // One that ends at once is not made again and again without a pause.
-      if (deps_.clock.Steady() >= renewed_at_ + renew_delay_) Renew(polled_->max_bytes());
-    } else {
-      ProbeWhenDue();
-    }
+// Called from within librdkafka: nothing here may throw.
+void Publisher::OnDelivery(const rd_kafka_message_t& record) {
+  auto* seat = static_cast<KafkaFlight::Seat*>(record._private);
+  if (seat == nullptr) {
+    if (activity_.OnDelivery(record)) TellNothingIsLeft();
+    return;
   }
-  polled_->GiveUp();
-  while (!retired_.empty() || polled_->queued() > 0) {
-    polled_->Poll(kPollWait);
-    BuryRetired();
+  KafkaFlight& flight = *seat->flight;
+  seat->error = Judge(record, flight.producer());
+  if (flight.Settle(1)) Land(std::unique_ptr<KafkaFlight>(&flight));
+}
+
+rd_kafka_resp_err_t Publisher::Judge(const rd_kafka_message_t& record, const KafkaProducer& producer) {
+  switch (record.err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: return record.err;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case kBatchTooLarge: {
+      // A broker refuses a whole batch of records for its size. One that fills a batch was alone in it; others are to
+      // come again, in smaller company.
+      const size_t batch_bytes = producer.limits().batch_bytes;
+      if (record.len + record.key_len >= batch_bytes) return RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+      refused_batch_ = std::min(refused_batch_, batch_bytes);
+      return kBatchTooLarge;
+    }
+    default: suspicious_ = true; return record.err;
   }
 }
 
-void Publisher::SendActivity() {
-  const model::ActivityBatch due = sightings_.TakeDue(deps_.clock.Steady(), draining_);
-  if (due.fingerprints.empty()) return;
-  bool away = false;
+void Publisher::TellNothingIsLeft() {
+  MutexLock lock(mutex_);  // or who looks at it now misses this
+  answered_.NotifyAll();
+}
+
+void Publisher::Run() {
+  while (!ending_) {
+    try {
+      Turn();
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(kPollWait);
+    }
+  }
+  producers_.polled().GiveUp();
+  while (!producers_.none_left()) {
+    producers_.polled().Poll(kPollWait);
+    producers_.BuryRetired(true);
+  }
+}
+
+void Publisher::Turn() {
+  const KafkaProducer& polled = producers_.polled();
+  polled.Poll(kPollWait);
+  metrics_.queued.Set(static_cast<double>(polled.queued()));
+  if (giving_up_) polled.GiveUp();
+  LandLate();
+  producers_.BuryRetired(giving_up_);
+  if (activity_.Send(polled, gate_.closed().has_value(), deps_.clock.Steady(), draining_)) TellNothingIsLeft();
+  if (const std::optional<Error> fatal = polled.client().fatal()) {
+    gate_.Close(*fatal);
+    if (producers_.may_renew()) Renew(polled.limits());
+  } else {
+    ProbeWhenDue();
+  }
+}
+
+void Publisher::LandLate() {
+  KafkaFlight* late = nullptr;
   {
     MutexLock lock(mutex_);
-    away = closed_.has_value();
+    late = std::exchange(late_, nullptr);
   }
-  if (away) return SettleActivity(due.fingerprints.size(), false);  // a hint is not worth the wait
-  const size_t fits = (polled_->max_bytes() - kSmallestLimit / 2) / sizeof(model::Fingerprint);
-  std::span<const model::Fingerprint> left = due.fingerprints;
-  while (!left.empty()) {
-    const auto part = left.first(std::min({left.size(), kActivityRecord, fits}));
-    left = left.subspan(part.size());
-    const std::string bytes = codec::EncodeActivityRecord({
-        .window_s = static_cast<uint32_t>(options_.activity_interval.count()),
-        .seen_at_s = static_cast<uint64_t>(due.seen_at_ms / 1'000),
-        .secret_check = secret_check_,
-        .fingerprints = part,
-    });
-    if (polled_->SendAside({.key = {}, .value = bytes})) continue;
-    SettleActivity(part.size(), false);
-  }
+  while (late != nullptr) Land(std::unique_ptr<KafkaFlight>(std::exchange(late, late->next)));
 }
 
 void Publisher::ProbeWhenDue() {
-  std::optional<Error> down = polled_->client().down();
-  if (down) {
-    Close(*down);
-  } else if (!suspicious_ && !limit_doubted_) {
+  const KafkaClient& client = producers_.polled().client();
+  if (const std::optional<Error> down = client.down()) {
+    gate_.Close(*down);
+  } else if (!suspicious_ && refused_batch_ == kNone) {
     return;
   }
   const TimePoint now = deps_.clock.Steady();
   if (now < next_probe_) return;
   next_probe_ = now + options_.probe_interval;
-  if (std::exchange(limit_doubted_, false)) topic_.Doubt();
+  const size_t refused_batch = std::exchange(refused_batch_, kNone);
+  if (refused_batch != kNone) topic_.Doubt();
   suspicious_ = false;  // before the question: what goes wrong meanwhile counts
-  if (const Status asked = topic_.Check(polled_->client()); !asked) {
+  if (const Status asked = topic_.Check(client); !asked) {
     suspicious_ = true;
-    return Close(asked.error());
+    return gate_.Close(asked.error());
   }
-  polled_->client().ForgetDown();
-  const size_t takes = topic_.max_bytes() == 0 ? polled_->max_bytes() : std::max(kSmallestLimit, topic_.max_bytes());
-  if (takes < polled_->max_bytes()) {
+  producers_.polled().client().ForgetDown();
+  Adapt(refused_batch);
+  gate_.Open();
+}
+
+// To what the topic says that it takes; where it does not say, or says more than it takes, to half of what was refused.
+void Publisher::Adapt(size_t refused_batch) {
+  const KafkaProducer::Limits now = producers_.polled().limits();
+  const size_t takes = topic_.max_bytes() == 0 ? now.max_bytes : std::max(kSmallestLimit, topic_.max_bytes());
+  if (takes < now.max_bytes) {
     deps_.log.Info("kafka: topic {} takes {} at once (max.message.bytes): so do we", options_.topic,
                    FormatBytes(takes));
-    Renew(takes);
+    Renew({takes, std::min(takes, now.batch_bytes)});
+  } else if (refused_batch <= now.batch_bytes && now.batch_bytes > 1) {
+    deps_.log.Info("kafka: topic {} takes less than {} at once (its max.message.bytes): half of that from now on",
+                   options_.topic, FormatBytes(now.batch_bytes));
+    Renew({now.max_bytes, now.batch_bytes / 2});
   }
-  Open();
 }
 
-void Publisher::Open() {
-  bool was_closed = false;
-  {
-    MutexLock lock(mutex_);
-    was_closed = closed_.has_value();
-    closed_.reset();
-  }
-  metrics_.up.Set(1);
-  if (was_closed) deps_.log.Info("kafka: publishing to topic {}", options_.topic);
-}
-
-void Publisher::Close(const Error& why) {
-  constexpr std::chrono::seconds kQuiet{10};
-  bool was_open = false;
-  {
-    MutexLock lock(mutex_);
-    was_open = !closed_;
-    closed_ = why;
-  }
-  metrics_.up.Set(0);
-  // One outage has many reasons, one after the other.
-  const TimePoint now = deps_.clock.Steady();
-  if (!was_open && (why.message() == logged_ || now < logged_at_ + kQuiet)) return;
-  logged_ = why.message();
-  logged_at_ = now;
-  deps_.log.Warn("kafka: nothing can be published: {}", logged_);
-}
-
-// Who holds the old one goes on with it; it goes when all of its records are reported.
-void Publisher::Renew(size_t max_bytes) {
-  constexpr milliseconds kFirst{1'000};
-  constexpr milliseconds kLongest{30'000};
-  const TimePoint now = deps_.clock.Steady();
-  const bool soon = now - renewed_at_ < 2 * kLongest;
-  renew_delay_ = soon ? std::min(std::max(kFirst, 2 * renew_delay_), kLongest) : kFirst;
-  renewed_at_ = now;
-  Result<std::shared_ptr<KafkaProducer>> made = Make(max_bytes);
-  if (!made) return Close(made.error());
+void Publisher::Renew(const KafkaProducer::Limits& limits) {
+  if (const Status renewed = producers_.Renew(limits); !renewed) return gate_.Close(renewed.error());
   metrics_.restarts.Add();
-  // A dead one reports nothing on its own; one that only has another limit finishes what it has.
-  if (polled_->client().fatal()) polled_->GiveUp();
-  retired_.push_back(std::exchange(polled_, *made));
   suspicious_ = true;
-  next_probe_ = now;
-  MutexLock lock(mutex_);
-  producer_ = std::move(*made);
-}
-
-void Publisher::BuryRetired() {
-  std::erase_if(retired_, [&](const std::shared_ptr<KafkaProducer>& old) {
-    if (giving_up_ || ending_ || old->client().fatal()) old->GiveUp();
-    old->Poll(milliseconds(0));
-    return old.use_count() == 1 && old->queued() == 0;
-  });
+  next_probe_ = deps_.clock.Steady();
 }
 
 }  // namespace

@@ -11,11 +11,12 @@
 
 #include "stream/kafka_activity_consumer.h"
 #include "stream/kafka_testing.h"
-#include "support/real_service.h"
+#include "support/scarce_memory.h"
 
 namespace mi::stream {
 namespace {
 
+using mi::tests::ScarceMemory;
 using std::chrono::milliseconds;
 using testing::AllOf;
 using testing::Each;
@@ -40,13 +41,11 @@ model::SeriesBatch MakeWideBatch(const std::vector<size_t>& sizes) {
   return batch;
 }
 
-class KafkaPublisherTest : public testing::Test {
+class KafkaPublisherTest : public KafkaServiceTest {
  protected:
-  void SetUp() override {
-    kafka_ = RealService::Get("kafka");
-    if (kafka_ == nullptr) GTEST_SKIP() << RealService::kMissing;
-    bystander_.emplace(kafka_->address());
-    options_.kafka.hosts = {kafka_->address()};
+  KafkaPublisherTest() : KafkaServiceTest("publisher") {}
+  void Configure(const std::vector<std::string>& hosts) override {
+    options_.kafka.hosts = hosts;
     options_.topic = topic_;
     options_.probe_interval = milliseconds(100);
   }
@@ -72,10 +71,6 @@ class KafkaPublisherTest : public testing::Test {
     return keys;
   }
 
-  RealService* kafka_ = nullptr;
-  const std::string topic_ = KafkaName("publisher");
-  KafkaTestDeps deps_;
-  std::optional<KafkaBystander> bystander_;
   KafkaPublisherOptions options_;
   std::unique_ptr<KafkaPublisher> publisher_;
 };
@@ -164,8 +159,7 @@ TEST_F(KafkaPublisherTest, FailsAtOnceWhileKafkaIsAwayAndRecoversByItself) {
   kafka_->Kill();
   ASSERT_TRUE(Eventually([&] { return !publisher_->Health(); }));
   EXPECT_THAT(Trouble(), HasSubstr("metric_store.producer.hosts"));
-  const auto down_until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (std::chrono::steady_clock::now() < down_until) {
+  for (int i = 0; i < 100; ++i) {
     bool answered = false;
     publisher_->Publish(std::make_shared<const model::SeriesBatch>(MakeBatch("away", 1)),
                         [&](const PublishResult& result) {
@@ -173,7 +167,6 @@ TEST_F(KafkaPublisherTest, FailsAtOnceWhileKafkaIsAwayAndRecoversByItself) {
                           EXPECT_THAT(result.failures, SizeIs(1));
                         });
     ASSERT_TRUE(answered) << "nothing is queued for a broker that is away";
-    std::this_thread::sleep_for(milliseconds(20));
   }
   kafka_->Start();
   AwaitHealth();
@@ -245,6 +238,60 @@ TEST_F(KafkaPublisherTest, LearnsThatTheTopicTakesLessThanBefore) {
     for (const auto& failure : result.failures) EXPECT_EQ(failure.error.code(), Errc::kUnavailable);
     return result.all_durable();
   }));
+}
+
+TEST_F(KafkaPublisherTest, FindsTheRecordThatIsTooLargeAlsoWhereItMayNotReadTheLimit) {
+  options_.admin_timeout = milliseconds(0);  // no answer is waited for
+  options_.kafka.librdkafka["compression.codec"] = "none";
+  bystander_->MakeTopic(topic_, 1, {{"max.message.bytes", "10000"}});
+  CreateAndAwait();
+  ASSERT_TRUE(Eventually([&] { return deps_.log->Has("read the settings of topic"); }));
+  std::vector<size_t> sizes(40, 1'000);
+  sizes[7] = 20'000;
+  PublishResult result;
+  EXPECT_TRUE(Eventually([&] {
+    result = PublishAndWait(*publisher_, MakeWideBatch(sizes));
+    return result.failures.size() == 1;
+  })) << result.failures.size();
+  ASSERT_THAT(result.failures, SizeIs(1));
+  EXPECT_EQ(result.failures[0].index, 7U);
+  EXPECT_EQ(result.failures[0].error.code(), Errc::kTooLarge);
+  EXPECT_THAT(result.failures[0].error.message(), HasSubstr("max.message.bytes"));
+  EXPECT_TRUE(PublishAndWait(*publisher_, MakeWideBatch({1'000})).all_durable());
+}
+
+TEST_F(KafkaPublisherTest, TakesNothingThatThereIsNoMemoryFor) {
+  if (!ScarceMemory::kToBeHad) GTEST_SKIP();
+  CreateAndAwait();
+  const auto batch = std::make_shared<const model::SeriesBatch>(MakeBatch("m", 100'000));
+  bool answered = false;
+  {
+    const ScarceMemory scarce(1 << 20);  // what stands for its records is 1.6 MB, and so is an answer
+    EXPECT_THROW(publisher_->Publish(batch, [&](const PublishResult&) { answered = true; }), std::bad_alloc);
+    EXPECT_GT(scarce.refusals(), 0U);
+  }
+  EXPECT_FALSE(answered);
+  EXPECT_TRUE(publisher_->Flush(milliseconds(0))) << "nothing is under way";
+}
+
+TEST_F(KafkaPublisherTest, AnswersOnceThereIsMemoryForTheAnswer) {
+  if (!ScarceMemory::kToBeHad) GTEST_SKIP();
+  options_.stop_timeout = milliseconds(0);
+  options_.kafka.librdkafka["message.timeout.ms"] = "600000";
+  CreateAndAwait();
+  kafka_->Freeze();
+  const auto batch = std::make_shared<const model::SeriesBatch>(MakeBatch("m", 50'000));
+  std::promise<PublishResult> promise;
+  std::jthread stopping;
+  {
+    const ScarceMemory scarce(1 << 20);
+    publisher_->Publish(batch, [&](PublishResult result) { promise.set_value(std::move(result)); });
+    stopping = std::jthread([&] { publisher_->Stop(); });
+    EXPECT_TRUE(Eventually([&] { return scarce.refusals() > 0; }));
+  }
+  EXPECT_THAT(promise.get_future().get().failures, SizeIs(50'000));
+  stopping.join();
+  kafka_->Thaw();
 }
 
 TEST_F(KafkaPublisherTest, SpeaksSaslOverTls) {

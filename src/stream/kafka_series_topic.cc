@@ -48,7 +48,12 @@ void KafkaSeriesTopic::MakeActivityTopic(const KafkaClient& client) {
 // Not knowing them stops nothing: reading them may need a right that publishing does not need.
 void KafkaSeriesTopic::Learn(const KafkaClient& client) {
   auto settings = ReadTopicSettings(client, name_, admin_timeout_);
-  if (!settings) return log_.Info("kafka: {}", settings.error().message());
+  if (!settings) {
+    // Said once: each refused record has them read again.
+    if (settings.error().message() != logged_) log_.Info("kafka: {}", settings.error().message());
+    logged_ = settings.error().message();
+    return;
+  }
   const std::string& policy = (*settings)["cleanup.policy"];
   if (!policy.contains("compact")) {
     log_.Warn(

@@ -37,6 +37,7 @@ class KafkaSeriesTopic {
   telemetry::Logger& log_;
   bool known_ = false;
   size_t max_bytes_ = 0;
+  std::string logged_;  // why its settings are not known
 };
 
 }  // namespace mi::stream

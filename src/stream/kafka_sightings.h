@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include "base/mutex.h"
@@ -23,7 +24,7 @@ class KafkaSightings {
   KafkaSightings(std::chrono::milliseconds delay, size_t enough, size_t max_fingerprints)
       : delay_(delay), enough_(enough), max_fingerprints_(max_fingerprints) {}
 
-  // False when that would be too many.
+  // False when that would be too many, or when there is no memory for them.
   bool Add(const model::ActivityBatch& batch, TimePoint now) EXCLUDES(mutex_) {
     const size_t count = batch.fingerprints.size();
     if (under_way_.fetch_add(count) + count > max_fingerprints_) {
@@ -35,8 +36,13 @@ class KafkaSightings {
       since_ = now;
       gathered_.seen_at_ms = batch.seen_at_ms;
     }
-    gathered_.fingerprints.insert(gathered_.fingerprints.end(), batch.fingerprints.begin(), batch.fingerprints.end());
-    return true;
+    try {
+      gathered_.fingerprints.insert(gathered_.fingerprints.end(), batch.fingerprints.begin(), batch.fingerprints.end());
+      return true;
+    } catch (const std::bad_alloc&) {
+      under_way_ -= count;
+      return false;
+    }
   }
 
   // What is to be sent now; empty when that has time.

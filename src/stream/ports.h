@@ -36,6 +36,9 @@ struct PublishResult {
   bool all_durable() const { return failures.empty() && !metadata_failure; }
 };
 
+// Nothing of the batch is durable.
+PublishResult AllFailed(const model::SeriesBatch& batch, const Error& error);
+
 // Threads: safe. Ownership: shares the batch until `done` has been called.
 class SeriesPublisher {
  public:
@@ -44,7 +47,8 @@ class SeriesPublisher {
   virtual ~SeriesPublisher() = default;
 
   // Never blocks. Calls `done` exactly once, from any thread, possibly before it returns, also when the publisher is
-  // stopped. A series is durable only once `done` says so: acknowledged by all brokers, or committed to the journal.
+  // stopped; but std::bad_alloc from here says that nothing was taken, and that `done` will not be called. A series is
+  // durable only once `done` says so: acknowledged by all brokers, or committed to the journal.
   virtual void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) = 0;
 
   // Why nothing can be published now (full, away), for /ready; success when it can.
