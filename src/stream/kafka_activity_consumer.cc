@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <deque>
+#include <new>
 #include <optional>
 #include <set>
 #include <thread>
@@ -43,6 +44,7 @@ class ActivityConsumer final : public KafkaActivityConsumer {
                                     {{"reason", reason}});
   }
   void Run();
+  void Turn();
   void Take(const rd_kafka_message_t& record);
   // Stops fetching while the queue is full; the group must go on being polled meanwhile.
   void OfferHeld();
@@ -80,7 +82,10 @@ void ActivityConsumer::Start() {
   for (const std::string& topic : options_.topics) {
     rd_kafka_topic_partition_list_add(topics.get(), ActivityTopic(topic).c_str(), RD_KAFKA_PARTITION_UA);
   }
-  rd_kafka_subscribe(client_->handle(), topics.get());
+  const rd_kafka_resp_err_t error = rd_kafka_subscribe(client_->handle(), topics.get());
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    deps_.log.Error("kafka: {}; last_seen does not move", client_->Explain(error, "read activity").message());
+  }
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -93,15 +98,23 @@ void ActivityConsumer::Stop() {
 
 void ActivityConsumer::Run() {
   while (!stopping_) {
-    OfferHeld();
-    const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(kSlice.count())));
-    if (record == nullptr) continue;
-    if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      Take(*record);
-    } else if (const Error error = client_->Explain(record->err, "activity"); error.message() != logged_) {
-      logged_ = error.message();
-      deps_.log.Warn("kafka: {}; last_seen does not move meanwhile", logged_);
+    try {
+      Turn();
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(kSlice);  // without the record that there was no memory for
     }
+  }
+}
+
+void ActivityConsumer::Turn() {
+  OfferHeld();
+  const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(kSlice.count())));
+  if (record == nullptr) return;
+  if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    Take(*record);
+  } else if (const Error error = client_->Explain(record->err, "activity"); error.message() != logged_) {
+    logged_ = error.message();
+    deps_.log.Warn("kafka: {}; last_seen does not move meanwhile", logged_);
   }
 }
 

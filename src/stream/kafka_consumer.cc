@@ -33,7 +33,10 @@ class Consumer final : public KafkaConsumer, private KafkaEvents {
   Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
   void Release(std::span<const Position> durable) override;
   Lag CurrentLag() const override { return reader_->lag(); }
-  void Wake() override { reader_->Wake(); }
+  void Wake() override {
+    reader_->Wake();
+    letters_.Wake();
+  }
   size_t assigned() const override { return reader_->readings().size(); }
 
  private:
@@ -58,12 +61,13 @@ class Consumer final : public KafkaConsumer, private KafkaEvents {
   std::unique_ptr<KafkaReader> reader_;
   PositionLookup positions_;
   bool subscribed_ = false;
-  std::optional<std::vector<Key>> waiting_;  // assigned, but not looked up yet
-  std::optional<Error> trouble_;             // with topics or the group
+  KafkaPartitionsPtr waiting_;    // assigned, but not looked up yet
+  std::optional<Error> trouble_;  // with topics or the group
   std::chrono::steady_clock::time_point ask_at_;
 };
 
 Consumer::~Consumer() {
+  reader_.reset();  // whoever looks at the gauges goes through it to the client
   if (client_ != nullptr && subscribed_) KafkaClient::Leave(std::move(client_), kLeaveTimeout);
 }
 
@@ -105,26 +109,29 @@ Result<Polled> Consumer::Poll(size_t max_series, milliseconds max_wait) {
   return polled;
 }
 
-// Called from within a poll: only notes what is assigned. The lookup may take its time, and fail.
+// Called from within a poll: only notes what is assigned, without memory of ours. The lookup may take its time, and
+// fail.
 void Consumer::OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
   waiting_.reset();
-  reader_->Drop();
-  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) return;
-  waiting_.emplace();
-  for (int i = 0; i < partitions.cnt; ++i)
-    waiting_->emplace_back(partitions.elems[i].topic, partitions.elems[i].partition);
+  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) return reader_->GiveBack();
+  reader_->Take();
+  waiting_.reset(rd_kafka_topic_partition_list_copy(&partitions));
   trouble_.reset();
 }
 
 Status Consumer::BeginWaiting() {
-  if (!waiting_) return {};
-  if (Status begun = Begin(*waiting_); !begun) return begun;
+  if (waiting_ == nullptr) return {};
+  std::vector<Key> partitions;
+  for (const rd_kafka_topic_partition_t& one : std::span(waiting_->elems, static_cast<size_t>(waiting_->cnt))) {
+    partitions.emplace_back(one.topic, one.partition);
+  }
+  if (Status begun = Begin(partitions); !begun) return begun;
   waiting_.reset();
   return {};
 }
 
 Status Consumer::Rewind() {
-  if (waiting_) return BeginWaiting();
+  if (waiting_ != nullptr) return BeginWaiting();
   std::vector<Key> partitions;
   for (const auto& [key, reading] : reader_->readings()) partitions.push_back(key);
   if (partitions.empty()) return {};

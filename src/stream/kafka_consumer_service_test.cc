@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "stream/kafka_testing.h"
-#include "support/real_service.h"
 
 namespace mi::stream {
 namespace {
@@ -22,23 +21,22 @@ std::string SeriesRecord(std::string_view name) {
   return format(R"({{"labels":[{{"name":"__name__","value":"{}"}}],"content":"{}{{}}"}})", name, name);
 }
 
-class KafkaConsumerTest : public testing::Test {
+class KafkaConsumerTest : public KafkaServiceTest {
  protected:
-  void SetUp() override {
-    kafka_ = RealService::Get("kafka");
-    if (kafka_ == nullptr) GTEST_SKIP() << RealService::kMissing;
-    bystander_.emplace(kafka_->address());
-    options_.kafka.hosts = {kafka_->address()};
+  KafkaConsumerTest() : KafkaServiceTest("consumer") {}
+  void Configure(const std::vector<std::string>& hosts) override {
+    options_.kafka.hosts = hosts;
     options_.topics = {topic_};
     options_.group_id = topic_;
   }
 
   // A consumer whose session never ends by itself: what it leaves, it leaves in order.
-  std::unique_ptr<KafkaConsumer> Open() {
+  std::unique_ptr<KafkaConsumer> Open() { return Open(stored_.Lookup()); }
+  std::unique_ptr<KafkaConsumer> Open(PositionLookup positions) {
     options_.kafka.librdkafka["session.timeout.ms"] = "300000";
     options_.kafka.librdkafka["heartbeat.interval.ms"] = "200";  // when it hears of a rebalance
     auto consumer = KafkaConsumer::Create(options_, deps_).value();
-    EXPECT_TRUE(consumer->Start(stored_.Lookup()));
+    EXPECT_TRUE(consumer->Start(std::move(positions)));
     return consumer;
   }
   std::unique_ptr<KafkaConsumer> OpenAndAwait(size_t partitions) {
@@ -69,10 +67,6 @@ class KafkaConsumerTest : public testing::Test {
     return all;
   }
 
-  RealService* kafka_ = nullptr;
-  const std::string topic_ = KafkaName("consumer");
-  KafkaTestDeps deps_;
-  std::optional<KafkaBystander> bystander_;
   KafkaConsumerOptions options_;
   StoredPositions stored_;
 };
@@ -179,6 +173,45 @@ TEST_F(KafkaConsumerTest, TriesAnAssignmentAgainThatTheStoreCouldNotAnswer) {
     return !series.empty();
   }));
   EXPECT_THAT(series, ElementsAre("b{}")) << "from the store's position";
+}
+
+TEST_F(KafkaConsumerTest, LetsTheGroupGoOnWhileTheStoreDoesNotAnswerIt) {
+  bystander_->MakeTopic(topic_, 2);
+  bool away = false;
+  const auto first = Open([&](const std::string&, int32_t) -> Result<std::optional<int64_t>> {
+    if (away) return Fail(Errc::kUnavailable, "database is away");
+    return std::nullopt;
+  });
+  away = true;
+  ASSERT_TRUE(Eventually([&] { return !first->Poll(1, milliseconds(100)); })) << "nothing is assigned to it";
+  const auto second = Open();
+  EXPECT_TRUE(Eventually([&] {
+    EXPECT_EQ(first->assigned(), 0U);
+    (void)first->Poll(1, milliseconds(10));
+    Take(*second, 1);
+    return second->assigned() == 1;
+  }));
+  away = false;
+  EXPECT_TRUE(Eventually([&] {
+    (void)first->Poll(1, milliseconds(10));
+    return first->assigned() == 1;
+  }));
+}
+
+TEST_F(KafkaConsumerTest, GivesUpALetterWhenItIsWoken) {
+  bystander_->MakeTopic(topic_, 1);
+  options_.kafka.librdkafka["message.timeout.ms"] = "600000";
+  const auto consumer = OpenAndAwait(1);
+  const PoisonRecord letter{{topic_, 0, 1}, "bytes", "reason", "key"};
+  ASSERT_TRUE(consumer->DeadLetter(letter));
+  kafka_->Freeze();
+  auto written = std::async(std::launch::async, [&] { return consumer->DeadLetter(letter); });
+  consumer->Wake();
+  const Status outcome = written.get();
+  kafka_->Thaw();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code(), Errc::kUnavailable);
+  EXPECT_TRUE(consumer->DeadLetter(letter)) << "the next one";
 }
 
 TEST_F(KafkaConsumerTest, ReturnsNothingOfAPartitionThatWentToAnother) {

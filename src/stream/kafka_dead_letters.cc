@@ -51,6 +51,9 @@ Status KafkaDeadLetters::Write(const PoisonRecord& record) {
   }
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   prepared_.clear();
+  if (error == RD_KAFKA_RESP_ERR__PURGE_QUEUE || error == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    return Fail(Errc::kUnavailable, format("the letter to topic {} was given up: the worker is stopping", topic));
+  }
   return Fail(client_->Explain(error, "write a dead letter to topic " + topic));
 }
 
@@ -85,9 +88,12 @@ rd_kafka_resp_err_t KafkaDeadLetters::Send(const std::string& topic, const Poiso
     rd_kafka_headers_destroy(headers);
     return taken;
   }
-  // Ends by itself, after librdkafka.message.timeout.ms at the latest.
-  while (!reported_) rd_kafka_poll(client_->handle(), static_cast<int>(kSlice.count()));
-  return outcome_;
+  // Ends by itself, after librdkafka.message.timeout.ms at the latest, which a stop does not wait for.
+  for (;;) {
+    rd_kafka_poll(client_->handle(), static_cast<int>(kSlice.count()));
+    if (reported_) return outcome_;
+    if (woken_.exchange(false)) rd_kafka_purge(client_->handle(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  }
 }
 
 void KafkaDeadLetters::OnDelivery(const rd_kafka_message_t& record) {

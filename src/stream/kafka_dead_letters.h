@@ -1,9 +1,11 @@
 // Puts records aside into `<topic>-dead-letter`: the bytes as they came, under their key, with headers that say why and
 // where from. Makes the topic where there is none.
 //
-// Threads: confined to one; its producer is made with the first letter. Errors: kUnavailable: not acknowledged.
+// Threads: confined to one, but for Wake(), which is safe; its producer is made with the first letter.
+// Errors: kUnavailable: not acknowledged.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -19,6 +21,8 @@ class KafkaDeadLetters final : private KafkaEvents {
 
   // Returns when the brokers have it. One that is too large for the topic is cut, and a header says how long it was.
   Status Write(const PoisonRecord& record);
+  // Gives up a letter that waits for the brokers; when none does, the next one that would.
+  void Wake() { woken_ = true; }
 
  private:
   Status Prepare(const std::string& topic);
@@ -28,7 +32,8 @@ class KafkaDeadLetters final : private KafkaEvents {
   const KafkaOptions options_;
   telemetry::Logger& log_;
   std::unique_ptr<KafkaClient> client_;
-  std::string prepared_;   // the topic that is known to exist
+  std::string prepared_;  // the topic that is known to exist
+  std::atomic<bool> woken_ = false;
   bool reported_ = false;  // of the letter that is under way
   rd_kafka_resp_err_t outcome_ = RD_KAFKA_RESP_ERR_NO_ERROR;
 };

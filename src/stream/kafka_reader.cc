@@ -153,8 +153,8 @@ KafkaReader::~KafkaReader() {
     MutexLock lock(gauges_->mutex);
     gauges_->reader = nullptr;
   }
-  MutexLock lock(mutex_);
-  for (const auto& [key, reading] : readings_) metrics_.lag(key.first, key.second).Set(0);
+  Forget();
+  ShowForgotten();
 }
 
 Status KafkaReader::Assign(const std::vector<KafkaStart>& starts) {
@@ -177,13 +177,29 @@ Status KafkaReader::Assign(const std::vector<KafkaStart>& starts) {
   return {};
 }
 
-void KafkaReader::Drop() {
+void KafkaReader::Take() {
+  const KafkaPartitionsPtr none(rd_kafka_topic_partition_list_new(0));
+  rd_kafka_assign(client_.handle(), none.get());
+  Forget();
+}
+
+void KafkaReader::GiveBack() {
   rd_kafka_assign(client_.handle(), nullptr);
+  Forget();
+}
+
+void KafkaReader::Forget() {
   dropped_ = true;
   MutexLock lock(mutex_);
-  for (const auto& [key, reading] : readings_) metrics_.lag(key.first, key.second).Set(0);
+  forgotten_.merge(readings_);
   readings_.clear();
   oldest_in_hand_ms_ = 0;
+}
+
+void KafkaReader::ShowForgotten() {
+  MutexLock lock(mutex_);
+  for (const auto& [key, reading] : forgotten_) metrics_.lag(key.first, key.second).Set(0);
+  forgotten_.clear();
 }
 
 Result<Polled> KafkaReader::Poll(size_t max_series, milliseconds max_wait, const std::function<Status()>& between,
@@ -197,7 +213,10 @@ Result<Polled> KafkaReader::Poll(size_t max_series, milliseconds max_wait, const
     const milliseconds wait = gathered.empty() ? std::clamp(left, milliseconds(0), kSlice) : milliseconds(0);
     dropped_ = false;
     const KafkaMessagePtr record(rd_kafka_consumer_poll(client_.handle(), static_cast<int>(wait.count())));
-    if (dropped_) gathered.Clear();
+    if (dropped_) {
+      gathered.Clear();
+      ShowForgotten();
+    }
     if (Status s = between(); !s) return Fail(s.error());
     if (record == nullptr) {
       if (!gathered.empty() || woken_.exchange(false) || left <= milliseconds(0)) break;

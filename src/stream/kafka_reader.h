@@ -1,7 +1,7 @@
 // Reads partitions that somebody else chooses, and turns their records into polls: what the group consumer and the
 // replay have in common.
 //
-// Threads: confined to one thread, but for lag(), Wake() and progress over positions(), which are safe.
+// Threads: confined to one thread, but for lag(), readings() and Wake(), which are safe.
 #pragma once
 
 #include <atomic>
@@ -50,11 +50,14 @@ class KafkaReader {
   Status Assign(const std::vector<KafkaStart>& starts) EXCLUDES(mutex_);
   // There is nothing to read of this partition before `offset`.
   void Pass(const Key& partition, int64_t offset) EXCLUDES(mutex_);
-  // Reads nothing, and forgets what the poll that is under way has.
-  void Drop() EXCLUDES(mutex_);
+  // Reads nothing, and forgets what the poll that is under way has: for a rebalance, from within it. What was assigned
+  // is taken, to be read from a later Assign on (a member that does not take it keeps the whole group waiting), or is
+  // given back. Needs no memory.
+  void Take() EXCLUDES(mutex_);
+  void GiveBack() EXCLUDES(mutex_);
 
   // As SeriesConsumer's. `between` is called after each look at the queue, where callbacks may have come; an error of
-  // it ends the poll. `trouble` is what to return while nothing comes.
+  // it ends the poll. `on_error` says what to return while nothing comes.
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait, const std::function<Status()>& between,
                       const std::function<Status(const rd_kafka_message_t&)>& on_error) EXCLUDES(mutex_);
 
@@ -66,6 +69,8 @@ class KafkaReader {
   class Gatherer;
   struct LagGauges;
 
+  void Forget() EXCLUDES(mutex_);
+  void ShowForgotten() EXCLUDES(mutex_);
   void MarkApplied() EXCLUDES(mutex_);
   void Finish(const Polled& polled) EXCLUDES(mutex_);
   void RefreshEnds() const REQUIRES(mutex_);
@@ -80,8 +85,9 @@ class KafkaReader {
 
   mutable Mutex mutex_;
   mutable std::map<Key, Reading> readings_ GUARDED_BY(mutex_);
-  int64_t oldest_in_hand_ms_ GUARDED_BY(mutex_) = 0;  // of the last poll; 0 when it is applied or held none
-  int64_t looked_at_ms_ GUARDED_BY(mutex_) = 0;       // when the last poll ended
+  std::map<Key, Reading> forgotten_ GUARDED_BY(mutex_);  // their gauges are not told yet
+  int64_t oldest_in_hand_ms_ GUARDED_BY(mutex_) = 0;     // of the last poll; 0 when it is applied or held none
+  int64_t looked_at_ms_ GUARDED_BY(mutex_) = 0;          // when the last poll ended
 };
 
 // The offsets that a partition has now: its first record's, and the one behind its last.

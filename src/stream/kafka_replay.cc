@@ -30,7 +30,10 @@ class Replay final : public KafkaReplay {
   Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
   void Release(std::span<const Position> /*durable*/) override {}
   Lag CurrentLag() const override;
-  void Wake() override { reader_->Wake(); }
+  void Wake() override {
+    reader_->Wake();
+    letters_.Wake();
+  }
   bool finished() const override;
   Progress progress() const override;
 

@@ -7,7 +7,7 @@
 //   replay->Start(positions);                                  // repeat it while it is kUnavailable
 //   while (!replay->finished()) {
 //     auto polled = replay->Poll(10'000, 1s);                  // an error: repeat
-//     if (!polled->empty() && !applier.Apply(*polled)) break;  // index::Applier; stopped
+//     if (!polled->empty() && applier.Apply(*polled) != index::Applier::Applied::kAll) break;
 //     Show(replay->progress());
 //   }
 //   replay->finished() && applied: exit 0

@@ -4,7 +4,6 @@
 #include <set>
 
 #include "stream/kafka_testing.h"
-#include "support/real_service.h"
 
 namespace mi::stream {
 namespace {
@@ -15,13 +14,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-class KafkaReplayTest : public testing::Test {
+class KafkaReplayTest : public KafkaServiceTest {
  protected:
-  void SetUp() override {
-    kafka_ = RealService::Get("kafka");
-    if (kafka_ == nullptr) GTEST_SKIP() << RealService::kMissing;
-    bystander_.emplace(kafka_->address());
-    options_.kafka.hosts = {kafka_->address()};
+  KafkaReplayTest() : KafkaServiceTest("replay") {}
+  void Configure(const std::vector<std::string>& hosts) override {
+    options_.kafka.hosts = hosts;
     options_.topics = {topic_};
   }
   void Write(std::string_view name, int32_t partition) {
@@ -46,10 +43,6 @@ class KafkaReplayTest : public testing::Test {
     return all;
   }
 
-  RealService* kafka_ = nullptr;
-  const std::string topic_ = KafkaName("replay");
-  KafkaTestDeps deps_;
-  std::optional<KafkaBystander> bystander_;
   KafkaReplayOptions options_;
   StoredPositions positions_;
 };
