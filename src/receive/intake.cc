@@ -142,7 +142,8 @@ void Intake::LookUpResolved(Context& context) {
     const Fingerprint& key = context.scan.series()[resolved_[k].series].key;
     if (answers_[k] != Seen::kUnknown) {
       Note(resolved_[k].series, keys_[k], answers_[k]);
-      if (resolved_[k].aliased) aliases.push_back(key);
+      // Not while there is something to say of the series itself: its alias would keep that from being heard.
+      if (resolved_[k].aliased && answers_[k] == Seen::kKnown) aliases.push_back(key);
       continue;
     }
     const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
