@@ -12,13 +12,10 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/result.h"
 #include "model/fingerprint.h"
-#include "telemetry/log.h"
 
 namespace mi::dedupe {
 
