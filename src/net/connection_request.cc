@@ -8,10 +8,6 @@ namespace {
 
 constexpr size_t kFirstBodyBytes = 256 << 10;  // what an announced body gets before any of it has come
 
-bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return (x | 0x20) == (y | 0x20); });
-}
-
 Response PlainError(int status, std::string text) {
   text.push_back('\n');
   return {.status = status, .body = std::move(text)};

@@ -80,6 +80,17 @@ Handler* Router::Find(std::string_view path) const {
   return nullptr;
 }
 
+bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
+  return std::ranges::equal(a, b, {}, lower, lower);
+}
+
+std::optional<std::string_view> SegmentBehind(std::string_view prefix, std::string_view path) {
+  if (!path.starts_with(prefix)) return std::nullopt;
+  path.remove_prefix(prefix.size());
+  return path.substr(0, path.find('/'));
+}
+
 std::string DecodeForm(std::string_view text) { return Decode(text, Plus::kBlank); }
 std::string DecodePath(std::string_view text) { return Decode(text, Plus::kLiteral); }
 

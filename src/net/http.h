@@ -101,6 +101,12 @@ class Router {
   std::vector<Route> routes_;
 };
 
+// As header names, media types and codings compare: ASCII letters without their case.
+bool EqualsIgnoringCase(std::string_view a, std::string_view b);
+
+// The segment behind `prefix`: the tenant of "/select/<tenant>/prometheus". Nothing in a path that does not begin so.
+std::optional<std::string_view> SegmentBehind(std::string_view prefix, std::string_view path);
+
 // Decodes %XX and '+' of one form component. Malformed escapes stand as they are.
 std::string DecodeForm(std::string_view text);
 // The same for a path or one segment of it, where '+' is a plus.

@@ -1,12 +1,11 @@
 #include "receive/negotiation.h"
 
-#include <algorithm>
-#include <cctype>
-
 #include "base/format.h"
 
 namespace mi::receive {
 namespace {
+
+using net::EqualsIgnoringCase;
 
 constexpr std::string_view kProtoV1 = "prometheus.WriteRequest";
 constexpr std::string_view kProtoV2 = "io.prometheus.write.v2.Request";
@@ -15,10 +14,6 @@ std::string_view Trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
-}
-
-bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
 }
 
 std::string_view Unquote(std::string_view value) {

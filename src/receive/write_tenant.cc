@@ -9,16 +9,10 @@ namespace {
 
 constexpr std::string_view kInsert = "/insert/";
 
-std::optional<std::string_view> TenantInPath(std::string_view path) {
-  if (!path.starts_with(kInsert)) return std::nullopt;
-  path.remove_prefix(kInsert.size());
-  return path.substr(0, path.find('/'));
-}
-
 }  // namespace
 
 Result<model::Tenant> TenantOf(const net::Request& request) {
-  const auto in_path = TenantInPath(request.path());
+  const auto in_path = net::SegmentBehind(kInsert, request.path());
   const auto in_header = request.Header("x-scope-orgid");
   if (!in_header || in_header->empty()) return model::Tenant::Parse(in_path.value_or(""));
   Result<model::Tenant> from_header = model::Tenant::Parse(*in_header);

@@ -30,13 +30,6 @@ constexpr std::string_view kSelect = "/select/";
 constexpr std::string_view kLabel = "/api/v1/label/";
 constexpr std::string_view kValues = "/values";
 
-// The tenant of "/select/<tenant>/prometheus/…"; nothing in another path.
-std::optional<std::string_view> TenantOf(std::string_view path) {
-  if (!path.starts_with(kSelect)) return std::nullopt;
-  path.remove_prefix(kSelect.size());
-  return path.substr(0, path.find('/'));
-}
-
 // The label of "…/api/v1/label/<label>/values", in which any character may stand; nothing in another path.
 std::optional<std::string_view> LabelOf(std::string_view path) {
   const size_t from = path.find(kLabel);
@@ -145,7 +138,7 @@ class Api::Endpoint final : public net::Handler {
   }
 
   void Handle(const net::Request& request, net::Reply reply) override {
-    const auto tenants = ReadTenants(TenantOf(request.path()), request.Header("X-Scope-OrgID"));
+    const auto tenants = ReadTenants(net::SegmentBehind(kSelect, request.path()), request.Header("X-Scope-OrgID"));
     if (!tenants) return reply(ErrorResponse(tenants.error()));
     const std::optional<std::string_view> label = LabelOf(request.path());
     if (answer_ == &AnswerLabelValues && !label) return reply({.status = 404, .body = "404 page not found\n"});
