@@ -66,6 +66,9 @@ class Receiver(support.TestCase):
         bad = RequestV2().add({"__name__": "hist_basic"}, histograms=[histogram(negative=False, zero=False, count=99)])
         self.expect("a bad count, of a series that is known", bad, 400)
 
+    def metadata(self):
+        return support.get_json(f"{self.server.url}/api/v1/metadata")["data"]
+
     def test_exemplars_metadata_and_start_timestamps(self):
         labels = {"__name__": "http_requests_total", "job": "api", "region": "🌍"}
         for name, exemplar in {"trace": {"trace_id": "abc"}, "several": {"trace_id": "a", "span_id": "b", "user": "测试"}, "none": {}}.items():
@@ -79,7 +82,8 @@ class Receiver(support.TestCase):
         self.expect("metadata alone", RequestV2().add({"__name__": "orphan_metric"}, metadata=(1, 'äöü\n"quotes"', "special/units")), 204)
         names = {dict(s)["__name__"] for s in self.catalogued()}
         self.assertEqual(names, {"http_requests_total", "h", "orphan"})
-        metadata = support.get_json(f"{self.server.url}/api/v1/metadata")["data"]
+        # What the index still owes is counted in series: metadata alone may come a moment later.
+        metadata = support.wait_for(lambda: "orphan_metric" in (data := self.metadata()) and data, what="the metadata")
         self.assertEqual(metadata["orphan_metric"], [{"type": "counter", "help": 'äöü\n"quotes"', "unit": "special/units"}])
         self.assertEqual(metadata["h"][0]["type"], "histogram")
 
