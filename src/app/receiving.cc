@@ -7,6 +7,15 @@
 #include "app/role_options.h"
 
 namespace mi::app {
+namespace {
+
+// There is nothing to ask behind the table of metadata: a statement is published once a window.
+dedupe::SeenOptions MetadataSeenOptionsOf(dedupe::SeenOptions series) {
+  series.confirm_after_s = 0;
+  return series;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Receiving>> Receiving::Create(const config::Config& config,
                                                      const dedupe::SeenOptions& seen_options, Deps deps) {
@@ -26,7 +35,7 @@ Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& se
       remote_send_(std::move(remote_send)),
       seen_(std::move(deps.seen)),
       figures_(ShowSeenTable(*seen_, deps.metrics)),
-      seen_metadata_(dedupe::SeenSet::Create(seen_options, deps.clock)),
+      seen_metadata_(dedupe::SeenSet::Create(MetadataSeenOptionsOf(seen_options), deps.clock)),
       receive_metrics_(deps.metrics),
       options_(ReceiveOptionsOf(config)),
       cache_(config.identity.secret, *seen_) {
@@ -58,7 +67,7 @@ Status Receiving::Reconfigure(const config::Config& config, const dedupe::SeenOp
   }
   options_.Set(ReceiveOptionsOf(config));
   seen_->Reconfigure(seen_options);
-  seen_metadata_->Reconfigure(seen_options);
+  seen_metadata_->Reconfigure(MetadataSeenOptionsOf(seen_options));
   return {};
 }
 
