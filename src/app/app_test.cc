@@ -1,3 +1,4 @@
+#include <atomic>
 #include <filesystem>
 #include <future>
 
@@ -79,6 +80,27 @@ TEST(Housekeeping, RunsATaskAgainAndAgainUntilItIsStopped) {
   third.get_future().wait();
   housekeeping.Stop();
   EXPECT_GE(runs, 3);
+}
+
+TEST(Housekeeping, TakesANewIntervalBeforeTheOldOneIsOver) {
+  std::promise<void> asked;
+  std::promise<void> ran;
+  std::atomic<bool> asked_before = false;
+  std::atomic<bool> soon = false;
+  bool has_run = false;
+  Housekeeping housekeeping;
+  housekeeping.Every(
+      [&]() -> std::chrono::milliseconds {
+        if (!asked_before.exchange(true)) asked.set_value();
+        return soon ? std::chrono::milliseconds(1) : std::chrono::hours(1);
+      },
+      [&] {
+        if (!std::exchange(has_run, true)) ran.set_value();
+      });
+  housekeeping.Start();
+  asked.get_future().wait();
+  soon = true;
+  ran.get_future().wait();
 }
 
 TEST(Housekeeping, StopsAtOnceThoughNothingIsDueForLong) {

@@ -13,7 +13,7 @@ void Housekeeping::Every(std::function<std::chrono::milliseconds()> interval, st
 }
 
 void Housekeeping::Start() {
-  for (Task& task : tasks_) task.due = steady_clock::now() + task.interval();
+  for (Task& task : tasks_) task.waits_since = steady_clock::now();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -27,11 +27,15 @@ void Housekeeping::Stop() {
 }
 
 void Housekeeping::Run() {
+  const auto due = [](const Task& task) { return task.waits_since + task.interval(); };
   while (!tasks_.empty()) {
-    Task& next = *std::ranges::min_element(tasks_, {}, &Task::due);
-    if (!WaitUntil(next.due)) return;
+    Task& next = *std::ranges::min_element(tasks_, {}, due);
+    // Not all of it at once: the interval may change meanwhile.
+    const auto look_at = std::min(due(next), steady_clock::now() + kHealthInterval);
+    if (!WaitUntil(look_at)) return;
+    if (steady_clock::now() < due(next)) continue;
     next.run();
-    next.due = steady_clock::now() + next.interval();
+    next.waits_since = steady_clock::now();
   }
 }
 

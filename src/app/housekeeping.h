@@ -21,7 +21,7 @@ class Housekeeping {
   Housekeeping(const Housekeeping&) = delete;
   Housekeeping& operator=(const Housekeeping&) = delete;
 
-  // `interval` is asked before each wait, so that it can change while the service runs.
+  // `interval` is asked each second, so that it can change while the service runs.
   void Every(std::function<std::chrono::milliseconds()> interval, std::function<void()> task);
   void Start();
   void Stop() EXCLUDES(mutex_);
@@ -30,7 +30,7 @@ class Housekeeping {
   struct Task {
     std::function<std::chrono::milliseconds()> interval;
     std::function<void()> run;
-    std::chrono::steady_clock::time_point due;
+    std::chrono::steady_clock::time_point waits_since;
   };
   void Run() EXCLUDES(mutex_);
   bool WaitUntil(std::chrono::steady_clock::time_point due) EXCLUDES(mutex_);  // false: stopping
