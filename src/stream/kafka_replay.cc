@@ -14,6 +14,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kTimeout{5'000};
+// Of fetched records: all lanes of a replay together, and one at least.
+constexpr unsigned kQueueKb = 262'144;
+constexpr unsigned kLeastQueueKb = 32'768;
 
 // No member of it is ever made: librdkafka reads partitions of one's own choice only with a group's name.
 constexpr std::string_view kGroup = "metric-index-replay";
@@ -53,8 +56,9 @@ class Replay final : public KafkaReplay {
 
 Status Replay::Connect() {
   KafkaClientSpec spec = KafkaReaderSpec(std::string(kGroup));
-  spec.defaults.insert(spec.defaults.end(),
-                       {{"queued.max.messages.kbytes", "262144"}, {"queued.min.messages", "1000000"}});
+  spec.defaults.insert(spec.defaults.end(), {{"queued.max.messages.kbytes",
+                                              std::to_string(std::max(kLeastQueueKb, kQueueKb / options_.lanes))},
+                                             {"queued.min.messages", "1000000"}});
   spec.fixed.emplace_back("enable.partition.eof", "true");  // the last offsets of a log may hold nothing to read
   Result<std::unique_ptr<KafkaClient>> client = KafkaClient::Create(spec, options_.kafka, deps_.log, nullptr);
   if (!client) return Fail(client.error());
