@@ -1,5 +1,6 @@
 #include "index/applier.h"
 
+#include <memory>
 #include <new>
 #include <optional>
 #include <utility>
@@ -46,15 +47,14 @@ Applier::Applied Applier::Apply(const stream::Polled& polled) {
   for (const stream::PoisonRecord& poison : polled.poison) {
     if (!PutAside(poison, "undecodable")) return Applied::kStopped;
   }
-  at_ = polled.next.front();
   std::vector<store::StreamPosition> positions;
   positions.reserve(polled.next.size());
   for (const stream::Position& next : polled.next) positions.push_back({next.stream, next.partition, next.next_offset});
 
-  Outcome outcome = ApplyOnce(polled.batches, positions);
+  Outcome outcome = ApplyOnce({polled, polled.batches}, positions);
   if (outcome == Outcome::kRefused) {
     // Data may be ahead of its position, never behind: a crash in between replays it, which changes nothing.
-    outcome = ApplyPieces(polled.batches) ? ApplyOnce({}, positions) : Outcome::kStopped;
+    outcome = ApplyBatches(polled, 0, polled.batches.size()) ? ApplyOnce({polled, {}}, positions) : Outcome::kStopped;
   }
   switch (outcome) {
     case Outcome::kApplied: return Applied::kAll;
@@ -65,8 +65,8 @@ Applier::Applied Applier::Apply(const stream::Polled& polled) {
   return Applied::kStopped;
 }
 
-Applier::Outcome Applier::ApplyOnce(std::span<const model::SeriesBatch> batches,
-                                    std::span<const store::StreamPosition> positions) {
+Applier::Outcome Applier::ApplyOnce(const Piece& piece, std::span<const store::StreamPosition> positions) {
+  const std::span<const model::SeriesBatch> batches = piece.batches;
   const auto result = retry_.Until(
       {"apply to the store", Retry::Of::kStore},
       [&] {
@@ -87,30 +87,43 @@ Applier::Outcome Applier::ApplyOnce(std::span<const model::SeriesBatch> batches,
     refusal_ = result->error().message();
     return Outcome::kRefused;
   }
-  Note(batches, **result);
+  Note(piece, **result);
   return Outcome::kApplied;
 }
 
-bool Applier::ApplyPieces(std::span<const model::SeriesBatch> batches) {
-  if (batches.size() > 1) {
-    const auto half = batches.size() / 2;
-    for (const auto part : {batches.first(half), batches.subspan(half)}) {
-      const Outcome outcome = ApplyOnce(part, {});
-      if (outcome == Outcome::kStopped) return false;
-      if (outcome == Outcome::kRefused && !ApplyPieces(part)) return false;
-    }
-    return true;
+bool Applier::ApplyBatches(const stream::Polled& polled, size_t begin, size_t end) {
+  if (end - begin == 1) {
+    const model::SeriesBatch& batch = polled.batches[begin];
+    return ApplyRecords(polled, begin, 0, batch.size() + batch.metadata().size());
   }
-  const model::SeriesBatch& batch = batches.front();
-  const size_t records = batch.size() + batch.metadata().size();
-  if (records == 0) return true;
-  if (records == 1) {
-    metrics_.refused.Add(static_cast<double>(batch.size()));
-    deps_.log.Warn("index: the store refuses {}: {}", TextOf(batch), refusal_);
-    return PutAside({.at = at_, .bytes = TextOf(batch), .reason = refusal_}, "refused");
+  const size_t middle = begin + (end - begin) / 2;
+  for (const auto& [from, to] : {std::pair(begin, middle), std::pair(middle, end)}) {
+    const Outcome outcome = ApplyOnce({polled, std::span(polled.batches).subspan(from, to - from), from}, {});
+    if (outcome == Outcome::kStopped) return false;
+    if (outcome == Outcome::kRefused && !ApplyBatches(polled, from, to)) return false;
   }
-  const model::SeriesBatch halves[] = {Slice(batch, 0, records / 2), Slice(batch, records / 2, records)};
-  return ApplyPieces(halves);
+  return true;
+}
+
+bool Applier::ApplyRecords(const stream::Polled& polled, size_t batch, size_t begin, size_t end) {
+  if (begin == end) return true;
+  if (end - begin == 1) return PutAsideRefused(polled, batch, begin);
+  const size_t middle = begin + (end - begin) / 2;
+  for (const auto& [from, to] : {std::pair(begin, middle), std::pair(middle, end)}) {
+    const model::SeriesBatch slice = Slice(polled.batches[batch], from, to);
+    const Outcome outcome = ApplyOnce({polled, {&slice, 1}, batch, from}, {});
+    if (outcome == Outcome::kStopped) return false;
+    if (outcome == Outcome::kRefused && !ApplyRecords(polled, batch, from, to)) return false;
+  }
+  return true;
+}
+
+bool Applier::PutAsideRefused(const stream::Polled& polled, size_t batch, size_t record) {
+  const auto one = std::make_shared<const model::SeriesBatch>(Slice(polled.batches[batch], record, record + 1));
+  metrics_.refused.Add(static_cast<double>(one->size()));
+  deps_.log.Warn("index: the store refuses {}: {}", TextOf(*one), refusal_);
+  return PutAside({.at = polled.PositionOf(batch, record), .bytes = TextOf(*one), .reason = refusal_, .record = one},
+                  "refused");
 }
 
 bool Applier::PutAside(const stream::PoisonRecord& record, std::string_view label) {
@@ -121,11 +134,11 @@ bool Applier::PutAside(const stream::PoisonRecord& record, std::string_view labe
   return done;
 }
 
-void Applier::Note(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result) {
+void Applier::Note(const Piece& piece, const store::ApplyResult& result) {
   metrics_.inserted.Add(static_cast<double>(result.inserted.size()));
   metrics_.existing.Add(static_cast<double>(result.existing));
-  if (!batches.empty()) Tell(batches, result);
-  for (const store::Collision& collision : result.collisions) NoteCollision(batches[collision.batch], collision);
+  if (!piece.batches.empty()) Tell(piece.batches, result);
+  for (const store::Collision& collision : result.collisions) NoteCollision(piece, collision);
 }
 
 // The store says once what is new: who had no memory to hear it is told until it has. What it took over already, it
@@ -142,12 +155,16 @@ void Applier::Tell(std::span<const model::SeriesBatch> batches, const store::App
 }
 
 // The position is stored already, with the batch that this was found in: the log has it even if the letter is lost.
-void Applier::NoteCollision(const model::SeriesBatch& batch, const store::Collision& collision) {
-  const std::string refused = KeyOf(batch, collision.index);
+void Applier::NoteCollision(const Piece& piece, const store::Collision& collision) {
+  const auto one = std::make_shared<const model::SeriesBatch>(
+      Slice(piece.batches[collision.batch], collision.index, collision.index + 1));
   metrics_.refused.Add();
   deps_.log.Error("index: two series with one fingerprint: {} is refused, the catalogue has {}; see identity.secret",
-                  refused, collision.stored_content);
-  PutAside({.at = at_, .bytes = refused, .reason = format("its fingerprint is that of {}", collision.stored_content)},
+                  TextOf(*one), collision.stored_content);
+  PutAside({.at = piece.polled.PositionOf(piece.first_batch + collision.batch, piece.first_record + collision.index),
+            .bytes = TextOf(*one),
+            .reason = format("its fingerprint is that of {}", collision.stored_content),
+            .record = one},
            "collision");
 }
 

@@ -39,18 +39,27 @@ class Applier {
  private:
   enum class Outcome { kApplied, kRefused, kStopped, kOutdated };
 
-  Outcome ApplyOnce(std::span<const model::SeriesBatch> batches, std::span<const store::StreamPosition> positions);
+  // What is applied together, and where in the poll it stands.
+  struct Piece {
+    const stream::Polled& polled;
+    std::span<const model::SeriesBatch> batches;
+    size_t first_batch = 0;
+    size_t first_record = 0;  // of the first batch, where that is a part of one
+  };
+
+  Outcome ApplyOnce(const Piece& piece, std::span<const store::StreamPosition> positions);
   // Without positions: what is refused is halved until it is one record.
-  bool ApplyPieces(std::span<const model::SeriesBatch> batches);
+  bool ApplyBatches(const stream::Polled& polled, size_t begin, size_t end);
+  bool ApplyRecords(const stream::Polled& polled, size_t batch, size_t begin, size_t end);
+  bool PutAsideRefused(const stream::Polled& polled, size_t batch, size_t record);
   bool PutAside(const stream::PoisonRecord& record, std::string_view label);
-  void Note(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
+  void Note(const Piece& piece, const store::ApplyResult& result);
   void Tell(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
-  void NoteCollision(const model::SeriesBatch& batch, const store::Collision& collision);
+  void NoteCollision(const Piece& piece, const store::Collision& collision);
 
   const Deps deps_;
   Retry& retry_;
   IndexMetrics& metrics_;
-  stream::Position at_;  // behind what is being applied: where dead letters say they are from
   std::string refusal_;  // the store's last reason
 };
 

@@ -348,7 +348,10 @@ TEST_F(WorkerTest, PutsAsideOnlyTheRecordsThatTheStoreRefuses) {
   std::vector<std::string> letters;
   for (const stream::PoisonRecord& record : stream_.dead_letters()) letters.push_back(record.bytes);
   EXPECT_THAT(letters, UnorderedElementsAre("team-a|b_7{}", "team-a|b_8{}", HasSubstr("metadata of broken")));
-  EXPECT_EQ(stream_.dead_letters()[0].reason, "too long");
+  const stream::PoisonRecord first = stream_.dead_letters()[0];
+  EXPECT_EQ(first.reason, "too long");
+  EXPECT_EQ(first.at.next_offset, FakeStream::kFirstOffset + 2) << "its own, not that of the poll";
+  EXPECT_EQ((*first.record)[0].labels.metric_name(), "b_7");
   EXPECT_EQ(Letters("refused"), 3);
   EXPECT_EQ(StoredPosition(), stream_.end());
   EXPECT_TRUE(worker_->Health());
@@ -380,6 +383,7 @@ TEST_F(WorkerTest, RefusesACollisionAndKeepsBothContents) {
   EXPECT_THAT(Catalogued(), ElementsAre("known_0{}"));
   Await([&] { return Letters("collision") == 1; });
   EXPECT_EQ(stream_.dead_letters()[0].bytes, "other_0{}");
+  EXPECT_EQ(stream_.dead_letters()[0].at.next_offset, FakeStream::kFirstOffset + 2);
   EXPECT_THAT(stream_.dead_letters()[0].reason, HasSubstr("known_0{}"));
   EXPECT_EQ(Count("index_series_total", {{"result", "refused"}}), 1);
 }

@@ -280,6 +280,8 @@ class FakeConsumer final : public SeriesConsumer {
       if (position_ != applied_ && polled.series + batch.size() > max_series) break;
       polled.series += batch.size();
       polled.batches.push_back(batch);
+      const Origin origin{0, position_ + 1};
+      polled.origins.push_back({std::vector(batch.size(), origin), std::vector(batch.metadata().size(), origin)});
     }
     polled.next = {At(position_)};
     return polled;

@@ -142,6 +142,38 @@ TEST_F(KafkaConsumerTest, PutsPoisonAsideWithItsKeyAndWhereItWasFrom) {
   EXPECT_EQ(letters[0].headers.at("offset"), "1");
 }
 
+TEST_F(KafkaConsumerTest, SaysWhereEachRecordStood) {
+  bystander_->MakeTopic(topic_, 4);
+  for (const char* name : {"a", "b"}) Write(name, 1);
+  for (const char* name : {"c", "d"}) Write(name, 3);
+  const auto consumer = Open();
+  std::map<std::string, Position> stood;
+  ASSERT_TRUE(Eventually([&] {
+    const Polled polled = consumer->Poll(100, milliseconds(100)).value();
+    for (size_t batch = 0; batch < polled.batches.size(); ++batch) {
+      for (size_t i = 0; i < polled.batches[batch].size(); ++i) {
+        stood[std::string(polled.batches[batch][i].labels.metric_name())] = polled.PositionOf(batch, i);
+      }
+    }
+    return stood.size() == 4;
+  }));
+  EXPECT_THAT(stood,
+              ElementsAre(testing::Pair("a", Position{topic_, 1, 1}), testing::Pair("b", Position{topic_, 1, 2}),
+                          testing::Pair("c", Position{topic_, 3, 1}), testing::Pair("d", Position{topic_, 3, 2})));
+}
+
+TEST_F(KafkaConsumerTest, WritesWhatTheStoreRefusesSoThatItCanBeSentAgain) {
+  bystander_->MakeTopic(topic_, 1);
+  const auto consumer = OpenAndAwait(1);
+  const auto refused = std::make_shared<const model::SeriesBatch>(MakeBatch("m", 1, 1'700'000'000'000, "team"));
+  ASSERT_TRUE(consumer->DeadLetter({{topic_, 0, 8}, "for people", "too long", "", refused}));
+  const auto letters = bystander_->Read(DeadLetterTopic(topic_));
+  ASSERT_THAT(letters, SizeIs(1));
+  EXPECT_EQ(letters[0].headers.at("offset"), "7");
+  bystander_->Write(topic_, {letters[0].key, letters[0].value});
+  EXPECT_THAT(TakeMany(*consumer, 1), ElementsAre(R"(team|m_0{job="contract"})"));
+}
+
 TEST_F(KafkaConsumerTest, CutsALetterThatNoTopicWouldTake) {
   bystander_->MakeTopic(topic_, 1);
   const auto consumer = Open();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "codec/kafka_record.h"
 #include "stream/kafka_topics.h"
 
 namespace mi::stream {
@@ -25,6 +26,22 @@ KafkaClientSpec Spec() {
           .fixed = {{"enable.idempotence", "true"}, {"acks", "all"}, {"delivery.report.only.error", "false"}}};
 }
 
+// With key and value as a producer writes them: so the letter can be sent again.
+PoisonRecord AsPublished(const PoisonRecord& record) {
+  PoisonRecord letter = record;
+  if (record.record == nullptr) return letter;
+  const model::SeriesBatch& batch = *record.record;
+  codec::KafkaRecordText text;
+  if (batch.metadata().empty()) {
+    if (!codec::EncodeSeriesRecord(batch.tenant(), batch.seen_at_ms(), batch[0].labels, text)) return letter;
+  } else {
+    codec::EncodeMetadataRecord(batch.tenant(), batch.seen_at_ms(), batch.metadata().front(), text);
+  }
+  letter.key = text.key;
+  letter.bytes = text.value;
+  return letter;
+}
+
 }  // namespace
 
 Status KafkaDeadLetters::Write(const PoisonRecord& record) {
@@ -40,14 +57,15 @@ Status KafkaDeadLetters::Write(const PoisonRecord& record) {
     if (Status prepared = Prepare(topic); !prepared) return prepared;
     prepared_ = topic;
   }
-  rd_kafka_resp_err_t error = Send(topic, record, record.bytes.size());
+  const PoisonRecord letter = AsPublished(record);
+  rd_kafka_resp_err_t error = Send(topic, letter, letter.bytes.size());
   if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
     // A key can be as large as the record, and a reason can quote it.
-    PoisonRecord cut = record;
+    PoisonRecord cut = letter;
     cut.bytes.resize(std::min(cut.bytes.size(), kCutTo));
     cut.key.resize(std::min(cut.key.size(), kCutTo));
     cut.reason.resize(std::min(cut.reason.size(), kCutTo));
-    error = Send(topic, cut, record.bytes.size());
+    error = Send(topic, cut, letter.bytes.size());
   }
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   prepared_.clear();

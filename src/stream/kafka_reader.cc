@@ -63,9 +63,14 @@ class KafkaReader::Gatherer {
       polled_.poison.push_back({at, std::string(value), decoded.error().message(), std::string(key)});
       return;
     }
-    model::SeriesBatch& batch = BatchOf(decoded->tenant, decoded->seen_at_ms);
-    if (decoded->metadata) return batch.AddMetadata(std::move(*decoded->metadata));
-    batch.Add(decoded->fingerprint, decoded->labels.canonical());
+    const size_t batch = BatchOf(decoded->tenant, decoded->seen_at_ms);
+    const Origin origin{part_, at.next_offset};
+    if (decoded->metadata) {
+      polled_.origins[batch].metadata.push_back(origin);
+      return polled_.batches[batch].AddMetadata(std::move(*decoded->metadata));
+    }
+    polled_.origins[batch].series.push_back(origin);
+    polled_.batches[batch].Add(decoded->fingerprint, decoded->labels.canonical());
     ++polled_.series;
   }
 
@@ -74,17 +79,13 @@ class KafkaReader::Gatherer {
   bool full(size_t max_series) const { return records_ >= max_series || bytes_ >= kMaxPolledBytes; }
   size_t tombstones() const { return tombstones_; }
 
-  Polled Take() {
-    for (auto& [key, next] : next_) polled_.next.push_back({key.first, key.second, next});
-    return std::move(polled_);
-  }
+  Polled Take() { return std::move(polled_); }
 
  private:
   using BatchKey = std::pair<model::Tenant, int64_t>;
 
   Gatherer& operator=(Gatherer&& other) noexcept {
-    next_ = std::move(other.next_);
-    last_ = nullptr;
+    part_ = 0;
     batches_ = std::move(other.batches_);
     polled_ = std::move(other.polled_);
     records_ = other.records_;
@@ -95,24 +96,29 @@ class KafkaReader::Gatherer {
 
   // The position behind the record.
   Position Note(const rd_kafka_message_t& record) {
-    const char* topic = rd_kafka_topic_name(record.rkt);
-    if (last_ == nullptr || last_->first.second != record.partition || last_->first.first != topic) {
-      last_ = &*next_.try_emplace(Key(topic, record.partition)).first;
+    const std::string_view topic = rd_kafka_topic_name(record.rkt);
+    std::vector<Position>& next = polled_.next;
+    const auto is_here = [&](const Position& at) { return at.partition == record.partition && at.stream == topic; };
+    if (part_ >= next.size() || !is_here(next[part_])) {  // records of a partition come in a row
+      part_ = static_cast<size_t>(std::ranges::find_if(next, is_here) - next.begin());
+      if (part_ == next.size()) next.push_back({std::string(topic), record.partition, 0});
     }
-    last_->second = record.offset + 1;
-    return {last_->first.first, record.partition, record.offset + 1};
+    next[part_].next_offset = record.offset + 1;
+    return next[part_];
   }
 
-  model::SeriesBatch& BatchOf(const model::Tenant& tenant, int64_t seen_at_ms) {
+  size_t BatchOf(const model::Tenant& tenant, int64_t seen_at_ms) {
     const auto [at, fresh] = batches_.try_emplace(BatchKey(tenant, seen_at_ms), polled_.batches.size());
-    if (fresh) polled_.batches.emplace_back(tenant, seen_at_ms);
-    return polled_.batches[at->second];
+    if (fresh) {
+      polled_.batches.emplace_back(tenant, seen_at_ms);
+      polled_.origins.emplace_back();
+    }
+    return at->second;
   }
 
   codec::KafkaRecordDecoder& decoder_;
   const Clock& clock_;
-  std::map<Key, int64_t> next_;
-  std::pair<const Key, int64_t>* last_ = nullptr;  // records of a partition come in a row
+  size_t part_ = 0;  // of polled_.next: the last record's
   std::map<BatchKey, size_t> batches_;
   Polled polled_;
   size_t records_ = 0;

@@ -10,4 +10,12 @@ PublishResult AllFailed(const model::SeriesBatch& batch, const Error& error) {
   return result;
 }
 
+Position Polled::PositionOf(size_t batch, size_t record) const {
+  if (origins.empty()) return next.front();
+  const size_t series_here = origins[batch].series.size();
+  const Origin& origin =
+      record < series_here ? origins[batch].series[record] : origins[batch].metadata[record - series_here];
+  return {next[origin.part].stream, next[origin.part].partition, origin.next_offset};
+}
+
 }  // namespace mi::stream

@@ -61,6 +61,18 @@ struct PoisonRecord {
   std::string bytes;
   std::string reason;
   std::string key = {};  // Kafka's; '' where there is none
+  // The one series or metadata entry that it holds, where it could be decoded: `bytes` is then its text for people.
+  std::shared_ptr<const model::SeriesBatch> record = {};
+};
+
+// Where a record stood.
+struct Origin {
+  size_t part;  // index into Polled::next
+  int64_t next_offset;
+};
+struct BatchOrigins {
+  std::vector<Origin> series;
+  std::vector<Origin> metadata;
 };
 
 // What one poll found, in stream order.
@@ -69,7 +81,11 @@ struct Polled {
   std::vector<PoisonRecord> poison;
   std::vector<Position> next;  // one a partition: store these in the transaction that applies the batches
   uint64_t series = 0;         // in all batches
+  // Of each record of each batch; none where only the end of the poll is known (the journal's rows).
+  std::vector<BatchOrigins> origins = {};
 
+  // The position behind a record, series first.
+  Position PositionOf(size_t batch, size_t record) const;
   bool empty() const { return next.empty(); }
 };
 
