@@ -183,7 +183,7 @@ Status CatalogImpl::LoadMissing(store::CatalogReader& reader, std::span<const st
 
 Status CatalogImpl::LoadMetadata(store::CatalogReader& reader) try {
   const Status read = reader.ReadMetadata([&](const store::StoredMetadata& stored) {
-    storage_->metadata.Add(stored.tenant, stored.metadata);
+    storage_->metadata.Add(stored);
     return true;
   });
   return Finish(read, {});
@@ -222,7 +222,9 @@ void CatalogImpl::Append(std::span<const model::SeriesBatch> batches, const stor
     if (!added) CountRefused(added.error());
   }
   for (const model::SeriesBatch& batch : batches) {
-    for (const model::MetricMetadata& metadata : batch.metadata()) storage_->metadata.Add(batch.tenant(), metadata);
+    for (const model::MetricMetadata& metadata : batch.metadata()) {
+      storage_->metadata.Add({batch.tenant(), metadata, batch.seen_at_ms()});
+    }
   }
   UpdateSeen(applied.updated);
   Publish();

@@ -71,7 +71,7 @@ class Snapshot {
 
   virtual void Read(Ordinal ordinal, SeriesView& out) const = 0;
 
-  // Metadata of the given tenants (none: all), by family; several entries of one family differ in type, help or unit.
+  // Metadata of the given tenants (none: all), by family; the latest word of each tenant.
   virtual void ForEachMetadata(std::span<const std::string> tenants,
                                const std::function<bool(const store::StoredMetadata&)>& visit) const = 0;
 };

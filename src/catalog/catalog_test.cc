@@ -10,6 +10,7 @@ namespace mi::catalog {
 namespace {
 
 using namespace std::string_literals;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -232,29 +233,49 @@ TEST(Catalog, AnEndlessActivityIntervalDoesNotOverflow) {
   EXPECT_EQ(snapshot->SeenIn(snapshot->All(), {kSeen + 1'000'000'000, INT64_MAX}).size(), 1);
 }
 
-TEST(Catalog, KeepsMetadataOnceByFamilyAndTenant) {
+TEST(Catalog, KeepsTheLatestMetadataByFamilyAndTenant) {
   const auto catalog = Catalog::Create({});
   const auto tenant = [](const char* name) { return model::Tenant::Parse(name).value(); };
-  auto batch = [&](const char* of, std::vector<model::MetricMetadata> entries) {
-    model::SeriesBatch made(tenant(of), kSeen);
+  auto batch = [&](const char* of, std::vector<model::MetricMetadata> entries, int64_t seen_at_ms = kSeen) {
+    model::SeriesBatch made(tenant(of), seen_at_ms);
     for (auto& entry : entries) made.AddMetadata(entry);
     return made;
   };
-  const model::SeriesBatch batches[] = {batch("", {{"up", "gauge", "h", ""}, {"a", "counter", "h", ""}}),
-                                        batch("t", {{"up", "gauge", "h", ""}}),
-                                        batch("", {{"up", "gauge", "h", ""}, {"up", "gauge", "other", ""}})};
+  const model::SeriesBatch batches[] = {
+      batch("", {{"up", "gauge", "h", ""}, {"a", "counter", "h", ""}}), batch("t", {{"up", "gauge", "h", ""}}),
+      batch("", {{"up", "gauge", "older", ""}}, kSeen - 1),
+      batch("", {{"up", "gauge", "of", ""}, {"up", "gauge", "other", ""}}), batch("", {{"up", "gauge", "one", ""}})};
   catalog->Append(batches, {});
   const auto before = catalog->Current();
   NaiveCatalog stored;
-  stored.metadata = {{tenant("t"), {"b", "info", "a help text that is longer than a few bytes", "s"}},
-                     {tenant("t"), {"up", "gauge", "h", ""}}};
+  stored.metadata = {{tenant("t"), {"b", "info", "a help text that is longer than a few bytes", "s"}, kSeen},
+                     {tenant("t"), {"up", "gauge", "new", ""}, kSeen + 1}};
   ASSERT_TRUE(catalog->Load(stored));
 
-  EXPECT_THAT(Families(*before, {}), ElementsAre("/a/h", "/up/h", "/up/other", "t/up/h"));
+  EXPECT_THAT(Families(*before, {}), ElementsAre("/a/h", "/up/other", "t/up/h"));
   EXPECT_THAT(Families(*catalog->Current(), {"t"}),
-              ElementsAre("t/b/a help text that is longer than a few bytes", "t/up/h"));
+              ElementsAre("t/b/a help text that is longer than a few bytes", "t/up/new"));
   EXPECT_THAT(Families(*catalog->Current(), {"x"}), IsEmpty());
-  EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 5);
+  EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 4);
+}
+
+TEST(Catalog, DoesNotGrowByHelpThatChangesEachTime) {
+  const auto catalog = Catalog::Create({});
+  const auto say = [&](int family, int time) {
+    model::SeriesBatch batch({}, kSeen + time);
+    batch.AddMetadata(
+        {"family" + std::to_string(family), "gauge", std::string(1000, static_cast<char>('a' + time % 26)), ""});
+    catalog->Append({&batch, 1}, {});
+  };
+  for (int family = 0; family < 200; ++family) say(family, 0);
+  const auto old = catalog->Current();
+  const uint64_t bytes = catalog->stats().bytes;
+  for (int time = 1; time <= 50; ++time) {
+    for (int family = 0; family < 200; family += 7) say(family, time);
+  }
+  EXPECT_EQ(catalog->stats().bytes, bytes);
+  EXPECT_THAT(Families(*old, {}), testing::Each(HasSubstr("aaaa"))) << "what an old snapshot shows stays";
+  EXPECT_THAT(Families(*catalog->Current(), {}), Contains("/family7/" + std::string(1000, 'a' + 50 % 26)));
 }
 
 // Half a series would be known, and never found.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <limits>
 
 namespace mi::catalog {
@@ -55,14 +56,29 @@ void SeriesLog::Append(uint64_t id, std::span<const PairId> pairs, SeenTimes tim
   if (begins_block) blocks_.Append() = {at, highest_id_};
   times_.Append();
   SetTimes(size_, times);
-  if (id < highest_id_) late_.emplace(id, size_);
+  if (id < highest_id_) NoteLate(id, size_);
   highest_id_ = std::max(highest_id_, id);
   ++size_;
 }
 
+void SeriesLog::NoteLate(uint64_t id, Ordinal ordinal) {
+  const auto above = late_.upper_bound(id);
+  if (above != late_.begin()) {
+    auto& [first_id, run] = *std::prev(above);
+    if (first_id + run.count == id && run.first + run.count == ordinal) {
+      ++run.count;
+      return;
+    }
+  }
+  late_.emplace_hint(above, id, LateRun{1, ordinal});
+}
+
 std::optional<Ordinal> SeriesLog::Find(uint64_t id) const {
   if (id == 0 || id > highest_id_) return std::nullopt;
-  if (const auto late = late_.find(id); late != late_.end()) return late->second;
+  if (const auto above = late_.upper_bound(id); above != late_.begin()) {
+    const auto& [first_id, run] = *std::prev(above);
+    if (id - first_id < run.count) return run.first + static_cast<Ordinal>(id - first_id);
+  }
   // The last block before which every id is below: in [low, high).
   uint32_t low = 0;
   uint32_t high = (size_ - 1) / kBlock + 1;

@@ -1,11 +1,11 @@
 // Every series in the order in which it came: the id, the pairs it is made of, when it was seen. About 30 bytes a
 // series.
 //
-// Ids ascend, but for those of transactions that were committed late (store/ports.h): these are few, and found by a
-// map. A record is its pair ids, ascending, as deltas in varints. Records stand in blocks of 16; a block knows where it
-// begins and the highest id before it, everything else is found by walking at most 15 records. Times are whole seconds:
-// first_seen rounded down, last_seen up, so that a series is never missed, and at most taken for a second longer than
-// it was.
+// Ids ascend, but for those of transactions that were committed late (store/ports.h). These come in runs, since a
+// transaction takes its ids in a block, and are found by a map of the runs. A record is its pair ids, ascending, as
+// deltas in varints. Records stand in blocks of 16; a block knows where it begins and the highest id before it,
+// everything else is found by walking at most 15 records. Times are whole seconds: first_seen rounded down, last_seen
+// up, so that a series is never missed, and at most taken for a second longer than it was.
 //
 // Threads: one writer. Readers may ask for ordinals below the size that was published to them. Times are the exception
 // to "what is published stays": they move in place, and a reader sees the newest.
@@ -45,7 +45,7 @@ class SeriesLog {
   }
   uint32_t size() const { return size_; }
   uint64_t highest_id() const { return highest_id_; }
-  size_t bytes() const { return records_.bytes() + blocks_.bytes() + times_.bytes() + late_.size() * kLateBytes; }
+  size_t bytes() const { return records_.bytes() + blocks_.bytes() + times_.bytes() + late_.size() * kRunBytes; }
 
   SeenTimes Times(Ordinal ordinal) const {
     const uint64_t packed = times_[ordinal].load(std::memory_order_relaxed);
@@ -80,11 +80,16 @@ class SeriesLog {
   // A record that does not fit behind the one before it: a zero and the address where it stands instead.
   static constexpr size_t kJump = 1 + sizeof(const uint8_t*);
 
-  static constexpr size_t kLateBytes = 64;  // a node of the map
+  static constexpr size_t kRunBytes = 64;  // a node of the map
 
   struct Block {
     const uint8_t* at;
     uint64_t highest_before;
+  };
+  // Ids that came late, one after the other, as did their ordinals.
+  struct LateRun {
+    uint32_t count;
+    Ordinal first;
   };
   struct Record {
     const uint8_t* body;
@@ -94,12 +99,13 @@ class SeriesLog {
 
   static Record RecordAt(const uint8_t* at);
   uint8_t* Place(size_t size, bool begins_block);
+  void NoteLate(uint64_t id, Ordinal ordinal);
 
   ByteArena records_;
   StableArray<Block> blocks_;
   StableArray<std::atomic<uint64_t>> times_;
-  std::vector<uint8_t> body_;  // reused
-  std::map<uint64_t, Ordinal> late_;
+  std::vector<uint8_t> body_;         // reused
+  std::map<uint64_t, LateRun> late_;  // by their first id
   uint32_t size_ = 0;
   uint64_t highest_id_ = 0;
 };

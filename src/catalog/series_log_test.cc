@@ -73,6 +73,23 @@ TEST(SeriesLog, KeepsIdsThatComeLate) {
   for (uint64_t id = 0; id < known.size(); ++id) ASSERT_EQ(log.Find(id).has_value(), known[id]) << id;
 }
 
+TEST(SeriesLog, KeepsABlockThatComesLateInLittleMemory) {
+  constexpr uint64_t kBlock = 10'000;
+  SeriesLog late;
+  SeriesLog in_order;
+  const PairId pair = 0;
+  for (uint64_t block = 20; block-- > 0;) {
+    for (uint64_t id = block * kBlock + 1; id <= (block + 1) * kBlock; ++id) late.Append(id, {&pair, 1}, {});
+  }
+  for (uint64_t id = 1; id <= 20 * kBlock; ++id) in_order.Append(id, {&pair, 1}, {});
+  // What a record says is the step from the highest id: some three bytes.
+  EXPECT_LT(late.bytes(), in_order.bytes() + 20 * kBlock * 5);
+  for (uint64_t id = 1; id <= 20 * kBlock; ++id) {
+    ASSERT_EQ(late.Find(id), (19 - (id - 1) / kBlock) * kBlock + (id - 1) % kBlock);
+  }
+  EXPECT_EQ(late.Find(20 * kBlock + 1), std::nullopt);
+}
+
 TEST(SeenTimes, AreRoundedAwayFromEachOther) {
   auto f = [](int64_t first_ms, int64_t last_ms, uint32_t first, uint32_t last) {
     const SeenTimes times = SeenTimes::FromMs(first_ms, last_ms);

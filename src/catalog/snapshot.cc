@@ -20,12 +20,13 @@ int64_t CeilSeconds(int64_t ms) { return ms / 1000 + (ms % 1000 > 0 ? 1 : 0); }
 
 }  // namespace
 
-SnapshotImpl::SnapshotImpl(std::shared_ptr<const Storage> storage, uint64_t activity_interval_s, PassedOver passed_over)
-    : storage_(std::move(storage)),
+SnapshotImpl::SnapshotImpl(const std::shared_ptr<Storage>& storage, uint64_t activity_interval_s,
+                           PassedOver passed_over)
+    : storage_(storage),
       dictionary_(storage_->dictionary),
       postings_(storage_->postings.View()),
       series_(storage_->series.size()),
-      metadata_(storage_->metadata.size()),
+      metadata_(storage->metadata.Share()),
       activity_interval_s_(static_cast<int64_t>(std::min(activity_interval_s, kLongestInterval))),
       stats_{.series = series_,
              .bytes = storage_->bytes(),
@@ -151,13 +152,11 @@ void SnapshotImpl::Read(Ordinal ordinal, SeriesView& out) const {
 void SnapshotImpl::ForEachMetadata(std::span<const std::string> tenants,
                                    const std::function<bool(const store::StoredMetadata&)>& visit) const {
   std::vector<const store::StoredMetadata*> found;
-  for (uint32_t i = 0; i < metadata_; ++i) {
-    const store::StoredMetadata& entry = storage_->metadata[i];
+  metadata_.ForEach([&](const store::StoredMetadata& entry) {
     if (tenants.empty() || std::ranges::find(tenants, entry.tenant.name()) != tenants.end()) found.push_back(&entry);
-  }
+  });
   std::ranges::sort(found, {}, [](const store::StoredMetadata* entry) {
-    const model::MetricMetadata& metadata = entry->metadata;
-    return std::tie(metadata.family, entry->tenant.name(), metadata.type, metadata.help, metadata.unit);
+    return std::tie(entry->metadata.family, entry->tenant.name());
   });
   for (const store::StoredMetadata* entry : found) {
     if (!visit(*entry)) return;

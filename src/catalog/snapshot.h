@@ -20,7 +20,7 @@ struct PassedOver {
 class SnapshotImpl final : public Snapshot {
  public:
   // Everything that stands in the storage now. Called by the writer.
-  SnapshotImpl(std::shared_ptr<const Storage> storage, uint64_t activity_interval_s, PassedOver passed_over);
+  SnapshotImpl(const std::shared_ptr<Storage>& storage, uint64_t activity_interval_s, PassedOver passed_over);
 
   uint64_t series() const override { return series_; }
   SeriesSet All() const override { return SeriesSet::Range(0, series_); }
@@ -55,7 +55,7 @@ class SnapshotImpl final : public Snapshot {
   Dictionary::View dictionary_;
   PostingsView postings_;
   uint32_t series_;
-  uint32_t metadata_;
+  MetadataLog::View metadata_;
   int64_t activity_interval_s_;
   Catalog::Stats stats_;
 };

@@ -424,20 +424,19 @@ TEST_P(StoreContract, KeepsTheNewestMetadataOfAFamily) {
   apply("acme", 5000, {"tie", "gauge", "a", ""});
   apply("acme", 5000, {"tie", "gauge", "b", ""});
 
-  std::vector<std::pair<std::string, model::MetricMetadata>> stored;
+  std::vector<std::tuple<std::string, model::MetricMetadata, int64_t>> stored;
   ASSERT_TRUE(reader_->ReadMetadata([&](const StoredMetadata& m) {
-    stored.emplace_back(m.tenant.name(), m.metadata);
+    stored.emplace_back(m.tenant.name(), m.metadata, m.last_seen_ms);
     return true;
   }));
-  using testing::Pair;
-  EXPECT_THAT(
-      stored,
-      UnorderedElementsAre(
-          Pair("", model::MetricMetadata{"up", "gauge", "new", ""}),
-          Pair("", model::MetricMetadata{"http", "counter", "it's \"quoted\"; DROP TABLE metric_metadata", "requests"}),
-          Pair("acme", model::MetricMetadata{"up", "gauge", "another tenant's", ""}),
-          Pair("", model::MetricMetadata{"tie", "gauge", "b", ""}),
-          Pair("acme", model::MetricMetadata{"tie", "gauge", "b", ""})));
+  using model::MetricMetadata;
+  const std::string strange = "it's \"quoted\"; DROP TABLE metric_metadata";
+  EXPECT_THAT(stored,
+              UnorderedElementsAre(std::tuple("", MetricMetadata{"up", "gauge", "new", ""}, 2000),
+                                   std::tuple("", MetricMetadata{"http", "counter", strange, "requests"}, 3000),
+                                   std::tuple("acme", MetricMetadata{"up", "gauge", "another tenant's", ""}, 1000),
+                                   std::tuple("", MetricMetadata{"tie", "gauge", "b", ""}, 5000),
+                                   std::tuple("acme", MetricMetadata{"tie", "gauge", "b", ""}, 5000)));
 }
 
 TEST_P(StoreContract, ReadsFromAnIdOnAndStopsWhenTold) {

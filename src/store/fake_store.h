@@ -319,7 +319,8 @@ class FakeCatalogReader final : public CatalogReader {
     {
       MutexLock lock(catalog_.mutex_);
       if (const auto fault = catalog_.Enter(FakeCall::kRead)) return Fail(fault->error);
-      for (const auto& [key, stored] : catalog_.metadata_) all.push_back({key.first, stored.metadata});
+      for (const auto& [key, stored] : catalog_.metadata_)
+        all.push_back({key.first, stored.metadata, stored.last_seen_ms});
     }
     for (const StoredMetadata& metadata : all) {
       if (!visit(metadata)) break;

@@ -201,10 +201,11 @@ Status MysqlCatalogReader::ReadChanged(MysqlConnection& connection, uint64_t fro
 Status MysqlCatalogReader::ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) {
   Result<MysqlLease> connection = pool_->Take();
   if (!connection) return Fail(connection.error());
-  Result<MysqlStatement*> select = (*connection)
-                                       ->Prepare(
-                                           "SELECT tenant, metric_family, type, help, unit, hash FROM metric_metadata "
-                                           "WHERE hash > ? ORDER BY hash LIMIT ?");
+  Result<MysqlStatement*> select =
+      (*connection)
+          ->Prepare(
+              "SELECT tenant, metric_family, type, help, unit, hash, last_seen FROM metric_metadata "
+              "WHERE hash > ? ORDER BY hash LIMIT ?");
   if (!select) return Fail(select.error());
   for (std::string after;;) {
     if (Status run = (*select)->BindText(after).Bind(kPageRows).Run(); !run) return run;
@@ -221,7 +222,8 @@ Status MysqlCatalogReader::ReadMetadata(const std::function<bool(const StoredMet
                                .metadata = {.family = std::string((*select)->Text(1)),
                                             .type = std::string((*select)->Text(2)),
                                             .help = std::string((*select)->Text(3)),
-                                            .unit = std::string((*select)->Text(4))}});
+                                            .unit = std::string((*select)->Text(4))},
+                               .last_seen_ms = (*select)->Signed(6)});
       if (!more) return {};
     }
     if (rows < kPageRows) return {};

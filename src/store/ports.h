@@ -108,6 +108,7 @@ struct CatalogState {
 struct StoredMetadata {
   model::Tenant tenant;
   model::MetricMetadata metadata;
+  int64_t last_seen_ms = 0;  // when it was said
 };
 
 // Reads the catalogue, beside writers.

@@ -73,7 +73,7 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Datab
       {reader->fingerprints_,
        "SELECT m.id, m.fingerprint, s.last_seen FROM metric m JOIN metric_seen s ON s.metric_id = m.id "
        "WHERE m.id > ?1 ORDER BY m.id LIMIT ?2"},
-      {reader->metadata_, "SELECT tenant, metric_family, type, help, unit FROM metric_metadata"},
+      {reader->metadata_, "SELECT tenant, metric_family, type, help, unit, last_seen FROM metric_metadata"},
   });
   if (!prepared) return Fail(prepared.error());
   return reader;
@@ -159,7 +159,8 @@ Status SqliteCatalogReader::ReadMetadata(const std::function<bool(const StoredMe
                              .metadata = {.family = std::string(metadata_.Text(1)),
                                           .type = std::string(metadata_.Text(2)),
                                           .help = std::string(metadata_.Text(3)),
-                                          .unit = std::string(metadata_.Text(4))}});
+                                          .unit = std::string(metadata_.Text(4))},
+                             .last_seen_ms = metadata_.Int(5)});
     if (!more) {
       metadata_.Reset();
       return {};
