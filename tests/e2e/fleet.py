@@ -31,8 +31,15 @@ class Real:
         self.start()
 
     def _launch(self, command, *arguments):
-        return subprocess.run([LAUNCHERS / self.name, command, self.directory, *arguments], text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        launcher = subprocess.Popen([LAUNCHERS / self.name, command, self.directory, *arguments], text=True,
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            output, errors = launcher.communicate()
+        except BaseException:  # a Ctrl-C: what it has half started goes with it
+            os.killpg(launcher.pid, signal.SIGKILL)
+            launcher.wait()
+            raise
+        return subprocess.CompletedProcess(launcher.args, launcher.returncode, output, errors)
 
     def start(self):
         done = self._launch("start", "--until", str(os.getpid()))
