@@ -141,8 +141,7 @@ void Applier::Note(const Piece& piece, const store::ApplyResult& result) {
   for (const store::Collision& collision : result.collisions) NoteCollision(piece, collision);
 }
 
-// The store says once what is new: who had no memory to hear it is told until it has. What it took over already, it
-// passes over.
+// The store says once what is new: who had no memory to hear it is told all of it again, until it has.
 void Applier::Tell(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result) {
   retry_.Until({"tell what was applied", Retry::Of::kListener}, [&]() -> Status {
     try {

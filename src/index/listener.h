@@ -12,7 +12,7 @@ namespace mi::index {
 class IndexListener {
  public:
   virtual ~IndexListener() = default;
-  // `applied` speaks of positions in `batches`.
+  // `applied` speaks of positions in `batches`. After std::bad_alloc it comes again: what was taken over is there then.
   virtual void OnApplied(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) = 0;
   // By activity; what batches move stands in ApplyResult::updated.
   virtual void OnSeenUpdated(std::span<const store::SeenUpdate> updates) = 0;

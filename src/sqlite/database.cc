@@ -99,8 +99,6 @@ std::string_view Statement::Blob(int column) const {
   return {bytes, static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column))};
 }
 
-bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL; }
-
 // Short waits first: most locks are held for a commit.
 bool Database::Busy::Wait(int attempts) {
   using std::chrono::milliseconds;

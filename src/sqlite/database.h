@@ -50,7 +50,6 @@ class Statement {
   int64_t Int(int column) const;
   std::string_view Text(int column) const;  // valid until the next Step or Reset
   std::string_view Blob(int column) const;  // the same
-  bool IsNull(int column) const;
 
  private:
   friend class Database;

@@ -1,10 +1,43 @@
 #include "store/apply_plan.h"
 
 #include <algorithm>
+#include <string>
+#include <unordered_map>
 
 #include "base/format.h"
 
 namespace mi::store {
+
+bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }
+
+std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model::LabelsView labels) {
+  std::array<std::string_view, 4> basic = {tenant.name(), "", "", ""};
+  for (const model::Label& label : labels) {
+    if (label.name == "env") basic[1] = label.value;
+    if (label.name == "service") basic[2] = label.value;
+    if (label.name == model::kMetricName) basic[3] = label.value;
+  }
+  return basic;
+}
+
+std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches) {
+  std::unordered_map<model::Fingerprint, int64_t> seen;
+  for (const model::ActivityBatch& batch : batches) {
+    for (const model::Fingerprint& fingerprint : batch.fingerprints) {
+      int64_t& at = seen.try_emplace(fingerprint, batch.seen_at_ms).first->second;
+      at = std::max(at, batch.seen_at_ms);
+    }
+  }
+  std::vector<std::pair<model::Fingerprint, int64_t>> sorted(seen.begin(), seen.end());
+  std::ranges::sort(sorted);
+  return sorted;
+}
+
+void AddCollisions(const PlannedSeries& series, std::string_view stored_content, ApplyResult& result) {
+  for (const Occurrence& at : series.occurrences) {
+    result.collisions.push_back({at.batch, at.index, std::string(stored_content)});
+  }
+}
 
 Status CheckStored(const StreamPosition& position, int64_t last, std::optional<int64_t> stored) {
   // Ahead: another worker had the partition meanwhile, and what comes again does no harm.
@@ -34,6 +67,11 @@ ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(bat
   for (size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
     while (end < entries.size() && entries[end].fingerprint == entries[begin].fingerprint) ++end;
     AddFingerprint(begin, end);
+  }
+  const std::span<const PlannedSeries> series = series_;
+  for (size_t begin = 0, end = 0; begin < series.size(); begin = end) {
+    while (end < series.size() && series[end].fingerprint == series[begin].fingerprint) ++end;
+    runs_.push_back(series.subspan(begin, end - begin));
   }
 }
 

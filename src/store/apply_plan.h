@@ -2,10 +2,13 @@
 // by fingerprint, its times merged. Knows no database; every adapter starts from it.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -31,6 +34,17 @@ struct PlannedSeries {
   const Occurrence& first() const { return occurrences.front(); }
 };
 
+// New series between two checkpoints below which a store gives memory back; so many are indexed in a moment without.
+inline constexpr uint64_t kQuietSeries = 1'000;
+
+// Whether a label stands in metric_basic_label, and not in metric_label.
+bool IsBasicLabel(std::string_view name);
+// The columns of metric_basic_label: tenant, env, service, __name__. Views of the arguments.
+std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model::LabelsView labels);
+
+// The last sighting of each fingerprint, ascending by fingerprint.
+std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches);
+
 // kOutdated when `stored`, the position that a database has now, is behind `last`, which it last had for this store.
 Status CheckStored(const StreamPosition& position, int64_t last, std::optional<int64_t> stored);
 
@@ -41,9 +55,10 @@ class ApplyPlan {
   ApplyPlan(const ApplyPlan&) = delete;
   ApplyPlan& operator=(const ApplyPlan&) = delete;
 
-  // Ascending by fingerprint. Several in a row with the same fingerprint are collisions within the call: at most one of
-  // them can be stored.
   std::span<const PlannedSeries> series() const { return series_; }
+  // The series of one fingerprint each, ascending. Several in a run are collisions within the call: at most one of them
+  // can be stored.
+  std::span<const std::span<const PlannedSeries>> runs() const { return runs_; }
   const model::Tenant& TenantOf(const PlannedSeries& series) const { return batches_[series.first().batch].tenant(); }
   model::LabelsView LabelsOf(const PlannedSeries& series) const { return At(series.first()).labels; }
 
@@ -57,6 +72,10 @@ class ApplyPlan {
   std::span<const model::SeriesBatch> batches_;
   std::vector<Occurrence> occurrences_;
   std::vector<PlannedSeries> series_;
+  std::vector<std::span<const PlannedSeries>> runs_;
 };
+
+// Every occurrence of the series is refused: the store has another content.
+void AddCollisions(const PlannedSeries& series, std::string_view stored_content, ApplyResult& result);
 
 }  // namespace mi::store

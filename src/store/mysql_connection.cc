@@ -16,11 +16,7 @@
 namespace mi::store {
 namespace {
 
-// Rows a multi-row INSERT, the largest first: each number is a statement that is prepared once.
-constexpr std::array<size_t, 3> kMultiRows = {128, 16, 1};
-constexpr size_t kArrayRows = 4'096;
-constexpr uint64_t kMostPacketBytes = 4 << 20;  // more a packet is not faster
-constexpr size_t kFirstTextBytes = 512;         // of a column's buffer; it grows
+constexpr size_t kFirstTextBytes = 512;  // of a column's buffer; it grows
 // For an answer to a patient connection: the wait for the lock, and a statement that changes a table.
 constexpr std::chrono::seconds kPreparePatience = kMysqlSchemaLockPatience + std::chrono::seconds(120);
 
@@ -77,136 +73,6 @@ uint64_t Seconds(std::chrono::seconds longest, int64_t part) {
 
 std::string AddressOf(const MysqlOptions& options) {
   return options.socket.empty() ? format("{}:{}", options.host, options.port) : options.socket;
-}
-
-MysqlStatement::MysqlStatement(MysqlConnection& connection, st_mysql_stmt* statement)
-    : connection_(connection), statement_(statement) {}
-
-MysqlStatement::~MysqlStatement() { mysql_stmt_close(statement_); }
-
-MysqlStatement& MysqlStatement::Bind(uint64_t number) {
-  parameters_.push_back({.number = number, .text = {}, .is_text = false, .is_signed = false});
-  return *this;
-}
-MysqlStatement& MysqlStatement::Bind(int64_t number) {
-  parameters_.push_back({.number = static_cast<uint64_t>(number), .text = {}, .is_text = false, .is_signed = true});
-  return *this;
-}
-MysqlStatement& MysqlStatement::BindText(std::string_view text) {
-  parameters_.push_back({.number = 0, .text = text, .is_text = true, .is_signed = false});
-  return *this;
-}
-
-Status MysqlStatement::Run() {
-  const std::vector<Parameter> parameters = std::exchange(parameters_, {});
-  mysql_stmt_free_result(statement_);
-  std::vector<MYSQL_BIND> binds(parameters.size());
-  std::vector<unsigned long> lengths(parameters.size());
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    const Parameter& parameter = parameters[i];
-    MYSQL_BIND& bind = binds[i];
-    if (parameter.is_text) {
-      bind.buffer_type = MYSQL_TYPE_STRING;
-      bind.buffer = const_cast<char*>(parameter.text.data());
-      lengths[i] = parameter.text.size();
-      bind.buffer_length = lengths[i];
-      bind.length = &lengths[i];
-    } else {
-      bind.buffer_type = MYSQL_TYPE_LONGLONG;
-      bind.buffer = const_cast<uint64_t*>(&parameter.number);
-      bind.is_unsigned = !parameter.is_signed;
-    }
-  }
-  if (!binds.empty() && mysql_stmt_bind_param(statement_, binds.data()) != 0) return Failed();
-  if (mysql_stmt_execute(statement_) != 0) return Failed();
-  if (columns_.empty()) return {};
-  if (Status bound = BindColumns(); !bound) return bound;
-  if (mysql_stmt_store_result(statement_) != 0) return Failed();
-  return {};
-}
-
-Status MysqlStatement::RunArrays(const MysqlRows& rows, size_t begin, size_t end) {
-  std::vector<MYSQL_BIND> binds(rows.columns().size());
-  for (size_t i = 0; i < binds.size(); ++i) {
-    const MysqlColumn& column = rows.columns()[i];
-    if (column.is_text) {
-      binds[i].buffer_type = MYSQL_TYPE_STRING;
-      binds[i].buffer = const_cast<const char**>(column.texts.data() + begin);
-      binds[i].length = const_cast<unsigned long*>(column.lengths.data() + begin);
-    } else {
-      binds[i].buffer_type = MYSQL_TYPE_LONGLONG;
-      binds[i].buffer = const_cast<uint64_t*>(column.numbers.data() + begin);
-    }
-  }
-  const auto count = static_cast<unsigned int>(end - begin);
-  mysql_stmt_attr_set(statement_, STMT_ATTR_ARRAY_SIZE, &count);
-  if (mysql_stmt_bind_param(statement_, binds.data()) != 0) return Failed();
-  if (mysql_stmt_execute(statement_) != 0) return Failed();
-  return {};
-}
-
-Status MysqlStatement::BindColumns() {
-  std::vector<MYSQL_BIND> binds(columns_.size());
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    Column& column = columns_[i];
-    binds[i].length = &column.length;
-    if (column.is_text) {
-      binds[i].buffer_type = MYSQL_TYPE_STRING;
-      binds[i].buffer = column.text.data();
-      binds[i].buffer_length = column.text.size();
-    } else {
-      binds[i].buffer_type = MYSQL_TYPE_LONGLONG;
-      binds[i].buffer = &column.number;
-      binds[i].is_unsigned = true;
-    }
-  }
-  if (mysql_stmt_bind_result(statement_, binds.data()) != 0) return Failed();
-  return {};
-}
-
-Result<bool> MysqlStatement::Fetch() {
-  if (columns_.empty()) return false;
-  const int result = mysql_stmt_fetch(statement_);
-  if (result == MYSQL_NO_DATA) {
-    mysql_stmt_free_result(statement_);
-    return false;
-  }
-  if (result != 0 && result != MYSQL_DATA_TRUNCATED) return Failed();
-  bool grown = false;
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    Column& column = columns_[i];
-    if (!column.is_text || column.length <= column.text.size()) continue;
-    column.text.resize(std::max<size_t>(column.length, column.text.size() * 2));
-    MYSQL_BIND bind{};
-    bind.buffer_type = MYSQL_TYPE_STRING;
-    bind.buffer = column.text.data();
-    bind.buffer_length = column.text.size();
-    bind.length = &column.length;
-    if (mysql_stmt_fetch_column(statement_, &bind, static_cast<unsigned int>(i), 0) != 0) return Failed();
-    grown = true;
-  }
-  // The library copied the addresses of the old buffers.
-  if (grown) {
-    const auto lengths = [this] {
-      std::vector<unsigned long> all;
-      all.reserve(columns_.size());
-      for (const Column& column : columns_) all.push_back(column.length);
-      return all;
-    }();
-    if (Status bound = BindColumns(); !bound) return Fail(bound.error());
-    for (size_t i = 0; i < columns_.size(); ++i) columns_[i].length = lengths[i];
-  }
-  return true;
-}
-
-std::string MysqlStatement::Shown(size_t column) const {
-  return columns_[column].is_text ? std::string(Text(column)) : format("{}", Signed(column));
-}
-uint64_t MysqlStatement::affected_rows() const { return mysql_stmt_affected_rows(statement_); }
-uint64_t MysqlStatement::insert_id() const { return mysql_stmt_insert_id(statement_); }
-
-std::unexpected<Error> MysqlStatement::Failed() {
-  return connection_.Failed(mysql_stmt_errno(statement_), mysql_stmt_error(statement_));
 }
 
 MysqlConnection::MysqlConnection(const MysqlOptions& options, Purpose purpose, const MysqlFaultListener& listener)
@@ -284,10 +150,10 @@ void MysqlConnection::SetOptions() {
 }
 
 Status MysqlConnection::SetSession() {
-  is_mariadb_ = mariadb_connection(mysql_) != 0;
+  const bool is_mariadb = mariadb_connection(mysql_) != 0;
   unsigned int extended = 0;  // capabilities from bit 32 on
   mariadb_get_infov(mysql_, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &extended);
-  takes_arrays_ = options_.bulk == MysqlBulk::kArrays && is_mariadb_ &&
+  takes_arrays_ = options_.bulk == MysqlBulk::kArrays && is_mariadb &&
                   (extended & static_cast<unsigned int>(MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32)) != 0;
 
   // UTC: UNIX_TIMESTAMP(NOW(3)) must not pass through an hour twice.
@@ -299,12 +165,12 @@ Status MysqlConnection::SetSession() {
   if (!IsPatient()) {
     const std::chrono::seconds longest = options_.longest_transaction;
     const std::string limits =
-        is_mariadb_ ? format(
-                          "SET SESSION innodb_lock_wait_timeout = {}, max_statement_time = {}, "
-                          "idle_transaction_timeout = {}",
-                          Seconds(longest, 6), Seconds(longest, 3), Seconds(longest, 2))
-                    : format("SET SESSION innodb_lock_wait_timeout = {}, max_execution_time = {}, wait_timeout = {}",
-                             Seconds(longest, 6), Seconds(longest, 3) * 1'000, Seconds(longest, 2));
+        is_mariadb ? format(
+                         "SET SESSION innodb_lock_wait_timeout = {}, max_statement_time = {}, "
+                         "idle_transaction_timeout = {}",
+                         Seconds(longest, 6), Seconds(longest, 3), Seconds(longest, 2))
+                   : format("SET SESSION innodb_lock_wait_timeout = {}, max_execution_time = {}, wait_timeout = {}",
+                            Seconds(longest, 6), Seconds(longest, 3) * 1'000, Seconds(longest, 2));
     if (Status set = Exec(limits); !set) return set;
   }
   Result<MysqlStatement*> packet = Prepare("SELECT @@max_allowed_packet");
@@ -336,74 +202,6 @@ Result<MysqlStatement*> MysqlConnection::Prepare(std::string_view sql) {
     mysql_free_result(fields);
   }
   return statements_.emplace(sql, std::move(statement)).first->second.get();
-}
-
-Result<size_t> MysqlConnection::ChunkEnd(const MysqlRows& rows, size_t begin, size_t max_rows) const {
-  constexpr size_t kHeaderBytes = 4'096;
-  const uint64_t limit = std::min(kMostPacketBytes, max_packet_bytes_) - kHeaderBytes;
-  size_t end = begin;
-  for (size_t bytes = 0; end < rows.size() && end - begin < max_rows; ++end) {
-    bytes += rows.RowBytes(end);
-    if (bytes <= limit) continue;
-    if (end > begin) break;
-    if (bytes <= max_packet_bytes_ - kHeaderBytes) continue;  // a large row goes alone
-    return Fail(Errc::kTooLarge, format("a row is {}, the database takes {} (max_allowed_packet on {})",
-                                        FormatBytes(bytes), FormatBytes(max_packet_bytes_), AddressOf(options_)));
-  }
-  return end;
-}
-
-Status MysqlConnection::Insert(std::string_view into, const MysqlRows& rows, std::string_view suffix) {
-  return takes_arrays_ ? InsertArrays(into, rows, suffix) : InsertMultiRow(into, rows, suffix);
-}
-
-namespace {
-
-std::string InsertSql(std::string_view into, size_t columns, size_t rows, std::string_view suffix) {
-  std::string row = "(?";
-  for (size_t i = 1; i < columns; ++i) row += ", ?";
-  row += ")";
-  std::string sql = format("INSERT INTO {} VALUES {}", into, row);
-  for (size_t i = 1; i < rows; ++i) sql += ", " + row;
-  if (!suffix.empty()) sql += format(" {}", suffix);
-  return sql;
-}
-
-}  // namespace
-
-Status MysqlConnection::InsertArrays(std::string_view into, const MysqlRows& rows, std::string_view suffix) {
-  if (rows.size() == 0) return {};
-  Result<MysqlStatement*> insert = Prepare(InsertSql(into, rows.columns().size(), 1, suffix));
-  if (!insert) return Fail(insert.error());
-  for (size_t begin = 0; begin < rows.size();) {
-    const Result<size_t> end = ChunkEnd(rows, begin, kArrayRows);
-    if (!end) return Fail(end.error());
-    if (Status run = (*insert)->RunArrays(rows, begin, *end); !run) return run;
-    begin = *end;
-  }
-  return {};
-}
-
-Status MysqlConnection::InsertMultiRow(std::string_view into, const MysqlRows& rows, std::string_view suffix) {
-  for (size_t begin = 0; begin < rows.size();) {
-    const Result<size_t> most = ChunkEnd(rows, begin, kMultiRows.front());
-    if (!most) return Fail(most.error());
-    const size_t count = *std::ranges::find_if(kMultiRows, [&](size_t n) { return n <= *most - begin; });
-    Result<MysqlStatement*> insert = Prepare(InsertSql(into, rows.columns().size(), count, suffix));
-    if (!insert) return Fail(insert.error());
-    for (size_t row = begin; row < begin + count; ++row) {
-      for (const MysqlColumn& column : rows.columns()) {
-        if (column.is_text) {
-          (*insert)->BindText({column.texts[row], column.lengths[row]});
-        } else {
-          (*insert)->Bind(static_cast<int64_t>(column.numbers[row]));
-        }
-      }
-    }
-    if (Status run = (*insert)->Run(); !run) return run;
-    begin += count;
-  }
-  return {};
 }
 
 bool MysqlConnection::Ping() {

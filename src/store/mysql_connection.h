@@ -16,72 +16,14 @@
 #include "store/mysql_catalog.h"
 #include "store/mysql_error.h"
 #include "store/mysql_rows.h"
+#include "store/mysql_statement.h"
 
 struct st_mysql;
-struct st_mysql_stmt;
 
 namespace mi::store {
 
-class MysqlConnection;
-
 // How long whoever makes the tables waits for another process that does.
 inline constexpr std::chrono::seconds kMysqlSchemaLockPatience{60};
-
-// A prepared statement. Parameters are bound in their order, then it runs, then rows are fetched.
-// Threads: confined to the connection's.
-class MysqlStatement {
- public:
-  ~MysqlStatement();
-  MysqlStatement(const MysqlStatement&) = delete;
-  MysqlStatement& operator=(const MysqlStatement&) = delete;
-
-  // What is bound as text must live until Run() returns.
-  MysqlStatement& Bind(uint64_t number);
-  MysqlStatement& Bind(int64_t number);
-  MysqlStatement& BindText(std::string_view text);
-
-  // Sends it, and takes the whole answer into memory: a slow reader does not keep the server busy.
-  // Requires: every parameter is bound.
-  Status Run();
-  // False when there are no more rows, or the statement gives none.
-  Result<bool> Fetch();
-
-  // Columns of the row that was fetched, from 0; text is valid until the next Fetch.
-  uint64_t Number(size_t column) const { return columns_[column].number; }
-  int64_t Signed(size_t column) const { return static_cast<int64_t>(columns_[column].number); }
-  std::string_view Text(size_t column) const { return {columns_[column].text.data(), columns_[column].length}; }
-  size_t columns() const { return columns_.size(); }
-  // Whatever it is, as text.
-  std::string Shown(size_t column) const;
-  uint64_t affected_rows() const;
-  uint64_t insert_id() const;
-
- private:
-  friend class MysqlConnection;
-  struct Column {
-    bool is_text = false;
-    uint64_t number = 0;
-    std::string text;
-    unsigned long length = 0;
-  };
-  struct Parameter {
-    uint64_t number;
-    std::string_view text;
-    bool is_text;
-    bool is_signed;
-  };
-
-  MysqlStatement(MysqlConnection& connection, st_mysql_stmt* statement);
-  // The rows [begin, end) as arrays.
-  Status RunArrays(const MysqlRows& rows, size_t begin, size_t end);
-  Status BindColumns();
-  std::unexpected<Error> Failed();
-
-  MysqlConnection& connection_;
-  st_mysql_stmt* statement_;
-  std::vector<Parameter> parameters_;
-  std::vector<Column> columns_;
-};
 
 // What counts faults: store_errors_total.
 using MysqlFaultListener = std::function<void(MysqlFault)>;
@@ -127,8 +69,6 @@ class MysqlConnection {
   MysqlFault last_fault() const { return last_fault_; }
   unsigned int last_number() const { return last_number_; }
   uint64_t faults() const { return faults_; }  // how many calls failed
-  bool is_mariadb() const { return is_mariadb_; }
-  bool takes_arrays() const { return takes_arrays_; }
   const MysqlOptions& options() const { return options_; }
 
  private:
@@ -152,7 +92,6 @@ class MysqlConnection {
   std::atomic<bool> cancelled_ = false;
   std::map<std::string, std::unique_ptr<MysqlStatement>, std::less<>> statements_;
   uint64_t max_packet_bytes_ = 1 << 20;
-  bool is_mariadb_ = false;
   bool takes_arrays_ = false;
   bool broken_ = false;
   MysqlFault last_fault_ = MysqlFault::kOther;

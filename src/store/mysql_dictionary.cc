@@ -12,11 +12,9 @@ namespace {
 
 constexpr int kMostConflicts = 20;  // each means that another writer got on
 
-std::string_view View(const std::array<char, 16>& bytes) { return {bytes.data(), bytes.size()}; }
-
 }  // namespace
 
-MysqlDictionary::MysqlDictionary(const MysqlDictionaryTable& table) : table_(table), cache_(table.cache_bytes) {
+MysqlDictionary::MysqlDictionary(const DictionaryTable& table) : table_(table), cache_(table.cache_bytes) {
   into_ = format("{} (id, ", table.table);
   for (const std::string_view column : table.columns) into_ += format("{}, ", column);
   into_ += "hash)";

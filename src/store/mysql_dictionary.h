@@ -12,21 +12,16 @@
 #include <vector>
 
 #include "base/result.h"
+#include "store/dictionary_tables.h"
 #include "store/id_cache.h"
 #include "store/mysql_connection.h"
 
 namespace mi::store {
 
-struct MysqlDictionaryTable {
-  std::string_view table;
-  std::span<const std::string_view> columns;  // beside id and hash; at most 4
-  size_t cache_bytes;
-};
-
 // Threads: confined to one thread.
 class MysqlDictionary {
  public:
-  explicit MysqlDictionary(const MysqlDictionaryTable& table);
+  explicit MysqlDictionary(const DictionaryTable& table);
 
   // Asks for the row whose `key` is hashed and whose columns hold `values`; gives the slot where its id will be.
   // `values` are borrowed until Discard().
@@ -57,7 +52,7 @@ class MysqlDictionary {
   Status Find(MysqlConnection& connection, std::span<Wanted* const> missing, std::string_view lock);
   Status Insert(MysqlConnection& connection, std::span<Wanted* const> missing);
 
-  MysqlDictionaryTable table_;
+  DictionaryTable table_;
   std::string into_;
   IdCache cache_;
   std::deque<Wanted> wanted_;  // slots keep their address

@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "store/dictionary_hash.h"
+#include "store/schema_text.h"
 
 namespace mi::store {
 namespace {
@@ -110,8 +111,6 @@ struct Found {
   std::string uuid;
   std::string secret_check;
 };
-
-std::string FormatSecretCheck(uint64_t check) { return format("{:016x}", check); }
 
 std::string Where(const MysqlConnection& connection) {
   return format("database \"{}\" at {}", connection.options().db_name, AddressOf(connection.options()));

@@ -218,6 +218,26 @@ TEST_F(MysqlSchemaTest, ReadsTheStreamAgainIntoACatalogueThatTookThePlaceOfItsOw
   EXPECT_NE(reader->State().value().uuid, uuid);
 }
 
+// What docs/migration.md says.
+TEST_F(MysqlSchemaTest, GivesTheOldTablesTheirNamesBack) {
+  MakeDatabase();
+  for (const char* table :
+       {"metric", "metric_basic_label", "metric_label", "metric_label_name", "metric_label_value"}) {
+    database_->RunHere(format("CREATE TABLE {} (old INT)", table));
+  }
+  ASSERT_TRUE(AdoptLegacyMysqlTables(database_->options()));
+  ASSERT_TRUE(Prepare());
+  std::ifstream file(MI_SOURCE_DIR "/docs/migration.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const size_t drop = text.find("DROP VIEW");
+  const size_t rename = text.find("RENAME TABLE", drop);
+  ASSERT_NE(rename, std::string::npos);
+  database_->RunHere(text.substr(drop, text.find(';', drop) - drop));
+  database_->RunHere(text.substr(rename, text.find(';', rename) - rename));
+  EXPECT_EQ(database_->AskOne("SELECT COUNT(old) FROM metric"), "0");
+  EXPECT_EQ(database_->AskOne("SELECT COUNT(*) FROM new_schema_version"), "1");
+}
+
 TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {
   ASSERT_TRUE(Prepare(0));
   const auto store = database_->Open()->OpenStore();

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "store/apply_plan.h"
+#include "store/dictionary_tables.h"
 #include "store/mysql_dictionary.h"
 #include "store/mysql_pool.h"
 #include "store/mysql_rows.h"
@@ -65,22 +66,29 @@ class MysqlSeriesStore final : public SeriesStore {
     uint64_t name, value, series;
     auto operator<=>(const Posting&) const = default;
   };
-  struct Work;  // one call
+  struct ApplyCall {
+    ApplyCall(std::span<const model::SeriesBatch> all, std::span<const StreamPosition> stream_positions)
+        : plan(all), batches(all), positions(stream_positions) {}
 
-  Result<ApplyResult> Attempt(MysqlConnection& connection, const Work& work);
-  Status FindKnown(MysqlConnection& connection, const Work& work, ApplyResult& result);
-  void MeetStored(const Work& work, size_t run, const MysqlStatement& row, ApplyResult& result);
+    ApplyPlan plan;
+    std::span<const model::SeriesBatch> batches;
+    std::span<const StreamPosition> positions;
+  };
+
+  Result<ApplyResult> Attempt(MysqlConnection& connection, const ApplyCall& call);
+  Status FindKnown(MysqlConnection& connection, const ApplyCall& call, ApplyResult& result);
+  void MeetStored(const ApplyCall& call, size_t run, const MysqlStatement& row, ApplyResult& result);
   // Fills fresh_ and the dictionaries' wants. kInvalid: a text that is not UTF-8.
-  Status GatherFresh(const Work& work, ApplyResult& result);
-  Status GatherSeries(const Work& work, const PlannedSeries& series);
+  Status GatherFresh(const ApplyCall& call, ApplyResult& result);
+  Status GatherSeries(const ApplyCall& call, const PlannedSeries& series);
   Status Resolve(MysqlConnection& connection);
   // Takes the ids, in the order of arrival, of those that the dictionaries accept.
-  Status GiveIds(MysqlConnection& connection, const Work& work, ApplyResult& result);
+  Status GiveIds(MysqlConnection& connection, const ApplyCall& call, ApplyResult& result);
   Status InsertFresh(MysqlConnection& connection, uint64_t now_ms);
   Status MoveSeen(MysqlConnection& connection, std::span<const Sighting> sightings, uint64_t now_ms,
                   std::vector<SeenUpdate>& updated);
-  Status ApplyMetadata(MysqlConnection& connection, const Work& work);
-  Status ApplyPositions(MysqlConnection& connection, const Work& work);
+  Status ApplyMetadata(MysqlConnection& connection, const ApplyCall& call);
+  Status ApplyPositions(MysqlConnection& connection, const ApplyCall& call);
   // kOutdated when the database is behind the position that it last had for us. Locks the row until the end.
   Status CheckPosition(MysqlConnection& connection, const std::string& hash, const StreamPosition& position);
   // Requires: `began` is when what is committed was given its `changed`.
@@ -93,6 +101,7 @@ class MysqlSeriesStore final : public SeriesStore {
   // Runs it on a connection, again while it conflicts with other writers.
   template <typename Call>
   std::invoke_result_t<Call, MysqlConnection&> Repeat(Call call);
+  static constexpr int kMostConflicts = 20;  // of one call; each means that another transaction got on
   void ForgetAll();
   // Told to the gauge store_up: a refusal of the records is none of the database.
   template <typename T>
@@ -127,5 +136,23 @@ class MysqlSeriesStore final : public SeriesStore {
   MysqlRows seen_rows_{"nnnn"};
   MysqlRows posting_rows_{"nnn"};
 };
+
+template <typename Call>
+std::invoke_result_t<Call, MysqlConnection&> MysqlSeriesStore::Repeat(Call call) {
+  const Time give_up = std::chrono::steady_clock::now() + pool_->options().longest_transaction;
+  for (int conflicts = 0;; ++conflicts) {
+    Result<MysqlLease> connection = pool_->Take();
+    if (!connection) return Fail(connection.error());
+    const uint64_t epoch = pool_->epoch();
+    if (std::exchange(epoch_, epoch) != epoch || uuid_ != connection->uuid()) ForgetAll();
+    uuid_ = connection->uuid();
+    const uint64_t faults = (*connection)->faults();
+    auto result = call(**connection);
+    if (result) return result;
+    const bool conflict = (*connection)->faults() != faults && (*connection)->last_fault() == MysqlFault::kConflict;
+    if (!conflict || conflicts == kMostConflicts || std::chrono::steady_clock::now() > give_up) return result;
+    repeated_.Add();
+  }
+}
 
 }  // namespace mi::store

@@ -8,6 +8,8 @@
 
 namespace mi::store {
 
+std::string FormatSecretCheck(uint64_t secret_check) { return format("{:016x}", secret_check); }
+
 std::string MysqlSchemaText(std::string_view db_name, std::string_view user, uint64_t secret_check) {
   // A comment must stay one line, whatever the configuration holds.
   std::string name(user);

@@ -8,6 +8,9 @@
 
 namespace mi::store {
 
+// As schema_version holds it: 16 hex digits.
+std::string FormatSecretCheck(uint64_t secret_check);
+
 // For the mysql or mariadb client: database, tables, views, the first row. `secret_check`: model::SecretCheck(
 // identity.secret); the service must be started with the same secret.
 std::string MysqlSchemaText(std::string_view db_name, std::string_view user, uint64_t secret_check);

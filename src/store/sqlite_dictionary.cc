@@ -9,7 +9,7 @@
 
 namespace mi::store {
 
-Result<SqliteDictionary> SqliteDictionary::Open(sqlite::Database& database, const SqliteDictionaryTable& table) {
+Result<SqliteDictionary> SqliteDictionary::Open(sqlite::Database& database, const DictionaryTable& table) {
   std::string columns;
   std::string parameters;
   for (const std::string_view column : table.columns) {

@@ -8,20 +8,15 @@
 
 #include "base/result.h"
 #include "sqlite/database.h"
+#include "store/dictionary_tables.h"
 #include "store/id_cache.h"
 
 namespace mi::store {
 
-struct SqliteDictionaryTable {
-  std::string_view table;
-  std::span<const std::string_view> columns;  // beside id and hash
-  size_t cache_bytes;
-};
-
 // Threads: confined to one thread. Must not outlive the database.
 class SqliteDictionary {
  public:
-  static Result<SqliteDictionary> Open(sqlite::Database& database, const SqliteDictionaryTable& table);
+  static Result<SqliteDictionary> Open(sqlite::Database& database, const DictionaryTable& table);
 
   // Requires: inside a transaction. `key` is what is hashed; `values` stand in the columns.
   // kInvalid: the hash is another text's (SHA-256 found its first collision, or somebody wrote into the table).
@@ -31,7 +26,7 @@ class SqliteDictionary {
   void ForgetAll() { cache_.Clear(); }
 
  private:
-  SqliteDictionary(const SqliteDictionaryTable& table, sqlite::Statement find, sqlite::Statement insert,
+  SqliteDictionary(const DictionaryTable& table, sqlite::Statement find, sqlite::Statement insert,
                    sqlite::Database& database)
       : table_(table),
         database_(&database),
@@ -40,7 +35,7 @@ class SqliteDictionary {
         cache_(table.cache_bytes) {}
   Result<int64_t> FindOrInsert(std::string_view key, std::span<const std::string_view> values);
 
-  SqliteDictionaryTable table_;
+  DictionaryTable table_;
   sqlite::Database* database_;
   sqlite::Statement find_;
   sqlite::Statement insert_;

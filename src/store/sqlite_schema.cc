@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/format.h"
+#include "store/schema_text.h"
 
 namespace mi::store {
 namespace {
@@ -80,13 +81,17 @@ constexpr std::string_view kOurTables =
     "'metric', 'metric_basic_label', 'metric_seen', 'metric_label', 'metric_label_name', 'metric_label_value', "
     "'metric_metadata', 'stream_position'";
 
+// A random (version 4) one.
+constexpr std::string_view kUuidSql =
+    "SELECT substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-4' || substr(h, 14, 3) || '-a' || substr(h, 18, 3) || '-' "
+    "|| "
+    "substr(h, 21) AS uuid FROM (SELECT lower(hex(randomblob(16))) AS h)";
+
 struct SchemaRow {
   int64_t version;
   std::string uuid;
   std::string secret_check;
 };
-
-std::string FormatSecretCheck(uint64_t check) { return format("{:016x}", check); }
 
 Result<std::vector<std::string>> TextColumn(sqlite::Database& database, std::string_view sql) {
   Result<sqlite::Statement> select = database.Prepare(sql);
@@ -155,15 +160,10 @@ Status CheckRow(const sqlite::Database& database, const SchemaRow& row, uint64_t
   return {};
 }
 
-// A random (version 4) uuid.
 Result<std::string> MakeUuid(sqlite::Database& database) {
-  Result<std::vector<std::string>> hex = TextColumn(database, "SELECT lower(hex(randomblob(16)))");
-  if (!hex) return Fail(hex.error());
-  std::string digits = hex->at(0);
-  digits[12] = '4';
-  digits[16] = "89ab"[digits[16] % 4];
-  return format("{}-{}-{}-{}-{}", digits.substr(0, 8), digits.substr(8, 4), digits.substr(12, 4), digits.substr(16, 4),
-                digits.substr(20));
+  Result<std::vector<std::string>> uuid = TextColumn(database, kUuidSql);
+  if (!uuid) return Fail(uuid.error());
+  return uuid->at(0);
 }
 
 Status Migrate(sqlite::Database& database, int64_t from) {
@@ -193,12 +193,9 @@ Result<std::string> WriteFirstRow(sqlite::Database& database, uint64_t secret_ch
 std::string SqliteTablesSql(uint64_t secret_check) {
   std::string sql = "BEGIN IMMEDIATE;";
   for (const std::string_view migration : kMigrations) sql += migration;
-  // A random (version 4) uuid.
   sql += format(
-      "\nINSERT INTO schema_version (version, catalog_uuid, secret_check)\n"
-      "SELECT {}, substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-4' || substr(h, 14, 3) || '-a' || "
-      "substr(h, 18, 3) || '-' || substr(h, 21), '{}'\nFROM (SELECT lower(hex(randomblob(16))) AS h);\nCOMMIT;\n",
-      kSqliteSchemaVersion, FormatSecretCheck(secret_check));
+      "\nINSERT INTO schema_version (version, catalog_uuid, secret_check)\nSELECT {}, uuid, '{}' FROM ({});\nCOMMIT;\n",
+      kSqliteSchemaVersion, FormatSecretCheck(secret_check), kUuidSql);
   return sql;
 }
 

@@ -1,33 +1,13 @@
 #include "store/sqlite_series_store.h"
 
 #include <algorithm>
-#include <unordered_map>
 #include <utility>
 
 #include "base/format.h"
 #include "model/identity.h"
+#include "store/dictionary_tables.h"
 
 namespace mi::store {
-namespace {
-
-constexpr std::array<std::string_view, 1> kNameColumns = {"name"};
-constexpr std::array<std::string_view, 1> kValueColumns = {"value"};
-constexpr std::array<std::string_view, 4> kBasicColumns = {"tenant", "env", "service", "__name__"};
-constexpr uint64_t kQuietSeries = 1'000;  // between two checkpoints; so many are indexed in 0.05 s with cold caches
-enum Dictionary : size_t { kNames, kValues, kBasicLabels };
-
-bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }
-
-std::string_view View(const std::array<char, 16>& bytes) { return {bytes.data(), bytes.size()}; }
-
-void AddCollisions(const PlannedSeries& series, std::string_view stored_content, ApplyResult& result) {
-  for (const Occurrence& at : series.occurrences) {
-    result.collisions.push_back({at.batch, at.index, std::string(stored_content)});
-  }
-}
-
-}  // namespace
-
 Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database database, const Limits& limits) {
   std::unique_ptr<SqliteSeriesStore> store(new SqliteSeriesStore(std::move(database), limits));
   if (Status s = store->Prepare(); !s) return Fail(s.error());
@@ -65,10 +45,7 @@ Status SqliteSeriesStore::Prepare() {
     if (!opened) return Fail(opened.error());
     *insert = *std::move(opened);
   }
-  const uint64_t bytes = limits_.dictionary_bytes;
-  for (const SqliteDictionaryTable& table : {SqliteDictionaryTable{"metric_label_name", kNameColumns, bytes / 8},
-                                             SqliteDictionaryTable{"metric_label_value", kValueColumns, bytes / 8 * 6},
-                                             SqliteDictionaryTable{"metric_basic_label", kBasicColumns, bytes / 8}}) {
+  for (const DictionaryTable& table : DictionaryTables(limits_.dictionary_bytes)) {
     Result<SqliteDictionary> dictionary = SqliteDictionary::Open(database_, table);
     if (!dictionary) return Fail(dictionary.error());
     dictionaries_.push_back(*std::move(dictionary));
@@ -107,11 +84,8 @@ Result<ApplyResult> SqliteSeriesStore::ApplyInTransaction(const ApplyPlan& plan,
   if (!transaction) return Fail(transaction.error());
   ApplyResult result;
   std::vector<const PlannedSeries*> fresh;
-  const std::span<const PlannedSeries> series = plan.series();
-  for (size_t begin = 0, end = 0; begin < series.size(); begin = end) {
-    while (end < series.size() && series[end].fingerprint == series[begin].fingerprint) ++end;
-    if (Status s = ApplyFingerprint(plan, series.subspan(begin, end - begin), fresh, result); !s)
-      return Fail(s.error());
+  for (const std::span<const PlannedSeries> run : plan.runs()) {
+    if (Status s = ApplyFingerprint(plan, run, fresh, result); !s) return Fail(s.error());
   }
   std::ranges::sort(fresh, {}, [](const PlannedSeries* planned) { return planned->first(); });
   if (Status s = InsertSeries(plan, fresh, batches, result); !s) return Fail(s.error());
@@ -235,15 +209,9 @@ Status SqliteSeriesStore::InsertRows() {
 }
 
 Result<int64_t> SqliteSeriesStore::BasicLabelId(const model::Tenant& tenant, model::LabelsView labels) {
-  std::array<std::string_view, 4> values = {tenant.name(), "", "", ""};
-  for (const model::Label& label : labels) {
-    if (label.name == "env") values[1] = label.value;
-    if (label.name == "service") values[2] = label.value;
-    if (label.name == model::kMetricName) values[3] = label.value;
-  }
-  // Netstrings: no two lists of four texts give the same key, whatever bytes are in them.
+  const std::array<std::string_view, 4> values = BasicLabelsOf(tenant, labels);
   text_.clear();
-  for (const std::string_view value : values) format_to(std::back_inserter(text_), "{}:{},", value.size(), value);
+  for (const std::string_view value : values) AppendNetstring(value, text_);
   return dictionaries_[kBasicLabels].IdOf(text_, values);
 }
 
@@ -268,20 +236,10 @@ Status SqliteSeriesStore::ApplyPosition(const StreamPosition& position) {
 
 Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
   if (Status room = MakeRoomInWal(); !room) return Fail(room.error());
-  std::unordered_map<model::Fingerprint, int64_t> seen;
-  for (const model::ActivityBatch& batch : batches) {
-    for (const model::Fingerprint& fingerprint : batch.fingerprints) {
-      int64_t& at = seen.try_emplace(fingerprint, batch.seen_at_ms).first->second;
-      at = std::max(at, batch.seen_at_ms);
-    }
-  }
-  std::vector<std::pair<model::Fingerprint, int64_t>> sorted(seen.begin(), seen.end());
-  std::ranges::sort(sorted);
-
   Result<sqlite::Transaction> transaction = sqlite::Transaction::Begin(database_);
   if (!transaction) return Fail(transaction.error());
   std::vector<std::pair<int64_t, int64_t>> known;  // id, last_seen
-  for (const auto& [fingerprint, last_seen_ms] : sorted) {
+  for (const auto& [fingerprint, last_seen_ms] : MergeActivity(batches)) {
     const std::array<char, 16> bytes = fingerprint.ToBytes();
     const Result<bool> found = find_id_.BindBlob(1, View(bytes)).Step();
     if (!found) return Fail(found.error());
