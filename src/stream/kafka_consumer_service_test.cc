@@ -5,7 +5,7 @@
 #include <set>
 #include <thread>
 
-#include "stream/kafka_testing.h"
+#include "stream/kafka_service_test.h"
 
 namespace mi::stream {
 namespace {

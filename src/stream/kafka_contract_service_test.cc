@@ -1,5 +1,6 @@
 // The contract of publishers and consumers, over a real Kafka.
 #include "stream/kafka_testing.h"
+#include "support/real_service.h"
 
 namespace mi::stream {
 namespace {

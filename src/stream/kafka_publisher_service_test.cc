@@ -10,7 +10,7 @@
 #include <set>
 
 #include "stream/kafka_activity_consumer.h"
-#include "stream/kafka_testing.h"
+#include "stream/kafka_service_test.h"
 #include "support/scarce_memory.h"
 
 namespace mi::stream {

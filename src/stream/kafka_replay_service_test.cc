@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "stream/kafka_testing.h"
+#include "stream/kafka_service_test.h"
 
 namespace mi::stream {
 namespace {

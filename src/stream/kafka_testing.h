@@ -25,7 +25,6 @@
 #include "stream/kafka_publisher.h"
 #include "stream/kafka_reader.h"
 #include "stream/kafka_topics.h"
-#include "support/real_service.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
@@ -224,24 +223,6 @@ class KafkaBystander final : private KafkaEvents {
   std::unique_ptr<KafkaClient> consumer_;
   int open_ = 0;
   rd_kafka_resp_err_t error_ = RD_KAFKA_RESP_ERR_NO_ERROR;
-};
-
-// A real Kafka, with a topic of the test's own.
-class KafkaServiceTest : public testing::Test {
- protected:
-  explicit KafkaServiceTest(std::string_view what) : topic_(KafkaName(what)) {}
-  void SetUp() override {
-    kafka_ = RealService::Get("kafka");
-    if (kafka_ == nullptr) GTEST_SKIP() << RealService::kMissing;
-    bystander_.emplace(kafka_->address());
-    Configure({kafka_->address()});
-  }
-  virtual void Configure(const std::vector<std::string>& hosts) = 0;
-
-  RealService* kafka_ = nullptr;
-  const std::string topic_;
-  KafkaTestDeps deps_;
-  std::optional<KafkaBystander> bystander_;
 };
 
 }  // namespace mi::stream
