@@ -14,7 +14,8 @@ struct RedisWriteOptions {
   std::chrono::seconds spread{345'600};  // dist_interval: life = expire − spread + random(spread)
   uint64_t workers = 10;                 // worker_num: connections for writes
   uint64_t flush_keys = 1000;            // flush_lens: keys a pipeline, of reads too
-  std::chrono::milliseconds flush_interval = std::chrono::seconds(3);  // longest wait for a pipeline to fill, while another is under way
+  std::chrono::milliseconds flush_interval =
+      std::chrono::seconds(3);  // longest wait for a pipeline to fill, while another is under way
 };
 
 struct RedisOptions {
