@@ -7,28 +7,28 @@ std::chrono::milliseconds Retry::Failed(const Attempted& attempted, const Error&
     metrics_.CountStoreError(ToString(error.code()));
     metrics_.NoteStoreUp(false);
   }
-  ++failures_;
-  failed_ = attempted.of;
+  unsigned& failures = failures_[std::to_underlying(attempted.of)];
+  ++failures;
   // The 1st, 2nd, 4th …: a night of failures is a dozen lines.
-  if (std::has_single_bit(failures_)) {
+  if (std::has_single_bit(failures)) {
     log_.Warn("index: {}: {} ({}); attempt {}, trying again", attempted.what, error.message(), ToString(error.code()),
-              failures_);
+              failures);
   }
   {
     MutexLock lock(mutex_);
-    error_ = error.Within(attempted.what);
+    errors_[std::to_underlying(attempted.of)] = error.Within(attempted.what);
   }
-  const int64_t factor = int64_t{1} << std::min(failures_ - 1, 20U);
+  const int64_t factor = int64_t{1} << std::min(failures - 1, 20U);
   return std::min(longest_, first_ * factor);
 }
 
 void Retry::Succeeded(Of of) {
-  if (failures_ == 0 || of != failed_) return;
-  log_.Info("index: works again, after {} failed attempts", failures_);
-  failures_ = 0;
+  unsigned& failures = failures_[std::to_underlying(of)];
+  if (failures == 0) return;
+  log_.Info("index: works again, after {} failed attempts", std::exchange(failures, 0));
   if (of == Of::kStore) metrics_.NoteStoreUp(true);
   MutexLock lock(mutex_);
-  error_.reset();
+  errors_[std::to_underlying(of)].reset();
 }
 
 }  // namespace mi::index

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -24,7 +26,7 @@ class Retry {
         telemetry::Logger& log)
       : first_(first), longest_(longest), stop_(stop), metrics_(metrics), log_(log) {}
 
-  enum class Of { kStore, kStream, kListener, kMemory };
+  enum class Of : uint8_t { kStore, kStream, kListener, kMemory };
   struct Attempted {
     std::string_view what;  // "apply to the store"
     Of of;
@@ -53,25 +55,29 @@ class Retry {
   // Ends the retrying of what `of` speaks of: a stream that answers says nothing of a store that is away.
   void Succeeded(Of of) EXCLUDES(mutex_);
 
-  // Whether what fails is the store. Confined to the worker's thread.
-  bool store_is_away() const { return failures_ > 0 && failed_ == Of::kStore; }
+  // Whether the store fails. Confined to the worker's thread.
+  bool store_is_away() const { return failures_[std::to_underlying(Of::kStore)] > 0; }
 
-  // The failure that is being retried.
+  // A failure that is being retried; the store's before the others'.
   Status Health() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
-    return error_ ? Status(std::unexpected(*error_)) : Status();
+    for (const std::optional<Error>& error : errors_) {
+      if (error) return std::unexpected(*error);
+    }
+    return {};
   }
 
  private:
+  static constexpr size_t kParts = 4;  // of Of
+
   const std::chrono::milliseconds first_;
   const std::chrono::milliseconds longest_;
   StopSignal& stop_;
   IndexMetrics& metrics_;
   telemetry::Logger& log_;
-  unsigned failures_ = 0;   // in a row
-  Of failed_ = Of::kStore;  // of the last failure
+  std::array<unsigned, kParts> failures_{};  // of each, in a row
   mutable Mutex mutex_;
-  std::optional<Error> error_ GUARDED_BY(mutex_);
+  std::array<std::optional<Error>, kParts> errors_ GUARDED_BY(mutex_);
 };
 
 }  // namespace mi::index

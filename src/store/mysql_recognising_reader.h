@@ -19,14 +19,15 @@ class MysqlRecognisingReader final : public CatalogReader {
       : pool_(std::move(pool)), inner_(std::move(inner)), replaced_(pool_->replaced()) {}
 
   Result<CatalogState> State() override { return Recognised(inner_->State()); }
+  Result<uint64_t> CountSeries(uint64_t up_to_id) override { return Recognised(inner_->CountSeries(up_to_id)); }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) override {
     return Recognised(inner_->ReadSeries(after_id, visit));
   }
   Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t last_seen_ms)>& visit) override {
     return Recognised(inner_->ReadFingerprints(visit));
   }
-  Status ReadSeriesById(std::span<const uint64_t> ids, const std::function<bool(const StoredSeries&)>& visit) override {
-    return Recognised(inner_->ReadSeriesById(ids, visit));
+  Status ReadSeriesIn(std::span<const IdRange> ranges, const std::function<bool(const StoredSeries&)>& visit) override {
+    return Recognised(inner_->ReadSeriesIn(ranges, visit));
   }
   Result<uint64_t> ReadSeenChanges(uint64_t since, const std::function<void(const SeenUpdate&)>& visit) override {
     return Recognised(inner_->ReadSeenChanges(since, visit));
