@@ -132,7 +132,7 @@ constexpr Row kRows[] = {
     {.path = "mysql.socket", .slot = AT(mysql.socket), .prose = "Unix socket; wins over host and port. Empty is TCP."},
     {.path = "mysql.user", .slot = AT(mysql.user), .check = NotEmpty, .prose = "User."},
     {.path = "mysql.password", .slot = AT(mysql.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
-    {.path = "mysql.db_name", .slot = AT(mysql.db_name), .check = NotEmpty, .prose = "Database; it must exist."},
+    {.path = "mysql.db_name", .slot = AT(mysql.db_name), .check = NotEmpty, .prose = "Database; made when it is missing and the user may."},
     {.path = "mysql.max_open_conns", .slot = AT(mysql.max_open_conns), .min = 1, .max = 100'000, .prose = "Most connections; roles consumer and all need metric_store.consumer.work_num + 2."},
     {.path = "mysql.max_idle_conns", .slot = AT(mysql.max_idle_conns), .max = 100'000, .prose = "Connections kept open while idle."},
     {.path = "mysql.tls.mode", .slot = AT(mysql.tls.mode), .choices = "off|required|verify",
