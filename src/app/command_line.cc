@@ -84,7 +84,9 @@ std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv)
                          ->fallthrough();
   schema->add_subcommand("mysql", "Print the SQL that makes them in MySQL or MariaDB")->fallthrough();
   schema->add_subcommand("sqlite", "Print the SQL that makes them in SQLite")->fallthrough();
-  schema->add_subcommand("adopt", "Rename the tables of the service before this one to legacy_*: ours are made when a consumer starts")
+  schema
+      ->add_subcommand(
+          "adopt", "Rename the tables of the service before this one to legacy_*: ours are made when a consumer starts")
       ->fallthrough();
   try {
     cli.parse(argc, argv);
