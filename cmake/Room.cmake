@@ -86,7 +86,7 @@ function(mi_test name)
   mi_precompile(${name} base_test ${MI_PCH_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
   target_compile_definitions(${name} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   include(GoogleTest)
-  gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 120)
+  gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300)
 endfunction()
 
 # One test for ctest, whatever its cases: they share the services that it starts. Skipped, and said so, where one is not installed.

@@ -374,12 +374,11 @@ TEST_F(QueryApi, StopsInTheMiddleOfAQuestion) {
   for (int i = 0; i < 10; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
   slow->repeat = true;
   fleet_ = slow;
-  const net::Router& router = Router();
-  std::future<Received> answer = std::async(
-      std::launch::async, [&] { return Send(router, FakeRequest("GET", "/api/v1/labels?match[]={i=~'1.*2'}")); });
+  const FakeRequest request("GET", "/api/v1/labels?match[]={i=~'1.*2'}");
+  net::FakeAnswer answer = net::Ask(*Router().Find(request.path()), request);
   begun.get_future().wait();
   api_.reset();
-  const Received received = answer.get();
+  const Received received = Receive(answer.Take());
   EXPECT_EQ(received.status, 503);
   EXPECT_THAT(received.body, HasSubstr("the service is stopping"));
 }
