@@ -36,8 +36,15 @@ static void* Give(size_t bytes) {
 }  // namespace mi::tests
 
 #ifndef MI_MEMORY_IS_THE_SANITIZERS
-// The others (arrays, nothrow) come here by themselves.
+// Those of arrays come here by themselves; nothrow is AddressSanitizer's own, unless it stands here as well.
 void* operator new(size_t bytes) { return mi::tests::Give(bytes); }
+void* operator new(size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+  try {
+    return mi::tests::Give(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete(void* block, size_t) noexcept { std::free(block); }
 #endif
