@@ -1,9 +1,10 @@
 # mi_room(NAME [DEPS room...] [LIBS target...])
 #
 # One library target a room: mi_<name>, from every *.cc of the calling folder but tests and benchmarks, which become
-# <name>_test and <name>_bench; what only tests and fuzz targets stand on (*_testing.cc) becomes mi_<name>_testing; those that need a real service (*_service_test.cc) become <name>_service_test. A room's
-# headers are reachable as "<name>/x.h" only by the rooms that list it in DEPS: each room has an include folder of its own
-# (a link in the build tree), so the rooms' table is enforced by the compiler.
+# <name>_test and <name>_bench; those that need a real service (*_service_test.cc) become <name>_service_test; what only
+# tests and fuzz targets stand on (*_testing.cc) becomes mi_<name>_testing. A room's headers are
+# reachable as "<name>/x.h" only by the rooms that list it in DEPS: each room has an include folder of its own (a link in the
+# build tree), so the rooms' table is enforced by the compiler.
 # LIBS are the third-party libraries confined to the room; they are not passed on.
 
 set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>

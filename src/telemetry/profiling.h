@@ -10,9 +10,9 @@ namespace mi::telemetry {
 
 // Starts the program over, once, with what gperftools takes from the environment alone, and before main: the sampling
 // of the heap, and a way to walk stacks that can neither lock nor lose itself in code without frame pointers
-// (docs/measured.md). What the environment says already is left as it is. The first thing that main does: there are no threads
-// and no files yet. Returns when nothing is missing, or when it cannot be done; then the heap is not sampled, and
-// HeapProfile says why.
+// (docs/measured.md). What the environment says already is left as it is. The first thing that main does: there are no
+// threads and no files yet. Returns when nothing is missing, or when it cannot be done; then the heap is not sampled,
+// and HeapProfile says why.
 void RestartForProfiling(char** argv);
 
 // Samples the whole process, 100 times a CPU second (CPUPROFILE_FREQUENCY), until it is finished.

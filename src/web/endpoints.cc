@@ -64,6 +64,13 @@ void AppendMetadata(const query::MetadataByFamily& families, std::string& out) {
   out += '}';
 }
 
+// Takes the tenants out of it.
+Parsed<query::Scope> ScopeOf(Asked& asked) {
+  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  if (scope) scope->patience = asked.patience;
+  return scope;
+}
+
 }  // namespace
 
 net::Response AnswerSeries(Asked asked) {
@@ -72,9 +79,8 @@ net::Response AnswerSeries(Asked asked) {
   }
   const auto limit = ReadLimit(asked.parameters);
   if (!limit) return ErrorResponse(limit.error());
-  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  const auto scope = ScopeOf(asked);
   if (!scope) return ErrorResponse(scope.error());
-  scope->patience = asked.patience;
   catalog::SeriesSet found = query::Select(*asked.snapshot, *scope);
   return SeriesResponse({std::move(asked.snapshot), std::move(found), *limit}, std::move(asked.warnings));
 }
@@ -82,9 +88,8 @@ net::Response AnswerSeries(Asked asked) {
 net::Response AnswerLabels(Asked asked) {
   const auto limit = ReadLimit(asked.parameters);
   if (!limit) return ErrorResponse(limit.error());
-  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  const auto scope = ScopeOf(asked);
   if (!scope) return ErrorResponse(scope.error());
-  scope->patience = asked.patience;
   return StringsResponse(query::LabelNames(*asked.snapshot, *scope, *limit), std::move(asked.warnings));
 }
 
@@ -96,9 +101,8 @@ net::Response AnswerLabelValues(Asked asked) {
   }
   const auto limit = ReadLimit(asked.parameters);
   if (!limit) return ErrorResponse(limit.error());
-  auto scope = ReadScope(asked.parameters, std::move(asked.tenants));
+  const auto scope = ScopeOf(asked);
   if (!scope) return ErrorResponse(scope.error());
-  scope->patience = asked.patience;
   return StringsResponse(query::LabelValues(*asked.snapshot, name, *scope, *limit), std::move(asked.warnings));
 }
 
