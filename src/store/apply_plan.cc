@@ -39,16 +39,6 @@ void AddCollisions(const PlannedSeries& series, std::string_view stored_content,
   }
 }
 
-Status CheckStored(const StreamPosition& position, int64_t last, std::optional<int64_t> stored) {
-  // Ahead: another worker had the partition meanwhile, and what comes again does no harm.
-  if (stored.value_or(-1) >= last) return {};
-  return Fail(
-      Errc::kOutdated,
-      format("the database is behind: {}, partition {} was at {} and is at {} (-1: nowhere), as after a restored "
-             "backup or a failover; what is between is read again",
-             position.stream, position.partition, last, stored.value_or(-1)));
-}
-
 ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(batches) {
   struct Entry {
     model::Fingerprint fingerprint;

@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -44,9 +43,6 @@ std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model
 
 // The last sighting of each fingerprint, ascending by fingerprint.
 std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches);
-
-// kOutdated when `stored`, the position that a database has now, is behind `last`, which it last had for this store.
-Status CheckStored(const StreamPosition& position, int64_t last, std::optional<int64_t> stored);
 
 // Ownership: borrows the batches, which must outlive it. Threads: compatible.
 class ApplyPlan {

@@ -19,6 +19,7 @@
 
 #include "base/mutex.h"
 #include "model/identity.h"
+#include "store/last_positions.h"
 #include "store/ports.h"
 
 namespace mi::store {
@@ -125,6 +126,10 @@ class FakeCatalog {
     return due;
   }
 
+  std::optional<int64_t> PositionOf(const std::string& stream, int32_t partition) const REQUIRES(mutex_) {
+    const auto found = positions_.find({stream, partition});
+    return found == positions_.end() ? std::nullopt : std::optional(found->second);
+  }
   void ApplySeries(const model::SeriesBatch& batch, size_t number, ApplyResult& result) REQUIRES(mutex_) {
     for (size_t i = 0; i < batch.size(); ++i) {
       const model::Series series = batch[i];
@@ -192,12 +197,8 @@ class FakeSeriesStore final : public SeriesStore {
     const std::optional<FakeCatalog::Fault> fault = catalog_.Enter(FakeCall::kApply);
     if (fault && fault->outcome == FakeOutcome::kNothingApplied) return Fail(fault->error);
     for (const StreamPosition& position : positions) {
-      const auto last = last_positions_.find({position.stream, position.partition});
-      const auto stored = catalog_.positions_.find({position.stream, position.partition});
-      if (last == last_positions_.end()) continue;
-      if (stored == catalog_.positions_.end() || stored->second < last->second) {
-        return mi::Fail(Errc::kOutdated, "the position went back");
-      }
+      const auto stored = catalog_.PositionOf(position.stream, position.partition);
+      if (Status checked = last_positions_.Check(position, stored); !checked) return Fail(checked.error());
     }
     ApplyResult result;
     for (size_t i = 0; i < batches.size(); ++i) {
@@ -208,9 +209,7 @@ class FakeSeriesStore final : public SeriesStore {
       catalog_.positions_[{position.stream, position.partition}] = position.next_offset;
     }
     if (fault) return Fail(fault->error);
-    for (const StreamPosition& position : positions) {
-      last_positions_[{position.stream, position.partition}] = position.next_offset;
-    }
+    last_positions_.Committed(positions);
     return result;
   }
 
@@ -234,11 +233,9 @@ class FakeSeriesStore final : public SeriesStore {
   Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) override {
     MutexLock lock(catalog_.mutex_);
     if (const auto fault = catalog_.Enter(FakeCall::kPosition)) return Fail(fault->error);
-    const auto found = catalog_.positions_.find({stream, partition});
-    last_positions_.erase({stream, partition});
-    if (found == catalog_.positions_.end()) return std::nullopt;
-    last_positions_[{stream, partition}] = found->second;
-    return found->second;
+    const std::optional<int64_t> stored = catalog_.PositionOf(stream, partition);
+    last_positions_.Read(stream, partition, stored);
+    return stored;
   }
 
   Result<std::vector<StreamPosition>> Checkpoint() override {
@@ -252,7 +249,7 @@ class FakeSeriesStore final : public SeriesStore {
 
  private:
   FakeCatalog& catalog_;
-  std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as this store knows them
+  LastPositions last_positions_;
 };
 
 // Visits copies, so that a visitor may use the catalogue.

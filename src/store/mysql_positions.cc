@@ -35,15 +35,14 @@ Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, const Apply
 
 Status MysqlSeriesStore::CheckPosition(MysqlConnection& connection, const std::string& hash,
                                        const StreamPosition& position) {
-  const auto last = last_positions_.find({position.stream, position.partition});
-  if (last == last_positions_.end()) return {};
+  if (!last_positions_.Knows(position)) return {};
   Result<MysqlStatement*> select =
       connection.Prepare("SELECT next_offset FROM stream_position WHERE hash = ? FOR UPDATE");
   if (!select) return Fail(select.error());
   if (Status run = (*select)->BindText(hash).Run(); !run) return run;
   const Result<bool> row = (*select)->Fetch();
   if (!row) return Fail(row.error());
-  return CheckStored(position, last->second, *row ? std::optional((*select)->Signed(0)) : std::nullopt);
+  return last_positions_.Check(position, *row ? std::optional((*select)->Signed(0)) : std::nullopt);
 }
 
 Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& stream, int32_t partition) {
@@ -51,11 +50,7 @@ Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& str
   if (!found) return found;
   // Who asks begins anew, perhaps because the database went back: ids that it gave since then are void.
   ForgetAll();
-  if (*found) {
-    last_positions_[{stream, partition}] = **found;
-  } else {
-    last_positions_.erase({stream, partition});
-  }
+  last_positions_.Read(stream, partition, *found);
   return found;
 }
 

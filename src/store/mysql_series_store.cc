@@ -41,9 +41,7 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
     return result;
   }
   inserted_since_checkpoint_ += result->inserted.size();
-  for (const StreamPosition& position : positions) {
-    last_positions_[{position.stream, position.partition}] = position.next_offset;
-  }
+  last_positions_.Committed(positions);
   return result;
 }
 

@@ -11,7 +11,6 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -22,6 +21,7 @@
 
 #include "store/apply_plan.h"
 #include "store/dictionary_tables.h"
+#include "store/last_positions.h"
 #include "store/mysql_dictionary.h"
 #include "store/mysql_pool.h"
 #include "store/mysql_rows.h"
@@ -117,8 +117,8 @@ class MysqlSeriesStore final : public SeriesStore {
 
   const std::shared_ptr<MysqlPool> pool_;
   telemetry::Counter& repeated_;
-  std::vector<MysqlDictionary> dictionaries_;                          // names, values, basic labels
-  std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as they were read, or committed by us
+  std::vector<MysqlDictionary> dictionaries_;  // names, values, basic labels
+  LastPositions last_positions_;
   uint64_t epoch_ = 0;
   std::string uuid_;  // of the catalogue whose ids the dictionaries remember
   uint64_t inserted_since_checkpoint_ = 0;

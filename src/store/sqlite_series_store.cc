@@ -69,9 +69,7 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
   Result<ApplyResult> result = ApplyInTransaction(plan, batches, positions);
   given.committed = result.has_value();
   if (!result) return result;
-  for (const StreamPosition& position : positions) {
-    last_positions_[{position.stream, position.partition}] = position.next_offset;
-  }
+  last_positions_.Committed(positions);
   inserted_since_checkpoint_ += result->inserted.size();
   CheckpointWhenDue();
   return result;
@@ -225,11 +223,10 @@ Status SqliteSeriesStore::ApplyMetadata(const model::SeriesBatch& batch) {
 }
 
 Status SqliteSeriesStore::ApplyPosition(const StreamPosition& position) {
-  const auto last = last_positions_.find({position.stream, position.partition});
-  if (last != last_positions_.end()) {
+  if (last_positions_.Knows(position)) {
     const Result<std::optional<int64_t>> stored = ReadPosition(position.stream, position.partition);
     if (!stored) return Fail(stored.error());
-    if (Status checked = CheckStored(position, last->second, *stored); !checked) return checked;
+    if (Status checked = last_positions_.Check(position, *stored); !checked) return checked;
   }
   return upsert_position_.BindText(1, position.stream).Bind(2, position.partition).Bind(3, position.next_offset).Run();
 }
@@ -266,11 +263,7 @@ Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& st
   if (!stored) return stored;
   // Who asks begins anew, perhaps because the database went back: ids that it gave since then are void.
   for (SqliteDictionary& dictionary : dictionaries_) dictionary.ForgetAll();
-  if (*stored) {
-    last_positions_[{stream, partition}] = **stored;
-  } else {
-    last_positions_.erase({stream, partition});
-  }
+  last_positions_.Read(stream, partition, *stored);
   return stored;
 }
 

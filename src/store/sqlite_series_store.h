@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +16,7 @@
 
 #include "sqlite/database.h"
 #include "store/apply_plan.h"
+#include "store/last_positions.h"
 #include "store/ports.h"
 #include "store/sqlite_bulk_insert.h"
 #include "store/sqlite_dictionary.h"
@@ -93,7 +93,7 @@ class SqliteSeriesStore final : public SeriesStore {
   sqlite::Statement find_, next_id_, update_seen_;
   sqlite::Statement find_id_, advance_seen_, upsert_metadata_, upsert_position_, position_, positions_;
 
-  std::map<std::pair<std::string, int32_t>, int64_t> last_positions_;  // as they were read, or committed by us
+  LastPositions last_positions_;
 
   // Buffers of one call, kept for the next.
   std::vector<FreshSeries> fresh_;
