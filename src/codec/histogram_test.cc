@@ -57,8 +57,8 @@ TEST(Histogram, IsRefusedWhereItContradictsItself) {
   f(Integer(), [](H& h) { h.count = 8; }, "7 observations in the buckets, the count is 8");
   f(Integer(), [](H& h) { h.zero_count = 0; }, "5 observations in the buckets, the count is 7");
   f(Integer(), [](H& h) { h.sum = kNan, h.count = 6; }, "7 observations in the buckets, the count is 6");
-  f(Integer(), [](H& h) { h.schema = 9; }, "schema 9 is none of -4 to 8 and -53");
-  f(Integer(), [](H& h) { h.schema = -5; }, "schema -5 is none of -4 to 8 and -53");
+  f(Integer(), [](H& h) { h.schema = 53; }, "schema 53 is none of -4 to 52 and -53");
+  f(Integer(), [](H& h) { h.schema = -5; }, "schema -5 is none of -4 to 52 and -53");
   f(Integer(), [](H& h) { h.positive_spans[1].length = 3; }, "positive spans hold 4 buckets, 3 are given");
   f(Integer(), [](H& h) { h.negative_deltas.push_back(0); }, "negative spans hold 1 buckets, 2 are given");
   f(Integer(), [](H& h) { h.positive_spans[1].offset = -1; }, "positive span 2 has the negative offset -1");
@@ -75,6 +75,11 @@ TEST(Histogram, IsRefusedWhereItContradictsItself) {
   f(Custom(), [](H& h) { h.positive_spans[0].offset = -1; }, "positive span 1 has the negative offset -1");
   f(Custom(), [](H& h) { h.zero_count = 1; }, "custom buckets have no zero bucket");
   f(Custom(), [](H& h) { h.negative_spans = {{0, 0}}; }, "custom buckets have no negative side");
+}
+
+TEST(Histogram, MayBeOfAReservedFinerSchemaWhichAPrometheusReduces) {
+  EXPECT_EQ(Fault(Integer(), [](Histogram& h) { h.schema = 9; }), "");
+  EXPECT_EQ(Fault(Integer(), [](Histogram& h) { h.schema = 52; }), "");
 }
 
 TEST(Histogram, OfObservationsThatAreNanMayCountMoreThanItsBuckets) {

@@ -67,6 +67,14 @@ Result<codec::Compression> CompressionOf(std::string_view encoding) {
               format("Content-Encoding \"{}\" is not supported; send snappy (block format) or zstd", encoding));
 }
 
+std::string_view ToString(codec::Schema schema) {
+  switch (schema) {
+    case codec::Schema::kV1: return "1.0";
+    case codec::Schema::kV2: return "2.0";
+  }
+  return "?";
+}
+
 }  // namespace
 
 Status Negotiate(const net::Request& request, Form& form) {
@@ -76,20 +84,14 @@ Status Negotiate(const net::Request& request, Form& form) {
     if (!schema) return Fail(schema.error());
     form.schema = *schema;
   }
+  form.protocol = ToString(form.schema);
   if (const auto encoding = request.Header("content-encoding"); encoding && !Trim(*encoding).empty()) {
     const Result<codec::Compression> compression = CompressionOf(Trim(*encoding));
     if (!compression) return Fail(compression.error());
     form.compression = *compression;
   }
+  form.encoding = ToString(form.compression);
   return {};
-}
-
-std::string_view ToString(codec::Schema schema) {
-  switch (schema) {
-    case codec::Schema::kV1: return "1.0";
-    case codec::Schema::kV2: return "2.0";
-  }
-  return "?";
 }
 
 }  // namespace mi::receive

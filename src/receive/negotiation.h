@@ -4,6 +4,8 @@
 // (docs/formats/remote-write.md).
 #pragma once
 
+#include <string_view>
+
 #include "base/result.h"
 #include "codec/compression.h"
 #include "codec/remote_write.h"
@@ -14,13 +16,13 @@ namespace mi::receive {
 struct Form {
   codec::Schema schema = codec::Schema::kV1;
   codec::Compression compression = codec::Compression::kSnappy;
+  // Labels of receive_requests_total: "1.0" or "2.0", "snappy" or "zstd"; "unknown" from where it was not understood.
+  std::string_view protocol = "unknown";
+  std::string_view encoding = "unknown";
 };
 
 // kInvalid names the header and its value: the answer is 415. `form` then has what was understood: the schema, where
 // only the compression is unknown.
 Status Negotiate(const net::Request& request, Form& form);
-
-// The label `protocol` of receive_requests_total: "1.0", "2.0".
-std::string_view ToString(codec::Schema schema);
 
 }  // namespace mi::receive

@@ -26,6 +26,9 @@ net::Response Text(int status, std::string_view line) {
 }
 
 std::string Describe(const Tally& tally) {
+  if (tally.refused > 0 && tally.refused == tally.series) {
+    return format("all {} series refused; the first: {}", tally.series, tally.first_refusal);
+  }
   if (tally.refused > 0) {
     return format("{} of {} series refused, the others are kept; the first: {}", tally.refused, tally.series,
                   tally.first_refusal);

@@ -123,7 +123,7 @@ void WriteHandler::Conclude(const Begun& request, net::Response response, PassOn
 
 void WriteHandler::CountRequest(const Form& form, int status, steady_clock::time_point begun) {
   const std::chrono::duration<double> took = deps_.intake.clock.Steady() - begun;
-  deps_.intake.metrics.CountRequest(ToString(form.schema), ToString(form.compression), status, took.count());
+  deps_.intake.metrics.CountRequest(form.protocol, form.encoding, status, took.count());
 }
 
 std::unique_ptr<WriteHandler::Workspace> WriteHandler::Borrow() {
