@@ -33,6 +33,8 @@ endif()
 # Which build a test belongs to, in front of its name: three builds run in one ctest.
 string(REGEX MATCH "^[a-z]+" MI_FLAVOUR "${MI_SANITIZE}")
 if(MI_FLAVOUR)
+  string(TOUPPER ${MI_FLAVOUR} sanitized)
+  add_compile_definitions(MI_SANITIZES_${sanitized})  # for what a test cannot do under it
   string(APPEND MI_FLAVOUR ":")
 endif()
 

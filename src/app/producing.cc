@@ -11,8 +11,6 @@ using std::chrono::milliseconds;
 
 // What is kept of app.shutdown_timeout for telling Redis.
 constexpr milliseconds kTimeToTell = std::chrono::seconds(1);
-// And for what waits in memory for TSDBs.
-constexpr milliseconds kTimeToForward = std::chrono::milliseconds(500);
 
 }  // namespace
 

@@ -32,6 +32,9 @@
 
 namespace mi::app {
 
+// So much of app.shutdown_timeout gets what waits in memory for TSDBs.
+inline constexpr std::chrono::milliseconds kTimeToForward{500};
+
 class Receiving {
  public:
   struct Deps {

@@ -31,8 +31,6 @@ constexpr size_t kMaxActivity = 10'000'000;
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
 // What is kept of app.shutdown_timeout for the index and the snapshot.
 constexpr milliseconds kTimeToSave = std::chrono::seconds(2);
-// What waits in memory for TSDBs gets so much of a stop.
-constexpr milliseconds kTimeToForward = std::chrono::milliseconds(500);
 constexpr milliseconds kLoadRetry = std::chrono::seconds(5);
 
 // Hands what the index has applied to the catalogue: both live in one process.

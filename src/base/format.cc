@@ -2,9 +2,14 @@
 
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <string_view>
 
 namespace mi {
+
+void AppendFormatted(std::string& out, fmt::string_view text, fmt::format_args arguments) {
+  fmt::vformat_to(std::back_inserter(out), text, arguments);
+}
 
 std::string FormatBytes(uint64_t bytes) {
   constexpr std::array<std::string_view, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};

@@ -14,7 +14,6 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::Pair;
 
 constexpr int64_t kSeen = 1'700'000'000'000;
 
@@ -302,8 +301,9 @@ TEST(Catalog, CountsSeriesByTenantMostFirst) {
   const auto catalog = Catalog::Create({});
   AppendTo(*catalog, {Series(1, {{"a", "1"}}, "x"), Series(2, {{"a", "1"}}, "y"), Series(3, {{"b", "1"}}, "y"),
                       Series(4, {{"c", "1"}}, "")});
-  EXPECT_THAT(catalog->SeriesByTenant(10), ElementsAre(Pair("y", 2), Pair("", 1), Pair("x", 1)));
-  EXPECT_THAT(catalog->SeriesByTenant(1), ElementsAre(Pair("y", 2)));
+  EXPECT_THAT(catalog->SeriesByTenant(10),
+              ElementsAre(testing::Pair("y", 2), testing::Pair("", 1), testing::Pair("x", 1)));
+  EXPECT_THAT(catalog->SeriesByTenant(1), ElementsAre(testing::Pair("y", 2)));
   EXPECT_THAT(Ordinals(catalog->Current()->OfTenant("y")), ElementsAre(1, 2));
   EXPECT_THAT(Ordinals(catalog->Current()->OfTenant("")), ElementsAre(3));
 }

@@ -18,19 +18,19 @@ using testing::ElementsAre;
 using testing::Not;
 using testing::UnorderedElementsAre;
 
-constexpr int64_t kSeen = 1'700'000'000'000;
+constexpr int64_t kSeenMs = 1'700'000'000'000;
 
 // A store into which transactions commit in any order, and which can be replaced by another.
 class Table final : public store::CatalogReader {
  public:
   struct Row {
     std::string content;
-    int64_t last_seen_ms = kSeen;
+    int64_t last_seen_ms = kSeenMs;
     uint64_t changed = 0;
   };
 
   void Commit(uint64_t id) { CommitAs(id, std::to_string(id)); }
-  void CommitAs(uint64_t id, const std::string& name) { rows[id] = {"m{id=\"" + name + "\"}", kSeen, ++changes}; }
+  void CommitAs(uint64_t id, const std::string& name) { rows[id] = {"m{id=\"" + name + "\"}", kSeenMs, ++changes}; }
   void Commit(uint64_t first, uint64_t last) {
     for (uint64_t id = first; id <= last; ++id) Commit(id);
   }
@@ -70,7 +70,7 @@ class Table final : public store::CatalogReader {
   Result<uint64_t> ReadSeenChanges(uint64_t since,
                                    const std::function<void(const store::SeenUpdate&)>& visit) override {
     for (const auto& [id, row] : rows) {
-      if (row.changed > since) visit({id, kSeen, row.last_seen_ms});
+      if (row.changed > since) visit({id, kSeenMs, row.last_seen_ms});
     }
     return changes;
   }
@@ -96,7 +96,7 @@ class Table final : public store::CatalogReader {
  private:
   static store::StoredSeries Shown(const std::pair<const uint64_t, Row>& row) {
     return {
-        row.first, "", row.second.content, model::Fingerprint{row.second.changed, 0}, kSeen, row.second.last_seen_ms};
+        row.first, "", row.second.content, model::Fingerprint{row.second.changed, 0}, kSeenMs, row.second.last_seen_ms};
   }
 };
 
@@ -124,7 +124,7 @@ class FollowerTest : public testing::Test {
   }
 
   Table table_;
-  ManualClock clock_{kSeen};
+  ManualClock clock_{kSeenMs};
   const std::unique_ptr<Catalog> catalog_ = Catalog::Create({});
   const std::unique_ptr<telemetry::Logger> log_ = *telemetry::Logger::Create({.level = "error"});
   int loaded_ = 0;
@@ -153,10 +153,10 @@ TEST_F(FollowerTest, FindsSeriesThatWereCommittedOutOfOrder) {
   table_.Commit(12);
   ASSERT_TRUE(follower_.Step());
   EXPECT_THAT(Ids(), ElementsAre(1, 7, 8, 9, 12, 3, 4));
-  table_.See(3, kSeen + 5'000);
+  table_.See(3, kSeenMs + 5'000);
   ASSERT_TRUE(follower_.Step());
   EXPECT_THAT(table_.asked, ElementsAre(IdRange{2, 2}, IdRange{5, 6}, IdRange{10, 11}));
-  EXPECT_EQ(LastSeen(3), kSeen + 5'000);
+  EXPECT_EQ(LastSeen(3), kSeenMs + 5'000);
 }
 
 TEST_F(FollowerTest, AsksForAGapOnceMoreWhenItIsOlderThanAnyTransactionAndThenNoMore) {
@@ -179,10 +179,10 @@ TEST_F(FollowerTest, AsksForAGapOnceMoreWhenItIsOlderThanAnyTransactionAndThenNo
 TEST_F(FollowerTest, LearnsOfMovedTimes) {
   table_.Commit(1, 2);
   ASSERT_TRUE(follower_.Step());
-  table_.See(2, kSeen + 3'600'000);
+  table_.See(2, kSeenMs + 3'600'000);
   ASSERT_TRUE(follower_.Step());
-  EXPECT_EQ(LastSeen(1), kSeen);
-  EXPECT_EQ(LastSeen(2), kSeen + 3'600'000);
+  EXPECT_EQ(LastSeen(1), kSeenMs);
+  EXPECT_EQ(LastSeen(2), kSeenMs + 3'600'000);
 }
 
 TEST_F(FollowerTest, ReadsMetadataNowAndThen) {

@@ -49,7 +49,9 @@ void AppendBatch(const model::SeriesBatch& batch, std::string& out) {
   }
 }
 
-std::unexpected<Error> Corrupt(std::string_view what) { return Fail(Errc::kCorrupt, format("journal row: {}", what)); }
+std::unexpected<Error> CorruptRow(std::string_view what) {
+  return Fail(Errc::kCorrupt, format("journal row: {}", what));
+}
 
 // Reads what AppendBatch wrote; null positions as in wire.h.
 class BatchReader {
@@ -64,8 +66,8 @@ class BatchReader {
       if (!batch) return Fail(batch.error());
       batches.push_back(std::move(*batch));
     }
-    if (at_ == nullptr) return Corrupt("cut short");
-    if (at_ != end_ || !fingerprints_.empty()) return Corrupt("bytes left over");
+    if (at_ == nullptr) return CorruptRow("cut short");
+    if (at_ != end_ || !fingerprints_.empty()) return CorruptRow("bytes left over");
     return batches;
   }
 
@@ -73,16 +75,16 @@ class BatchReader {
   Result<model::SeriesBatch> ReadBatch() {
     const std::string_view tenant_name = TakeText();
     const auto tenant = model::Tenant::Parse(tenant_name);
-    if (at_ == nullptr) return Corrupt("cut short");
-    if (!tenant || tenant->name() != tenant_name) return Corrupt("its tenant is none");
+    if (at_ == nullptr) return CorruptRow("cut short");
+    if (!tenant || tenant->name() != tenant_name) return CorruptRow("its tenant is none");
     const auto seen_at_ms = static_cast<int64_t>(TakeVarint());
     const uint64_t series = TakeVarint();
     const uint64_t metadata = TakeVarint();
     model::SeriesBatch batch(*tenant, seen_at_ms);
     for (uint64_t i = 0; i < series && at_ != nullptr; ++i) {
       const std::string_view canonical = TakeText();
-      if (fingerprints_.size() < kFingerprintBytes) return Corrupt("fewer fingerprints than series");
-      if (at_ == nullptr || !model::IsCanonical(canonical)) return Corrupt("labels that are not canonical");
+      if (fingerprints_.size() < kFingerprintBytes) return CorruptRow("fewer fingerprints than series");
+      if (at_ == nullptr || !model::IsCanonical(canonical)) return CorruptRow("labels that are not canonical");
       batch.Add(model::Fingerprint::FromBytes(fingerprints_.substr(0, kFingerprintBytes)), canonical);
       fingerprints_.remove_prefix(kFingerprintBytes);
     }
@@ -91,7 +93,7 @@ class BatchReader {
       for (std::string* text : {&entry.family, &entry.type, &entry.help, &entry.unit}) *text = TakeText();
       batch.AddMetadata(std::move(entry));
     }
-    if (at_ == nullptr) return Corrupt("cut short");
+    if (at_ == nullptr) return CorruptRow("cut short");
     return batch;
   }
 
@@ -159,23 +161,23 @@ Result<std::string_view> JournalEncoder::Encode(std::span<const model::SeriesBat
 }
 
 Result<std::vector<model::SeriesBatch>> JournalDecoder::Decode(std::string_view row) {
-  if (row.size() < kFingerprintsAt) return Corrupt(format("{} bytes are no row", row.size()));
+  if (row.size() < kFingerprintsAt) return CorruptRow(format("{} bytes are no row", row.size()));
   if (row[0] != kVersion) {
-    return Corrupt(format("version {}, this program reads {}", static_cast<unsigned char>(row[0]), int{kVersion}));
+    return CorruptRow(format("version {}, this program reads {}", static_cast<unsigned char>(row[0]), int{kVersion}));
   }
-  if (Checksum(row) != wire::Load<uint64_t>(row.data() + kChecksumAt)) return Corrupt("its checksum is another");
+  if (Checksum(row) != wire::Load<uint64_t>(row.data() + kChecksumAt)) return CorruptRow("its checksum is another");
   const uint64_t series = wire::Load<uint32_t>(row.data() + kCountAt);
-  if (series * kFingerprintBytes > row.size() - kFingerprintsAt) return Corrupt("fewer fingerprints than series");
+  if (series * kFingerprintBytes > row.size() - kFingerprintsAt) return CorruptRow("fewer fingerprints than series");
   const std::string_view fingerprints = row.substr(kFingerprintsAt, series * kFingerprintBytes);
   const std::string_view frame = row.substr(kFingerprintsAt + fingerprints.size());
   const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
-  if (size > kMaxJournalRowBytes) return Corrupt("no zstd frame of a size that a row can have");
+  if (size > kMaxJournalRowBytes) return CorruptRow("no zstd frame of a size that a row can have");
   if (size > plain_capacity_ || !plain_) {
     plain_ = std::make_unique_for_overwrite<char[]>(size);
     plain_capacity_ = size;
   }
   const size_t written = ZSTD_decompressDCtx(zstd_.get(), plain_.get(), size, frame.data(), frame.size());
-  if (ZSTD_isError(written)) return Corrupt(ZSTD_getErrorName(written));
+  if (ZSTD_isError(written)) return CorruptRow(ZSTD_getErrorName(written));
   return BatchReader({plain_.get(), written}, fingerprints).ReadAll();
 }
 

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kLastMs = 253'402'300'799'999;  // the end of the year 9999
 constexpr size_t kMaxTenants = 4'096;             // whose fingerprinters are kept
 
-std::unexpected<Error> Corrupt(std::string_view why) { return Fail(Errc::kCorrupt, std::string(why)); }
+std::unexpected<Error> CorruptRecord(std::string_view why) { return Fail(Errc::kCorrupt, std::string(why)); }
 
 void AppendLabel(model::Label label, std::string& out) {
   out += R"({"name":)";
@@ -31,7 +31,7 @@ void AppendTenantAndTime(const model::Tenant& tenant, int64_t seen_at_ms, std::s
     out += R"(,"tenant":)";
     AppendJsonString(tenant.name(), out);
   }
-  format_to(std::back_inserter(out), R"(,"ts":{}}})", seen_at_ms);
+  AppendFormat(out, R"(,"ts":{}}})", seen_at_ms);
 }
 
 // The key's beginning: records of two tenants never replace one another in a compacted topic.
@@ -111,16 +111,16 @@ class KafkaRecordDecoder::Parser {
     fault_.clear();
     simdjson::dom::element document;
     if (const auto error = json_.parse(padded_.data(), value.size(), false).get(document); error != simdjson::SUCCESS) {
-      return Corrupt(format("no JSON: {}", simdjson::error_message(error)));
+      return CorruptRecord(format("no JSON: {}", simdjson::error_message(error)));
     }
     simdjson::dom::object object;
-    if (document.get(object) != simdjson::SUCCESS) return Corrupt("no JSON object");
+    if (document.get(object) != simdjson::SUCCESS) return CorruptRecord("no JSON object");
     KafkaRecord record;
     record.seen_at_ms = record_time_ms;
     bool has_labels = false;
     for (const auto& [key, field] : object) {
       if (key == "labels") {
-        if (std::exchange(has_labels, true)) return Corrupt("labels stand twice");
+        if (std::exchange(has_labels, true)) return CorruptRecord("labels stand twice");
         TakeLabels(field);
       } else if (key == "tenant") {
         TakeTenant(field, record.tenant);
@@ -131,7 +131,7 @@ class KafkaRecordDecoder::Parser {
       } else if (key == "metadata" && !field.is_null()) {
         TakeMetadata(field, record.metadata.emplace());
       }
-      if (!fault_.empty()) return Corrupt(fault_);
+      if (!fault_.empty()) return CorruptRecord(fault_);
     }
     if (record.metadata) return record;
     return WithLabels(std::move(record), has_labels);
@@ -139,13 +139,13 @@ class KafkaRecordDecoder::Parser {
 
  private:
   Result<KafkaRecord> WithLabels(KafkaRecord record, bool has_labels) {
-    if (!has_labels) return Corrupt("no labels");
+    if (!has_labels) return CorruptRecord("no labels");
     Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
-    if (!labels) return Corrupt(labels.error().message());
-    if (labels->view().empty()) return Corrupt("no label that has a value");
+    if (!labels) return CorruptRecord(labels.error().message());
+    if (labels->view().empty()) return CorruptRecord("no label that has a value");
     if (labels->canonical().size() > kMaxRecordSeriesBytes) {
-      return Corrupt(format("a series of {}, limit {} (fixed)", FormatBytes(labels->canonical().size()),
-                            FormatBytes(kMaxRecordSeriesBytes)));
+      return CorruptRecord(format("a series of {}, limit {} (fixed)", FormatBytes(labels->canonical().size()),
+                                  FormatBytes(kMaxRecordSeriesBytes)));
     }
     record.labels = std::move(*labels);
     return record;
@@ -241,13 +241,14 @@ std::string EncodeActivityRecord(const ActivityRecord& record) {
 }
 
 Result<ActivityRecord> DecodeActivityRecord(std::string_view bytes, std::vector<model::Fingerprint>& fingerprints) {
-  if (bytes.size() < kActivityHeaderBytes) return Corrupt(format("{} bytes are no activity record", bytes.size()));
+  if (bytes.size() < kActivityHeaderBytes)
+    return CorruptRecord(format("{} bytes are no activity record", bytes.size()));
   if (bytes[0] != kActivityVersion) {
-    return Corrupt(
+    return CorruptRecord(
         format("version {}, this program reads {}", static_cast<unsigned char>(bytes[0]), int{kActivityVersion}));
   }
   const std::string_view rest = bytes.substr(kActivityHeaderBytes);
-  if (rest.size() % 16 != 0) return Corrupt("its last fingerprint is cut short");
+  if (rest.size() % 16 != 0) return CorruptRecord("its last fingerprint is cut short");
   fingerprints.clear();
   for (size_t at = 0; at < rest.size(); at += 16) {
     fingerprints.push_back(model::Fingerprint::FromBytes(rest.substr(at, 16)));

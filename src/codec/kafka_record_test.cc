@@ -12,12 +12,12 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-model::Labels Canonical(std::vector<model::Label> labels) { return model::Labels::FromUnsorted(labels).value(); }
+model::Labels LabelsOf(std::vector<model::Label> labels) { return model::Labels::FromUnsorted(labels).value(); }
 
 KafkaRecordText Encode(std::string_view tenant, int64_t seen_at_ms, std::vector<model::Label> labels) {
   KafkaRecordText text;
   EXPECT_TRUE(
-      EncodeSeriesRecord(model::Tenant::Parse(tenant).value(), seen_at_ms, Canonical(std::move(labels)).view(), text));
+      EncodeSeriesRecord(model::Tenant::Parse(tenant).value(), seen_at_ms, LabelsOf(std::move(labels)).view(), text));
   return text;
 }
 
@@ -51,7 +51,7 @@ TEST_F(KafkaRecordTest, GivesBackEveryLabelToTheLastByte) {
                                             {"<&>", "\x1f\x7f</script>"}};
   const Result<KafkaRecord> record = Decode(Encode("team", 77, labels).value);
   ASSERT_TRUE(record) << record.error().message();
-  EXPECT_EQ(record->labels, Canonical(labels));
+  EXPECT_EQ(record->labels, LabelsOf(labels));
   EXPECT_EQ(record->tenant.name(), "team");
   EXPECT_EQ(record->seen_at_ms, 77);
   EXPECT_EQ(record->fingerprint, model::Fingerprinter("", record->tenant)(record->labels.canonical()));
@@ -116,7 +116,7 @@ TEST_F(KafkaRecordTest, HasLimitsOfItsOwn) {
   const std::string long_value(kMaxRecordSeriesBytes, 'x');
   EXPECT_THAT(IdentityOf(R"({"labels":[{"name":"a","value":")" + long_value + R"("}]})"), HasSubstr("limit 1 MiB"));
   KafkaRecordText text;
-  const Status encoded = EncodeSeriesRecord({}, 1, Canonical({{"a", long_value}}).view(), text);
+  const Status encoded = EncodeSeriesRecord({}, 1, LabelsOf({{"a", long_value}}).view(), text);
   ASSERT_FALSE(encoded);
   EXPECT_EQ(encoded.error().code(), Errc::kTooLarge);
   std::string many = R"({"labels":[)";

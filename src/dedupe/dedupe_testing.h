@@ -10,14 +10,8 @@
 namespace mi::dedupe::testing {
 
 // Enough for several generations in each shard; fewer where each access is checked.
-#if defined(__SANITIZE_THREAD__)
+#ifdef MI_SANITIZES_THREAD
 inline constexpr uint64_t kMany = 100'000;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-inline constexpr uint64_t kMany = 100'000;
-#else
-inline constexpr uint64_t kMany = 400'000;
-#endif
 #else
 inline constexpr uint64_t kMany = 400'000;
 #endif

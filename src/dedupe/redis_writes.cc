@@ -14,7 +14,7 @@ namespace {
 using std::chrono::steady_clock;
 
 // 16 bytes each: about a minute of a million new series a minute while Redis is away.
-constexpr size_t kMostWaitingKeys = 1'000'000;
+constexpr size_t kMostWaitingWrites = 1'000'000;
 
 // How long a key lives: spread, so that a catalogue that filled at once is not published again at once.
 std::chrono::seconds LifeOf(const RedisWriteOptions& options, std::mt19937_64& random) {
@@ -52,7 +52,7 @@ void RedisWrites::Add(std::span<const model::Fingerprint> fingerprints) {
   size_t taken = 0;
   {
     MutexLock lock(mutex_);
-    if (!stopping_) taken = std::min(fingerprints.size(), kMostWaitingKeys - keys_.size());
+    if (!stopping_) taken = std::min(fingerprints.size(), kMostWaitingWrites - keys_.size());
     if (taken > 0 && !Keep(fingerprints.first(taken), options->flush_interval)) taken = 0;
     if (taken > 0) {
       // The first run gives a thread its time to wait for, a full pipeline another one its work.

@@ -100,11 +100,11 @@ class SocketClient final : public Client {
     head_.clear();
     const auto& [host, port, tls] = options_.to;
     const bool v6 = host.find(':') != std::string::npos;
-    format_to(std::back_inserter(head_), "{} {} HTTP/1.1\r\nHost: {}{}{}:{}\r\n", method, target, v6 ? "[" : "", host,
-              v6 ? "]" : "", port);
-    for (const auto& [name, value] : headers) format_to(std::back_inserter(head_), "{}: {}\r\n", name, value);
+    AppendFormat(head_, "{} {} HTTP/1.1\r\nHost: {}{}{}:{}\r\n", method, target, v6 ? "[" : "", host, v6 ? "]" : "",
+                 port);
+    for (const auto& [name, value] : headers) AppendFormat(head_, "{}: {}\r\n", name, value);
     if (body_size > 0 || (method != "GET" && method != "HEAD")) {
-      format_to(std::back_inserter(head_), "Content-Length: {}\r\n", body_size);
+      AppendFormat(head_, "Content-Length: {}\r\n", body_size);
     }
     head_.append("\r\n");
   }
@@ -134,7 +134,8 @@ class SocketClient final : public Client {
       if (error == http::error::body_limit) return Fail(TooLong().error());
       if (error && error != http::error::need_more) return Fail(Broken("read", error.message()).error());
       // Beast's own limit does not hold for a head that comes in pieces.
-      if (!parser.is_header_done() && (head_bytes += used) > kMaxHeadBytes) {
+      if (!parser.is_header_done()) head_bytes += used;
+      if (head_bytes > kMaxHeadBytes) {
         return Fail(Broken("read", "the head of the answer is too large").error());
       }
       std::memmove(buffer_.data(), buffer_.data() + used, filled - used);

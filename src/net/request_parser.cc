@@ -134,6 +134,7 @@ class BeastRequestParser final : public RequestParser {
   void Reset(uint32_t max_header_bytes) override { sink_.emplace(head_, max_header_bytes); }
 
   Step ParseHead(std::string_view input) override {
+    if (input.empty()) return {Outcome::kNeedMore, 0};  // Beast would count on from its null pointer
     beast::error_code error;
     const size_t consumed = sink_->put(boost::asio::buffer(input.data(), input.size()), error);
     if (error) return Failed(error, consumed);

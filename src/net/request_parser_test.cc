@@ -43,6 +43,18 @@ TEST(RequestParser, AHeadWithinTheLimitMayComeInAnyPieces) {
   }
 }
 
+TEST(RequestParser, NothingIsNoProgressWhereverTheHeadStands) {
+  const auto parser = RequestParser::Create();
+  parser->Reset(kMaxHeaderBytes);
+  for (const std::string_view line : {"", "GET / HTTP/1.1\r\n"}) {
+    EXPECT_EQ(parser->ParseHead(line).consumed, line.size());
+    const RequestParser::Step step = parser->ParseHead({});
+    EXPECT_EQ(step.outcome, Outcome::kNeedMore) << line;
+    EXPECT_EQ(step.consumed, 0) << line;
+  }
+  EXPECT_EQ(parser->ParseHead("Host: x\r\n\r\n").outcome, Outcome::kHead);
+}
+
 TEST(RequestHead, SaysWhatItHolds) {
   const auto parser = RequestParser::Create();
   parser->Reset(100'000);

@@ -52,13 +52,13 @@ std::string_view ReasonPhrase(int status) {
 bool HasBody(int status) { return status >= 200 && status != 204 && status != 304; }
 
 void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out) {
-  format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", response.status, ReasonPhrase(response.status));
+  AppendFormat(out, "HTTP/1.1 {} {}\r\n", response.status, ReasonPhrase(response.status));
   AppendHeader("Date", form.date, out);
   for (const auto& [name, value] : response.headers) AppendHeader(name, value, out);
   if (HasBody(response.status)) {
     if (!response.content_type.empty()) AppendHeader("Content-Type", response.content_type, out);
     if (!response.next_chunk) {
-      format_to(std::back_inserter(out), "Content-Length: {}\r\n", response.body.size());
+      AppendFormat(out, "Content-Length: {}\r\n", response.body.size());
     } else if (!form.http10) {
       AppendHeader("Transfer-Encoding", "chunked", out);
     }

@@ -371,8 +371,7 @@ TEST_F(LimitsTest, ThousandsOfIdleConnectionsHoldNoBuffersAndUpNobody) {
   }
 }
 
-#ifndef __SANITIZE_ADDRESS__  // UBSan looks at an object's type through a pipe, and takes it for damaged when there is
-                              // none
+#ifndef MI_SANITIZES_ADDRESS  // UBSan looks at an object's type through a pipe, and takes it for damaged without one
 TEST_F(LimitsTest, WithoutDescriptorsTheServerWaitsForBetterTimes) {
   Start();
   Peer before = Connect();

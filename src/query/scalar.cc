@@ -10,6 +10,7 @@
 
 #include "base/format.h"
 #include "query/duration.h"
+#include "query/utf8.h"
 
 namespace mi::query {
 namespace {
@@ -18,7 +19,6 @@ using Evaluated = std::expected<Value, ScalarError>;
 
 constexpr int kMaxDepth = 100;  // of parentheses, signs and powers: the descent must not outgrow its stack
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsWordPart(char c) { return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 double Apply(char op, double left, double right) {

@@ -11,6 +11,9 @@ namespace mi::query {
 inline constexpr uint32_t kMaxCodePoint = 0x10ffff;
 constexpr bool IsSurrogate(uint32_t code_point) { return code_point >= 0xd800 && code_point < 0xe000; }
 
+// ASCII's only, whatever the locale.
+constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
 // How many bytes the character at the front of `text` has; 0 when it is broken. Requires: not empty.
 size_t CharacterSize(std::string_view text);
 

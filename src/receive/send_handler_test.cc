@@ -18,12 +18,6 @@ using ::testing::IsEmpty;
 constexpr std::string_view kGood = R"({"metric":"cpu","timestamp":1346846400,"value":1,"tags":{"host":"a"}})";
 constexpr std::string_view kBad = R"({"metric":"cpu","timestamp":1346846400,"value":"NaN","tags":{"host":"b"}})";
 
-class CountingActivity final : public stream::ActivityPublisher {
- public:
-  void PublishActivity(model::ActivityBatch batch) override { fingerprints += batch.fingerprints.size(); }
-  size_t fingerprints = 0;
-};
-
 class SendHandlerTest : public testing::Test {
  protected:
   net::FakeAnswer Send(std::string body, std::string_view query = "", std::string method = "POST",
@@ -54,7 +48,7 @@ class SendHandlerTest : public testing::Test {
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   stream::FakeStream stream_;
   std::unique_ptr<stream::SeriesPublisher> publisher_ = stream_.OpenPublisher();
-  CountingActivity activity_;
+  stream::FakeActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   Departures departures_{{*seen_, *seen_metadata_, *in_flight_, *publisher_, metrics_, clock_}};
   std::vector<std::string> sent_on_;

@@ -10,6 +10,7 @@
 #include "codec/remote_write_encode.h"
 #include "model/identity.h"
 #include "net/fake_request.h"
+#include "stream/fake_stream.h"
 
 namespace mi::receive {
 namespace {
@@ -50,12 +51,6 @@ class HeldPublisher final : public stream::SeriesPublisher {
 
  private:
   std::deque<Done> waiting_;
-};
-
-class CountingActivity final : public stream::ActivityPublisher {
- public:
-  void PublishActivity(model::ActivityBatch batch) override { fingerprints += batch.fingerprints.size(); }
-  size_t fingerprints = 0;
 };
 
 WireSeries Up(std::string instance) {
@@ -103,7 +98,7 @@ class WriteHandlerTest : public testing::Test {
   std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   HeldPublisher publisher_;
-  CountingActivity activity_;
+  stream::FakeActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, clock_}};
   Tee tee_;
@@ -241,7 +236,7 @@ TEST_F(WriteHandlerTest, CountsAndNamesWhatTheStreamWillNeverTake) {
   EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Exemplars-Written"), "0");
   EXPECT_EQ(net::HeaderOf(shares.Take(), "X-Prometheus-Remote-Write-Samples-Written"), "1");
   const net::Response both = has_others.Take();
-  EXPECT_THAT(both.body, testing::HasSubstr("2 of 2 series refused, the others are kept; the first: series 2 of 2"));
+  EXPECT_THAT(both.body, testing::HasSubstr("all 2 series refused; the first: series 2 of 2"));
   EXPECT_EQ(net::HeaderOf(both, "X-Prometheus-Remote-Write-Samples-Written"), "0");
   EXPECT_THAT(registry_->Render(),
               testing::AllOf(testing::HasSubstr("receive_refused_series_total{reason=\"refused_by_stream\"} 3"),
@@ -392,6 +387,10 @@ TEST_F(WriteHandlerTest, CountsNothingWrittenForASchema2RequestThatItDoesNotRead
   says_none(405, "PUT", "snappy");
   handler_.Refuse();
   says_none(503, "POST", "snappy");
+  EXPECT_THAT(
+      registry_->Render(),
+      testing::AllOf(testing::HasSubstr(R"(receive_requests_total{code="405",encoding="snappy",protocol="2.0"} 1)"),
+                     testing::HasSubstr(R"(receive_requests_total{code="415",encoding="unknown",protocol="2.0"} 1)")));
   EXPECT_EQ(net::HeaderOf(SendNow(Body({})), "X-Prometheus-Remote-Write-Samples-Written"), "");
 }
 

@@ -32,9 +32,7 @@ constexpr std::array<DictionaryTable, 3> DictionaryTables(uint64_t cache_bytes) 
 }
 
 // Netstrings: no two lists of texts give the same key, whatever bytes are in them.
-inline void AppendNetstring(std::string_view text, std::string& key) {
-  format_to(std::back_inserter(key), "{}:{},", text.size(), text);
-}
+inline void AppendNetstring(std::string_view text, std::string& key) { AppendFormat(key, "{}:{},", text.size(), text); }
 
 // A hash or a fingerprint. It compares as databases do, by unsigned bytes.
 inline std::string_view View(const std::array<char, 16>& bytes) { return {bytes.data(), bytes.size()}; }

@@ -97,9 +97,9 @@ FROM metric_label l
 JOIN metric_label_name n ON n.id = l.metric_label_name_id
 JOIN metric_label_value v ON v.id = l.metric_label_value_id)sql"};
 
-constexpr std::string_view kOurTables[] = {"metric",          "metric_basic_label", "metric_seen",
-                                           "metric_label",    "metric_label_name",  "metric_label_value",
-                                           "metric_metadata", "metric_next_id",     "stream_position"};
+constexpr std::string_view kMysqlTables[] = {"metric",          "metric_basic_label", "metric_seen",
+                                             "metric_label",    "metric_label_name",  "metric_label_value",
+                                             "metric_metadata", "metric_next_id",     "stream_position"};
 
 // What stands in the database.
 struct Found {
@@ -139,7 +139,7 @@ Result<Found> Look(MysqlConnection& connection) {
   if (!tables) return Fail(tables.error());
   found.all = *std::move(tables);
   for (const std::string& table : found.all) {
-    if (std::ranges::find(kOurTables, table) != std::end(kOurTables)) found.ours.push_back(table);
+    if (std::ranges::find(kMysqlTables, table) != std::end(kMysqlTables)) found.ours.push_back(table);
   }
   // Another program may have a schema_version, too.
   const Result<std::vector<std::string>> column =

@@ -77,7 +77,7 @@ JOIN metric_label_name n ON n.id = l.metric_label_name_id
 JOIN metric_label_value v ON v.id = l.metric_label_value_id;
 )sql"};
 
-constexpr std::string_view kOurTables =
+constexpr std::string_view kSqliteTables =
     "'metric', 'metric_basic_label', 'metric_seen', 'metric_label', 'metric_label_name', 'metric_label_value', "
     "'metric_metadata', 'stream_position'";
 
@@ -119,7 +119,7 @@ Result<std::optional<SchemaRow>> ReadSchemaRow(sqlite::Database& database) {
   if (!known) return Fail(known.error());
   if (*known == 0) {
     Result<std::vector<std::string>> ours = TextColumn(
-        database, format("SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ({})", kOurTables));
+        database, format("SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ({})", kSqliteTables));
     if (!ours) return Fail(ours.error());
     if (ours->empty()) {
       return Fail(Errc::kInvalid, format("{} is the database of another program (it has a table {}): give metric-index "

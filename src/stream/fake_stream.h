@@ -353,4 +353,11 @@ class FakeConsumer final : public SeriesConsumer {
 inline std::unique_ptr<SeriesPublisher> FakeStream::OpenPublisher() { return std::make_unique<FakePublisher>(*this); }
 inline std::unique_ptr<SeriesConsumer> FakeStream::OpenConsumer() { return std::make_unique<FakeConsumer>(*this); }
 
+// Counts the hints.
+class FakeActivity final : public ActivityPublisher {
+ public:
+  void PublishActivity(model::ActivityBatch batch) override { fingerprints += batch.fingerprints.size(); }
+  size_t fingerprints = 0;
+};
+
 }  // namespace mi::stream

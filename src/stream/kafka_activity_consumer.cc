@@ -19,8 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kSlice{100};
-constexpr milliseconds kLeaveTimeout{1'000};
+constexpr milliseconds kHintsLeaveTimeout{1'000};
 
 class ActivityConsumer final : public KafkaActivityConsumer {
  public:
@@ -93,7 +92,7 @@ void ActivityConsumer::Stop() {
   stopping_ = true;
   if (!thread_.joinable()) return;
   thread_.join();
-  KafkaClient::Leave(std::move(client_), kLeaveTimeout);
+  KafkaClient::Leave(std::move(client_), kHintsLeaveTimeout);
 }
 
 void ActivityConsumer::Run() {
@@ -101,14 +100,14 @@ void ActivityConsumer::Run() {
     try {
       Turn();
     } catch (const std::bad_alloc&) {
-      std::this_thread::sleep_for(kSlice);  // without the record that there was no memory for
+      std::this_thread::sleep_for(kPollSlice);  // without the record that there was no memory for
     }
   }
 }
 
 void ActivityConsumer::Turn() {
   OfferHeld();
-  const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(kSlice.count())));
+  const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(kPollSlice.count())));
   if (record == nullptr) return;
   if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
     Take(*record);

@@ -13,8 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kTimeout{5'000};
-constexpr milliseconds kAskTimeout{1'000};
 constexpr milliseconds kLeaveTimeout{2'000};  // all workers of a process leave within app.shutdown_timeout
 constexpr milliseconds kAskEvery{1'000};
 // Stands with the offsets that a new group is given in Kafka when it begins at the newest record.
@@ -161,7 +159,7 @@ Status Consumer::Begin(const std::vector<Key>& partitions) {
 
 Result<KafkaStart> Consumer::StartOf(const Key& partition, std::optional<int64_t> stored) {
   const auto& [topic, number] = partition;
-  const Result<KafkaBounds> bounds = AskBounds(*client_, topic, number, kTimeout);
+  const Result<KafkaBounds> bounds = AskBounds(*client_, topic, number, kBrokerTimeout);
   if (!bounds) return Fail(bounds.error());
   KafkaStart start{.topic = topic, .partition = number, .offset = stored.value_or(bounds->first), .end = bounds->end};
   if (start.offset > bounds->end) {
@@ -219,7 +217,7 @@ Result<bool> Consumer::IsKnownToStore(const std::vector<Key>& partitions) {
 Result<std::vector<KafkaReader::Key>> Consumer::AllPartitions() {
   std::vector<Key> all;
   for (const std::string& topic : options_.topics) {
-    const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kTimeout);
+    const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBrokerTimeout);
     if (!found) return Fail(found.error());
     for (int32_t i = 0; i < found->partitions; ++i) all.emplace_back(topic, i);
   }
@@ -230,7 +228,7 @@ Result<KafkaPartitionsPtr> Consumer::Committed(const std::vector<Key>& partition
   KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
   for (const Key& key : partitions) rd_kafka_topic_partition_list_add(list.get(), key.first.c_str(), key.second);
   const rd_kafka_resp_err_t error =
-      rd_kafka_committed(client_->handle(), list.get(), static_cast<int>(kTimeout.count()));
+      rd_kafka_committed(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
     return Fail(client_->Explain(error, "offsets of group " + options_.group_id));
   return list;
@@ -241,7 +239,7 @@ Result<KafkaPartitionsPtr> Consumer::Committed(const std::vector<Key>& partition
 Status Consumer::BeginGroupAtTheEnd(const std::vector<Key>& partitions, std::map<Key, int64_t>& starts) {
   const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
   for (const Key& key : partitions) {
-    const Result<KafkaBounds> bounds = AskBounds(*client_, key.first, key.second, kTimeout);
+    const Result<KafkaBounds> bounds = AskBounds(*client_, key.first, key.second, kBrokerTimeout);
     if (!bounds) return Fail(bounds.error());
     starts[key] = bounds->end;
     rd_kafka_topic_partition_t* entry = rd_kafka_topic_partition_list_add(list.get(), key.first.c_str(), key.second);
@@ -295,7 +293,7 @@ Status Consumer::AskWhatIsWrong() {
     ask_at_ = now + kAskEvery;
     Status asked;
     for (const std::string& topic : options_.topics) {
-      const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kAskTimeout);
+      const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBriefTimeout);
       if (!found) {
         asked = Fail(found.error());
       } else if (!found->exists) {

@@ -9,10 +9,6 @@
 namespace mi::stream {
 namespace {
 
-using std::chrono::milliseconds;
-
-constexpr milliseconds kTimeout{5'000};
-constexpr milliseconds kSlice{100};
 constexpr size_t kCutTo = 64UL << 10;
 
 KafkaClientSpec Spec() {
@@ -76,12 +72,12 @@ Status KafkaDeadLetters::Write(const PoisonRecord& record) {
 }
 
 Status KafkaDeadLetters::Prepare(const std::string& topic) {
-  const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kTimeout);
+  const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBrokerTimeout);
   if (!found) return Fail(found.error());
   if (found->exists) return {};
   const Status made = MakeTopic(
       *client_, {.name = topic, .partitions = 1, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}}},
-      kTimeout);
+      kBrokerTimeout);
   if (made) log_.Info("kafka: topic {} did not exist and is made", topic);
   return made;
 }
@@ -108,7 +104,7 @@ rd_kafka_resp_err_t KafkaDeadLetters::Send(const std::string& topic, const Poiso
   }
   // Ends by itself, after librdkafka.message.timeout.ms at the latest, which a stop does not wait for.
   for (;;) {
-    rd_kafka_poll(client_->handle(), static_cast<int>(kSlice.count()));
+    rd_kafka_poll(client_->handle(), static_cast<int>(kPollSlice.count()));
     if (reported_) return outcome_;
     if (woken_.exchange(false)) rd_kafka_purge(client_->handle(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
   }

@@ -9,7 +9,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kSlice{100};                // how late Wake() may be noticed
 constexpr uint64_t kMaxPolledBytes = 64ULL << 20;  // of values
 
 }  // namespace
@@ -216,7 +215,7 @@ Result<Polled> KafkaReader::Poll(size_t max_series, milliseconds max_wait, const
   Status trouble;
   while (!gathered.full(max_series)) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
-    const milliseconds wait = gathered.empty() ? std::clamp(left, milliseconds(0), kSlice) : milliseconds(0);
+    const milliseconds wait = gathered.empty() ? std::clamp(left, milliseconds(0), kPollSlice) : milliseconds(0);
     dropped_ = false;
     const KafkaMessagePtr record(rd_kafka_consumer_poll(client_.handle(), static_cast<int>(wait.count())));
     if (dropped_) {

@@ -13,7 +13,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kTimeout{5'000};
 // Of fetched records: all lanes of a replay together, and one at least.
 constexpr unsigned kQueueKb = 262'144;
 constexpr unsigned kLeastQueueKb = 32'768;
@@ -90,7 +89,7 @@ Status Replay::Start(PositionLookup positions) {
 }
 
 Result<std::vector<KafkaStart>> Replay::StartsOf(const std::string& topic) {
-  const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kTimeout);
+  const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBrokerTimeout);
   if (!found) return Fail(found.error());
   if (!found->exists) {
     return Fail(Errc::kInvalid, format("topic {} does not exist (metric_store.consumer.topics)", topic));
@@ -98,7 +97,7 @@ Result<std::vector<KafkaStart>> Replay::StartsOf(const std::string& topic) {
   std::vector<KafkaStart> starts;
   for (auto partition = static_cast<int32_t>(options_.lane); partition < found->partitions;
        partition += static_cast<int32_t>(options_.lanes)) {
-    const Result<KafkaBounds> bounds = AskBounds(*client_, topic, partition, kTimeout);
+    const Result<KafkaBounds> bounds = AskBounds(*client_, topic, partition, kBrokerTimeout);
     if (!bounds) return Fail(bounds.error());
     starts.push_back({topic, partition, bounds->first, bounds->end});
   }
@@ -115,7 +114,7 @@ Status Replay::SeekToTime(const std::string& topic, std::vector<KafkaStart>& sta
     rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), start.partition)->offset = *options_.from_ms;
   }
   const rd_kafka_resp_err_t error =
-      rd_kafka_offsets_for_times(client_->handle(), list.get(), static_cast<int>(kTimeout.count()));
+      rd_kafka_offsets_for_times(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(error, "offsets of topic " + topic));
   for (KafkaStart& start : starts) {
     const auto* found = rd_kafka_topic_partition_list_find(list.get(), topic.c_str(), start.partition);

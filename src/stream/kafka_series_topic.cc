@@ -7,16 +7,9 @@
 #include "stream/kafka_topics.h"
 
 namespace mi::stream {
-namespace {
-
-using std::chrono::milliseconds;
-
-constexpr milliseconds kAskTimeout{1'000};  // no delivery is reported meanwhile: short
-
-}  // namespace
 
 Status KafkaSeriesTopic::Check(const KafkaClient& client) {
-  const Result<KafkaClient::Topic> topic = client.AskTopic(name_, kAskTimeout);
+  const Result<KafkaClient::Topic> topic = client.AskTopic(name_, kBriefTimeout);
   if (!topic) return Fail(topic.error());
   if (!topic->exists) {
     const Status made =
@@ -37,7 +30,7 @@ Status KafkaSeriesTopic::Check(const KafkaClient& client) {
 
 void KafkaSeriesTopic::MakeActivityTopic(const KafkaClient& client) {
   const std::string activity = ActivityTopic(name_);
-  const Result<KafkaClient::Topic> found = client.AskTopic(activity, kAskTimeout);
+  const Result<KafkaClient::Topic> found = client.AskTopic(activity, kBriefTimeout);
   if (!found || found->exists) return;
   const Status made =
       MakeTopic(client, {.name = activity, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},

@@ -23,12 +23,6 @@ using testing::HasSubstr;
   asm volatile("");  // so that the call above is no tail call
 }
 
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MI_SIGNALS_COME_LATE 1  // ThreadSanitizer holds them back until a call that it knows
-#endif
-#endif
-
 // A thread that waits until the fixture goes.
 class ThreadStacks : public testing::Test {
  protected:
@@ -45,7 +39,7 @@ class ThreadStacks : public testing::Test {
   }
 
   void SetUp() override {
-#if MI_SIGNALS_COME_LATE
+#ifdef MI_SANITIZES_THREAD
     GTEST_SKIP() << "ThreadSanitizer holds signals back";
 #endif
   }

@@ -23,7 +23,7 @@ ScarceMemory::~ScarceMemory() { refused_bytes = kAllIsGiven; }
 
 size_t ScarceMemory::refusals() const { return refused_times; }
 
-#ifndef MI_MEMORY_IS_THE_SANITIZERS
+#ifndef MI_SANITIZES_THREAD
 static void* Give(size_t bytes) {
   if (bytes < refused_bytes.load(std::memory_order_relaxed)) {
     if (void* const block = std::malloc(bytes)) return block;
@@ -35,7 +35,7 @@ static void* Give(size_t bytes) {
 
 }  // namespace mi::tests
 
-#ifndef MI_MEMORY_IS_THE_SANITIZERS
+#ifndef MI_SANITIZES_THREAD
 // Those of arrays come here by themselves; nothrow is AddressSanitizer's own, unless it stands here as well.
 void* operator new(size_t bytes) { return mi::tests::Give(bytes); }
 void* operator new(size_t bytes, const std::nothrow_t& /*tag*/) noexcept {

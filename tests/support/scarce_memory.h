@@ -9,7 +9,7 @@ namespace mi::tests {
 class ScarceMemory {
  public:
   // Where it cannot be had, a test is skipped: ThreadSanitizer has an operator new of its own.
-#ifdef MI_MEMORY_IS_THE_SANITIZERS
+#ifdef MI_SANITIZES_THREAD
   static constexpr bool kToBeHad = false;
 #else
   static constexpr bool kToBeHad = true;

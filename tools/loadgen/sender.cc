@@ -13,7 +13,7 @@ using std::chrono::duration;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kTimeout{30'000};
+constexpr milliseconds kRequestTimeout{30'000};
 constexpr milliseconds kMinBackoff{30};
 constexpr milliseconds kMaxBackoff{5'000};
 constexpr milliseconds kLongestSleep{50};  // until it looks whether it is to stop
@@ -42,7 +42,7 @@ class Connection {
  public:
   explicit Connection(Plan& plan, unsigned number)
       : plan_(plan),
-        client_(net::Client::Create(plan.options.url.host, plan.options.url.port, kTimeout)),
+        client_(net::Client::Create(plan.options.url.host, plan.options.url.port, kRequestTimeout)),
         headers_(plan.traffic.Headers()),
         chance_(plan.traffic.options().seed + number) {
     if (!plan.options.tenant.empty()) headers_.emplace_back("X-Scope-OrgID", plan.options.tenant);

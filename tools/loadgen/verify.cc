@@ -19,12 +19,12 @@ using Fingerprints = std::vector<model::Fingerprint>;  // ascending, each once: 
 
 constexpr size_t kShown = 10;
 constexpr std::chrono::milliseconds kBetweenTries{200};
-constexpr std::chrono::milliseconds kTimeout{60'000};  // of one question
+constexpr std::chrono::milliseconds kQuestionTimeout{60'000};  // of one question
 
 class Reckoning {
  public:
   explicit Reckoning(const VerifyOptions& options)
-      : options_(options), client_(net::Client::Create(options.base.host, options.base.port, kTimeout)) {}
+      : options_(options), client_(net::Client::Create(options.base.host, options.base.port, kQuestionTimeout)) {}
 
   // Reads the file; the identities of each metric name that are not found yet.
   Status ReadFile() {
