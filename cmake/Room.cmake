@@ -80,7 +80,7 @@ function(mi_room name)
   endif()
 endfunction()
 
-# Tests are compiled without optimisation: a sanitizer's build of them takes a third of the time, and what they test is optimised.
+# Tests are compiled without optimisation: a sanitizer's build of them takes a third of the time, and the rooms' own units are optimised.
 function(mi_compile_test target)
   target_compile_options(${target} PRIVATE -O0)
   target_compile_definitions(${target} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")

@@ -14,8 +14,8 @@ using wire::Field;
 using wire::Type;
 
 constexpr int32_t kMinSchema = -4;
-constexpr int32_t kMaxSchema =
-    52;  // 9 to 52 are reserved for finer buckets: a Prometheus takes them and reduces them to 8
+// 9 to 52 are reserved for finer buckets: a Prometheus takes them and reduces them to 8
+constexpr int32_t kMaxSchema = 52;
 constexpr int32_t kCustomBuckets = -53;
 
 template <typename T>

@@ -16,7 +16,8 @@ namespace mi::receive {
 struct Form {
   codec::Schema schema = codec::Schema::kV1;
   codec::Compression compression = codec::Compression::kSnappy;
-  // Labels of receive_requests_total: "1.0" or "2.0", "snappy" or "zstd"; "unknown" from where it was not understood.
+  // Labels of receive_requests_total: "1.0" or "2.0", "snappy" or "zstd"; "unknown" from where it was not understood,
+  // or not looked at (a probe). Literals.
   std::string_view protocol = "unknown";
   std::string_view encoding = "unknown";
 };

@@ -517,6 +517,8 @@ TEST_F(WriteHandlerTest, AnswersTheProbeOfOlderVmagentsBeforeItLooksAtAnythingEl
     EXPECT_EQ(response.status, 200);
     EXPECT_EQ(response.body, "1");
   }
+  EXPECT_THAT(registry_->Render(),
+              testing::HasSubstr(R"(receive_requests_total{code="200",encoding="unknown",protocol="unknown"} 2)"));
 }
 
 TEST_F(WriteHandlerTest, TakesTheTenantFromPathOrHeaderAndRefusesTwoDifferentOnes) {

@@ -4,8 +4,6 @@
 #include <string>
 #include <unordered_map>
 
-#include "base/format.h"
-
 namespace mi::store {
 
 bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
 #include "model/series_batch.h"
 #include "store/ports.h"
 

@@ -22,7 +22,7 @@
 namespace mi::stream {
 
 inline constexpr std::chrono::milliseconds kBrokerTimeout{5'000};  // of a question that only its asker waits for
-inline constexpr std::chrono::milliseconds kBriefTimeout{1'000};   // of one that records wait behind
+inline constexpr std::chrono::milliseconds kBriefTimeout{1'000};   // of one that records and reports wait behind
 inline constexpr std::chrono::milliseconds kPollSlice{100};        // how late a wish to stop may be noticed
 
 template <auto destroy>
