@@ -161,6 +161,7 @@ SendResult Send(const Traffic& traffic, const SendOptions& options) {
   Plan plan{traffic, options};
   std::vector<SendResult> parts(options.connections);
   std::vector<std::thread> threads;
+  threads.reserve(options.connections);
   for (unsigned i = 0; i < options.connections; ++i) {
     threads.emplace_back([&, i] { parts[i] = Connection(plan, i).Run(); });
   }
