@@ -28,6 +28,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   add_compile_options(-Wthread-safety -Wthread-safety-beta)
 else()
   add_compile_options(-Wduplicated-cond -Wlogical-op -fpch-preprocess)
+  if(CMAKE_UNITY_BUILD)
+    add_compile_options(-Wno-subobject-linkage)  # an unnamed namespace is no header's there, though it is no main file's
+  endif()
 endif()
 
 # Which build a test belongs to, in front of its name: three builds run in one ctest.
