@@ -9,6 +9,7 @@
 #include "codec/remote_write_encode.h"
 #include "dedupe/fake_shared_tier.h"
 #include "net/fake_request.h"
+#include "receive/receive_testing.h"
 #include "receive/write_handler.h"
 #include "stream/fake_stream.h"
 
@@ -36,10 +37,6 @@ class PoorPublisher final : public stream::SeriesPublisher {
  private:
   stream::SeriesPublisher& rich_;
 };
-
-WireSeries UpOf(std::string instance) {
-  return {.labels = {{"__name__", "up"}, {"instance", std::move(instance)}}, .samples = {{1, 1000}}};
-}
 
 // A producer: what it knows itself, and the tier that it shares with others.
 class DeparturesTest : public testing::Test {
@@ -91,7 +88,7 @@ class DeparturesTest : public testing::Test {
 
 TEST_F(DeparturesTest, PublishesWhatNobodyKnowsAndTellsTheTierWhenItIsDurable) {
   stream_.HoldAcknowledgements();
-  auto answer = Send({UpOf("a")});
+  auto answer = Send({Up("a")});
   EXPECT_FALSE(tier_.Knows(PrintOf("a")));
   stream_.Acknowledge();
   EXPECT_EQ(answer.Take().status, 204);
@@ -101,7 +98,7 @@ TEST_F(DeparturesTest, PublishesWhatNobodyKnowsAndTellsTheTierWhenItIsDurable) {
 
 TEST_F(DeparturesTest, DoesNotPublishWhatAnotherProducerHasPublished) {
   tier_.Know({PrintOf("b")});
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b"), UpOf("c")}), 204);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b"), Up("c")}), 204);
   EXPECT_THAT(published(), ElementsAre("a", "c"));
   EXPECT_EQ(metrics_.known.Value(), 1);
   EXPECT_EQ(metrics_.fresh.Value(), 2);
@@ -110,15 +107,15 @@ TEST_F(DeparturesTest, DoesNotPublishWhatAnotherProducerHasPublished) {
 
 TEST_F(DeparturesTest, KnowsItselfFromThenOnWhatTheTierKnew) {
   tier_.Know({PrintOf("a")});
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a")));
   EXPECT_THAT(published(), IsEmpty());
 }
 
 TEST_F(DeparturesTest, RemembersTheOtherNamesOfSeriesThatTheTierKnew) {
   // Sorted first, so that the others' labels are hashed as they stand; enough for the table to have room for that.
-  std::vector<WireSeries> unsorted = {UpOf("sorted")};
+  std::vector<WireSeries> unsorted = {Up("sorted")};
   tier_.Know({PrintOf("sorted")});
   for (int i = 0; i < 1000; ++i) {
     const std::string instance = format("{}", i);
@@ -133,14 +130,14 @@ TEST_F(DeparturesTest, RemembersTheOtherNamesOfSeriesThatTheTierKnew) {
 TEST_F(DeparturesTest, PublishesEverythingWhileTheTierIsAway) {
   tier_.Know({PrintOf("a")});
   tier_.SetAway(true);
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b")}), 204);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
   EXPECT_THAT(published(), ElementsAre("a", "b"));
 }
 
 TEST_F(DeparturesTest, LetsOthersWaitForWhatOneAsksTheTierFor) {
   tier_.HoldAnswers();
-  auto first = Send({UpOf("a")});
-  auto second = Send({UpOf("a"), UpOf("b")});
+  auto first = Send({Up("a")});
+  auto second = Send({Up("a"), Up("b")});
   EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a"), PrintOf("b")));
   EXPECT_FALSE(first.arrived() || second.arrived());
   tier_.Release();
@@ -151,7 +148,7 @@ TEST_F(DeparturesTest, LetsOthersWaitForWhatOneAsksTheTierFor) {
 
 TEST_F(DeparturesTest, TellsTheTierNothingThatIsNotDurable) {
   stream_.TakeOnly(1, Error(Errc::kOverloaded, "full"));
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b")}), 503);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 503);
   EXPECT_TRUE(tier_.Knows(PrintOf("a")));
   EXPECT_FALSE(tier_.Knows(PrintOf("b")));
 }
@@ -159,7 +156,7 @@ TEST_F(DeparturesTest, TellsTheTierNothingThatIsNotDurable) {
 TEST_F(DeparturesTest, PublishesMetadataAlsoWhenTheTierKnowsAllSeries) {
   tier_.Know({PrintOf("a")});
   codec::RequestEncoder encoder(codec::Schema::kV1);
-  encoder.Add(UpOf("a"));
+  encoder.Add(Up("a"));
   encoder.AddMetadata({.family = "up", .type = "gauge", .help = "Whether it is up.", .unit = ""});
   EXPECT_EQ(SendBody(codec::Compress(codec::Compression::kSnappy, encoder.Finish())).Take().status, 204);
   ASSERT_EQ(stream_.published().size(), 1U);
@@ -168,22 +165,22 @@ TEST_F(DeparturesTest, PublishesMetadataAlsoWhenTheTierKnowsAllSeries) {
 }
 
 TEST_F(DeparturesTest, ConfirmsOldEntriesWithTheTierWithoutAnybodyWaiting) {
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
   tier_.HoldAnswers();
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204) << "answered although the tier did not";
+  EXPECT_EQ(StatusOf({Up("a")}), 204) << "answered although the tier did not";
   EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a"), PrintOf("a")));
   tier_.Release();
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   EXPECT_EQ(tier_.asked().size(), 2U) << "it is young again";
   EXPECT_THAT(published(), ElementsAre("a"));
 }
 
 TEST_F(DeparturesTest, PublishesAgainWhatTheTierHasLetGo) {
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b")}), 204);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
   tier_.Forget(PrintOf("a"));
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b")}), 204);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
   EXPECT_THAT(published(), ElementsAre("a", "b", "a"));
   EXPECT_TRUE(tier_.Knows(PrintOf("a")));
   EXPECT_EQ(metrics_.republished.Value(), 1);
@@ -200,7 +197,7 @@ class DeparturesWindowTest : public DeparturesTest {
 TEST_F(DeparturesWindowTest, ConfirmsUnsortedSeriesToo) {
   const WireSeries unsorted{.labels = {{"instance", "a"}, {"__name__", "up"}}, .samples = {{1, 1}}};
   // Behind a sorted one, or the scan would sort it in place, and it would need no alias.
-  const auto send = [&] { EXPECT_EQ(StatusOf({UpOf("sorted"), unsorted}), 204); };
+  const auto send = [&] { EXPECT_EQ(StatusOf({Up("sorted"), unsorted}), 204); };
   send();
   tier_.Forget(PrintOf("a"));
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
@@ -209,37 +206,37 @@ TEST_F(DeparturesWindowTest, ConfirmsUnsortedSeriesToo) {
 }
 
 TEST_F(DeparturesTest, LeavesOldEntriesAsTheyAreWhileTheTierIsAway) {
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   tier_.SetAway(true);
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   EXPECT_THAT(published(), ElementsAre("a"));
   tier_.SetAway(false);
   tier_.Forget(PrintOf("a"));
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   EXPECT_THAT(published(), ElementsAre("a", "a")) << "asked again once it was old again";
 }
 
 TEST_F(DeparturesTest, LeavesNoClaimBehindWhenThereIsNoMemoryToPublish) {
   publisher_.poor = true;
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b")}), 503);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 503);
   EXPECT_EQ(in_flight_->size(), 0U);
   tier_.HoldAnswers();
-  auto answer = Send({UpOf("c")});
+  auto answer = Send({Up("c")});
   tier_.Release();
   EXPECT_EQ(answer.Take().status, 503);
   EXPECT_EQ(in_flight_->size(), 0U);
   publisher_.poor = false;
-  EXPECT_EQ(StatusOf({UpOf("a"), UpOf("b"), UpOf("c")}), 204);
+  EXPECT_EQ(StatusOf({Up("a"), Up("b"), Up("c")}), 204);
 }
 
 TEST_F(DeparturesTest, LeavesNoClaimBehindWhenThereIsNoMemoryToPublishAgain) {
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   tier_.Forget(PrintOf("a"));
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
   publisher_.poor = true;
-  EXPECT_EQ(StatusOf({UpOf("a")}), 204);
+  EXPECT_EQ(StatusOf({Up("a")}), 204);
   EXPECT_EQ(in_flight_->size(), 0U);
 }
 

@@ -10,6 +10,7 @@
 #include "codec/remote_write_encode.h"
 #include "model/identity.h"
 #include "net/fake_request.h"
+#include "receive/receive_testing.h"
 #include "stream/fake_stream.h"
 
 namespace mi::receive {
@@ -52,10 +53,6 @@ class HeldPublisher final : public stream::SeriesPublisher {
  private:
   std::deque<Done> waiting_;
 };
-
-WireSeries Up(std::string instance) {
-  return {.labels = {{"__name__", "up"}, {"instance", std::move(instance)}}, .samples = {{1, 1000}}};
-}
 
 std::string Body(std::vector<WireSeries> series, Schema schema = Schema::kV1,
                  Compression compression = Compression::kSnappy) {

@@ -15,11 +15,7 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-namespace {
-
-constexpr milliseconds kPatience{20'000};  // a test that waits this long has failed
-
-}  // namespace
+namespace {}  // namespace
 
 model::SeriesBatch MakeBatch(std::string_view prefix, size_t count, int64_t seen_at_ms, std::string_view tenant_name) {
   const model::Tenant tenant = model::Tenant::Parse(tenant_name).value();

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -20,6 +21,8 @@
 #include "stream/ports.h"
 
 namespace mi::stream {
+
+inline constexpr std::chrono::milliseconds kPatience{20'000};  // a test that waits this long has failed
 
 // One empty stream, and what the suite must see or do behind the ports' back.
 class StreamUnderTest {

@@ -18,8 +18,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-constexpr milliseconds kJournalPatience{20'000};
-
 std::string FreshDirectory() {
   std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
   std::ranges::replace(name, '/', '.');
@@ -115,7 +113,7 @@ class JournalTest : public testing::Test {
   int64_t Count(const char* sql) { return OpenBeside(options_.path).QueryInt(sql).value(); }
   template <typename Condition>
   void Await(Condition holds) {
-    const auto deadline = std::chrono::steady_clock::now() + kJournalPatience;
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (!holds()) {
       ASSERT_LT(std::chrono::steady_clock::now(), deadline);
       std::this_thread::yield();
@@ -163,10 +161,10 @@ TEST_F(JournalTest, NeverUsesAnOffsetTwiceAlsoAfterItWasEmptied) {
 }
 
 TEST_F(JournalTest, DeletesOnlyWhatWasReleased) {
-  options_.trim_after = kJournalPatience * 100;  // only appends delete
+  options_.trim_after = kPatience * 100;  // only appends delete
   OpenAndStart();
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
-  const Polled first = journal_->consumer().Poll(1, kJournalPatience).value();
+  const Polled first = journal_->consumer().Poll(1, kPatience).value();
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   EXPECT_EQ(Count("SELECT count(*) FROM batch"), 4);
   journal_->consumer().Release(first.next);
@@ -238,7 +236,7 @@ TEST_F(JournalTest, BoundsWhatWaits) {
 }
 
 TEST_F(JournalTest, StopsThoughAForeignProcessKeepsTheLock) {
-  options_.lock_wait = kJournalPatience * 100;
+  options_.lock_wait = kPatience * 100;
   OpenAndStart();
   sqlite::Database other = OpenBeside(options_.path);
   const sqlite::Transaction lock = sqlite::Transaction::Begin(other).value();
@@ -313,7 +311,7 @@ TEST_F(JournalTest, PutsARowAsideWhoseBitsHaveTurned) {
   ASSERT_TRUE(OpenBeside(options_.path)
                   .Exec("UPDATE batch SET bytes = CAST(substr(bytes, 1, length(bytes) - 1) || x'00' AS BLOB) "
                         "WHERE offset = 2"));
-  const Polled polled = journal_->consumer().Poll(100, kJournalPatience).value();
+  const Polled polled = journal_->consumer().Poll(100, kPatience).value();
   EXPECT_EQ(polled.series, 10U);
   ASSERT_THAT(polled.poison, SizeIs(1));
   EXPECT_EQ(polled.poison[0].at.next_offset, 3);
@@ -327,7 +325,7 @@ TEST_F(JournalTest, PassesOverRowsThatSomebodyDeleted) {
   OpenAndStart();
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   ASSERT_TRUE(OpenBeside(options_.path).Exec("DELETE FROM batch"));
-  const Polled gone = journal_->consumer().Poll(100, kJournalPatience).value();
+  const Polled gone = journal_->consumer().Poll(100, kPatience).value();
   EXPECT_THAT(gone.batches, IsEmpty());
   EXPECT_EQ(gone.next, std::vector{journal_->End()});
   EXPECT_EQ(journal_->consumer().CurrentLag().records, 0U);
@@ -389,9 +387,9 @@ TEST_F(JournalTest, ReportsWhatWasTrimmedBeforeAnOlderCatalogueCouldApplyIt) {
 TEST_F(JournalTest, ReadsAnOlderCatalogueUpToDateFromRowsThatAreStillThere) {
   OpenAndStart();
   for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 1)).all_durable());
-  stored_.Store(journal_->consumer().Poll(1, kJournalPatience).value());
+  stored_.Store(journal_->consumer().Poll(1, kPatience).value());
   const std::vector<Position> backup = stored_.all();
-  stored_.Store(journal_->consumer().Poll(100, kJournalPatience).value());
+  stored_.Store(journal_->consumer().Poll(100, kPatience).value());
   journal_->consumer().Release(backup);
   stored_.Set(backup);
   OpenAndStart();
