@@ -126,7 +126,7 @@ Status Standalone::OpenFiles() {
 Result<dedupe::SnapshotBinding> Standalone::Binding() {
   const Result<store::CatalogState> state = binding_reader_->State();
   if (!state) return Fail(state.error());
-  const stream::Position end = journal_->End();
+  const model::StreamPosition end = journal_->End();
   return dedupe::SnapshotBinding{.catalog_uuid = state->uuid,
                                  .highest_id = state->highest_id,
                                  .journal_uuid = end.stream,

@@ -47,14 +47,10 @@ Applier::Applied Applier::Apply(const stream::Polled& polled) {
   for (const stream::PoisonRecord& poison : polled.poison) {
     if (!PutAside(poison, "undecodable")) return Applied::kStopped;
   }
-  std::vector<store::StreamPosition> positions;
-  positions.reserve(polled.next.size());
-  for (const stream::Position& next : polled.next) positions.push_back({next.stream, next.partition, next.next_offset});
-
-  Outcome outcome = ApplyOnce({polled, polled.batches}, positions);
+  Outcome outcome = ApplyOnce({polled, polled.batches}, polled.next);
   if (outcome == Outcome::kRefused) {
     // Data may be ahead of its position, never behind: a crash in between replays it, which changes nothing.
-    outcome = ApplyBatches(polled, 0, polled.batches.size()) ? ApplyOnce({polled, {}}, positions) : Outcome::kStopped;
+    outcome = ApplyBatches(polled, 0, polled.batches.size()) ? ApplyOnce({polled, {}}, polled.next) : Outcome::kStopped;
   }
   switch (outcome) {
     case Outcome::kApplied: return Applied::kAll;
@@ -65,7 +61,7 @@ Applier::Applied Applier::Apply(const stream::Polled& polled) {
   return Applied::kStopped;
 }
 
-Applier::Outcome Applier::ApplyOnce(const Piece& piece, std::span<const store::StreamPosition> positions) {
+Applier::Outcome Applier::ApplyOnce(const Piece& piece, std::span<const model::StreamPosition> positions) {
   const std::span<const model::SeriesBatch> batches = piece.batches;
   const auto result = retry_.Until(
       {"apply to the store", Retry::Of::kStore},

@@ -47,7 +47,7 @@ class Applier {
     size_t first_record = 0;  // of the first batch, where that is a part of one
   };
 
-  Outcome ApplyOnce(const Piece& piece, std::span<const store::StreamPosition> positions);
+  Outcome ApplyOnce(const Piece& piece, std::span<const model::StreamPosition> positions);
   // Without positions: what is refused is halved until it is one record.
   bool ApplyBatches(const stream::Polled& polled, size_t begin, size_t end);
   bool ApplyRecords(const stream::Polled& polled, size_t batch, size_t begin, size_t end);

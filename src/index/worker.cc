@@ -112,7 +112,7 @@ bool Worker::Handle(const stream::Polled& polled) {
     applied_.clear();
   }
   if (applied != Applier::Applied::kAll) return false;
-  for (const stream::Position& next : polled.next) {
+  for (const model::StreamPosition& next : polled.next) {
     applied_[{next.stream, next.partition}] = next.next_offset;
     stored_[{next.stream, next.partition}] = next.next_offset;
   }
@@ -173,20 +173,18 @@ void Worker::MakeCheckpointWhenDue(bool idle) {
 void Worker::MakeCheckpoint() {
   last_checkpoint_ = deps_.clock.Steady();
   quiet_ = std::exchange(uncovered_series_, 0) == 0;
-  const Result<std::vector<store::StreamPosition>> covered = deps_.store.Checkpoint();
+  const Result<std::vector<model::StreamPosition>> covered = deps_.store.Checkpoint();
   if (!covered) {
     metrics_.CountStoreError(ToString(covered.error().code()));
     deps_.log.Warn("index: checkpoint: {}", covered.error().message());
     return;
   }
-  std::vector<stream::Position> durable;
   size_t reached = 0;
-  for (const store::StreamPosition& position : *covered) {
-    durable.push_back({position.stream, position.partition, position.next_offset});
+  for (const model::StreamPosition& position : *covered) {
     const auto applied = applied_.find({position.stream, position.partition});
     if (applied != applied_.end() && position.next_offset >= applied->second) ++reached;
   }
-  deps_.consumer.Release(durable);
+  deps_.consumer.Release(*covered);
   uncovered_ = reached < applied_.size();
 }
 

@@ -49,7 +49,7 @@ class PickyStore final : public store::SeriesStore {
   void RunOutOfMemory(int times) { without_memory_ = times; }
 
   Result<store::ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
-                                   std::span<const store::StreamPosition> positions) override {
+                                   std::span<const model::StreamPosition> positions) override {
     if (without_memory_ > 0 && without_memory_-- > 0) throw std::bad_alloc();
     for (const model::SeriesBatch& batch : batches) {
       for (size_t i = 0; i < batch.size(); ++i) {
@@ -67,7 +67,7 @@ class PickyStore final : public store::SeriesStore {
   Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) override {
     return inner_->Position(stream, partition);
   }
-  Result<std::vector<store::StreamPosition>> Checkpoint() override { return inner_->Checkpoint(); }
+  Result<std::vector<model::StreamPosition>> Checkpoint() override { return inner_->Checkpoint(); }
 
  private:
   std::unique_ptr<store::SeriesStore> inner_;
@@ -179,7 +179,7 @@ TEST_F(WorkerTest, AppliesInOrderTellsTheListenerAndReleasesWhatACheckpointCover
 
 TEST_F(WorkerTest, BeginsWhereTheStoreLeftOff) {
   stream_.Append(MakeBatch("applied", 1));
-  const store::StreamPosition behind_it{"fake", 0, stream_.end()};
+  const model::StreamPosition behind_it{"fake", 0, stream_.end()};
   ASSERT_TRUE(catalog_.OpenStore()->Apply({}, std::span(&behind_it, 1)));
   stream_.Append(MakeBatch("new", 1));
   StartWorker();

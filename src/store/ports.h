@@ -12,16 +12,11 @@
 
 #include "base/result.h"
 #include "model/series_batch.h"
+#include "model/stream_position.h"
 
 namespace mi::store {
 
-// The first offset of a stream's partition that is not applied yet.
-struct StreamPosition {
-  std::string stream;
-  int32_t partition = 0;
-  int64_t next_offset = 0;
-  friend bool operator==(const StreamPosition&, const StreamPosition&) = default;
-};
+using model::StreamPosition;
 
 // A series that the catalogue did not know before.
 struct InsertedSeries {

@@ -73,7 +73,7 @@ PublishResult PublishAndWait(SeriesPublisher& publisher, model::SeriesBatch batc
 PositionLookup StoredPositions::Lookup() {
   return [this](const std::string& stream, int32_t partition) -> Result<std::optional<int64_t>> {
     if (fault_) return Fail(*std::exchange(fault_, std::nullopt));
-    for (const Position& position : positions_) {
+    for (const StreamPosition& position : positions_) {
       if (position.stream == stream && position.partition == partition) return position.next_offset;
     }
     return std::nullopt;
@@ -81,9 +81,9 @@ PositionLookup StoredPositions::Lookup() {
 }
 
 void StoredPositions::Store(const Polled& polled) {
-  for (const Position& next : polled.next) {
+  for (const StreamPosition& next : polled.next) {
     std::erase_if(positions_,
-                  [&](const Position& p) { return p.stream == next.stream && p.partition == next.partition; });
+                  [&](const StreamPosition& p) { return p.stream == next.stream && p.partition == next.partition; });
     positions_.push_back(next);
   }
 }
@@ -258,7 +258,7 @@ TEST_P(StreamContract, GoesOnBehindEachPollAndGivesOnePositionAPartition) {
   EXPECT_NE(Identities(first.batches), Identities(second.batches));
   for (const Polled* polled : {&first, &second}) {
     std::set<std::pair<std::string, int32_t>> partitions;
-    for (const Position& p : polled->next) EXPECT_TRUE(partitions.emplace(p.stream, p.partition).second);
+    for (const StreamPosition& p : polled->next) EXPECT_TRUE(partitions.emplace(p.stream, p.partition).second);
   }
 }
 
@@ -330,7 +330,7 @@ TEST_P(StreamContract, GivesWhatItCannotDecodeAsPoisonAndGoesOnBehindIt) {
 TEST_P(StreamContract, KeepsDeadLettersByteForByteOverARestart) {
   Start();
   Publish(MakeBatch("a", 1));
-  const Position at = Poll().next[0];
+  const StreamPosition at = Poll().next[0];
   const std::string bytes("\0\xff nul and more", 15);
   ASSERT_TRUE(stream_->consumer().DeadLetter({at, bytes, "because"}));
   ASSERT_TRUE(stream_->consumer().DeadLetter({at, "", "empty"}));
@@ -352,8 +352,8 @@ TEST_P(StreamContract, GoesOnWhereItWasAfterEverythingWasReleased) {
 TEST_P(StreamContract, ReadsAllThatIsLeftWhenTheStoreIsAheadOfTheStream) {
   Start();
   Publish(MakeBatch("a", 1));
-  std::vector<Position> ahead = Poll().next;
-  for (Position& position : ahead) position.next_offset += 1'000;
+  std::vector<StreamPosition> ahead = Poll().next;
+  for (StreamPosition& position : ahead) position.next_offset += 1'000;
   stored_.Set(ahead);
   Restart();
   Publish(MakeBatch("b", 1));

@@ -71,11 +71,11 @@ class StoredPositions {
   PositionLookup Lookup();
   void Store(const Polled& polled);
   void FailNext(Error error) { fault_ = std::move(error); }
-  const std::vector<Position>& all() const { return positions_; }
-  void Set(std::vector<Position> positions) { positions_ = std::move(positions); }
+  const std::vector<StreamPosition>& all() const { return positions_; }
+  void Set(std::vector<StreamPosition> positions) { positions_ = std::move(positions); }
 
  private:
-  std::vector<Position> positions_;
+  std::vector<StreamPosition> positions_;
   std::optional<Error> fault_;
 };
 

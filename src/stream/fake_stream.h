@@ -302,9 +302,9 @@ class FakeConsumer final : public SeriesConsumer {
     return {};
   }
 
-  void Release(std::span<const Position> durable) override {
+  void Release(std::span<const StreamPosition> durable) override {
     MutexLock lock(stream_.mutex_);
-    for (const Position& position : durable) {
+    for (const StreamPosition& position : durable) {
       if (position.stream == stream_.name()) stream_.released_ = std::max(stream_.released_, position.next_offset);
     }
   }
@@ -341,7 +341,7 @@ class FakeConsumer final : public SeriesConsumer {
     applied_ = position_;
     return {};
   }
-  Position At(int64_t next_offset) const { return {stream_.name(), 0, next_offset}; }
+  StreamPosition At(int64_t next_offset) const { return {stream_.name(), 0, next_offset}; }
 
   FakeStream& stream_;
   PositionLookup positions_;

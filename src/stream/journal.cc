@@ -41,7 +41,7 @@ void Journal::Stop() {
   if (publisher_) publisher_->Stop();
 }
 
-Position Journal::End() const {
+StreamPosition Journal::End() const {
   return {.stream = consumer_->uuid(), .partition = 0, .next_offset = tail_->end().next_offset};
 }
 

@@ -73,7 +73,7 @@ class Journal {
 
   // Identity and next offset: what a snapshot of the seen table is bound to. Call after consumer().Start(), which may
   // change the identity.
-  Position End() const;
+  StreamPosition End() const;
   const JournalStart& start() const;  // valid after consumer().Start()
 
  private:

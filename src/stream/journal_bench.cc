@@ -100,7 +100,7 @@ void BM_PublishNewSeries(benchmark::State& state) {
       });
     }
     for (size_t n = answers; n < batches.size(); n = answers) answers.wait(n);
-    const Position released = journal->End();
+    const StreamPosition released = journal->End();
     state.PauseTiming();
     Require(journal->consumer().Start([&](const std::string&, int32_t) { return released.next_offset; }).has_value(),
             "start failed");

@@ -210,8 +210,8 @@ Result<int64_t> JournalConsumer::DropOldestDeadLetters() {
   return database_.QueryInt("SELECT coalesce(sum(length(bytes)), 0) FROM dead_letter");
 }
 
-void JournalConsumer::Release(std::span<const Position> durable) {
-  for (const Position& position : durable) {
+void JournalConsumer::Release(std::span<const StreamPosition> durable) {
+  for (const StreamPosition& position : durable) {
     if (position.stream == uuid_) publisher_.Trim(std::min(position.next_offset, position_));
   }
 }

@@ -32,7 +32,7 @@ class JournalConsumer final : public SeriesConsumer {
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
   Status Rewind() override;
   Status DeadLetter(const PoisonRecord& record) override;
-  void Release(std::span<const Position> durable) override;
+  void Release(std::span<const StreamPosition> durable) override;
   Lag CurrentLag() const override { return tail_.lag(); }
   void Wake() override { tail_.Wake(); }
 
@@ -56,7 +56,7 @@ class JournalConsumer final : public SeriesConsumer {
   Status ReadRows(size_t max_series, int64_t end, Polled& polled);
   uint64_t Decode(std::string_view row, int64_t next_offset, Polled& polled);
   Result<int64_t> DropOldestDeadLetters();
-  Position At(int64_t next_offset) const { return {.stream = uuid_, .partition = 0, .next_offset = next_offset}; }
+  StreamPosition At(int64_t next_offset) const { return {.stream = uuid_, .partition = 0, .next_offset = next_offset}; }
 
   const int64_t max_dead_letter_bytes_;
   const JournalDeps deps_;

@@ -57,7 +57,7 @@ class JournalPowerTest : public testing::Test {
     if (!polled || polled->empty()) return;
     ASSERT_EQ(polled->poison.size(), 0U) << polled->poison[0].reason;
     for (const std::string& identity : Identities(polled->batches)) catalogued_.insert(identity);
-    for (const Position& next : polled->next) {
+    for (const StreamPosition& next : polled->next) {
       EXPECT_GT(next.next_offset, highest_offset_) << "an offset was used twice";
       highest_offset_ = next.next_offset;
     }

@@ -170,11 +170,11 @@ TEST_F(JournalTest, DeletesOnlyWhatWasReleased) {
   journal_->consumer().Release(first.next);
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   EXPECT_EQ(Count("SELECT min(offset) FROM batch"), 2);
-  const Position beyond = {journal_->End().stream, 0, 1'000};
+  const StreamPosition beyond = {journal_->End().stream, 0, 1'000};
   journal_->consumer().Release(std::span(&beyond, 1));
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   EXPECT_EQ(Count("SELECT min(offset) FROM batch"), 2) << "never past what was read";
-  const Position foreign = {"another journal", 0, 3};
+  const StreamPosition foreign = {"another journal", 0, 3};
   journal_->consumer().Release(std::span(&foreign, 1));
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   EXPECT_EQ(Count("SELECT min(offset) FROM batch"), 2);
@@ -370,7 +370,7 @@ TEST_F(JournalTest, ReportsWhatWasTrimmedBeforeAnOlderCatalogueCouldApplyIt) {
   OpenAndStart();
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   ApplyAll();
-  const std::vector<Position> backup = stored_.all();
+  const std::vector<StreamPosition> backup = stored_.all();
   for (const char* name : {"b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 1)).all_durable());
   ApplyAll();
   Await([&] { return Count("SELECT count(*) FROM batch") == 0; });
@@ -388,7 +388,7 @@ TEST_F(JournalTest, ReadsAnOlderCatalogueUpToDateFromRowsThatAreStillThere) {
   OpenAndStart();
   for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 1)).all_durable());
   stored_.Store(journal_->consumer().Poll(1, kPatience).value());
-  const std::vector<Position> backup = stored_.all();
+  const std::vector<StreamPosition> backup = stored_.all();
   stored_.Store(journal_->consumer().Poll(100, kPatience).value());
   journal_->consumer().Release(backup);
   stored_.Set(backup);

@@ -29,7 +29,7 @@ class Consumer final : public KafkaConsumer, private KafkaEvents {
   Result<Polled> Poll(size_t max_series, milliseconds max_wait) override;
   Status Rewind() override;
   Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
-  void Release(std::span<const Position> durable) override;
+  void Release(std::span<const StreamPosition> durable) override;
   Lag CurrentLag() const override { return reader_->lag(); }
   void Wake() override {
     reader_->Wake();
@@ -255,10 +255,10 @@ Status Consumer::BeginGroupAtTheEnd(const std::vector<Key>& partitions, std::map
   return {};
 }
 
-void Consumer::Release(std::span<const Position> durable) {
+void Consumer::Release(std::span<const StreamPosition> durable) {
   const std::map<Key, KafkaReader::Reading> readings = reader_->readings();
   const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(durable.size())));
-  for (const Position& position : durable) {
+  for (const StreamPosition& position : durable) {
     const auto reading = readings.find({position.stream, position.partition});
     if (reading == readings.end() || position.next_offset > reading->second.next) continue;
     rd_kafka_topic_partition_list_add(list.get(), position.stream.c_str(), position.partition)->offset =

@@ -130,7 +130,7 @@ TEST_F(KafkaConsumerTest, PutsPoisonAsideWithItsKeyAndWhereItWasFrom) {
   }));
   EXPECT_THAT(series, ElementsAre("before{}", "after{}"));
   ASSERT_THAT(poison, SizeIs(1));
-  EXPECT_EQ(poison[0].at, (Position{topic_, 2, 2}));
+  EXPECT_EQ(poison[0].at, (StreamPosition{topic_, 2, 2}));
   ASSERT_TRUE(consumer->DeadLetter(poison[0]));
   const auto letters = bystander_->Read(DeadLetterTopic(topic_));
   ASSERT_THAT(letters, SizeIs(1));
@@ -147,7 +147,7 @@ TEST_F(KafkaConsumerTest, SaysWhereEachRecordStood) {
   for (const char* name : {"a", "b"}) Write(name, 1);
   for (const char* name : {"c", "d"}) Write(name, 3);
   const auto consumer = Open();
-  std::map<std::string, Position> stood;
+  std::map<std::string, StreamPosition> stood;
   ASSERT_TRUE(Eventually([&] {
     const Polled polled = consumer->Poll(100, milliseconds(100)).value();
     for (size_t batch = 0; batch < polled.batches.size(); ++batch) {
@@ -157,9 +157,10 @@ TEST_F(KafkaConsumerTest, SaysWhereEachRecordStood) {
     }
     return stood.size() == 4;
   }));
-  EXPECT_THAT(stood,
-              ElementsAre(testing::Pair("a", Position{topic_, 1, 1}), testing::Pair("b", Position{topic_, 1, 2}),
-                          testing::Pair("c", Position{topic_, 3, 1}), testing::Pair("d", Position{topic_, 3, 2})));
+  EXPECT_THAT(
+      stood,
+      ElementsAre(testing::Pair("a", StreamPosition{topic_, 1, 1}), testing::Pair("b", StreamPosition{topic_, 1, 2}),
+                  testing::Pair("c", StreamPosition{topic_, 3, 1}), testing::Pair("d", StreamPosition{topic_, 3, 2})));
 }
 
 TEST_F(KafkaConsumerTest, WritesWhatTheStoreRefusesSoThatItCanBeSentAgain) {
@@ -267,7 +268,7 @@ TEST_F(KafkaConsumerTest, ReturnsNothingOfAPartitionThatWentToAnother) {
   const auto take = [&](KafkaConsumer& consumer, std::set<int32_t>& partitions) {
     const Polled polled = consumer.Poll(100, milliseconds(100)).value();
     stored_.Store(polled);
-    for (const Position& next : polled.next) partitions.insert(next.partition);
+    for (const StreamPosition& next : polled.next) partitions.insert(next.partition);
     note(Identities(polled.batches));
   };
   ASSERT_TRUE(Eventually([&] {
@@ -278,7 +279,7 @@ TEST_F(KafkaConsumerTest, ReturnsNothingOfAPartitionThatWentToAnother) {
   std::vector<int32_t> shared;
   std::ranges::set_intersection(of_first, of_second, std::back_inserter(shared));
   EXPECT_THAT(shared, IsEmpty());
-  for (const Position& position : stored_.all()) EXPECT_EQ(position.next_offset, 20) << position.partition;
+  for (const StreamPosition& position : stored_.all()) EXPECT_EQ(position.next_offset, 20) << position.partition;
 }
 
 TEST_F(KafkaConsumerTest, LeavesInOrderSoThatOthersGoOnAtOnce) {
@@ -312,8 +313,9 @@ TEST_F(KafkaConsumerTest, LeavesWhatItHasFetchedToOthers) {
   const auto second = Open();
   EXPECT_TRUE(Eventually([&] {
     note(Take(*second));
-    return stored_.all().size() == 4 &&
-           std::ranges::all_of(stored_.all(), [](const Position& position) { return position.next_offset == 10; });
+    return stored_.all().size() == 4 && std::ranges::all_of(stored_.all(), [](const StreamPosition& position) {
+             return position.next_offset == 10;
+           });
   })) << seen.size();
 }
 
@@ -414,7 +416,7 @@ TEST_F(KafkaConsumerTest, TellsKafkaWhatWasReleasedForToolsThatShowLag) {
   consumer->Release(stored_.all());
   EXPECT_TRUE(Eventually([&] { return bystander_->Committed(topic_, topic_) == 2; }));
   // What it did not read itself is not its to commit.
-  consumer->Release(std::vector<Position>{{topic_, 0, 7}, {"another", 0, 7}});
+  consumer->Release(std::vector<StreamPosition>{{topic_, 0, 7}, {"another", 0, 7}});
   EXPECT_EQ(bystander_->Committed(topic_, topic_), 2);
 }
 

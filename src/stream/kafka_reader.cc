@@ -48,7 +48,7 @@ class KafkaReader::Gatherer {
   void Add(const rd_kafka_message_t& record) {
     ++records_;
     bytes_ += record.len + record.key_len;
-    const Position at = Note(record);
+    const StreamPosition at = Note(record);
     if (record.payload == nullptr) {
       ++tombstones_;
       return;
@@ -94,10 +94,12 @@ class KafkaReader::Gatherer {
   }
 
   // The position behind the record.
-  Position Note(const rd_kafka_message_t& record) {
+  StreamPosition Note(const rd_kafka_message_t& record) {
     const std::string_view topic = rd_kafka_topic_name(record.rkt);
-    std::vector<Position>& next = polled_.next;
-    const auto is_here = [&](const Position& at) { return at.partition == record.partition && at.stream == topic; };
+    std::vector<StreamPosition>& next = polled_.next;
+    const auto is_here = [&](const StreamPosition& at) {
+      return at.partition == record.partition && at.stream == topic;
+    };
     if (part_ >= next.size() || !is_here(next[part_])) {  // records of a partition come in a row
       part_ = static_cast<size_t>(std::ranges::find_if(next, is_here) - next.begin());
       if (part_ == next.size()) next.push_back({std::string(topic), record.partition, 0});
@@ -248,7 +250,7 @@ void KafkaReader::MarkApplied() {
 void KafkaReader::Finish(const Polled& polled) {
   MutexLock lock(mutex_);
   looked_at_ms_ = deps_.clock.NowMs();
-  for (const Position& next : polled.next) {
+  for (const StreamPosition& next : polled.next) {
     const auto reading = readings_.find({next.stream, next.partition});
     if (reading != readings_.end()) reading->second.next = std::max(reading->second.next, next.next_offset);
   }

@@ -30,7 +30,7 @@ class Replay final : public KafkaReplay {
   Result<Polled> Poll(size_t max_series, milliseconds max_wait) override;
   Status Rewind() override;
   Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
-  void Release(std::span<const Position> /*durable*/) override {}
+  void Release(std::span<const StreamPosition> /*durable*/) override {}
   Lag CurrentLag() const override;
   void Wake() override {
     reader_->Wake();

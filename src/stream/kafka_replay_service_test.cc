@@ -62,7 +62,7 @@ TEST_F(KafkaReplayTest, ReadsAllPartitionsFromTheirBeginningToTheEndAtTheStart) 
   EXPECT_EQ(replay->CurrentLag().records, 0U);
   // The positions are the topic's own: a group that finds them in the store goes on from there.
   ASSERT_THAT(positions_.all(), SizeIs(3));
-  for (const Position& position : positions_.all()) {
+  for (const StreamPosition& position : positions_.all()) {
     EXPECT_EQ(position.stream, topic_);
     EXPECT_EQ(position.next_offset, bystander_->End(topic_, position.partition));
   }

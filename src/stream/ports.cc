@@ -10,7 +10,7 @@ PublishResult AllFailed(const model::SeriesBatch& batch, const Error& error) {
   return result;
 }
 
-Position Polled::PositionOf(size_t batch, size_t record) const {
+StreamPosition Polled::PositionOf(size_t batch, size_t record) const {
   if (origins.empty()) return next.front();
   const size_t series_here = origins[batch].series.size();
   const Origin& origin =

@@ -13,16 +13,11 @@
 
 #include "base/result.h"
 #include "model/series_batch.h"
+#include "model/stream_position.h"
 
 namespace mi::stream {
 
-// Where reading goes on: the first offset that is not applied yet.
-struct Position {
-  std::string stream;     // the topic, or the journal's uuid
-  int32_t partition = 0;  // 0 for the journal
-  int64_t next_offset = 0;
-  friend bool operator==(const Position&, const Position&) = default;
-};
+using model::StreamPosition;
 
 // What became of a batch. Everything that is not named is durable.
 struct PublishResult {
@@ -57,7 +52,7 @@ class SeriesPublisher {
 
 // Bytes in the stream that are no series: kept with their reason, so that the stream goes on behind them.
 struct PoisonRecord {
-  Position at;  // next_offset is the one behind the record
+  StreamPosition at;  // next_offset is the one behind the record
   std::string bytes;
   std::string reason;
   std::string key = {};  // Kafka's; '' where there is none
@@ -79,13 +74,13 @@ struct BatchOrigins {
 struct Polled {
   std::vector<model::SeriesBatch> batches;
   std::vector<PoisonRecord> poison;
-  std::vector<Position> next;  // one a partition: store these in the transaction that applies the batches
-  uint64_t series = 0;         // in all batches
+  std::vector<StreamPosition> next;  // one a partition: store these in the transaction that applies the batches
+  uint64_t series = 0;               // in all batches
   // Of each record of each batch; none where only the end of the poll is known (the journal's rows).
   std::vector<BatchOrigins> origins = {};
 
   // The position behind a record, series first.
-  Position PositionOf(size_t batch, size_t record) const;
+  StreamPosition PositionOf(size_t batch, size_t record) const;
   bool empty() const { return next.empty(); }
 };
 
@@ -119,7 +114,7 @@ class SeriesConsumer {
   virtual Status DeadLetter(const PoisonRecord& record) = 0;
 
   // Everything before `durable` survives a power cut in the store; the stream may forget it.
-  virtual void Release(std::span<const Position> durable) = 0;
+  virtual void Release(std::span<const StreamPosition> durable) = 0;
 
   virtual Lag CurrentLag() const = 0;
   // Ends a Poll that waits; when none does, the next one that would.
