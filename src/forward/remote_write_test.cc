@@ -6,8 +6,8 @@
 #include "base/format.h"
 #include "forward/backoff.h"
 #include "forward/remote_send.h"
-#include "net/fake_request.h"
-#include "net/server_fixture.h"
+#include "net/testing/fake_request.h"
+#include "net/testing/server_fixture.h"
 #include "support/scarce_memory.h"
 
 namespace mi::forward {

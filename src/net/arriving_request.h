@@ -24,9 +24,7 @@ struct ArrivingRequest {
 
   std::unique_ptr<RequestParser> parser = RequestParser::Create();
   BodyBuffer body;
-  Handler* handler = nullptr;
-  uint64_t max_body_bytes = 0;
-  std::function<Response(uint64_t)> too_large;
+  HeadDecision decision;
   uint64_t body_bytes = 0;    // declared length; what came so far of a chunked body
   uint64_t skipped = 0;       // bytes of the body thrown away
   bool continue_due = false;  // the sender waits for 100 Continue before it sends the body

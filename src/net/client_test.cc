@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "base/format.h"
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::net {
 namespace {

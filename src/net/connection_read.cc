@@ -176,7 +176,7 @@ Connection::Step Connection::ConsumeChunked() {
   DropInput(parsed.consumed);
   arriving_->body_bytes += piece.size();
   BodyBuffer& body = arriving_->body;
-  if (arriving_->body_bytes > arriving_->max_body_bytes) {
+  if (arriving_->body_bytes > arriving_->decision.max_body_bytes) {
     RefuseTooLarge();
     return Step::kAgain;
   }

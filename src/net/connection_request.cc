@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cassert>
 #include <exception>
 
 #include "net/connection.h"
@@ -29,19 +30,17 @@ void Connection::OnHead() {
     return Refuse(PlainError(417, "the only expectation known is 100-continue"));
   }
 
-  arriving.handler = state_.router.Find(head.path());
-  if (arriving.handler == nullptr) return Refuse(PlainError(404, "not found"));
-  HeadDecision decision;
+  Handler* const handler = state_.router.Find(head.path());
+  if (handler == nullptr) return Refuse(PlainError(404, "not found"));
   try {
-    decision = arriving.handler->Head(RequestView(head, {}, peer_));
+    arriving.decision = handler->Head(RequestView(head, {}, peer_));
   } catch (const std::exception& fault) {
     state_.log.Error("{} {}: {}", head.method(), head.path(), fault.what());
     return Refuse(PlainError(500, "internal error"));
   }
-  if (decision.answer) return Refuse(std::move(*decision.answer));
-  arriving.max_body_bytes = decision.max_body_bytes;
-  arriving.too_large = std::move(decision.too_large);
-  if (arriving.body_bytes > arriving.max_body_bytes) return RefuseTooLarge();
+  if (arriving.decision.answer) return Refuse(*std::move(arriving.decision.answer));
+  assert(arriving.decision.handle);
+  if (arriving.body_bytes > arriving.decision.max_body_bytes) return RefuseTooLarge();
   ExpectBody();
 }
 
@@ -72,9 +71,10 @@ Response Connection::NoMemory() const {
 }
 
 void Connection::RefuseTooLarge() {
-  if (arriving_->too_large) return Refuse(arriving_->too_large(arriving_->body_bytes));
+  const HeadDecision& decision = arriving_->decision;
+  if (decision.too_large) return Refuse(decision.too_large(arriving_->body_bytes));
   Refuse(PlainError(
-      413, format("body is {}, limit {}", FormatBytes(arriving_->body_bytes), FormatBytes(arriving_->max_body_bytes))));
+      413, format("body is {}, limit {}", FormatBytes(arriving_->body_bytes), FormatBytes(decision.max_body_bytes))));
 }
 
 void Connection::Refuse(Response response) {
@@ -119,7 +119,7 @@ void Connection::Dispatch() {
   };
   static_assert(sizeof(send) <= 3 * sizeof(void*));
   try {
-    arriving.handler->Handle(RequestView(arriving.head(), arriving.body.view(), peer_), Reply(std::move(send)));
+    arriving.decision.handle(RequestView(arriving.head(), arriving.body.view(), peer_), Reply(std::move(send)));
   } catch (const std::exception& fault) {
     // The reply went with the stack, and answered 500.
     state_.log.Error("{} {}: {}", arriving.head().method(), arriving.head().path(), fault.what());

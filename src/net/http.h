@@ -13,7 +13,7 @@
 
 namespace mi::net {
 
-// A request, borrowed: everything in it is valid only until Handler::Handle (or Head) returns.
+// A request, borrowed: everything in it is valid only until Handler::Head, or the `handle` that it gave, returns.
 class Request {
  public:
   virtual ~Request() = default;
@@ -25,7 +25,7 @@ class Request {
   virtual std::optional<std::string_view> Header(std::string_view name) const = 0;
   // Nothing when the body is chunked.
   virtual std::optional<uint64_t> content_length() const = 0;
-  // Empty in Head().
+  // Empty in Handler::Head().
   virtual std::string_view body() const = 0;
   // Address of the peer, without the port.
   virtual std::string_view peer() const = 0;
@@ -43,7 +43,7 @@ struct Response {
   std::function<void(std::string& chunk)> next_chunk;
 };
 
-// Answers one request: exactly once, from any thread, also after Handle has returned. Destroyed unused, it answers 500.
+// Answers one request: exactly once, from any thread, also after the handler has returned. Destroyed unused, it answers 500.
 // A reply whose connection has gone is a no-op.
 class Reply {
  public:
@@ -64,22 +64,27 @@ class Reply {
   Send send_;
 };
 
-// What a handler wants done with a request of which the head has arrived.
+// What a handler decides about a request after reading its head. `answer` or `handle` is set; `answer` wins.
 struct HeadDecision {
-  // Answer at once; the body is read and thrown away (within the server's bound) so that the sender gets to read the
-  // answer.
+  // Refuses the request with this answer. The server reads and drops the body (within its bound), so that the sender
+  // can read the answer.
   std::optional<Response> answer;
+  // Answers the request once its body has arrived. Called at most once. It owns what Head() found out, so that nothing
+  // is examined twice. Must not block: hand long work to a thread of your own.
+  std::move_only_function<void(const Request& request, Reply reply)> handle;
   uint64_t max_body_bytes = 1 << 20;
-  // What is said when the body (its declared length, or what arrived of a chunked one) passes max_body_bytes.
+  // The answer to a body larger than max_body_bytes (`body_bytes`: its declared length, or what has arrived of a
+  // chunked one). Empty: a plain 413.
   std::function<Response(uint64_t body_bytes)> too_large;
 };
 
-// Threads: called from any of the server's threads, concurrently. Must not block: hand work to a thread of your own.
+// Answers the requests of a path.
+// Threads: called from any of the server's threads, concurrently. Must not block.
 class Handler {
  public:
   virtual ~Handler() = default;
-  virtual HeadDecision Head(const Request&) { return {}; }
-  virtual void Handle(const Request& request, Reply reply) = 0;
+  // Called when the head has arrived; `request.body()` is empty then.
+  virtual HeadDecision Head(const Request& request) = 0;
 };
 
 // Which handler answers which path. Built before the server starts, then constant.

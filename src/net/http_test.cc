@@ -14,7 +14,7 @@ using ::testing::Optional;
 
 class Nothing final : public Handler {
  public:
-  void Handle(const Request&, Reply) override {}
+  HeadDecision Head(const Request&) override { return {}; }
 };
 
 class RouterTest : public ::testing::Test {

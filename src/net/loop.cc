@@ -275,8 +275,7 @@ std::unique_ptr<ArrivingRequest> Loop::NewArrival() {
 
 void Loop::EndArrival(std::unique_ptr<ArrivingRequest> arrival) {
   arrival->body.Clear();
-  arrival->too_large = nullptr;
-  arrival->handler = nullptr;
+  arrival->decision = {};
   arrival->body_bytes = arrival->skipped = 0;
   arrival->continue_due = arrival->last = false;
   const bool small = arrival->held_bytes() <= kMaxSpareBytes;

@@ -5,7 +5,7 @@
 #include <new>
 #include <vector>
 
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::net {
 namespace {

@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::net {
 namespace {

@@ -1,7 +1,7 @@
 // Requests that overlap: pipelining, answers from other threads, streams, and the end of the server.
 #include <latch>
 
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::net {
 namespace {

@@ -2,7 +2,7 @@
 #include "net/server.h"
 
 #include "net/client.h"
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::net {
 namespace {

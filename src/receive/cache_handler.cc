@@ -22,23 +22,27 @@ net::Response Answer(int code, std::string_view message, std::string_view key, b
 
 }  // namespace
 
-void CacheHandler::Handle(const net::Request& request, net::Reply reply) {
+net::HeadDecision CacheHandler::Head(const net::Request& request) {
   if (request.method() != "GET" && request.method() != "HEAD") {
     net::Response response{.status = 405, .body = "the cache is asked with GET\n"};
     response.headers.emplace_back("Allow", "GET, HEAD");
-    return reply(std::move(response));
+    return {.answer = std::move(response)};
   }
+  return {.handle = [this](const net::Request& whole, net::Reply reply) { reply(Find(whole)); }};
+}
+
+net::Response CacheHandler::Find(const net::Request& request) const {
   const auto parameters = net::FormParameters::Parse(request.query());
   const std::string key(parameters.First("key").value_or(""));
   const uint64_t count = seen_.stats().entries;
   const Result<model::Tenant> tenant = TenantOf(request);
-  if (!tenant) return reply(Answer(400, tenant.error().message(), key, false, count));
+  if (!tenant) return Answer(400, tenant.error().message(), key, false, count);
   const Result<model::Labels> labels = model::ParseIdentity(key);
-  if (!labels) return reply(Answer(400, labels.error().message(), key, false, count));
+  if (!labels) return Answer(400, labels.error().message(), key, false, count);
   const model::Fingerprinter fingerprinter(identity_secret_, *tenant);
   const bool found = seen_.Contains(fingerprinter(labels->canonical()));
   // The status stays 200 for a series that is not there, as it was before: the message says so.
-  reply(Answer(200, found ? "OK" : "Not Found", key, found, count));
+  return Answer(200, found ? "OK" : "Not Found", key, found, count);
 }
 
 }  // namespace mi::receive

@@ -17,9 +17,11 @@ class CacheHandler final : public net::Handler {
   CacheHandler(std::string identity_secret, dedupe::SeenSet& seen)
       : identity_secret_(std::move(identity_secret)), seen_(seen) {}
 
-  void Handle(const net::Request& request, net::Reply reply) override;
+  net::HeadDecision Head(const net::Request& request) override;
 
  private:
+  net::Response Find(const net::Request& request) const;
+
   const std::string identity_secret_;
   dedupe::SeenSet& seen_;
 };

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "model/identity.h"
-#include "net/fake_request.h"
+#include "net/testing/fake_request.h"
 
 namespace mi::receive {
 namespace {

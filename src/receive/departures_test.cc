@@ -8,7 +8,7 @@
 #include "base/format.h"
 #include "codec/remote_write_encode.h"
 #include "dedupe/fake_shared_tier.h"
-#include "net/fake_request.h"
+#include "net/testing/fake_request.h"
 #include "receive/receive_testing.h"
 #include "receive/write_handler.h"
 #include "stream/fake_stream.h"

@@ -138,6 +138,7 @@ net::HeadDecision SendHandler::Head(const net::Request& request) {
     return ErrorAnswer(413,
                        format("body is {}, limit {} (receive.max_body_bytes)", FormatBytes(bytes), FormatBytes(limit)));
   };
+  decision.handle = [this](const net::Request& whole, net::Reply reply) { Handle(whole, std::move(reply)); };
   return decision;
 }
 
@@ -146,7 +147,6 @@ void SendHandler::Handle(const net::Request& request, net::Reply to) {
     CountRequest(response.status, begun);
     to(std::move(response));
   });
-  if (auto refused = CheckForm(request)) return reply(*std::move(refused));
   if (refusing_) return reply(AnswerTo({}, Verbosity::kNone, Fail(Errc::kUnavailable, "stopping")));
   const Result<model::Tenant> tenant = TenantOf(request);
   if (!tenant) return reply(RefuseUnreadable(tenant.error()));

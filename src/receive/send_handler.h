@@ -47,12 +47,12 @@ class SendHandler final : public net::Handler {
   void RegisterRoutes(net::Router& router);
 
   net::HeadDecision Head(const net::Request& request) override;
-  void Handle(const net::Request& request, net::Reply to) override;
 
   // From now on 503: the service is stopping.
   void Refuse() { refusing_ = true; }
 
  private:
+  void Handle(const net::Request& request, net::Reply to);
   struct Sorted;
   Result<Sorted> Sort(const net::Request& request, const model::Tenant& tenant, const ReceiveOptions& options);
   // The series of these points that are not known, once each.

@@ -5,7 +5,7 @@
 
 #include "base/format.h"
 #include "model/identity.h"
-#include "net/fake_request.h"
+#include "net/testing/fake_request.h"
 #include "stream/fake_stream.h"
 
 namespace mi::receive {

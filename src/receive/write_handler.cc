@@ -59,14 +59,16 @@ net::HeadDecision WriteHandler::Head(const net::Request& request) {
     return RefuseRequest(form.schema, Error(Errc::kTooLarge, format("body is {}, limit {} (receive.max_body_bytes)",
                                                                     FormatBytes(bytes), FormatBytes(limit))));
   };
+  decision.handle = [this, form](const net::Request& whole, net::Reply reply) { Handle(whole, form, std::move(reply)); };
   return decision;
 }
 
-void WriteHandler::Handle(const net::Request& request, net::Reply reply) {
+void WriteHandler::Handle(const net::Request& request, const Form& form, net::Reply reply) {
   const auto begun = deps_.intake.clock.Steady();
-  Form form;
-  std::optional<net::Response> answer = CheckForm(request, form);
-  if (!answer) {
+  std::optional<net::Response> answer;
+  if (refusing_.load(std::memory_order_relaxed)) {
+    answer = TryLater(form.schema, "the service is stopping");  // since the head arrived
+  } else {
     std::unique_ptr<Workspace> workspace = Borrow();
     answer = Receive(request, form, *workspace, reply, begun);
     Return(std::move(workspace));

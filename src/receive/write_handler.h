@@ -40,7 +40,6 @@ class WriteHandler final : public net::Handler {
   void RegisterRoutes(net::Router& router);
 
   net::HeadDecision Head(const net::Request& request) override;
-  void Handle(const net::Request& request, net::Reply reply) override;
 
   // From now on 503: the service is stopping.
   void Refuse() { refusing_ = true; }
@@ -52,6 +51,7 @@ class WriteHandler final : public net::Handler {
   void Return(std::unique_ptr<Workspace> workspace) EXCLUDES(mutex_);
 
   std::optional<net::Response> CheckForm(const net::Request& request, Form& form) const;
+  void Handle(const net::Request& request, const Form& form, net::Reply reply);
   // The answer, or nothing when it waits for the stream; `reply` is then gone.
   std::optional<net::Response> Receive(const net::Request& request, const Form& form, Workspace& workspace,
                                        net::Reply& reply, std::chrono::steady_clock::time_point begun);

@@ -9,7 +9,7 @@
 #include "base/format.h"
 #include "codec/remote_write_encode.h"
 #include "model/identity.h"
-#include "net/fake_request.h"
+#include "net/testing/fake_request.h"
 #include "receive/receive_testing.h"
 #include "stream/fake_stream.h"
 

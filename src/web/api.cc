@@ -127,6 +127,7 @@ class Api::Endpoint final : public net::Handler {
 
   net::HeadDecision Head(const net::Request& request) override {
     net::HeadDecision decision{.answer = WrongMethod(request), .max_body_bytes = state_.options().max_form_bytes};
+    decision.handle = [this](const net::Request& whole, net::Reply reply) { Handle(whole, std::move(reply)); };
     decision.too_large = [limit = decision.max_body_bytes](uint64_t bytes) {
       net::Response response = ErrorResponse(
           {.type = ErrorType::kBadData,
@@ -137,7 +138,8 @@ class Api::Endpoint final : public net::Handler {
     return decision;
   }
 
-  void Handle(const net::Request& request, net::Reply reply) override {
+ private:
+  void Handle(const net::Request& request, net::Reply reply) {
     const auto tenants = ReadTenants(net::SegmentBehind(kSelect, request.path()), request.Header("X-Scope-OrgID"));
     if (!tenants) return reply(ErrorResponse(tenants.error()));
     const std::optional<std::string_view> label = LabelOf(request.path());
@@ -151,7 +153,6 @@ class Api::Endpoint final : public net::Handler {
     });
   }
 
- private:
   // What a request left behind when it was queued.
   struct Waiting {
     net::Reply reply;
@@ -241,8 +242,10 @@ class Api::Endpoint final : public net::Handler {
 class Api::BuildInfoEndpoint final : public net::Handler {
  public:
   explicit BuildInfoEndpoint(std::string_view version) : version_(version) {}
-  net::HeadDecision Head(const net::Request& request) override { return {.answer = WrongMethod(request)}; }
-  void Handle(const net::Request&, net::Reply reply) override { reply(BuildInfo(version_)); }
+  net::HeadDecision Head(const net::Request& request) override {
+    return {.answer = WrongMethod(request),
+            .handle = [this](const net::Request&, net::Reply reply) { reply(BuildInfo(version_)); }};
+  }
 
  private:
   const std::string version_;

@@ -2,12 +2,14 @@
 
 #include "base/format.h"
 #include "query/fake_snapshot.h"
-#include "web/fake_request.h"
+#include "net/testing/fake_request.h"
 #include "web/series_json.h"
 
 namespace mi::web {
 namespace {
 
+using net::FakeRequest;
+using net::Received;
 using testing::HasSubstr;
 
 constexpr int64_t kHour = 3'600'000;
@@ -309,7 +311,8 @@ TEST_F(QueryApi, RefusesWhatDoesNotFitItsQueueAndAnswersTheRest) {
   held.get_future().wait();
   std::promise<net::Response> queued;
   const FakeRequest request("GET", "/api/v1/labels");
-  router.Find("/api/v1/labels")->Handle(request, net::Reply([&](net::Response r) { queued.set_value(std::move(r)); }));
+  router.Find("/api/v1/labels")->Head(request).handle(
+      request, net::Reply([&](net::Response r) { queued.set_value(std::move(r)); }));
   const Received refused = Send(router, request);
   EXPECT_EQ(refused.status, 503);
   EXPECT_EQ(refused.headers.at("Retry-After"), "1");

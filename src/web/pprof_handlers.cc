@@ -200,12 +200,14 @@ class PprofHandlers::Pages final : public net::Handler {
       refused.headers.emplace_back("Allow", name == "symbol" ? "GET, HEAD, POST" : "GET, HEAD");
       return {.answer = std::move(refused)};
     }
-    return {.max_body_bytes = kMaxSymbolBytes, .too_large = [](uint64_t bytes) {
+    return {.handle = [this](const net::Request& whole, net::Reply reply) { Handle(whole, std::move(reply)); },
+            .max_body_bytes = kMaxSymbolBytes, .too_large = [](uint64_t bytes) {
               return Refuse(413, format("body is {}, limit {}", FormatBytes(bytes), FormatBytes(kMaxSymbolBytes)));
             }};
   }
 
-  void Handle(const net::Request& request, net::Reply reply) override {
+ private:
+  void Handle(const net::Request& request, net::Reply reply) {
     const std::string_view name = NameOf(request);
     if (name.empty()) return reply({.content_type = "text/html; charset=utf-8", .body = std::string(kIndex)});
     auto profile = ProfileNamed(name, request);
@@ -213,7 +215,6 @@ class PprofHandlers::Pages final : public net::Handler {
     desk_.Take(*std::move(profile), std::move(reply));
   }
 
- private:
   static std::string_view NameOf(const net::Request& request) {
     std::string_view path = request.path();
     path.remove_prefix(std::min(path.size(), kRoot.size()));

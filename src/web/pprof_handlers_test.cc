@@ -1,7 +1,7 @@
 #include "web/pprof_handlers.h"
 
 #include "base/format.h"
-#include "net/fake_request.h"
+#include "net/testing/fake_request.h"
 
 namespace mi::web {
 namespace {

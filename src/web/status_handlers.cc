@@ -17,11 +17,12 @@ class StatusHandlers::Page final : public net::Handler {
 
   net::HeadDecision Head(const net::Request& request) override {
     const bool reads = request.method() == "GET" || request.method() == "HEAD";
-    if (methods_ == Methods::kAny || reads) return {};
+    if (methods_ == Methods::kAny || reads) {
+      return {.handle = [this](const net::Request&, net::Reply reply) { reply(make_()); }};
+    }
     return {.answer =
                 net::Response{.status = 405, .body = "Method Not Allowed\n", .headers = {{"Allow", "GET, HEAD"}}}};
   }
-  void Handle(const net::Request&, net::Reply reply) override { reply(make_()); }
 
  private:
   const Methods methods_;

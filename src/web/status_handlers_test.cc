@@ -1,9 +1,12 @@
 #include "web/status_handlers.h"
 
-#include "web/fake_request.h"
+#include "net/testing/fake_request.h"
 
 namespace mi::web {
 namespace {
+
+using net::FakeRequest;
+using net::Received;
 
 class StatusPages : public testing::Test {
  protected:

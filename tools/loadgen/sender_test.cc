@@ -2,7 +2,7 @@
 
 #include <atomic>
 
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::loadgen {
 namespace {

@@ -5,7 +5,7 @@
 #include "loadgen/acknowledged.h"
 #include "loadgen/shape.h"
 #include "model/identity.h"
-#include "net/server_fixture.h"
+#include "net/testing/server_fixture.h"
 
 namespace mi::loadgen {
 namespace {

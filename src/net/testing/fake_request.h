@@ -1,9 +1,10 @@
-// A request made by hand, for tests of handlers; and an answer to wait for.
+// Handlers called without a server, for tests: a request made by hand, and the answer as a client would read it.
 #pragma once
 
 #include <algorithm>
 #include <cctype>
 #include <future>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -73,7 +74,7 @@ class FakeAnswer {
   std::future<Response> future_;
 };
 
-// As the server does: Head first; what it answers counts.
+// Passes the request to the handler as the server does.
 inline FakeAnswer Ask(Handler& handler, const Request& request) {
   FakeAnswer answer;
   HeadDecision head = handler.Head(request);
@@ -82,9 +83,42 @@ inline FakeAnswer Ask(Handler& handler, const Request& request) {
   } else if (request.body().size() > head.max_body_bytes) {
     answer.reply()(head.too_large(request.body().size()));
   } else {
-    handler.Handle(request, answer.reply());
+    head.handle(request, answer.reply());
   }
   return answer;
+}
+
+// An answer after all of its chunks have arrived.
+struct Received {
+  int status = 0;
+  std::string content_type;
+  std::string body;
+  std::map<std::string, std::string> headers;
+  size_t chunks = 0;  // 0: it came in one body
+  size_t largest_chunk = 0;
+};
+
+inline Received Receive(Response response) {
+  Received received{.status = response.status,
+                    .content_type = std::move(response.content_type),
+                    .body = std::move(response.body),
+                    .headers = {response.headers.begin(), response.headers.end()}};
+  if (!response.next_chunk) return received;
+  received.body.clear();
+  for (std::string chunk;; chunk.clear()) {
+    response.next_chunk(chunk);
+    if (chunk.empty()) return received;
+    ++received.chunks;
+    received.largest_chunk = std::max(received.largest_chunk, chunk.size());
+    received.body += chunk;
+  }
+}
+
+// Passes the request to the handler that the router finds, and waits for the answer.
+inline Received Send(const Router& router, const FakeRequest& request) {
+  Handler* handler = router.Find(request.path());
+  if (handler == nullptr) return {.status = 404};
+  return Receive(Ask(*handler, request).Take());
 }
 
 // The value of a response's header; '' when it has none of that name.

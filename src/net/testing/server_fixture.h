@@ -40,7 +40,7 @@ class LogBook final : public telemetry::Logger {
   BoundedQueue<std::string> lines_{1000};
 };
 
-// What Handle was given, to be answered by the test.
+// A request that the test answers.
 struct Parked {
   std::string path;
   std::string body;
@@ -49,12 +49,16 @@ struct Parked {
 
 class LambdaHandler final : public Handler {
  public:
-  using HeadFunction = std::function<HeadDecision(const Request&)>;
   using HandleFunction = std::function<void(const Request&, Reply)>;
+  // May leave `handle` empty: the first function then handles what is not answered.
+  using HeadFunction = std::function<HeadDecision(const Request&)>;
   explicit LambdaHandler(HandleFunction handle, HeadFunction head = {})
       : handle_(std::move(handle)), head_(std::move(head)) {}
-  HeadDecision Head(const Request& request) override { return head_ ? head_(request) : HeadDecision{}; }
-  void Handle(const Request& request, Reply reply) override { handle_(request, std::move(reply)); }
+  HeadDecision Head(const Request& request) override {
+    HeadDecision decision = head_ ? head_(request) : HeadDecision{};
+    if (!decision.answer && !decision.handle) decision.handle = handle_;
+    return decision;
+  }
 
  private:
   HandleFunction handle_;
