@@ -1,11 +1,15 @@
 # mi_room(NAME [DEPS room...] [LIBS target...])
 #
-# One library target a room: mi_<name>, from every *.cc of the calling folder but tests and benchmarks, which become
-# <name>_test and <name>_bench; those that need a real service (*_service_test.cc) become <name>_service_test; what only
-# tests and fuzz targets stand on (*_testing.cc) becomes mi_<name>_testing. A room's headers are
-# reachable as "<name>/x.h" only by the rooms that list it in DEPS: each room has an include folder of its own (a link in the
-# build tree), so the rooms' table is enforced by the compiler.
-# LIBS are the third-party libraries confined to the room; they are not passed on.
+# Declares one room of the table in ARCHITECTURE.md. Every .cc file below the calling folder belongs to one target, by its name:
+#   *_service_test.cc     <name>_service_test   tests that need a real service
+#   *_test.cc             <name>_test           tests
+#   *_bench.cc            <name>_bench          benchmarks
+#   testing/*.cc          mi_<name>_testing     fakes, fixtures, oracles and encoders for tests, fuzz targets and tools
+#   main.cc               (none)                the caller adds the executable
+#   all others            mi_<name>             the room
+# DEPS: the rooms whose headers this room may include. Each room's headers are reachable as "<name>/x.h" through an include folder
+# of its own (a link in the build tree), so the compiler enforces the table.
+# LIBS: the third-party libraries that are confined to this room. They are not passed on.
 
 set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>
     <mutex> <optional> <span> <string> <string_view> <unordered_map> <utility> <variant> <vector>)
@@ -14,8 +18,8 @@ set(MI_THREADED_ROOMS base dedupe stream index catalog net receive telemetry con
 
 add_custom_target(benches)
 
-# Libraries share the precompiled header of one of them, tests that of another: it takes longer to make than most units. Those
-# that compile with definitions of their own (spdlog's) make their own.
+# All libraries share one precompiled header and all tests share another, because making one takes longer than compiling most
+# units. Rooms that compile with definitions of their own (spdlog's) make their own.
 function(mi_precompile target owner)
   if(target STREQUAL owner OR NOT TARGET ${owner} OR target MATCHES "telemetry|query")
     target_precompile_headers(${target} PRIVATE ${ARGN})
@@ -26,7 +30,7 @@ endfunction()
 
 function(mi_room name)
   cmake_parse_arguments(ROOM "" "" "DEPS;LIBS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS *.cc)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cc)
   set(tests ${sources})
   set(benches ${sources})
   set(service_tests ${sources})
@@ -35,13 +39,16 @@ function(mi_room name)
   list(FILTER tests EXCLUDE REGEX "_service_test\\.cc$")
   list(FILTER service_tests INCLUDE REGEX "_service_test\\.cc$")
   list(FILTER benches INCLUDE REGEX "_bench\\.cc$")
-  list(FILTER testing INCLUDE REGEX "_testing\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "_(test|bench|testing)\\.cc$|/main\\.cc$")
+  list(FILTER testing INCLUDE REGEX "/testing/|_testing\\.cc$")
+  list(FILTER testing EXCLUDE REGEX "_(test|bench)\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "_(test|bench|testing)\\.cc$|/testing/|/main\\.cc$")
 
   set(view ${CMAKE_BINARY_DIR}/include/${name})
   file(MAKE_DIRECTORY ${view})
   file(CREATE_LINK ${CMAKE_CURRENT_SOURCE_DIR} ${view}/${name} SYMBOLIC)
 
+  set(testing_of_deps ${ROOM_DEPS})
+  list(TRANSFORM testing_of_deps REPLACE "(.+)" "$<TARGET_NAME_IF_EXISTS:mi_\\1_testing>")
   list(TRANSFORM ROOM_DEPS PREPEND mi_)
   if(sources)
     add_library(mi_${name} STATIC ${sources})
@@ -54,34 +61,35 @@ function(mi_room name)
     target_link_libraries(mi_${name} INTERFACE ${ROOM_DEPS} Threads::Threads)
   endif()
 
-  if(testing AND BUILD_TESTING)
-    add_library(mi_${name}_testing STATIC ${testing})
-    target_link_libraries(mi_${name}_testing PUBLIC mi_${name} PRIVATE ${ROOM_LIBS})
+  if(testing)
+    add_library(mi_${name}_testing STATIC EXCLUDE_FROM_ALL ${testing})
+    target_link_libraries(mi_${name}_testing PUBLIC mi_${name} ${testing_of_deps} PRIVATE ${ROOM_LIBS})
     mi_precompile(mi_${name}_testing mi_base ${MI_PCH_HEADERS})
   endif()
 
-  # ThreadSanitizer runs where threads meet.
+  # ThreadSanitizer tests only the rooms in which several threads meet.
   set(tested ${BUILD_TESTING})
   if(MI_FUZZ OR (MI_SANITIZE STREQUAL "thread" AND NOT name IN_LIST MI_THREADED_ROOMS))
     set(tested OFF)
   endif()
+  set(tested_with $<TARGET_NAME_IF_EXISTS:mi_${name}_testing> ${testing_of_deps} mi_${name} ${ROOM_LIBS})
   if(tested AND tests)
     mi_test(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE $<TARGET_NAME_IF_EXISTS:mi_${name}_testing> mi_${name} ${ROOM_LIBS})
+    target_link_libraries(${name}_test PRIVATE ${tested_with})
   endif()
   if(tested AND service_tests AND NOT MI_SANITIZE STREQUAL "thread")
     mi_service_test(${name}_service_test ${service_tests})
-    target_link_libraries(${name}_service_test PRIVATE mi_${name} ${ROOM_LIBS})
+    target_link_libraries(${name}_service_test PRIVATE ${tested_with})
   endif()
   if(benchmark_FOUND AND benches)
     add_executable(${name}_bench EXCLUDE_FROM_ALL ${benches})
     set_target_properties(${name}_bench PROPERTIES UNITY_BUILD OFF)
-    target_link_libraries(${name}_bench PRIVATE mi_${name} ${ROOM_LIBS} benchmark::benchmark_main)
+    target_link_libraries(${name}_bench PRIVATE ${tested_with} benchmark::benchmark_main)
     add_dependencies(benches ${name}_bench)
   endif()
 endfunction()
 
-# Tests are compiled without optimisation: a sanitizer's build of them takes a third of the time, and the rooms' own units are optimised.
+# Tests are compiled without optimisation: under a sanitizer this takes a third of the time. The rooms themselves are optimised.
 function(mi_compile_test target)
   target_compile_options(${target} PRIVATE -O0)
   target_compile_definitions(${target} PRIVATE MI_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
@@ -89,7 +97,7 @@ function(mi_compile_test target)
   mi_precompile(${target} base_test ${MI_PCH_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
 endfunction()
 
-# A GoogleTest binary whose cases become tests of their own, so that they run in parallel.
+# A GoogleTest binary. Each of its cases becomes a test of ctest, so the cases run in parallel.
 function(mi_test name)
   add_executable(${name} ${ARGN})
   mi_compile_test(${name})
@@ -97,7 +105,8 @@ function(mi_test name)
   gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300)
 endfunction()
 
-# One test for ctest, whatever its cases: they share the services that it starts. Skipped, and said so, where one is not installed.
+# A GoogleTest binary that is one test for ctest, because its cases share the services that it starts. If a service is not
+# installed, the test is skipped and the summary says so.
 function(mi_service_test name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE mi_real_service)

@@ -36,10 +36,10 @@ CONFINED = {
     r"protozero/|snappy|zstd|simdjson": r"codec/",
     r"boost/": r"net/",
     r"openssl/": r"(net/|store/dictionary_hash)",
-    r"hiredis": r"dedupe/redis_",
-    r"librdkafka": r"stream/kafka_",
+    r"hiredis": r"dedupe/redis[_/]",
+    r"librdkafka": r"stream/(kafka[_/]|testing/)",
     r"sqlite3": r"sqlite/",
-    r"mysql|mariadb": r"store/mysql_",
+    r"mysql|mariadb": r"store/(mysql[_/]|testing/)",
     r"roaring/": r"catalog/",
     r"re2/": r"query/",
     r"CLI/": r"app/",
@@ -60,8 +60,11 @@ def faults():
             where = f"src/{name}:{number}: {header}"
             if kind == '"':
                 target = header.split("/")[0]
-                if target == "support" and name.endswith(("_test.cc", "_test.h")):
-                    continue  # tests/support: what several rooms' tests share
+                for_tests = "/testing/" in name or re.search(r"_(test|bench|testing)\.(cc|h)$", name)
+                if target == "support" and for_tests:
+                    continue  # tests/support: what the tests of several rooms share
+                if "/testing/" in header and not for_tests:
+                    yield f"{where}: only tests may include what is made for tests"
                 allowed = MAY_INCLUDE[room]
                 if "/" not in header:
                     yield f"{where}: include headers as \"room/file.h\""

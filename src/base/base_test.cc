@@ -1,17 +1,202 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <limits>
 #include <thread>
 #include <unordered_set>
 
+#include "base/ascii.h"
+#include "base/backoff.h"
 #include "base/bounded_queue.h"
 #include "base/clock.h"
+#include "base/deadline_timer.h"
+#include "base/fatal.h"
+#include "base/file_descriptor.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "base/live.h"
+#include "base/periodic.h"
+#include "base/quote.h"
 #include "base/restart.h"
 #include "base/result.h"
+#include "base/stop_signal.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 
 namespace mi {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+TEST(Try, YieldsTheValueOrReturnsTheError) {
+  const auto half = [](int value) -> Result<int> {
+    if (value % 2 != 0) return Fail(Errc::kInvalid, "odd");
+    return value / 2;
+  };
+  const auto quarter = [&](int value) -> Result<int> { return TRY(half(TRY_WITHIN(half(value), "first"))); };
+  const auto check = [&](int value) -> Status {
+    TRY(quarter(value));
+    return {};
+  };
+  EXPECT_EQ(quarter(12), 3);
+  EXPECT_EQ(quarter(3).error().message(), "first: odd");
+  EXPECT_EQ(quarter(2).error().message(), "odd");
+  EXPECT_TRUE(check(4));
+  EXPECT_EQ(check(2).error(), Error(Errc::kInvalid, "odd"));
+}
+
+TEST(Try, MovesValuesThatCannotBeCopied) {
+  const auto make = []() -> Result<std::unique_ptr<int>> { return std::make_unique<int>(7); };
+  const auto use = [&]() -> Result<int> {
+    const std::unique_ptr<int> made = TRY(make());
+    return *made;
+  };
+  EXPECT_EQ(use(), 7);
+}
+
+#if !defined(MI_SANITIZES_ADDRESS) && !defined(MI_SANITIZES_THREAD)  // which have an operator new of their own
+TEST(OutOfMemoryDeathTest, EndsTheProcessWithOneLine) {
+  const auto exhaust = [] {
+    InstallOutOfMemoryHandler();
+    volatile size_t bytes = std::numeric_limits<ptrdiff_t>::max();
+    (void)*new char[bytes];
+  };
+  EXPECT_DEATH(exhaust(), "^metric-index: out of memory; the process ends and must be restarted\n$");
+}
+#endif
+
+TEST(FileDescriptor, ClosesWhatItOwnsOnce) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const FileDescriptor read(ends[0]);
+  {
+    FileDescriptor first(ends[1]);
+    FileDescriptor second(std::move(first));
+    EXPECT_FALSE(first.valid());  // NOLINT(bugprone-use-after-move)
+    EXPECT_EQ(second.get(), ends[1]);
+    EXPECT_NE(::fcntl(ends[1], F_GETFD), -1);
+  }
+  EXPECT_EQ(::fcntl(ends[1], F_GETFD), -1);
+}
+
+TEST(StopSignal, EndsASleep) {
+  StopSignal stop;
+  EXPECT_TRUE(stop.WaitFor(milliseconds(0)));
+  std::thread other([&] { stop.Request(); });
+  EXPECT_FALSE(stop.WaitFor(std::chrono::hours(1)));
+  other.join();
+  EXPECT_TRUE(stop.requested());
+}
+
+TEST(WaitReady, TellsReadinessTimeOutAndStopApart) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  const FileDescriptor read(ends[0]);
+  FileDescriptor write(ends[1]);
+  StopSignal stop;
+  const auto in_an_hour = steady_clock::now() + std::chrono::hours(1);
+  EXPECT_EQ(WaitReady(read.get(), POLLIN, steady_clock::now(), stop), std::unexpected(WaitEnd::kTimedOut));
+  EXPECT_EQ(::write(write.get(), "x", 1), 1);
+  EXPECT_EQ(WaitReady(read.get(), POLLIN, in_an_hour, stop), short{POLLIN});
+  std::thread other([&] { stop.Request(); });
+  char byte = 0;
+  EXPECT_EQ(::read(read.get(), &byte, 1), 1);
+  EXPECT_EQ(WaitReady(read.get(), POLLIN, in_an_hour, stop), std::unexpected(WaitEnd::kStopped));
+  other.join();
+}
+
+TEST(Backoff, DoublesUpToItsLimitAndJittersHalf) {
+  Backoff backoff(milliseconds(100), milliseconds(350));
+  for (const int step : {100, 200, 350, 350}) {
+    const auto pause = backoff.Next().count();
+    EXPECT_GE(pause, step / 2);
+    EXPECT_LE(pause, step);
+  }
+  backoff.Reset();
+  EXPECT_LE(backoff.Next(), milliseconds(100));
+}
+
+TEST(Periodic, RunsAtItsIntervalAndWhenAsked) {
+  BoundedQueue<int> runs(100);
+  {
+    Periodic quick(milliseconds(1), [&] { (void)runs.TryPush(1); });
+    EXPECT_EQ(runs.Pop(), 1);
+    EXPECT_EQ(runs.Pop(), 1);
+  }
+  while (runs.size() > 0) (void)runs.Pop();
+  Periodic slow(std::chrono::hours(1), [&] { (void)runs.TryPush(2); });
+  slow.RunSoon();
+  EXPECT_EQ(runs.Pop(), 2);
+  slow.Stop();
+  slow.Stop();
+  EXPECT_EQ(runs.size(), 0U);
+}
+
+TEST(DeadlineTimer, CallsInTheOrderOfTheDeadlines) {
+  DeadlineTimer timer;
+  BoundedQueue<int> called(4);
+  const auto now = steady_clock::now();
+  timer.At(now + milliseconds(20), [&] { (void)called.TryPush(2); });
+  timer.At(now + milliseconds(10), [&] { (void)called.TryPush(1); });
+  EXPECT_EQ(called.Pop(), 1);
+  EXPECT_EQ(called.Pop(), 2);
+}
+
+TEST(DeadlineTimer, CancelsWhatHasNotBegun) {
+  DeadlineTimer timer;
+  BoundedQueue<int> called(4);
+  const auto never = timer.After(std::chrono::hours(1), [&] { (void)called.TryPush(1); });
+  EXPECT_TRUE(timer.Cancel(never));
+  EXPECT_FALSE(timer.Cancel(never));
+  timer.After(std::chrono::hours(1), [&] { (void)called.TryPush(2); });
+  timer.FireAll();
+  EXPECT_EQ(called.size(), 1U);
+  EXPECT_EQ(called.Pop(), 2);
+}
+
+TEST(Ascii, KnowsCaseDigitsAndSpace) {
+  EXPECT_EQ(ToLower("Content-TYPE É"), "content-type É");
+  EXPECT_TRUE(EqualsIgnoringCase("SnApPy", "snappy"));
+  EXPECT_FALSE(EqualsIgnoringCase("snappy", "snapp"));
+  EXPECT_EQ(TrimSpace(" \t a b\r\n"), "a b");
+  EXPECT_EQ(TrimSpace("  "), "");
+  EXPECT_TRUE(IsAlnum('7') && IsAlnum('z') && !IsAlnum('_'));
+}
+
+TEST(TimeText, ReadsAndWritesRfc3339) {
+  auto f = [](std::string_view text, std::optional<int64_t> ms) { EXPECT_EQ(ParseRfc3339(text), ms) << text; };
+  f("1970-01-01T00:00:00Z", 0);
+  f("2026-11-22T18:00:00.1239Z", 1'795'370'400'123);
+  f("2026-11-22T20:00:00.123+02:00", 1'795'370'400'123);
+  f("2026-02-30T00:00:00Z", std::nullopt);
+  f("2026-11-22T18:00:00", std::nullopt);
+  EXPECT_EQ(FormatRfc3339(1'795'370'400'123), "2026-11-22T18:00:00.123Z");
+  EXPECT_EQ(FormatRfc3339(-1), "1969-12-31T23:59:59.999Z");
+}
+
+TEST(TimeText, ReadsAndWritesHttpDates) {
+  EXPECT_EQ(FormatHttpDate(784'111'777), "Sun, 06 Nov 1994 08:49:37 GMT");
+  EXPECT_EQ(ParseHttpDate("Sun, 06 Nov 1994 08:49:37 GMT"), 784'111'777);
+  EXPECT_EQ(ParseHttpDate("Sun, 06 Nov 1994 08:49:37 GMT "), std::nullopt);
+}
+
+TEST(Quote, MakesTextFromOutsideSafeToShow) {
+  EXPECT_EQ(Quoted("a\x1b[2J\xff平"), "'a?[2J?平'");
+  EXPECT_EQ(Quoted(std::string(81, 'x')), "'" + std::string(80, 'x') + "…'");
+  EXPECT_EQ(Printable("a\nb\t\x1b\xff\xc2\x9b"), "a\\nb\\t\\x1b\\xff\\xc2\\x9b");
+  EXPECT_EQ(GoQuoted("a\"b\n\x01平", 5), R"("a\"b\n\x01")");
+  EXPECT_EQ(GoQuotedCharacter("'x"), R"('\'')");
+  EXPECT_EQ(GoQuotedCharacter(""), "'\xef\xbf\xbd'");
+}
+
+TEST(ShownUrl, HidesWhatMayBeAPassword) {
+  auto f = [](std::string_view url, std::string_view shown) { EXPECT_EQ(ShownUrl(url), shown); };
+  f("http://host:80/path", "http://host:80/path");
+  f("http://user:secret@host/path?token=1", "http://***@host/path?***");
+  f("http://user:se/cr@et@host/path", "http://***@host/path");
+}
 
 TEST(Error, SaysWhatWasBeingDoneInFront) {
   EXPECT_EQ(Error(Errc::kUnavailable, "disk full").Within("append"), Error(Errc::kUnavailable, "append: disk full"));
@@ -133,6 +318,10 @@ TEST(Json, EscapesWhatAStringMayNotHold) {
   f("plain 平台", R"("plain 平台")");
   f("a\"b\\c\nd", R"("a\"b\\c\nd")");
   f(std::string_view("\0\x1f\x7f", 3), "\"\\u0000\\u001f\x7f\"");
+  f("a\xff平\xe5", "\"a\uFFFD平\uFFFD\"");
+  std::string safe;
+  AppendJsonString("\x7f\xc2\x9b\n", safe, JsonEscapes::kTerminalSafe);
+  EXPECT_EQ(safe, R"("\u007f\u009b\n")");
 }
 
 TEST(Live, LetsAReaderKeepWhatItGot) {

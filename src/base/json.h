@@ -1,4 +1,4 @@
-// Writing JSON text; reading it is codec's.
+// Writes JSON text. The codec room reads it.
 #pragma once
 
 #include <string>
@@ -6,8 +6,11 @@
 
 namespace mi {
 
-// Appends `text` as a JSON string, quotes included (RFC 8259): '"', '\' and control characters escaped, other bytes as
-// they stand. Requires valid UTF-8 for the result to be valid JSON: telemetry/printable.h makes it so.
-void AppendJsonString(std::string_view text, std::string& out);
+// Which characters are escaped besides those that must be: kTerminalSafe adds DEL and C1, which a terminal obeys.
+enum class JsonEscapes { kRequired, kTerminalSafe };
+
+// Appends `text` as a JSON string with its quotes (RFC 8259): '"', '\' and control characters are escaped, invalid
+// UTF-8 becomes U+FFFD, everything else stays as it is.
+void AppendJsonString(std::string_view text, std::string& out, JsonEscapes escapes = JsonEscapes::kRequired);
 
 }  // namespace mi

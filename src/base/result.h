@@ -1,6 +1,6 @@
-// What the world does to us: a value, or an error that says what the caller should do about it.
+// The result of what depends on the outside world: a value, or an error that tells the caller what to do.
 //
-// Assertions are for what we did; exceptions stay inside the adapter whose library throws.
+// Our own mistakes are assertions instead. Exceptions of a library are caught in the adapter of that library.
 #pragma once
 
 #include <expected>
@@ -12,12 +12,12 @@ namespace mi {
 
 enum class Errc {
   kInvalid,      // the input can never succeed: tell its sender, do not retry
-  kTooLarge,     // as kInvalid, because of a limit; the message names limit, value and knob
+  kTooLarge,     // like kInvalid, because of a limit; the message names the limit, the value and the option
   kOverloaded,   // a bounded queue or budget is full: retry later
-  kUnavailable,  // something we depend on is away: retry later
-  kCorrupt,      // bytes that we or a peer stored do not check out
-  kOutdated,     // what the caller rests on has changed behind its back: look again, then retry
-  kInternal,     // a fault of ours
+  kUnavailable,  // a service or file that we depend on is away: retry later
+  kCorrupt,      // stored bytes fail their checks
+  kOutdated,     // the caller's state has changed behind its back: look again, then retry
+  kInternal,     // a mistake of ours
 };
 
 std::string_view ToString(Errc code);
@@ -32,7 +32,7 @@ class [[nodiscard]] Error {
   Errc code() const { return code_; }
   const std::string& message() const { return message_; }
 
-  // The same error, with what was being done in front: "open journal: disk full".
+  // The same error with its context in front: "open journal: disk full".
   Error Within(std::string_view context) const;
 
   friend bool operator==(const Error&, const Error&) = default;
@@ -50,5 +50,29 @@ inline std::unexpected<Error> Fail(Errc code, std::string message) {
   return std::unexpected(Error(code, std::move(message)));
 }
 inline std::unexpected<Error> Fail(Error error) { return std::unexpected(std::move(error)); }
+
+// The value of a Result as a new object: GCC 12 destroys what a reference from a statement expression refers to.
+template <typename T>
+T TakeValue(Result<T>&& result) {
+  return *std::move(result);
+}
+inline void TakeValue(Status&& /*success*/) {}
+
+// TRY(expression) is the value of a Result, or returns its error from the enclosing function, whose type must be a
+// Result or Status as well. The Result is moved from.
+//   TRY(file.Sync());
+//   const int64_t size = TRY(file.Size());
+// TRY_WITHIN(expression, "open journal") puts the context in front of the error's message.
+// Both are statement expressions, which GCC and clang have. The counter keeps nested uses apart.
+#define TRY(...) MI_TRY(__COUNTER__, , __VA_ARGS__)
+#define TRY_WITHIN(expression, context) MI_TRY(__COUNTER__, .Within(context), expression)
+#define MI_TRY(counter, within, ...) MI_TRY_NAMED(counter, within, __VA_ARGS__)
+#define MI_TRY_NAMED(counter, within, ...)                              \
+  ({                                                                    \
+    auto&& mi_result_##counter = (__VA_ARGS__);                         \
+    if (!mi_result_##counter) [[unlikely]]                              \
+      return ::mi::Fail(std::move(mi_result_##counter).error() within); \
+    ::mi::TakeValue(std::move(mi_result_##counter));                    \
+  })
 
 }  // namespace mi

@@ -1,8 +1,12 @@
 #include "base/utf8.h"
 
+#include <cassert>
+
 namespace mi {
 
+// The lead byte tells the length. The shortest form is required, so each length has a smallest code point.
 Utf8Character FirstUtf8(std::string_view text) {
+  assert(!text.empty());
   const auto lead = static_cast<unsigned char>(text.front());
   if (lead < 0x80) return {1, true, lead};
   const size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
@@ -14,8 +18,7 @@ Utf8Character FirstUtf8(std::string_view text) {
     code = (code << 6U) | (byte & 0x3FU);
   }
   constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  const bool surrogate = code >= 0xD800 && code <= 0xDFFF;
-  if (code < kSmallest[size] || code > 0x10FFFF || surrogate) return {};
+  if (code < kSmallest[size] || code > kMaxCodePoint || IsSurrogate(code)) return {};
   return {size, true, code};
 }
 
@@ -30,6 +33,37 @@ bool IsValidUtf8(std::string_view text) {
     text.remove_prefix(first.size);
   }
   return true;
+}
+
+std::string ToValidUtf8(std::string_view text) {
+  std::string valid;
+  valid.reserve(text.size());
+  while (!text.empty()) {
+    const Utf8Character next = FirstUtf8(text);
+    valid += next.valid ? text.substr(0, next.size) : kReplacementCharacter;
+    text.remove_prefix(next.size);
+  }
+  return valid;
+}
+
+void AppendUtf8(char32_t code, std::string& out) {
+  assert(code <= kMaxCodePoint && !IsSurrogate(code));
+  const auto append_tail = [&](unsigned shift) { out.push_back(static_cast<char>(0x80U | ((code >> shift) & 0x3FU))); };
+  if (code < 0x80) {
+    out.push_back(static_cast<char>(code));
+  } else if (code < 0x800) {
+    out.push_back(static_cast<char>(0xC0U | (code >> 6U)));
+    append_tail(0);
+  } else if (code < 0x10000) {
+    out.push_back(static_cast<char>(0xE0U | (code >> 12U)));
+    append_tail(6);
+    append_tail(0);
+  } else {
+    out.push_back(static_cast<char>(0xF0U | (code >> 18U)));
+    append_tail(12);
+    append_tail(6);
+    append_tail(0);
+  }
 }
 
 }  // namespace mi

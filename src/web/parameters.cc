@@ -9,7 +9,7 @@
 #include "base/format.h"
 #include "model/tenant.h"
 #include "query/duration.h"
-#include "web/rfc3339.h"
+#include "base/time_text.h"
 
 namespace mi::web {
 namespace {

@@ -1,6 +1,6 @@
 #include "web/parameters.h"
 
-#include "web/rfc3339.h"
+#include "base/time_text.h"
 
 namespace mi::web {
 namespace {

@@ -1,13 +1,19 @@
-#include "web/rfc3339.h"
+#include "base/time_text.h"
+
+#include <time.h>
 
 #include <chrono>
 
-namespace mi::web {
+#include "base/ascii.h"
+#include "base/format.h"
+
+namespace mi {
+
+using namespace std::chrono;
+
 namespace {
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-// Takes pieces from the front of a text; once one is missing, ok() stays false.
+// Takes pieces from the front of a text. Once a piece is missing, ok() stays false.
 class Pieces {
  public:
   explicit Pieces(std::string_view text) : text_(text) {}
@@ -58,7 +64,6 @@ class Pieces {
 }  // namespace
 
 std::optional<int64_t> ParseRfc3339(std::string_view text) {
-  using namespace std::chrono;
   Pieces pieces(text);
   const year year_part(pieces.Number(4, 9999));
   pieces.Expect('-');
@@ -87,4 +92,34 @@ std::optional<int64_t> ParseRfc3339(std::string_view text) {
   return duration_cast<milliseconds>(time.time_since_epoch()).count();
 }
 
-}  // namespace mi::web
+std::string FormatRfc3339(int64_t ms) {
+  const sys_time<milliseconds> time{milliseconds(ms)};
+  const auto day = floor<days>(time);
+  const year_month_day date(day);
+  const hh_mm_ss clock(time - day);
+  return format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", int{date.year()}, unsigned{date.month()},
+                unsigned{date.day()}, clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                clock.subseconds().count());
+}
+
+std::optional<int64_t> ParseHttpDate(std::string_view text) {
+  tm date{};
+  const std::string terminated(text);
+  const char* rest = strptime(terminated.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &date);
+  if (rest == nullptr || *rest != '\0') return std::nullopt;
+  return timegm(&date);
+}
+
+// Not strftime, whose names depend on the locale.
+std::string FormatHttpDate(int64_t seconds) {
+  constexpr const char* kWeekdays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  tm utc{};
+  const time_t time = seconds;
+  gmtime_r(&time, &utc);
+  return format("{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT", kWeekdays[utc.tm_wday], utc.tm_mday, kMonths[utc.tm_mon],
+                utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+}  // namespace mi
