@@ -1,4 +1,4 @@
-// A queue between threads that never grows past its bound: who brings more is told so at once.
+// A queue between threads with a fixed capacity. A push to a full queue fails at once; it never waits.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@ class BoundedQueue {
  public:
   explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
 
-  // False when the queue is full or closed; `item` is then untouched.
+  // Returns false if the queue is full or closed. The item then stays with the caller, unchanged.
   bool TryPush(T&& item) EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
@@ -29,14 +29,14 @@ class BoundedQueue {
     return true;
   }
 
-  // The next item; nothing once the queue is closed and empty.
+  // Waits for the next item. Returns nothing once the queue is closed and empty.
   std::optional<T> Pop() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     while (items_.empty() && !closed_) not_empty_.Wait(mutex_);
     return TakeFront();
   }
 
-  // Like Pop, but also nothing once `deadline` has passed.
+  // Like Pop(), but also returns nothing once `deadline` has passed.
   std::optional<T> PopUntil(std::chrono::steady_clock::time_point deadline) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     while (items_.empty() && !closed_) {
@@ -45,7 +45,7 @@ class BoundedQueue {
     return TakeFront();
   }
 
-  // Takes no more; what is inside can still be popped. Wakes every waiter.
+  // Refuses further items and wakes every waiter. Items that are inside can still be popped.
   void Close() EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);

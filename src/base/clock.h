@@ -1,4 +1,4 @@
-// Time, from one place, so that tests can hold it in their hands.
+// The only source of time, so that tests can control it.
 #pragma once
 
 #include <atomic>
@@ -12,9 +12,9 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Milliseconds since the unix epoch; may jump when the machine's clock is set.
+  // Milliseconds since the Unix epoch. Jumps when the machine's clock is set.
   virtual int64_t NowMs() const = 0;
-  // Never goes back; for time-outs and durations.
+  // Monotonic: for time-outs and durations.
   virtual std::chrono::steady_clock::time_point Steady() const = 0;
 
   int64_t NowSeconds() const { return NowMs() / 1000; }
@@ -29,7 +29,7 @@ class SystemClock final : public Clock {
   std::chrono::steady_clock::time_point Steady() const override { return std::chrono::steady_clock::now(); }
 };
 
-// Stands still until it is told to move. For tests.
+// A clock for tests: it moves only when Advance() is called.
 class ManualClock final : public Clock {
  public:
   explicit ManualClock(int64_t now_ms = 1'700'000'000'000) : now_ms_(now_ms) {}

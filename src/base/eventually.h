@@ -1,4 +1,4 @@
-// Asks again and again, for what can only be asked. For tests: they wait for the thing, not for a time.
+// For tests: waits for a condition that can only be polled. Tests wait for conditions, never for a fixed time.
 #pragma once
 
 #include <chrono>
@@ -6,7 +6,7 @@
 
 namespace mi {
 
-// Whether it holds before the patience ends; a test that waits so long has failed.
+// Returns true as soon as `holds()` is true, false if it is still false after `patience`: the test has then failed.
 template <typename Holds>
 bool Eventually(Holds holds, std::chrono::milliseconds patience = std::chrono::seconds(20)) {
   const auto deadline = std::chrono::steady_clock::now() + patience;

@@ -1,4 +1,4 @@
-// Formatting for every room; the one place that names the library behind it.
+// Text formatting for every room. The only header that names the library fmt.
 #pragma once
 
 #include <fmt/format.h>
@@ -11,16 +11,16 @@ namespace mi {
 using fmt::format;
 using fmt::format_string;
 
-// Appends what is formatted. fmt::format_to would compile the whole of the library into every unit that calls it.
+// Appends the formatted text. (fmt::format_to would compile most of fmt into every file that calls it.)
 void AppendFormatted(std::string& out, fmt::string_view text, fmt::format_args arguments);
 template <typename... Args>
 void AppendFormat(std::string& out, format_string<Args...> text, Args&&... arguments) {
   AppendFormatted(out, text, fmt::make_format_args(arguments...));
 }
 
-// "41 MiB", "512 KiB", "17 B": sizes as people say them in messages (1024-based, at most one decimal).
+// A size for messages, 1024-based, with at most one decimal: "41 MiB", "1.5 KiB", "17 B".
 std::string FormatBytes(uint64_t bytes);
-// The same for what is above `limit`, but exact where the two would otherwise read alike: "1048577 B".
+// The same for a size above `limit`. Exact ("1048577 B") if both would otherwise read the same.
 std::string FormatBytesAbove(uint64_t bytes, uint64_t limit);
 
 }  // namespace mi

@@ -1,4 +1,4 @@
-// A value that is replaced as a whole while others read it: the options that can change without a restart.
+// A value that is replaced as a whole while other threads read it: options that change without a restart.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace mi {
 
-// Threads: safe. A reader keeps what it got for as long as it likes.
+// Threads: safe. A reader may keep the value that it got for as long as it needs.
 template <typename T>
 class Live {
  public:

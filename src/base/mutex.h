@@ -1,4 +1,4 @@
-// A mutex that clang's thread-safety analysis understands, and its lock and condition variable.
+// A mutex, lock and condition variable that clang's thread-safety analysis understands.
 //
 //   Mutex mutex_;
 //   std::deque<Job> jobs_ GUARDED_BY(mutex_);
@@ -52,7 +52,7 @@ class SCOPED_CAPABILITY MutexLock {
   Mutex& mutex_;
 };
 
-// Waits can wake for no reason: loop over the condition.
+// A wait can end without a reason (spurious wake-up), so callers loop over their condition.
 class CondVar {
  public:
   void Wait(Mutex& mutex) REQUIRES(mutex) {
@@ -60,7 +60,7 @@ class CondVar {
     condition_.wait(lock);
     lock.release();
   }
-  // False when the time is up.
+  // Returns false if the deadline has passed.
   bool WaitUntil(Mutex& mutex, std::chrono::steady_clock::time_point deadline) REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     const bool woken = condition_.wait_until(lock, deadline) == std::cv_status::no_timeout;

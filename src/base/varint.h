@@ -1,4 +1,4 @@
-// Numbers in as few bytes as they need: seven bits each, the lowest first (protobuf's varint).
+// Protobuf's varint: seven bits per byte, the lowest first; the top bit says that another byte follows.
 #pragma once
 
 #include <cstddef>
