@@ -6,6 +6,7 @@
 #include <expected>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace mi {
@@ -52,14 +53,13 @@ inline std::unexpected<Error> Fail(Errc code, std::string message) {
 inline std::unexpected<Error> Fail(Error error) { return std::unexpected(std::move(error)); }
 
 // The value of a Result as a new object: GCC 12 destroys what a reference from a statement expression refers to.
-template <typename T>
-T TakeValue(Result<T>&& result) {
-  return *std::move(result);
+template <typename T, typename E>
+T TakeValue(std::expected<T, E>&& result) {
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
 }
-inline void TakeValue(Status&& /*success*/) {}
 
 // TRY(expression) is the value of a Result, or returns its error from the enclosing function, whose type must be a
-// Result or Status as well. The Result is moved from.
+// Result or Status as well (or another std::expected with the same type of error). The Result is moved from.
 //   TRY(file.Sync());
 //   const int64_t size = TRY(file.Size());
 // TRY_WITHIN(expression, "open journal") puts the context in front of the error's message.
@@ -67,12 +67,12 @@ inline void TakeValue(Status&& /*success*/) {}
 #define TRY(...) MI_TRY(__COUNTER__, , __VA_ARGS__)
 #define TRY_WITHIN(expression, context) MI_TRY(__COUNTER__, .Within(context), expression)
 #define MI_TRY(counter, within, ...) MI_TRY_NAMED(counter, within, __VA_ARGS__)
-#define MI_TRY_NAMED(counter, within, ...)                              \
-  ({                                                                    \
-    auto&& mi_result_##counter = (__VA_ARGS__);                         \
-    if (!mi_result_##counter) [[unlikely]]                              \
-      return ::mi::Fail(std::move(mi_result_##counter).error() within); \
-    ::mi::TakeValue(std::move(mi_result_##counter));                    \
+#define MI_TRY_NAMED(counter, within, ...)                                   \
+  ({                                                                         \
+    auto&& mi_result_##counter = (__VA_ARGS__);                              \
+    if (!mi_result_##counter) [[unlikely]]                                   \
+      return std::unexpected(std::move(mi_result_##counter).error() within); \
+    ::mi::TakeValue(std::move(mi_result_##counter));                         \
   })
 
 }  // namespace mi
