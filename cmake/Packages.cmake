@@ -1,4 +1,4 @@
-# Third-party libraries. Each is linked by the one room that it is confined to (ARCHITECTURE.md).
+# Third-party libraries. Each is linked only by the room that it is confined to (ARCHITECTURE.md).
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -15,11 +15,11 @@ pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
-set_property(TARGET PkgConfig::hiredis PROPERTY INTERFACE_COMPILE_OPTIONS "")  # -D_FILE_OFFSET_BITS=64: no precompiled header bears it
+set_property(TARGET PkgConfig::hiredis PROPERTY INTERFACE_COMPILE_OPTIONS "")  # drops -D_FILE_OFFSET_BITS=64, which a shared precompiled header would not have
 pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)
 pkg_check_modules(rdkafka REQUIRED IMPORTED_TARGET rdkafka)
 find_package(simdjson REQUIRED)
-if(NOT MI_SANITIZE AND NOT MI_FUZZ)  # its malloc takes the place that a sanitizer's needs
+if(NOT MI_SANITIZE AND NOT MI_FUZZ)  # its malloc would replace the sanitizer's
   find_library(MI_GPERFTOOLS tcmalloc_and_profiler REQUIRED)
 endif()
 find_package(OpenSSL REQUIRED)

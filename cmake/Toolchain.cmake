@@ -1,4 +1,4 @@
-# Language level, warnings, hardening and sanitizers: everything that is the same for each target.
+# Settings that are the same for every target: language level, warnings, hardening, sanitizers.
 
 set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
@@ -13,12 +13,12 @@ option(MI_WARNINGS_AS_ERRORS "Treat warnings as errors" ON)
 
 find_program(MI_CCACHE ccache)
 if(MI_CCACHE)
-  # The sloppiness is what ccache needs to cache units that use a precompiled header; the base folder lets clones share.
+  # ccache needs the sloppiness to cache files that use a precompiled header. The base folder lets several clones share.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${MI_CCACHE})
 endif()
 
-# Designated initialisers leave members at their defaults on purpose: no -Wmissing-field-initializers.
+# No -Wmissing-field-initializers: designated initialisers leave members at their defaults on purpose.
 add_compile_options(-Wall -Wextra -Wno-missing-field-initializers -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align
                     -Wimplicit-fallthrough -Wextra-semi -Wvla -fno-omit-frame-pointer)
 if(MI_WARNINGS_AS_ERRORS)
@@ -29,15 +29,15 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
 else()
   add_compile_options(-Wduplicated-cond -Wlogical-op -fpch-preprocess)
   if(CMAKE_UNITY_BUILD)
-    add_compile_options(-Wno-subobject-linkage)  # an unnamed namespace is no header's there, though it is no main file's
+    add_compile_options(-Wno-subobject-linkage)  # in a batch, GCC takes a source file with an unnamed namespace for a header
   endif()
 endif()
 
-# Which build a test belongs to, in front of its name: three builds run in one ctest.
+# A prefix for test names that tells the builds apart, because one ctest runs the tests of several builds.
 string(REGEX MATCH "^[a-z]+" MI_FLAVOUR "${MI_SANITIZE}")
 if(MI_FLAVOUR)
   string(TOUPPER ${MI_FLAVOUR} sanitized)
-  add_compile_definitions(MI_SANITIZES_${sanitized})  # for what a test cannot do under it
+  add_compile_definitions(MI_SANITIZES_${sanitized})  # for tests that cannot run under this sanitizer
   string(APPEND MI_FLAVOUR ":")
 endif()
 

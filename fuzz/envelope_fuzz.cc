@@ -1,4 +1,4 @@
-// The envelope: any body is opened within the limit or refused; what was compressed comes back.
+// Compression: any body is decompressed within the limit or refused; compressing and decompressing gives the same bytes.
 #include <cstdlib>
 #include <string>
 

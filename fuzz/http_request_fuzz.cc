@@ -1,4 +1,4 @@
-// Requests: whatever the borders of the segments in which they come, the same requests must be found.
+// HTTP requests: the same requests must be found, however the bytes are cut into segments.
 #include <algorithm>
 #include <cstdlib>
 #include <string>
@@ -25,10 +25,10 @@ void Record(const mi::net::RequestHead& head, std::string& found) {
   found += head.keep_alive() ? "|keep" : "|close";
 }
 
-// A fault is seen earlier or later, as the bytes come: both ways the request must come to nothing.
+// A fault is found earlier or later, depending on the segments. Either way the request must be refused.
 constexpr const char* kUnfinished = " unfinished";
 
-// What is found in `bytes` when they become known `step` at a time.
+// The requests in `bytes` if they arrive in pieces of `step` bytes.
 std::string Parse(std::string_view bytes, size_t step) {
   constexpr uint32_t kMaxHeaderBytes = 4096;
   const auto parser = RequestParser::Create();
@@ -72,7 +72,7 @@ std::string Parse(std::string_view bytes, size_t step) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
-  if (size < 2 || size > 4000) return 0;  // the limit of a header is met at different moments when it comes in pieces
+  if (size < 2 || size > 4000) return 0;  // with pieces, the limit of a header would be reached at different moments
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
   const size_t step = 1 + data[0] % 16U;
   Check(Parse(bytes, bytes.size()) == Parse(bytes, step));

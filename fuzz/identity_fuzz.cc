@@ -1,5 +1,4 @@
-// Identity strings both ways: what parses must be written and read back without loss; any labels must survive the round
-// trip.
+// Identity strings: text that parses must survive formatting and parsing again; so must any label set.
 #include <cstdlib>
 #include <string>
 #include <string_view>

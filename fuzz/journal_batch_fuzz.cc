@@ -1,5 +1,5 @@
-// Journal rows: what decodes is written again to the same batches; and since no random bytes have a good checksum, the
-// same with the input as what is inside a row.
+// Journal rows: a row that decodes must encode to the same batches again. Random bytes never have a valid checksum, so the
+// input is also tried as the content of a row with a valid one.
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -37,7 +37,7 @@ void Try(std::string_view row) {
   }
 }
 
-// A row around `inside`, with as many fingerprints as the first byte says.
+// A row with the content `inside`. The first byte gives the number of fingerprints.
 std::string RowAround(std::string_view inside) {
   const auto series = static_cast<uint32_t>(static_cast<unsigned char>(inside[0]) % 8);
   std::string row(13 + series * 16, '\1');

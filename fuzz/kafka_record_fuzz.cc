@@ -1,5 +1,4 @@
-// Records of the Kafka topics: what decodes is canonical UTF-8 within the limits, and written again it decodes to the
-// same.
+// Kafka records: a record that decodes is canonical UTF-8 within the limits, and encodes to an equal record again.
 #include <cstdlib>
 #include <string>
 #include <string_view>

@@ -1,4 +1,4 @@
-// OpenTSDB points: what is taken has canonical labels within the limits, and reads the same again from its own JSON.
+// OpenTSDB points: an accepted point has canonical labels within the limits, and its own JSON reads the same again.
 #include <cstdlib>
 #include <string_view>
 

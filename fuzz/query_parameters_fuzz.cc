@@ -1,4 +1,4 @@
-// The parameters of a request to the query API: whatever they are, they are read or refused with a message.
+// Parameters of the query API: any text is either parsed or refused with a message.
 #include <cstdlib>
 #include <string_view>
 
@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   ReadOrRefused(scope);
   if (scope && scope->range) Check(scope->range->start_ms <= scope->range->end_ms);
   mi::web::ParseTime(text);
-  // A valid name stays one.
+  // A valid name stays valid.
   if (mi::model::IsValidUtf8(text)) Check(mi::model::IsValidUtf8(mi::web::UnescapeName(text)));
   if (const auto tenants = mi::web::ParseTenants(text)) Check(!tenants->empty());
   return 0;

@@ -1,6 +1,6 @@
 // Remote write, in the version that MI_FUZZ_SCHEMA names: the fast path and the plain path must agree on what is
-// refused, on identities, keys and counts. Half of the input, then all of it, through one fast path: what it keeps from
-// a request must not be seen in the next.
+// refused, on identities, keys and counts. One fast path reads half of the input, then all of it, so that state which is
+// kept between requests would be noticed.
 #include <cstdio>
 #include <cstdlib>
 #include <string>

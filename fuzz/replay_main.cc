@@ -1,4 +1,4 @@
-// Runs a fuzz target over the files of its committed corpus: every input that once found something stays a test.
+// Runs a fuzz target over its committed corpus: every input that once found a fault stays a test.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>

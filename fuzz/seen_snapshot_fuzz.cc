@@ -1,5 +1,5 @@
-// Snapshots of the seen table: the input as the file; and since no random bytes have good checksums, the input as what
-// its writer might have put in: a header's fields, and shards of any number, length and clocks.
+// Snapshots of the seen table. The input is tried as the file itself. Random bytes never have valid checksums, so the input
+// also chooses the content of a file with valid ones: the fields of the header, and number, length and clocks of shards.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -23,7 +23,7 @@ void Check(bool holds) {
   if (!holds) std::abort();
 }
 
-// A file without a name; its path is that of its descriptor.
+// A file without a name, reached through the path of its descriptor.
 class MemoryFile {
  public:
   explicit MemoryFile(std::string_view bytes) : descriptor_(memfd_create("seen.snapshot", MFD_CLOEXEC)) {
@@ -44,7 +44,7 @@ std::unique_ptr<SeenSet> Read(std::string_view bytes, const mi::Clock& clock) {
   return read ? *std::move(read) : nullptr;
 }
 
-// Takes values from the front of the input; zeros once it is at its end.
+// Takes values from the front of the input; zeros after its end.
 class Input {
  public:
   explicit Input(std::string_view bytes) : rest_(bytes) {}
@@ -61,9 +61,9 @@ class Input {
   std::string_view rest_;
 };
 
-// A file with good checksums whose numbers are the input's. `entries` becomes what its shards hold.
+// A file with valid checksums whose numbers come from the input. Sets `entries` to the number of entries in its shards.
 std::string FileOf(Input input, uint64_t& entries) {
-  const auto lies = input.Take<uint8_t>();  // which of the header's numbers do not fit
+  const auto lies = input.Take<uint8_t>();  // which numbers of the header are wrong
   std::string shards;
   std::string checksums;
   for (size_t shard = 0; shard < 64; ++shard) {
@@ -97,7 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   uint64_t entries = 0;
   const auto seen = Read(FileOf(Input(bytes), entries), clock);
   if (seen == nullptr) return 0;
-  Check(seen->stats().entries <= entries);  // the same key twice is one entry
+  Check(seen->stats().entries <= entries);  // a key that occurs twice is one entry
   seen->Sweep();
   for (size_t shard = 0; shard < seen->shards(); ++shard) seen->CopyShard(shard);
   return 0;

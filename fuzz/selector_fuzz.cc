@@ -1,5 +1,5 @@
-// Selectors: what is read can be written and read again; a regular expression's short cut decides as RE2 does; the
-// little expressions of /api/v1/query end, whatever they are.
+// Selectors: a selector that parses can be formatted and parsed again. The short cut for simple regular expressions must
+// decide as RE2 does. Evaluating any scalar expression of /api/v1/query must end.
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -19,7 +19,7 @@ void Check(bool holds) {
   if (!holds) std::abort();
 }
 
-// Every byte as an escape, so that nothing depends on what it is.
+// Writes every byte as an escape, so that its value does not matter.
 std::string Quote(std::string_view text) {
   std::string quoted = "\"";
   for (const char c : text) quoted += mi::format("\\x{:02x}", static_cast<unsigned char>(c));
@@ -32,7 +32,7 @@ void ReadBack(const Selector& selector) {
     text += mi::format("{}{}{},", Quote(matcher.name()), ToString(matcher.op()), Quote(matcher.value()));
   }
   const auto again = mi::query::ParseSelector(text + "}");
-  // A name in front may make it one matcher too many for the braces.
+  // A name in front may add one matcher more than the braces allow.
   if (selector.matchers.size() > mi::query::kMaxMatchers) return;
   Check(again.has_value() && again->matchers.size() == selector.matchers.size());
   for (size_t i = 0; i < selector.matchers.size(); ++i) {
@@ -45,7 +45,7 @@ void ReadBack(const Selector& selector) {
 void CompareWays(std::string_view pattern, std::string_view text) {
   const auto fast = Regex::Compile(pattern);
   const auto plain = Regex::Compile(pattern, Regex::ShortCuts::kNotTaken);
-  // A list of literals may be longer than the program that RE2 would make of it.
+  // A list of literals may exceed the size that RE2 allows for its program.
   if (fast && !plain) return Check(fast->literals() != nullptr && pattern.size() > 1000);
   Check(fast.has_value() == plain.has_value());
   if (!fast) return;

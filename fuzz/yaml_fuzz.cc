@@ -1,5 +1,5 @@
-// Any bytes as a configuration: they load or are refused with a reason, in bounded time and stack; what loads is
-// printed so that it loads to the same again, and is shown without its secrets.
+// Configurations: any bytes load or are refused with a reason, in bounded time and stack. A configuration that loads is
+// printed so that it loads again as the same, and is shown without its secrets.
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -12,7 +12,7 @@ void Check(bool holds) {
   if (!holds) std::abort();
 }
 
-// The same with other secrets: what is shown must not tell them apart.
+// The same configuration with other secrets: the shown text must be equal.
 mi::config::Loaded WithOtherSecrets(mi::config::Loaded loaded) {
   auto& config = loaded.config;
   for (std::string* secret : {&config.mysql.password, &config.redis.password, &config.identity.secret}) {

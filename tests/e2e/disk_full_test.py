@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""No room on the disk, under the journal, the catalogue and the log at once: 503, nothing lost, and it recovers by itself."""
+"""The disk is full, under the journal, the catalogue and the log at once: senders get 503, nothing is lost, and the service recovers by itself."""
 import os
 import subprocess
 import sys

@@ -27,7 +27,7 @@ class Real:
         self.name = name
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"mi-{name}-"))
         os.chmod(self.directory, 0o755)  # MariaDB runs as another user
-        atexit.register(self.remove)  # also what a Ctrl-C leaves half started
+        atexit.register(self.remove)  # also after a Ctrl-C during the start
         self.start()
 
     def _launch(self, command, *arguments):
@@ -35,7 +35,7 @@ class Real:
                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         try:
             output, errors = launcher.communicate()
-        except BaseException:  # a Ctrl-C: what it has half started goes with it
+        except BaseException:  # a Ctrl-C: end the half-started service as well
             os.killpg(launcher.pid, signal.SIGKILL)
             launcher.wait()
             raise
@@ -73,7 +73,7 @@ class Real:
         os.kill(self.pid, signal.SIGCONT)
 
     def mend(self):
-        """Runs again, whatever a test that failed has left behind."""
+        """Makes sure that the service runs again after a test that failed."""
         try:
             self.thaw()
         except (OSError, ValueError):
@@ -97,7 +97,7 @@ class MariaDb(Real):
         super().__init__("mariadb")
 
     def sql(self, statement, database=""):
-        """The rows of the answer, each a list of strings."""
+        """The rows of the result, each as a list of strings."""
         done = subprocess.run(["mariadb", f"--socket={self.directory}/socket", "--user=root", "--batch", "--skip-column-names",
                                *([database] if database else [])], input=statement, text=True, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -105,7 +105,7 @@ class MariaDb(Real):
 
 
     def cut(self, connection):
-        """Ends a connection, if it has not ended by itself."""
+        """Ends a connection if it still exists."""
         subprocess.run(["mariadb", f"--socket={self.directory}/socket", "--user=root", "-e", f"KILL CONNECTION {connection}"],
                        capture_output=True, check=False)
 
@@ -115,7 +115,7 @@ class Kafka(Real):
         super().__init__("kafka")
 
     def produce(self, topic, records, separator="\t"):
-        """Each record a pair of key and value."""
+        """Each record is a pair of key and value."""
         subprocess.run(["kcat", "-P", "-b", self.address, "-t", topic, f"-K{separator}"],
                        input="\n".join(f"{key}{separator}{value}" for key, value in records), text=True, check=True)
 
@@ -126,21 +126,21 @@ class Kafka(Real):
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def count(self, topic):
-        """How many records a topic holds."""
+        """The number of records in a topic."""
         done = subprocess.run(["kcat", "-C", "-b", self.address, "-t", topic, "-e", "-q", "-f", "%o\n"], text=True,
                               capture_output=True, check=False)
         return len(done.stdout.splitlines())
 
 
 class Role(support.MetricIndex):
-    """A role of the fleet; its configuration is the test's."""
+    """A role of the fleet; its configuration is given by the test."""
 
     def __init__(self, directory, config, *arguments, wait=True, **options):
         super().__init__(directory, "--config", config, *arguments, wait=wait, **options)
 
 
 class Names:
-    """What one fleet calls its own on shared services: topic, group, database and Redis keys; and its configurations."""
+    """One fleet on the shared services: its own topic, group, database and Redis keys, and its configuration files."""
 
     def name_fleet(self, number, directory, redis, kafka, mariadb):
         self.number, self.directory = number, directory
@@ -151,7 +151,7 @@ class Names:
         self._roles = 0
 
     def config(self, role, **sections):
-        """A configuration file; sections replace or extend those that the fleet has."""
+        """Writes a configuration file. The given sections replace or extend the fleet's own."""
         self._roles += 1
         keys = {
             "app": {"role_type": role, "shutdown_timeout": "20s"},
@@ -184,7 +184,7 @@ class Names:
 
 
 class FleetCase(support.TestCase, Names):
-    """The services are started once a file."""
+    """The services are started once per test file."""
 
     _tests = 0
 
@@ -205,7 +205,7 @@ class FleetCase(support.TestCase, Names):
         self.name_fleet(FleetCase._tests, self.directory, *self.services)
 
     def send(self, producer, *arguments, seed=1, series=2_000, duration="1s"):
-        """Sends with the load generator; gives the file of what was acknowledged."""
+        """Sends with the load generator. Returns the file that lists the acknowledged series."""
         file = self.directory / f"acknowledged-{seed}-{producer.port}"
         sent = support.loadgen("--url", f"{producer.url}/api/v1/write", "--series", series, "--duration", duration, "--seed", seed,
                                "--acknowledged", file, *arguments)
@@ -213,7 +213,7 @@ class FleetCase(support.TestCase, Names):
         return file
 
     def verify(self, query, *files):
-        """All that was acknowledged is in the catalogue."""
+        """Checks that every acknowledged series is in the catalogue."""
         for file in files:
             done = support.loadgen("verify", "--url", query.url, "--acknowledged", file)
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

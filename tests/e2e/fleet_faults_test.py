@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What goes wrong in a fleet, each under load, each ending with the reckoning: acknowledged ⊆ catalogued, and no row twice."""
+"""Faults in a fleet under load. Each test ends with the same check: every acknowledged series is catalogued, and no row exists twice."""
 import time
 
 import support
@@ -9,7 +9,7 @@ from support import request, wait_for, write
 
 
 class Load:
-    """A sender that sends new series for as long as the block lasts, and repeats what was not acknowledged."""
+    """Sends new series while the block runs, and repeats those that were not acknowledged."""
 
     def __init__(self, test, producer, seed=1):
         self.test, self.producer = test, producer
@@ -23,7 +23,7 @@ class Load:
         return self
 
     def wait_for_more(self, timeout=60):
-        """Until new series are answered again."""
+        """Waits until new series are acknowledged again."""
         before = self.producer.metric("receive_series_total", result="new")
         wait_for(lambda: self.producer.metric("receive_series_total", result="new") > before, timeout, "new series to be answered")
 
@@ -32,7 +32,7 @@ class Load:
 
 
 def hold(seconds):
-    """How long a fault lasts: not a wait for something."""
+    """The duration of a fault. This is not a wait for a condition."""
     time.sleep(seconds)
 
 
@@ -84,7 +84,7 @@ class FleetFaults(FleetCase):
         with Load(self, producer) as load:
             self.mariadb.kill()
             wait_for(lambda: consumer.metric("store_up") == 0, what="the consumer to notice")
-            load.wait_for_more()  # the stream holds what comes meanwhile
+            load.wait_for_more()  # the stream keeps the series that arrive meanwhile
             self.assertEqual(request(f"{query.url}/api/v1/labels")[0], 200)
             self.mariadb.start()
             wait_for(lambda: consumer.metric("store_up") == 1, what="the consumer to go on")
@@ -163,18 +163,18 @@ class FleetFaults(FleetCase):
         for table in tables:
             self.mariadb.sql(f"DELETE FROM `{self.database}`.`{table}`; INSERT INTO `{self.database}`.`{table}` SELECT * FROM "
                              f"`{backup}`.`{table}`")
-        # Mixed with the second set in the topic, so that it is given ids that the query process has seen on others.
+        # Mixed with the second set in the topic, so the series get ids that the query process has seen for other series.
         third = self.send(producer, seed=3)
         self.assertEqual(self.rows()[0], in_backup)
         self.role("consumer")
-        # In SQL: the query process has held the first two sets all along.
+        # Counted in SQL, because the query process held the first two sets all the time.
         wait_for(lambda: self.rows()[0] == total + (total - in_backup), 120, "the database to be caught up")
         self.reckon(query, first, second, third)
         wait_for(lambda: query.metric("catalog_series") == self.rows()[0], what="the catalogue to hold each row once, and no other")
 
     def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(self):
         poison = ['{"labels":', '{"labels":[]}', '{"labels":[{"name":"a","value":"\\u0000"}]} trailing', "x" * 900_000, "[]", "7"]
-        (producer,), _, query = self.fleet()  # the producer makes the topic
+        (producer,), _, query = self.fleet()  # the producer creates the topic
         self.kafka.produce(self.topic, [(f"poison-{n}", text) for n, text in enumerate(poison)])
         file = self.send(producer)
         self.reckon(query, file)

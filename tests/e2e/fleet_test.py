@@ -28,7 +28,7 @@ class Fleet(FleetCase):
             self.assertEqual(process.stop(), 0, process.output())
 
     def same_series_at_once(self, **sections):
-        """Two producers are sent the same 100,000 new series at the same time; how many records reached Kafka."""
+        """Sends the same 100,000 new series to two producers at the same time. Returns the number of records in Kafka."""
         producers = [self.role("producer", **sections), self.role("producer", **sections)]
         self.role("consumer")
         query = self.role("query")
@@ -48,7 +48,7 @@ class Fleet(FleetCase):
         records = self.same_series_at_once()
         print(f"Redis on: {records} records in Kafka for 100,000 series sent to both producers")
         self.assertGreaterEqual(records, 100_000)
-        # How many both published depends on who was first; that what Redis knows is not published again has a test of its own.
+        # How many records both published depends on timing. Another test proves that a series which Redis knows is not published again.
 
     def test_two_producers_with_the_same_new_series_make_100000_rows_without_redis(self):
         records = self.same_series_at_once(redis={"port": support.free_port()})
@@ -67,7 +67,7 @@ class Fleet(FleetCase):
         labels = [{"name": "service", "value": "shop"}, {"name": "__name__", "value": "go_form"}, {"name": "b"},
                   {"name": "a", "value": 'quote " and \\ and \n'}]
         value = json.dumps({"labels": labels, "content": "whatever the other service made of it"})
-        self.role("producer")  # makes the topic
+        self.role("producer")  # creates the topic
         self.kafka.produce(self.topic, [("a wrong key", value)])
         self.role("consumer")
         query = self.role("query")
@@ -94,7 +94,7 @@ class Fleet(FleetCase):
         text = text.replace("password: mypassword", 'password: ""')
         file = self.directory / "reference.yml"
         file.write_text(text)
-        self.role("producer")  # makes the topic
+        self.role("producer")  # creates the topic
         self.mariadb.sql("DROP DATABASE IF EXISTS `metric-index`")
         consumer = self.role("consumer", config=file)
         self.wait_for_readiness(consumer, "ready")
@@ -137,7 +137,7 @@ class Fleet(FleetCase):
         body = wire.snappy(wire.series_v1(__name__="alive"))
         self.assertEqual(write(producer.url, body)[0], 204)
         wait_for(lambda: query.series("alive"), what="the series")
-        began = time.time() + 5  # past its first sighting and a window
+        began = time.time() + 5  # later than the first activity of the series plus one window
 
         def seen_again():
             self.assertEqual(write(producer.url, body)[0], 204)
@@ -153,7 +153,7 @@ class Fleet(FleetCase):
         self.assertEqual(replay.returncode, 0, replay.stderr)
         self.assertEqual(self.assert_no_row_twice(), 5_000)
         self.verify(self.role("query"), acknowledged)
-        # A group goes on from where the replay ended: nothing is applied again.
+        # The consumer group continues where the replay ended: nothing is applied again.
         consumer = self.role("consumer")
         self.send(producer, seed=2, series=10)
         wait_for(lambda: self.rows()[0] == 5_010, what="the new series")

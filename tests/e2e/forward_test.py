@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Passing on: what is sent through us can be queried in a real VictoriaMetrics and a real Prometheus behind us, sample by sample."""
+"""Forwarding: every sample that is sent through the service can be queried in a real VictoriaMetrics and a real Prometheus behind it."""
 import json
 import threading
 import time
@@ -81,7 +81,7 @@ class Forward(support.TestCase):
             for turn in range(rounds):
                 if turn == rounds // 2:
                     half_way.wait()  # the TSDB is killed
-                    half_way.wait()  # it has gone
+                    half_way.wait()  # it has ended
                 samples = [(n, begin + turn * STEP_MS, float(turn * 1000 + n)) for n in range(per_sender)]
                 body = body_of(sender, samples)
                 wait_for(lambda: write(service.url, body, {"X-Forwarded-For": f"10.0.0.{sender}"})[0] == 204, what="204")
@@ -92,7 +92,7 @@ class Forward(support.TestCase):
         for thread in threads:
             thread.start()
         half_way.wait()
-        # Everything until now is there; a TSDB that is killed may lose what it has answered for: that is its own affair.
+        # Everything until now is there. A TSDB that is killed may lose samples that it had acknowledged; that is not tested here.
         wait_for(lambda: service.metric("forward_queue_bytes") == 0, what="the queues to be empty")
         wait_for(lambda: self.exported(victoria_port) == sent, what="the first half in VictoriaMetrics")
         victoria.stop()

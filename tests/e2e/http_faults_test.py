@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hostile and broken clients: limits hold, memory stays bounded, and everybody else is served."""
+"""Hostile and broken clients: limits hold, memory stays bounded, and other clients are served."""
 import contextlib
 import os
 import resource
@@ -25,7 +25,7 @@ class HttpFaults(support.TestCase):
         return request(f"{service.url}/health", timeout=10)[2] == b"SUCCESS"
 
     def raw(self, service, data, timeout=20):
-        """Everything that comes back until the server closes."""
+        """Reads until the server closes the connection."""
         with self.connect(service, timeout) as s:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
@@ -131,7 +131,7 @@ class HttpFaults(support.TestCase):
             for encoding in ("snappy", "zstd"):
                 with self.subTest(name, encoding=encoding):
                     status, _, text = write(body, **{"Content-Encoding": encoding})
-                    if name != "deep unknown fields":  # skipped, as protobuf demands: a valid, empty message
+                    if name != "deep unknown fields":  # protobuf requires decoders to skip unknown fields, so this is a valid, empty message
                         self.assertEqual(status, 400, text)
                         self.assertEqual(text.count(b"\n"), 1)
         self.assertIn(b"receive.max_body_bytes", write(bad["40 MiB"])[2])

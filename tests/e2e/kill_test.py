@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kill -9 at random under load, again and again: everything acknowledged is catalogued, and no row stands twice."""
+"""kill -9 at random moments under load, many times: every acknowledged series is catalogued, and no row exists twice."""
 import random
 import shutil
 import sqlite3
@@ -13,7 +13,7 @@ ROUNDS = 20
 
 
 def rows(service):
-    """(rows, distinct fingerprints, distinct identities) of the catalogue, read as a stranger would."""
+    """(rows, distinct fingerprints, distinct identities) of the catalogue, read with SQL from outside."""
     with sqlite3.connect(f"file:{service.directory}/data/catalog.db?mode=ro", uri=True, timeout=10) as database:
         return database.execute("SELECT count(*), count(DISTINCT fingerprint), count(DISTINCT metric) FROM metric").fetchone()
 
@@ -38,7 +38,7 @@ class Kill(support.TestCase):
             before = service.metric("receive_series_total", result="new")
             sender.start()
             wait_for(lambda: service.metric("receive_series_total", result="new") > before, what="load")
-            time.sleep(chance.uniform(0, 1.0))  # not a wait for something: the moment of the blow is what is drawn
+            time.sleep(chance.uniform(0, 1.0))  # not a wait for a condition: the moment of the kill is random
             service.kill()
             service = self.service(port=port)
             sender.join()
@@ -80,7 +80,7 @@ class Kill(support.TestCase):
         reported = "older" in log
         known = len(get_json(f"{service.url}/api/v1/series", **{"match[]": '{__name__=~".+"}'})["data"])
         self.assertTrue(reported or known >= 10_000, "neither caught up nor reported")
-        # Senders repeat what they send: what the backup did not hold is new again, and comes back.
+        # Senders repeat their series: a series that is missing in the backup is new again, and is catalogued again.
         again = send(2)
         self.verify(service, again)
         self.verify(service, second)

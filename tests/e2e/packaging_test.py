@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The files that are shipped beside the binary load, and name things that exist."""
+"""The files that are shipped with the binary are valid and name things that exist."""
 import os
 import pathlib
 import re
@@ -48,7 +48,7 @@ class Configuration(unittest.TestCase):
 
 
 class Installed(unittest.TestCase):
-    """What cmake --install and the package put down, from the build that is tested."""
+    """The files that cmake --install and the package install, from the build under test."""
 
     @classmethod
     def setUpClass(cls):
@@ -108,7 +108,7 @@ class Unit(unittest.TestCase):
         with open(file, "w", encoding="utf-8") as unit:
             unit.write(text)
         verified = subprocess.run([analyze, "verify", "--man=no", file], capture_output=True, text=True, check=False)
-        self.assertNotIn("metric-index.service", verified.stderr)  # it complains about the machine's own units as well
+        self.assertNotIn("metric-index.service", verified.stderr)  # systemd-analyze also reports the machine's own units
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Profiles of the running binary, read with the tool that people read them with: `go tool pprof`, from the URL alone."""
+"""Profiles of the running binary, read with `go tool pprof` from the URL alone, as users do."""
 import os
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from support import request, wait_for
 
 
 def find_pprof():
-    """The command line of pprof, or nothing. Debian's go first: it is what ./dev test installs, and needs no network."""
+    """The command line of pprof, or nothing. Debian's Go comes first: ./dev test installs it, and it needs no network."""
     for go in ("/usr/bin/go", shutil.which("go")):
         if go and subprocess.run([go, "tool", "-n", "pprof"], capture_output=True, check=False).returncode == 0:
             return [go, "tool", "pprof"]
@@ -32,7 +32,7 @@ class Pprof(support.TestCase):
         return f"{self.metric_index.url}/debug/pprof/{name}"
 
     def load(self):
-        """Work for the service until the test ends."""
+        """Keeps the service busy until the test ends."""
         return self.start(support.Process("loadgen", [
             support.LOADGEN, "--url", f"{self.metric_index.url}/api/v1/write", "--series", 20000, "--connections", 1,
             "--duration", "10m"], self.directory / "loadgen.log"))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The pages under /debug/pprof/: what is there, where it is served, and that a profile holds up neither requests nor a stop."""
+"""The pages under /debug/pprof/: which exist, which listener serves them, and that a profile delays neither requests nor a stop."""
 import pathlib
 import subprocess
 import urllib.request

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What a remote write 2.0 receiver owes: the cases of the public conformance suite, and the right answer where it takes any."""
+"""The duties of a remote write 2.0 receiver: the cases of the public conformance suite, with the exact answer where the suite accepts several."""
 import math
 import os
 
@@ -82,7 +82,7 @@ class Receiver(support.TestCase):
         self.expect("metadata alone", RequestV2().add({"__name__": "orphan_metric"}, metadata=(1, 'äöü\n"quotes"', "special/units")), 204)
         names = {dict(s)["__name__"] for s in self.catalogued()}
         self.assertEqual(names, {"http_requests_total", "h", "orphan"})
-        # What the index still owes is counted in series: metadata alone may come a moment later.
+        # The index lag counts series only, so metadata may be indexed a moment later.
         metadata = support.wait_for(lambda: "orphan_metric" in (data := self.metadata()) and data, what="the metadata")
         self.assertEqual(metadata["orphan_metric"], [{"type": "counter", "help": 'äöü\n"quotes"', "unit": "special/units"}])
         self.assertEqual(metadata["h"][0]["type"], "histogram")

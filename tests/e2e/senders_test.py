@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""First light: a real Prometheus scrapes a real node exporter and itself, a real vmagent scrapes them too, and both write to us."""
+"""A real Prometheus and a real vmagent scrape a real node exporter and Prometheus, and write to the service."""
 import json
 
 import support
@@ -81,7 +81,7 @@ class Senders(support.TestCase):
             f"-remoteWrite.tmpDataPath={self.directory}/queue"], self.directory / "vmagent.log"))
 
         def exposed():
-            """The series that the node exporter itself shows now, as its scrape would name them."""
+            """The metric names that the node exporter exposes now."""
             _, _, text = request(f"http://127.0.0.1:{node_port}/metrics")
             return {line.split("{")[0].split(" ")[0] for line in text.decode().splitlines() if line and line[0] != "#"}
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How the process begins and ends: exit codes, messages that say what to do, and a stop under load that loses nothing."""
+"""Start and stop of the process: exit codes, messages that say what to do, and a stop under load that loses nothing."""
 import json
 import os
 import shutil
@@ -198,7 +198,7 @@ class Stop(support.TestCase):
 
 class Reload(support.TestCase):
     def write(self, text):
-        """As editors do it: beside, then renamed."""
+        """Replaces the file as editors do: writes a new file, then renames it."""
         file = self.directory / "metric-index.yml"
         (self.directory / "new").write_text(text)
         (self.directory / "new").rename(file)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The program file for supervisor, under the real supervisor: start, crash, restart, stop; and a wrong configuration, which is
-not tried again and again."""
+"""The program file for supervisor, under the real supervisor: start, crash, restart, stop; and that supervisor
+gives up on a wrong configuration."""
 import os
 import pathlib
 import re
@@ -15,7 +15,7 @@ from support import request, wait_for
 
 UNPACKED = support.PARTS / "usr" / "bin" / "supervisord"
 SUPERVISORD = str(UNPACKED) if UNPACKED.exists() else shutil.which("supervisord")
-PYTHON = "/usr/bin/python3"  # Debian's, whose packages those are
+PYTHON = "/usr/bin/python3"  # Debian's Python, for which supervisor is packaged
 ENVIRONMENT = {"PYTHONPATH": str(support.PARTS / "usr" / "lib" / "python3" / "dist-packages")}
 PROGRAM = support.ROOT / "packaging" / "supervisor" / "metric-index.conf"
 if SUPERVISORD is None:
@@ -25,7 +25,7 @@ if SUPERVISORD is None:
 @unittest.skipIf(SUPERVISORD is None, "supervisord is missing")
 class Supervisor(support.TestCase):
     def program(self, port, configuration=""):
-        """The program file as shipped, but for its places and its user."""
+        """The program file as shipped, except for paths and user."""
         (self.directory / "metric-index.yml").write_text(
             f"app: {{listen: '127.0.0.1:{port}', data_dir: {self.directory / 'data'}}}\n{configuration}")
         text = PROGRAM.read_text()
@@ -58,7 +58,7 @@ serverurl=unix://{self.directory}/s.sock
                               capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **ENVIRONMENT}).stdout
 
     def running(self, after=None):
-        """The pid of the program once supervisor calls it running (startsecs have passed)."""
+        """The pid of the program, as soon as supervisor reports it as running (after startsecs)."""
         def pid():
             found = re.search(r"RUNNING\s+pid (\d+)", self.ctl("status"))
             return found and int(found.group(1)) != after and int(found.group(1))
@@ -75,7 +75,7 @@ serverurl=unix://{self.directory}/s.sock
         self.assertIn("stopped", self.ctl("stop", "metric-index"))
         self.assertIn("STOPPED", self.ctl("status"))
         self.assertFalse(pathlib.Path(f"/proc/{second}").exists())
-        self.assertIn("info  stopped", (self.directory / "console.log").read_text())  # by itself, not killed
+        self.assertIn("info  stopped", (self.directory / "console.log").read_text())  # the process ended by itself, it was not killed
         self.assertIn("started", self.ctl("start", "metric-index"))
         third = self.running(after=second)
         self.assertEqual(supervisord.stop(), 0)
@@ -87,7 +87,7 @@ serverurl=unix://{self.directory}/s.sock
         wait_for(lambda: console.exists() and "log.level" in console.read_text(), what="the complaint")
         state = wait_for(lambda: re.search(r"FATAL|EXITED", self.ctl("status")), timeout=90, what="supervisor to give up")
         self.assertTrue(state)
-        self.assertLessEqual(console.read_text().count("log.level"), 4)  # startretries, and the first
+        self.assertLessEqual(console.read_text().count("log.level"), 4)  # the first start and startretries more
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every end-to-end test stands on: the real binary, real senders, each with its own directory and ports.
+"""The base of every end-to-end test: the real binary and real senders, each with its own directory and ports.
 
 A process started here is ended when its test ends, also when the test dies: each is told by the kernel when its parent is gone.
 Nothing sleeps to wait for something; `wait_for` asks until the thing is there.
@@ -36,11 +36,11 @@ def _die_with_parent():
 
 
 class Gone(Exception):
-    """What was waited for can never come: the process has ended."""
+    """The process has ended, so the condition that a test waits for can never become true."""
 
 
 def wait_for(condition, timeout=60, what=None):
-    """The first true answer of `condition`, asked again and again; an exception of it counts as no."""
+    """Polls `condition` and returns its first true value. An exception counts as false."""
     deadline = time.monotonic() + timeout
     last = None
     while time.monotonic() < deadline:
@@ -58,14 +58,14 @@ def wait_for(condition, timeout=60, what=None):
 
 
 def free_port():
-    """A port that nobody listens on now. For parts that cannot pick their own."""
+    """A port that is free now, for programs that cannot choose one themselves."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
 def request(url, data=None, headers=None, method=None, timeout=30):
-    """(status, headers, body); an error status is an answer, not an exception."""
+    """Returns (status, headers, body). An error status does not raise an exception."""
     ask = urllib.request.Request(url, data=data, headers=headers or {}, method=method)
     try:
         with urllib.request.urlopen(ask, timeout=timeout) as answer:
@@ -76,12 +76,12 @@ def request(url, data=None, headers=None, method=None, timeout=30):
 
 
 def write(url, body, headers=None, path="/api/v1/write"):
-    """Sends a remote-write request (snappy, 1.0 unless the headers say otherwise); (status, headers, body)."""
+    """Sends a remote-write request (snappy and 1.0 unless the headers say otherwise). Returns (status, headers, body)."""
     return request(url + path, data=body, headers={"Content-Type": "application/x-protobuf", **(headers or {})}, method="POST")
 
 
 def get_json(url, **parameters):
-    """The decoded answer of a GET; lists become repeated parameters."""
+    """The decoded JSON answer of a GET. A list becomes a repeated parameter."""
     query = urllib.parse.urlencode(parameters, doseq=True)
     status, _, body = request(f"{url}?{query}" if query else url)
     if status != 200:
@@ -90,7 +90,7 @@ def get_json(url, **parameters):
 
 
 class Process:
-    """A child whose output goes to a file. In a session of its own: a Ctrl-C reaches who started it, and the child from there, once."""
+    """A child process whose output goes to a file. It has its own session, so a Ctrl-C reaches it only through the test."""
 
     def __init__(self, name, arguments, log, env=None, cwd=None):
         self.name, self.log = name, pathlib.Path(log)
@@ -107,12 +107,12 @@ class Process:
         return self.popen.poll() is None
 
     def kill(self):
-        """SIGKILL, as a power switch would."""
+        """Sends SIGKILL and waits."""
         self.popen.kill()
         return self.popen.wait()
 
     def stop(self, timeout=30):
-        """SIGTERM; gives the exit code."""
+        """Sends SIGTERM and waits. Returns the exit code."""
         if self.alive():
             self.popen.terminate()
         try:
@@ -125,7 +125,7 @@ class Process:
         return self.log.read_text(errors="replace")
 
     def resident(self):
-        """Bytes of memory."""
+        """The resident memory in bytes."""
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -133,7 +133,7 @@ class Process:
 
 
 class MetricIndex(Process):
-    """The service on a port of its own choosing. Several of the same directory come one after another."""
+    """The service on a free port. Several processes may use the same directory one after another."""
 
     def __init__(self, directory, *arguments, env=None, wait=True, port=0, data=None, prefix=()):
         self.directory = pathlib.Path(directory)
@@ -147,7 +147,7 @@ class MetricIndex(Process):
             self.wait_until_ready()
 
     def output(self):
-        """What this process has printed, without its predecessors in the same directory."""
+        """The output of this process, without that of earlier processes in the same directory."""
         return super().output()[self._log_begins:]
 
     @property
@@ -179,13 +179,13 @@ class MetricIndex(Process):
         wait_for(lambda: self.metric("index_lag_records") == 0, timeout, "the index to catch up")
 
     def series(self, *match, **parameters):
-        """The label sets that match, as a set of sorted tuples of pairs."""
+        """The matching label sets, as a set of sorted tuples of (name, value) pairs."""
         data = get_json(f"{self.url}/api/v1/series", **{"match[]": list(match), **parameters})["data"]
         return {tuple(sorted(labels.items())) for labels in data}
 
 
 class HeldProfile:
-    """A profile that is being taken, until the service is stopped."""
+    """Takes a profile until the service is stopped."""
 
     def __init__(self, url, name):
         self._answers = []
@@ -194,7 +194,7 @@ class HeldProfile:
         wait_for(lambda: request(f"{url}/debug/pprof/heap?seconds=1")[0] == 409, what="the profile to be taken")
 
     def _ask(self, url):
-        while True:  # the question above may have come first
+        while True:  # the request above may have arrived first
             answer = request(url, timeout=300)
             if answer[0] != 409:
                 self._answers.append(answer)
@@ -206,20 +206,20 @@ class HeldProfile:
 
 
 def loadgen(*arguments, timeout=120):
-    """Runs the load generator to its end."""
+    """Runs the load generator until it ends."""
     return subprocess.run([str(LOADGEN), *map(str, arguments)], capture_output=True, text=True, timeout=timeout,
                           preexec_fn=_die_with_parent, check=False)
 
 
 def golden(folder, number):
-    """(headers and path, body, identities) of a request that a real sender made."""
+    """Returns (headers and path, body, identities) of a request that a real sender made."""
     base = ROOT / "tests" / "golden" / folder / number
     return (json.loads(base.with_suffix(".json").read_text()), base.with_suffix(".body").read_bytes(),
             base.with_suffix(".series").read_text().splitlines())
 
 
 class TestCase(unittest.TestCase):
-    """A directory of its own; what is started through `start` is ended with the test."""
+    """Has its own directory. Processes that are started with `start` end with the test."""
 
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"mi-{self.id().split('.')[-1][:40]}-"))
@@ -244,7 +244,7 @@ class TestCase(unittest.TestCase):
 
 
 def part(name):
-    """A binary of Debian's packages, unpacked by scripts/fetch-parts; skips the test loudly when it is missing."""
+    """A binary from a Debian package, unpacked by scripts/fetch-parts. If it is missing, the test is skipped with a loud message."""
     path = PARTS / "usr" / "bin" / name
     if not path.exists():
         print(f"*** {name} IS MISSING: run scripts/fetch-parts ***", file=sys.stderr)
@@ -253,7 +253,7 @@ def part(name):
 
 
 def main():
-    """As unittest.main, but a run in which every test was skipped ends with 77, which ctest shows as skipped."""
+    """Like unittest.main, but if every test was skipped, the exit code is 77, which ctest shows as skipped."""
     program = unittest.main(module="__main__", exit=False, verbosity=2)
     result = program.result
     if not result.wasSuccessful():

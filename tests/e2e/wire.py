@@ -1,4 +1,4 @@
-"""Remote-write requests made by hand, byte by byte: an encoder that shares no code with the service."""
+"""Builds remote-write requests byte by byte: an encoder that shares no code with the service."""
 import struct
 
 
@@ -29,7 +29,7 @@ def double(number, value):
 
 
 def snappy(raw):
-    """The block format with literals only: valid, if not small."""
+    """The snappy block format with literals only: valid, but not compressed."""
     out = varint(len(raw))
     for at in range(0, len(raw), 60):
         piece = raw[at:at + 60]
@@ -68,7 +68,7 @@ def zigzag_span(offset, length):
 
 
 class RequestV2:
-    """A remote write 2.0 request; labels are a dict, written in its order, which need not be sorted."""
+    """A remote write 2.0 request; `labels` is a dict, written in its order, which may be unsorted."""
 
     def __init__(self):
         self.symbols, self.series = [""], []

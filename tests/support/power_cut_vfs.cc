@@ -26,12 +26,12 @@ std::string ReadWhole(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-// What a file would be after a power cut now.
+// The state of a file after a power cut at this moment.
 struct Durable {
   bool exists = false;
   std::string bytes;
   std::set<int64_t> unsynced;                              // sectors written since the last sync
-  int64_t shortest = std::numeric_limits<int64_t>::max();  // that the file was since then
+  int64_t shortest = std::numeric_limits<int64_t>::max();  // smallest size since the last sync
   bool deleted = false;                                    // since the last sync of any file
 
   void Delete() {
@@ -56,7 +56,7 @@ struct PowerCutVfs::Impl {
   bool full GUARDED_BY(mutex) = false;
   int open GUARDED_BY(mutex) = 0;
 
-  // Counts a change; false when the power is gone before it happens.
+  // Counts a change. Returns false if the power is off before it happens.
   bool Change() REQUIRES(mutex) {
     if (++changes >= cut_at) off = true;
     return !off;
@@ -72,10 +72,10 @@ namespace {
 
 using Impl = PowerCutVfs::Impl;
 
-// SQLite allocates it, with the default VFS's file behind it.
+// SQLite allocates it, followed by the file of the default VFS.
 struct File : sqlite3_file {
   Impl* impl;
-  std::string* path;  // null: a temporary file that nobody misses
+  std::string* path;  // null for a temporary file, which need not survive
   sqlite3_file* real() { return reinterpret_cast<sqlite3_file*>(this + 1); }
 };
 
@@ -122,7 +122,7 @@ int Truncate(sqlite3_file* file, sqlite3_int64 size) {
   return f.real()->pMethods->xTruncate(f.real(), size);
 }
 
-// The default VFS need not sync: what survives is decided here.
+// The default VFS need not sync, because this VFS decides what survives.
 int Sync(sqlite3_file* file, int) {
   File& f = Of(file);
   MutexLock lock(f.impl->mutex);
@@ -157,7 +157,7 @@ int CheckReservedLock(sqlite3_file* file, int* out) {
   return Of(file).real()->pMethods->xCheckReservedLock(Of(file).real(), out);
 }
 int FileControl(sqlite3_file* file, int operation, void* argument) {
-  // A hint that the file will grow: it must not change it behind the model's back.
+  // A size hint must not change the file, because the model would not see that.
   if (operation == SQLITE_FCNTL_SIZE_HINT) return SQLITE_OK;
   return Of(file).real()->pMethods->xFileControl(Of(file).real(), operation, argument);
 }
@@ -175,7 +175,7 @@ void ShmBarrier(sqlite3_file* file) { Of(file).real()->pMethods->xShmBarrier(Of(
 int ShmUnmap(sqlite3_file* file, int remove) { return Of(file).real()->pMethods->xShmUnmap(Of(file).real(), remove); }
 
 constexpr sqlite3_io_methods kMethods = {
-    .iVersion = 2,  // no memory maps: they would write behind xWrite's back
+    .iVersion = 2,  // no memory maps, which would bypass xWrite
     .xClose = Close,
     .xRead = Read,
     .xWrite = Write,

@@ -23,10 +23,10 @@ std::string FirstLine(const std::filesystem::path& file) {
   return line;
 }
 
-// Ends with the process, when that ends in order; the launcher's watch does otherwise.
+// Destroyed when the process ends normally. Otherwise the launcher notices the end and stops the service.
 struct Running {
   std::unique_ptr<RealService> service;
-  bool failed = false;  // to start: an error of every test that asks, not one that is skipped
+  bool failed = false;  // the start failed: every test that asks fails; none is skipped
   ~Running() {
     if (service == nullptr) return;
     service->Kill();

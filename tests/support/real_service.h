@@ -1,10 +1,10 @@
-// A real service (MariaDB, Redis, Kafka) for the tests of one binary: started when first asked for, on loopback, with a
-// directory of its own, and ended with the process, however that ends.
+// A real service (MariaDB, Redis, Kafka) for the tests of one binary. It starts on loopback at the first Get(), with its
+// own directory, and ends with the process, even if the process crashes.
 //
 //   auto* redis = RealService::Get("redis");
 //   if (redis == nullptr) GTEST_SKIP() << RealService::kMissing;
 //
-// Threads: confined to the test's.
+// Threads: confined to the test's thread.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@ namespace mi {
 
 class RealService {
  public:
-  // ctest reads these words and counts the binary as skipped.
+  // ctest searches the output for these words and reports the binary as skipped.
   static constexpr std::string_view kMissing = "REAL SERVICE MISSING";
 
-  // `name` is a launcher in scripts/services. nullptr when the service is not installed; one that does not start is an
-  // error of the test.
+  // `name` is a launcher in scripts/services. Returns nullptr if the service is not installed. A service that does not
+  // start makes the test fail.
   static RealService* Get(const std::string& name);
 
   uint16_t port() const { return port_; }
@@ -34,7 +34,7 @@ class RealService {
 
  private:
   RealService(std::string name, std::string directory);
-  // The exit code of the launcher.
+  // Returns the exit code of the launcher.
   int Run(std::string_view command);
   void Signal(int number) const;
 
