@@ -1,90 +1,135 @@
 #!/usr/bin/env python3
-"""The rooms' table, enforced: a room includes only the rooms and the third parties that it may (ARCHITECTURE.md, "Rooms")."""
+"""Checks which room includes what.
+
+The source of the table of rooms is CMake: mi_room(NAME DEPS ... LIBS ...) in src/*/CMakeLists.txt names the rooms and the third-party
+libraries that a room may include. This test fails if
+- a room includes a room that is not in its DEPS, or a library that is not in its LIBS;
+- a library in LIBS is not used by the room's product code;
+- the table in ARCHITECTURE.md says something else than CMake."""
 import pathlib
 import re
 import sys
 
-SOURCE = pathlib.Path(__file__).resolve().parent.parent / "src"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src"
 
-# room: the rooms that it may include, besides itself.
-MAY_INCLUDE = {
-    "base": "",
-    "model": "base",
-    "telemetry": "base",
-    "config": "base",
-    "sqlite": "base",
-    "codec": "base model",
-    "net": "base telemetry",
-    "dedupe": "base model telemetry",
-    "stream": "base model codec sqlite telemetry",
-    "store": "base model sqlite telemetry",
-    "receive": "base model codec net dedupe stream telemetry",
-    "forward": "base codec net telemetry",
-    "index": "base model stream store telemetry",
-    "catalog": "base model store telemetry",
-    "query": "base model catalog telemetry",
-    "web": "base model catalog codec net query store telemetry",
-    "app": "*",
+# CMake's name of a library: its name in ARCHITECTURE.md, its headers, and the part of the room that it is confined to.
+LIBRARIES = {
+    "fmt::fmt": ("fmt", r"fmt/", ""),
+    "PkgConfig::xxhash": ("xxhash", r"xxhash", ""),
+    "spdlog::spdlog": ("spdlog", r"spdlog/", ""),
+    "prometheus-cpp::core": ("prometheus-cpp", r"prometheus/", ""),
+    "${MI_GPERFTOOLS}": ("gperftools", r"gperftools/", ""),
+    "yaml-cpp": ("yaml-cpp", r"yaml-cpp/", ""),
+    "PkgConfig::sqlite3": ("sqlite3", r"sqlite3", ""),
+    "PkgConfig::snappy": ("snappy", r"snappy", ""),
+    "PkgConfig::zstd": ("zstd", r"zstd", ""),
+    "simdjson::simdjson": ("simdjson", r"simdjson", ""),
+    "Boost::headers": ("Asio, Beast", r"boost/", ""),
+    "OpenSSL::SSL": ("OpenSSL", r"openssl/", ""),
+    "OpenSSL::Crypto": ("OpenSSL (SHA-256)", r"openssl/sha\.h", ""),
+    "PkgConfig::curl": ("libcurl", r"curl/", ""),
+    "PkgConfig::hiredis": ("hiredis (`redis/`)", r"hiredis", r"redis[_/]"),
+    "PkgConfig::rdkafka": ("librdkafka (`kafka/`)", r"librdkafka", r"kafka[_/]"),
+    "PkgConfig::mariadb": ("libmariadb (`mysql/`)", r"mysql|mariadb", r"mysql[_/]"),
+    "roaring::roaring": ("CRoaring", r"roaring/", ""),
+    "PkgConfig::re2": ("re2", r"re2/", ""),
+    "CLI11::CLI11": ("CLI11", r"CLI/", ""),
 }
-
-# header prefix: the files (as a pattern of room/file) that it is confined to.
-CONFINED = {
-    r"fmt/": r"base/",
-    r"xxhash": r"model/",
-    r"spdlog/|prometheus/|gperftools/": r"telemetry/",
-    r"yaml-cpp/": r"config/",
-    r"protozero/|snappy|zstd|simdjson": r"codec/",
-    r"boost/": r"net/",
-    r"openssl/": r"(net/|store/dictionary_hash)",
-    r"hiredis": r"dedupe/redis[_/]",
-    r"librdkafka": r"stream/(kafka[_/]|testing/)",
-    r"sqlite3": r"sqlite/",
-    r"mysql|mariadb": r"store/(mysql[_/]|testing/)",
-    r"roaring/": r"catalog/",
-    r"re2/": r"query/",
-    r"CLI/": r"app/",
-}
+FOR_TESTS_ONLY = {r"protozero/": r"codec/(testing/|remote_write_encode|.*_testing)"}  # headers: the files that may include them
 
 
-def faults():
+def rooms():
+    """Room name to (rooms, libraries) as CMake has them, in the order in which CMake builds them."""
+    order = re.search(r"foreach\(room ([^)]*)\)", (SOURCE / "CMakeLists.txt").read_text()).group(1).split()
+    table = {}
+    for room in order:
+        text = (SOURCE / room / "CMakeLists.txt").read_text()
+        words = re.search(r"mi_room\(" + room + r"\b([^)]*)\)", text).group(1)
+        deps, _, libraries = words.replace("DEPS", "").partition("LIBS")
+        table[room] = (deps.split(), libraries.split())
+    return table
+
+
+def includes():
+    """(file relative to src, line number, is it a system header, header)."""
     for path in sorted(SOURCE.rglob("*")):
-        if path.suffix not in (".h", ".cc"):
-            continue
-        name = path.relative_to(SOURCE).as_posix()
-        room = name.split("/")[0]
-        for number, line in enumerate(path.read_text().splitlines(), 1):
-            include = re.match(r'\s*#\s*include\s*([<"])([^>"]+)', line)
-            if not include:
-                continue
-            kind, header = include.groups()
-            where = f"src/{name}:{number}: {header}"
-            if kind == '"':
-                target = header.split("/")[0]
-                for_tests = "/testing/" in name or re.search(r"_(test|bench|testing)\.(cc|h)$", name)
-                if target == "support" and for_tests:
-                    continue  # tests/support: what the tests of several rooms share
-                if "/testing/" in header and not for_tests:
-                    yield f"{where}: only tests may include what is made for tests"
-                allowed = MAY_INCLUDE[room]
-                if "/" not in header:
-                    yield f"{where}: include headers as \"room/file.h\""
-                elif target != room and allowed != "*" and target not in allowed.split():
-                    yield f"{where}: {room} may not include {target}"
-            for pattern, home in CONFINED.items():
-                if kind == "<" and re.match(pattern, header) and not re.match(home, name):
-                    yield f"{where}: confined to {home}*"
+        if path.suffix in (".h", ".cc"):
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                if found := re.match(r'\s*#\s*include\s*([<"])([^>"]+)', line):
+                    yield path.relative_to(SOURCE).as_posix(), number, found.group(1) == "<", found.group(2)
+
+
+def is_for_tests(name):
+    return "/testing/" in name or re.search(r"_(test|bench|testing)\.(cc|h)$", name) is not None
+
+
+def faults_of_own_include(table, name, header):
+    room, target = name.split("/")[0], header.split("/")[0]
+    if target == "support" and is_for_tests(name):
+        return  # tests/support: what the tests of several rooms share
+    if "/testing/" in header and not is_for_tests(name):
+        yield "only tests may include what is made for tests"
+    if "/" not in header:
+        yield "include headers as \"room/file.h\""
+    elif target not in (room, *table[room][0]):
+        yield f"{room} may not include {target}"
+
+
+def faults_of_system_include(table, name, header, used):
+    room, _, rest = name.partition("/")
+    for pattern, home in FOR_TESTS_ONLY.items():
+        if re.match(pattern, header) and not re.match(home, name):
+            yield f"confined to src/{home}"
+    candidates = [library for library, (_, pattern, _) in LIBRARIES.items() if re.match(pattern, header)]
+    if not candidates:
+        return
+    allowed = [library for library in candidates if library in table[room][1]]
+    if not allowed:
+        yield f"no library of {room} has this header"
+    for library in allowed:
+        if not is_for_tests(name):
+            used.add((room, library))
+        part = LIBRARIES[library][2]
+        if not is_for_tests(name) and not re.match(part, rest):
+            yield f"confined to src/{room}/{part}"
+
+
+def faults_of_includes(table):
+    used = set()
+    for name, number, system, header in includes():
+        found = faults_of_system_include(table, name, header, used) if system else faults_of_own_include(table, name, header)
+        for fault in found:
+            yield f"src/{name}:{number}: {header}: {fault}"
+    for room, (_, libraries) in table.items():
+        for library in libraries:
+            if library not in LIBRARIES:
+                yield f"src/{room}/CMakeLists.txt: {library}: name its headers in tests/layers_test.py"
+            elif (room, library) not in used:
+                yield f"src/{room}/CMakeLists.txt: {library}: no product code includes its headers"
+
+
+def faults_of_document(table):
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    rows = dict(re.findall(r"^\| (\w+) \|.*?\| ([^|]*\|[^|]*) \|$", text, re.M))
+    for room, (deps, libraries) in table.items():
+        everything = len(deps) == len(table) - 1
+        names = [LIBRARIES[library][0] for library in libraries if library in LIBRARIES]
+        wanted = f"{'everything' if everything else ', '.join(deps) or '-'} | {', '.join(names) or '-'}"
+        if rows.pop(room, "") != wanted:
+            yield f"ARCHITECTURE.md: the row of {room} must end with: | {wanted} |"
+    rows.pop("room", None)
+    for room in rows:
+        yield f"ARCHITECTURE.md: {room} is no room"
 
 
 def main():
-    found = list(faults())
-    for fault in found:
-        print(fault)
-    rooms = {p.name for p in SOURCE.iterdir() if p.is_dir()}
-    for room in sorted(rooms ^ set(MAY_INCLUDE)):
-        found.append(room)
-        print(f"src/{room}: not in the rooms' table, or gone")
-    print(f"{len(rooms)} rooms, {len(found)} faults")
-    return 1 if found else 0
+    table = rooms()
+    faults = [*faults_of_includes(table), *faults_of_document(table)]
+    for folder in sorted({p.name for p in SOURCE.iterdir() if p.is_dir()} ^ set(table)):
+        faults.append(f"src/{folder}: add it to src/CMakeLists.txt, or remove it there")
+    print("\n".join([*faults, f"{len(table)} rooms, {len(faults)} faults"]))
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":
