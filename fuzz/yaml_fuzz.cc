@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "config/loader.h"
+#include "config/print.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 
 #include "app/version.h"
 #include "base/format.h"
-#include "config/loader.h"
+#include "config/rows.h"
 
 namespace mi::app {
 namespace {
@@ -18,18 +18,22 @@ constexpr const char* kFooter =
     "Every option of the configuration can also come from the environment (METRIC_INDEX_LOG_LEVEL=debug; ..._FILE "
     "reads\n"
     "a secret from a file). Precedence: command line, environment, file, default.\n"
-    "Exit codes: 0 a clean stop, 1 something failed at start, 2 a bad configuration or command line.";
+    "Exit codes:\n"
+    "  0  a clean stop\n"
+    "  1  the start or the command failed, a fatal condition while running, or a second signal: restart it\n"
+    "  2  a bad configuration or command line: a restart does not help\n"
+    "Ended by a signal: SIGABRT, out of memory; SIGALRM, a stop took longer than app.shutdown_timeout: restart it.";
 
-// What CLI11 fills; the strings stay put while it parses.
+// What CLI11 fills in; it keeps references to the strings while it parses.
 struct Parsed {
-  explicit Parsed(size_t flags) : values(flags) {}
+  std::vector<const config::Row*> flags;  // options with a flag of their own
+  std::vector<std::string> values;        // of the flags
   std::string config_file;
   std::string check_file;
   std::string replay_from = "beginning";
-  std::vector<std::string> values;
 };
 
-Command ToCommand(const CLI::App& cli, const std::vector<config::Flag>& flags, const Parsed& parsed) {
+Command ToCommand(const CLI::App& cli, const Parsed& parsed) {
   Command command;
   if (const CLI::App* config = cli.get_subcommand("config"); config->parsed()) {
     if (config->get_subcommand("check")->parsed()) command.kind = Command::Kind::kConfigCheck;
@@ -44,8 +48,9 @@ Command ToCommand(const CLI::App& cli, const std::vector<config::Flag>& flags, c
   command.check_file = parsed.check_file;
   command.replay_from = parsed.replay_from;
   if (cli.count("--config") > 0) command.config_file = parsed.config_file;
-  for (size_t i = 0; i < flags.size(); ++i) {
-    if (cli.count(std::string(flags[i].flag)) > 0) command.overrides.emplace_back(flags[i].key, parsed.values[i]);
+  for (size_t i = 0; i < parsed.flags.size(); ++i) {
+    const config::Row& row = *parsed.flags[i];
+    if (cli.count(std::string(row.flag)) > 0) command.overrides.emplace_back(row.path, parsed.values[i]);
   }
   return command;
 }
@@ -60,11 +65,15 @@ std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv)
   CLI::App cli(kDescription, "metric-index");
   cli.footer(kFooter);
   cli.set_version_flag("--version", VersionLine());
-  const std::vector<config::Flag> flags = config::Flags();
-  Parsed parsed(flags.size());
+  Parsed parsed;
+  for (const config::Row& row : config::Rows()) {
+    if (!row.flag.empty()) parsed.flags.push_back(&row);
+  }
+  parsed.values.resize(parsed.flags.size());
   cli.add_option("--config", parsed.config_file, "The configuration file (YAML)")->type_name("FILE");
-  for (size_t i = 0; i < flags.size(); ++i) {
-    cli.add_option(std::string(flags[i].flag), parsed.values[i], format("{} ({})", flags[i].prose, flags[i].key));
+  for (size_t i = 0; i < parsed.flags.size(); ++i) {
+    const config::Row& row = *parsed.flags[i];
+    cli.add_option(std::string(row.flag), parsed.values[i], format("{} ({})", row.prose, row.path));
   }
   cli.add_subcommand("serve", "Run the service (what happens without a command)")->fallthrough();
   CLI::App* config = cli.add_subcommand("config", "Look at the configuration")->require_subcommand(1)->fallthrough();
@@ -95,7 +104,7 @@ std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv)
     const int code = cli.exit(error, text, text);
     return Leave{.exit_code = code == 0 ? 0 : 2, .text = text.str()};
   }
-  return ToCommand(cli, flags, parsed);
+  return ToCommand(cli, parsed);
 }
 
 }  // namespace mi::app

@@ -1,16 +1,13 @@
-#include "app/serve.h"
-
 #include <unistd.h>
 
 #include <memory>
 #include <utility>
 
-#include "app/console.h"
-#include "app/file_limit.h"
+#include "app/commands.h"
 #include "app/fleet.h"
 #include "app/options_check.h"
+#include "app/process.h"
 #include "app/role_options.h"
-#include "app/signals.h"
 #include "app/standalone.h"
 #include "app/version.h"
 #include "base/clock.h"
@@ -22,14 +19,14 @@
 namespace mi::app {
 namespace {
 
-// The host that is listened on, if it is one: every address is also this machine's own.
+// The host in a URL that reaches the listener from this machine.
 std::string HostToAsk(const config::AppOptions& app) {
   const std::string host = app.listen.substr(0, app.listen.rfind(':'));
   const bool all = host.empty() || host == "0.0.0.0" || host == "[::]" || host == "*";
   return all ? "localhost" : host;
 }
 
-// What a person who has just started it wants to paste next.
+// For the person who started it: what to put into a sender's configuration and what to ask next.
 std::string Banner(const config::Config& config, uint16_t port) {
   const std::string url = format("http://{}:{}", HostToAsk(config.app), port);
   const config::Role role = config.app.role_type;
@@ -63,9 +60,9 @@ void CountBuild(const config::Config& config, telemetry::Metrics& metrics) {
       .Set(1);
 }
 
-// Everything takes the new configuration, or nothing keeps it. The log comes first: it fails more often, and whole.
-Status Take(const config::Config& before, const config::Config& next, Service& service, telemetry::Logger& log) {
-  if (const Status taken = log.Reconfigure(LogOptionsOf(next)); !taken) return taken;
+// All parts take the new configuration, or all go back to the one before. The log comes first: it fails more often.
+Status Reconfigure(const config::Config& before, const config::Config& next, Service& service, telemetry::Logger& log) {
+  TRY(log.Reconfigure(LogOptionsOf(next)));
   Status taken = service.Reconfigure(next);
   if (taken) return {};
   for (const Status& back : {log.Reconfigure(LogOptionsOf(before)), service.Reconfigure(before)}) {
@@ -74,15 +71,15 @@ Status Take(const config::Config& before, const config::Config& next, Service& s
   return taken;
 }
 
-Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, const config::Loaded& started,
-                                                     Service& service, telemetry::Logger& log,
-                                                     telemetry::Metrics& metrics) {
+// Connects the configuration's watcher with the service, the log and the metrics. All of them outlive it.
+std::unique_ptr<config::Watcher> WatchConfig(const Command& command, const config::Loaded& started, Service& service,
+                                             telemetry::Logger& log, telemetry::Metrics& metrics) {
   auto& success = metrics.GetGauge("config_reload_success", "Whether the last reload of the configuration was taken.");
   auto& restart =
       metrics.GetGauge("config_restart_needed", "Options that have changed and take effect with a restart.");
   success.Set(1);
   auto on_change = [&, current = std::make_shared<const config::Config>(started.config)](const auto& next) mutable {
-    Status taken = Take(*current, *next, service, log);
+    Status taken = Reconfigure(*current, *next, service, log);
     if (taken) current = next;
     return taken;
   };
@@ -93,8 +90,9 @@ Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, con
     for (const std::string& warning : report.warnings) log.Warn("{}", warning);
     log.Info("{}", report.Describe());
   };
-  return config::Watcher::Create(started, SourcesOf(command),
-                                 {.on_change = std::move(on_change), .on_report = std::move(on_report)});
+  return std::make_unique<config::Watcher>(
+      started, SourcesOf(command),
+      config::Watcher::Callbacks{.on_change = std::move(on_change), .on_report = std::move(on_report)});
 }
 
 }  // namespace
@@ -102,13 +100,13 @@ Result<std::unique_ptr<config::Watcher>> WatchConfig(const Command& command, con
 int Serve(const Command& command) {
   Signals signals;
   Result<config::Loaded> loaded = config::Load(SourcesOf(command));
-  if (!loaded) return Complain(kBadConfiguration, loaded.error().message());
+  if (!loaded) return Complain(kExitBadConfiguration, loaded.error().message());
   if (const Status checked = CheckOptions(*loaded); !checked) {
-    return Complain(kBadConfiguration, checked.error().message());
+    return Complain(kExitBadConfiguration, checked.error().message());
   }
   const config::Config& config = loaded->config;
   const auto log = telemetry::Logger::Create(LogOptionsOf(config));
-  if (!log) return Complain(kFailed, log.error().message());
+  if (!log) return Complain(kExitFailed, log.error().message());
   for (const std::string& warning : loaded->warnings) (*log)->Warn("{}", warning);
   const auto metrics = telemetry::Metrics::Create();
   CountBuild(config, *metrics);
@@ -118,26 +116,22 @@ int Serve(const Command& command) {
   const Service::Deps deps{clock, **log, *metrics};
   const bool alone = config.app.role_type == config::Role::kStandalone;
   auto service = alone ? StartStandalone(config, deps) : StartFleet(config, deps);
-  if (!service && Signals::StopIsAskedFor()) {
+  if (!service && Signals::StopRequested()) {
     (*log)->Info("stopped before it was up: {}", service.error().message());
     return 0;
   }
   if (!service) {
     (*log)->Error("{}", service.error().message());
-    if (!config.log.filename.empty()) Complain(kFailed, service.error().message());
-    return kFailed;
+    if (!config.log.filename.empty()) Complain(kExitFailed, service.error().message());
+    return kExitFailed;
   }
   Print(Banner(config, (*service)->port()));
   auto watcher = WatchConfig(command, *loaded, **service, **log, *metrics);
-  if (!watcher)
-    (*log)->Error("the configuration cannot be watched, a change needs a restart: {}", watcher.error().message());
-  signals.WaitForStop([&] {
-    if (watcher) (*watcher)->Reload();
-  });
-  Signals::EndAtNextSignal();
-  // What hangs past its time is ended by the kernel; everything durable is safe against that.
+  signals.WaitForStop([&] { watcher->Reload(); });
+  Signals::ExitAtNextSignal();
+  // The kernel ends a stop that hangs; what is durable survives any end of the process.
   alarm(static_cast<unsigned>(config.app.shutdown_timeout.count() / 1000) + 1);
-  if (watcher) watcher->reset();
+  watcher.reset();
   (*service)->Stop();
   (*log)->Info("stopped");
   (*log)->Flush();

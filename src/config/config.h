@@ -20,7 +20,7 @@ inline constexpr uint64_t kKiB = 1024;
 inline constexpr uint64_t kMiB = 1024 * kKiB;
 inline constexpr uint64_t kGiB = 1024 * kMiB;
 
-enum class Role { kStandalone, kProducer, kConsumer, kQuery, kAll };
+enum class Role : uint8_t { kStandalone, kProducer, kConsumer, kQuery, kAll };
 std::string_view ToString(Role role);
 
 struct AppOptions {

@@ -2,14 +2,14 @@
 
 #include <unistd.h>
 
+#include <cassert>
 #include <filesystem>
 #include <utility>
 
 #include "base/format.h"
+#include "base/quote.h"
 #include "config/draft.h"
-#include "config/load_text.h"
-#include "config/quote.h"
-#include "config/rows.h"
+#include "config/relations.h"
 #include "config/text_file.h"
 #include "config/yaml_tree.h"
 
@@ -20,10 +20,15 @@ namespace fs = std::filesystem;
 
 using Environment = std::map<std::string, std::string>;
 
-// What GO_ENV or METRIC_INDEX_ENV says.
+// What GO_ENV or METRIC_INDEX_ENV chooses.
 struct Choice {
   std::string variable;
   std::string mode;  // dev, prod
+};
+
+struct File {
+  std::string name;
+  std::string_view text;
 };
 
 std::optional<Choice> ReadVariable(const Environment& environment, const std::string& name) {
@@ -32,8 +37,8 @@ std::optional<Choice> ReadVariable(const Environment& environment, const std::st
   return Choice{name, at->second};
 }
 
-// With a --config FILE a foreign GO_ENV ("staging") is none of our business; where it has to choose the file it must be
-// understood.
+// With --config FILE, a GO_ENV that is meant for other programs ("staging") is ignored; without it the variable has to
+// choose the file, so its value must be known.
 std::optional<Choice> ReadChoice(const Sources& sources, Draft& draft) {
   const auto ours = ReadVariable(sources.environment, "METRIC_INDEX_ENV");
   const auto go = ReadVariable(sources.environment, "GO_ENV");
@@ -43,14 +48,14 @@ std::optional<Choice> ReadChoice(const Sources& sources, Draft& draft) {
     const bool known = candidate->mode == "dev" || candidate->mode == "prod";
     const std::string wants = mi::format("wants dev or prod, is {}", Quoted(candidate->mode));
     if (known && choice && choice->mode != candidate->mode) {
-      draft.AddFault(candidate->variable,
+      draft.AddFault({candidate->variable},
                      mi::format("is {}, but {} is {}", candidate->mode, choice->variable, choice->mode));
     } else if (known) {
       choice = candidate;
     } else if (sources.file && candidate->variable == "GO_ENV") {
       draft.warnings.push_back(mi::format("GO_ENV: {}; it does not count", wants));
     } else {
-      draft.AddFault(candidate->variable, wants);
+      draft.AddFault({candidate->variable}, wants);
     }
   }
   return choice;
@@ -65,47 +70,38 @@ std::optional<std::string> FindFile(const Sources& sources, const std::optional<
     const fs::path path = sources.folder == "." ? relative : sources.folder / relative;
     if (fs::exists(path, error)) return path.string();
   }
-  draft.AddFault(choice->variable,
+  draft.AddFault({choice->variable},
                  mi::format("is {0}, but there is neither config/{0}.yml nor conf/{0}.yml in {1}; name "
                             "the file with --config, or unset {2}",
                             choice->mode, fs::absolute(sources.folder).lexically_normal().string(), choice->variable));
   return std::nullopt;
 }
 
-// Whether the text was read as a whole, so that what is absent from it is really absent.
-bool ApplyText(std::string_view text, std::string_view name, Draft& draft) {
-  if (text.size() > kMaxFileBytes) {
-    draft.AddFault(std::string(name),
-                   mi::format("{} long, limit {}", FormatBytes(text.size()), FormatBytes(kMaxFileBytes)));
+// Returns whether the text was read to its end: only then is a missing option really missing.
+bool ApplyText(const File& file, Draft& draft) {
+  if (file.text.size() > kMaxFileBytes) {
+    draft.AddFault({file.name},
+                   mi::format("{} long, limit {}", FormatBytes(file.text.size()), FormatBytes(kMaxFileBytes)));
     return false;
   }
-  const YamlTree tree = ParseYaml(text);
-  ApplyYaml(tree, name, draft);
-  if (tree.whole && tree.root.children.empty()) draft.warnings.push_back(mi::format("{}: holds no keys", name));
+  const YamlTree tree = ParseYaml(file.text);
+  draft.ApplyYaml(tree, file.name);
+  if (tree.whole && tree.root.children.empty()) draft.warnings.push_back(mi::format("{}: holds no keys", file.name));
   return tree.whole;
 }
 
-struct FileText {
-  std::string name;
-  std::string_view text;
-};
-
-Result<Loaded> Finish(Draft draft, std::optional<std::string> file) {
+Result<Loaded> Assemble(const Sources& sources, const std::optional<Choice>& choice, const std::optional<File>& file,
+                        Draft draft) {
+  const bool whole = !file || ApplyText(*file, draft);
+  if (choice) draft.Set(FindOption("app.mode"), choice->mode, {choice->variable});
+  draft.ApplyEnvironment(sources.environment);
+  draft.ApplyCommandLine(sources.command_line);
+  if (whole) CheckRelations(draft);
   if (!draft.ok()) return Fail(draft.Faults());
-  Loaded loaded{std::move(draft.config), {}, std::move(draft.warnings), std::move(file)};
+  Loaded loaded{std::move(draft.config), {}, std::move(draft.warnings), {}};
+  if (file) loaded.file = file->name;
   for (const auto& [path, place] : draft.origins) loaded.origins.emplace(path, place.ToString());
   return loaded;
-}
-
-// Each source over the one before.
-Result<Loaded> Assemble(const Sources& sources, const std::optional<Choice>& choice,
-                        const std::optional<FileText>& file, Draft draft) {
-  const bool whole = !file || ApplyText(file->text, file->name, draft);
-  if (choice) draft.Set(FindTarget("app.mode"), choice->mode, choice->variable);
-  ApplyEnvironment(sources.environment, draft);
-  ApplyCommandLine(sources.command_line, draft);
-  if (whole) CheckRelations(draft);
-  return Finish(std::move(draft), file ? std::optional(file->name) : std::nullopt);
 }
 
 }  // namespace
@@ -125,31 +121,21 @@ Result<Loaded> Load(const Sources& sources) {
   const auto choice = ReadChoice(sources, draft);
   const auto file = FindFile(sources, choice, draft);
   if (!file) return Assemble(sources, choice, std::nullopt, std::move(draft));
-  const auto text = ReadSmallFile(*file, kMaxFileBytes);
-  if (!text) return Fail(text.error());
-  return Assemble(sources, choice, FileText{*file, *text}, std::move(draft));
+  const std::string text = TRY(ReadSmallFile(*file, kMaxFileBytes));
+  return Assemble(sources, choice, File{*file, text}, std::move(draft));
 }
 
 Result<Loaded> LoadWithText(const Sources& sources, std::string_view text) {
+  assert(sources.file);
   Draft draft;
   const auto choice = ReadChoice(sources, draft);
-  return Assemble(sources, choice, FileText{sources.file.value_or(""), text}, std::move(draft));
+  return Assemble(sources, choice, File{*sources.file, text}, std::move(draft));
 }
 
-Result<Loaded> LoadFromText(std::string_view text, std::string_view name) {
-  Draft draft;
-  if (ApplyText(text, name, draft)) CheckRelations(draft);
-  return Finish(std::move(draft), std::string(name));
+Result<Loaded> LoadFromText(std::string_view text, const std::string& name) {
+  return LoadWithText({.file = name, .environment = {}, .command_line = {}}, text);
 }
 
 Result<Loaded> Check(const std::string& file) { return Load({.file = file, .environment = {}, .command_line = {}}); }
-
-std::vector<Flag> Flags() {
-  std::vector<Flag> flags;
-  for (const Row& row : Rows()) {
-    if (!row.flag.empty()) flags.push_back({row.flag, row.path, row.prose});
-  }
-  return flags;
-}
 
 }  // namespace mi::config

@@ -2,7 +2,8 @@
 
 #include <sys/stat.h>
 
-#include "config/test_folder.h"
+#include "config/print.h"
+#include "config/testing/test_folder.h"
 
 namespace mi::config {
 namespace {

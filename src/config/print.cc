@@ -1,16 +1,42 @@
-// What is printed of a configuration: YAML, with prose or with origins.
+#include "config/print.h"
+
 #include <algorithm>
-#include <functional>
 
 #include "base/format.h"
+#include "base/quote.h"
 #include "config/draft.h"
-#include "config/loader.h"
-#include "config/quote.h"
 #include "config/rows.h"
 #include "config/value.h"
 
 namespace mi::config {
 namespace {
+
+constexpr std::string_view kIntroduction = R"(# Configuration
+
+<!-- Made from the option rows in src/config/rows.cc; a test compares. MI_WRITE_DOCS=1 config_test writes it anew. -->
+
+One YAML file holds the options; `metric-index config default` prints it whole and commented, `config check FILE` checks one,
+`config show` prints what is in effect and where each value comes from.
+
+- **Precedence**: command line over environment over file over default.
+- **Which file**: `--config FILE`; else `GO_ENV` or `METRIC_INDEX_ENV` (`dev` or `prod`) chooses `config/<env>.yml`, then
+  `conf/<env>.yml`; where it is set and there is no such file the process ends with 2, never with silent defaults. Else the
+  defaults stand. Both variables set `app.mode` too.
+- **Environment**: `METRIC_INDEX_` and the key in upper case with `_` for `.`: `METRIC_INDEX_APP_PORT`. Lists are separated by
+  commas. The same name with `_FILE` names a file that holds the value (one newline at its end is left out). A variable that is
+  no option is refused; those that Kubernetes makes for a service called metric-index are left alone. An option of librdkafka
+  has `_` for `.`: `METRIC_INDEX_LIBRDKAFKA_LINGER_MS`. `METRIC_INDEX_REMOTE_WRITE_URL` means the only target of `remote.write`.
+- **Values**: sizes as `33554432` or `32MiB`; durations as `20` (seconds), `20s`, `1500ms`, `5m`, `1h30m`, `7d`. A key with nothing
+  after its colon has its default.
+- **Faults**: an unknown key, a wrong type, a value out of range, a duplicate key, an anchor or alias, a second document: each
+  with file, line and the nearest known key, all of them at once, and the process ends with 2.
+- **Misspellings** of the service before are understood, and the correct spelling wins where both stand: `consummer` (section and
+  role), `fulsh_interval`, `max_idel_conns`, `dbname`.
+- **Reload**: the file is watched, and SIGHUP reads it anew. It is checked as a whole and then taken as a whole; a bad one changes
+  nothing and is logged. What is *live* changes at once; what says *restart* is named in the log, and the metric
+  `metric_index_config_restart_needed` counts it.
+- **Secrets** are never printed.
+)";
 
 enum class Secrets { kClear, kMasked };
 
@@ -24,8 +50,8 @@ std::string SectionProse(std::string_view path) {
 }
 
 // "a whole number from 1 to 65535; live"
-std::string Remarks(const Row& row, const Slot& slot) {
-  std::string remarks = Wants(row, slot);
+std::string Remarks(const Row& row, const Member& member) {
+  std::string remarks = Wants(row, member);
   remarks += row.reload == Reload::kLive ? "; live" : "; restart";
   if (row.secret == Secret::kYes) {
     remarks += mi::format("; secret: {0} or {0}_FILE keeps it out of this file", EnvironmentName(row.path));
@@ -71,7 +97,7 @@ class YamlPrinter {
     if (style_.prose && !text.empty()) out_ += mi::format("{}# {}\n", Indent(depth), text);
   }
 
-  // Writes the headers of the sections down to `section` that the last option did not stand in.
+  // Writes the headers of `section` and of the sections around it, except those that the last option was in.
   void Enter(std::string_view section) {
     if (section == section_) return;
     const std::string_view parent = ParentOf(section);
@@ -92,34 +118,34 @@ class YamlPrinter {
   }
 
   void Option(const Row& row, size_t element, size_t depth, std::string_view dash) {
-    const Target target = {.row = &row, .element = element, .option = {}};
-    const Slot slot = row.slot(config_, element);
+    const OptionRef ref = {.row = &row, .element = element};
+    const Member member = row.member(config_, element);
     if (element == 0) {
       Comment(depth, row.prose);
-      Comment(depth, mi::format("({})", Remarks(row, slot)));
+      Comment(depth, mi::format("({})", Remarks(row, member)));
     }
-    if (auto* const* options = std::get_if<std::map<std::string, std::string>*>(&slot)) {
+    if (auto* const* options = std::get_if<std::map<std::string, std::string>*>(&member)) {
       return KafkaOptions(**options);
     }
     const std::string indent = dash.empty() ? Indent(depth) : Indent(depth - 1) + std::string(dash);
-    out_ += mi::format("{}{}: {}{}\n", indent, LastWord(row.path), Value(row, slot), Origin(target));
+    out_ += mi::format("{}{}: {}{}\n", indent, LastWord(row.path), Value(row, member), Origin(ref));
   }
 
-  std::string Value(const Row& row, const Slot& slot) const {
+  std::string Value(const Row& row, const Member& member) const {
     if (style_.secrets == Secrets::kMasked) {
-      auto* const* text = std::get_if<std::string*>(&slot);
+      auto* const* text = std::get_if<std::string*>(&member);
       if (row.secret == Secret::kYes && text != nullptr && !(*text)->empty()) return YamlQuoted(kMask);
       if (text != nullptr && HoldsUrl(row)) return YamlQuoted(ShownUrl(**text));
     }
-    return FormatYaml(row, slot);
+    return FormatYaml(row, member);
   }
 
   void KafkaOptions(const std::map<std::string, std::string>& options) {
     out_ += options.empty() ? "librdkafka: {}\n" : "librdkafka:\n";
     for (const auto& [name, value] : options) {
       const bool masked = style_.secrets == Secrets::kMasked && IsSecretKafkaOption(name);
-      const Target target = {.row = FindRow("librdkafka"), .element = 0, .option = name};
-      out_ += mi::format("  {}: {}{}\n", YamlQuoted(name), YamlQuoted(masked ? kMask : value), Origin(target));
+      const OptionRef ref = {.row = FindRow("librdkafka"), .option = name};
+      out_ += mi::format("  {}: {}{}\n", YamlQuoted(name), YamlQuoted(masked ? kMask : value), Origin(ref));
     }
   }
 
@@ -137,9 +163,9 @@ class YamlPrinter {
     }
   }
 
-  std::string Origin(const Target& target) const {
+  std::string Origin(const OptionRef& ref) const {
     if (style_.origins == nullptr) return {};
-    const auto at = style_.origins->find(target.Path());
+    const auto at = style_.origins->find(ref.Path());
     return "  # " + (at == style_.origins->end() ? std::string("default") : at->second);
   }
 
@@ -148,6 +174,35 @@ class YamlPrinter {
   std::string section_;
   std::string out_;
 };
+
+// ---- docs/configuration.md
+
+std::string Escaped(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    if (c == '|' || c == '<') escaped += '\\';
+    escaped += c;
+  }
+  return escaped;
+}
+
+std::string DefaultOf(const Row& row) {
+  Config config;
+  const std::string value = FormatPlain(row, row.member(config, 0));
+  return value.empty() ? "" : mi::format("`{}`", value);
+}
+
+std::string SectionOf(std::string_view path) {
+  std::string section(ParentOf(path).empty() ? path : ParentOf(path));
+  std::erase_if(section, [](char c) { return c == '[' || c == ']'; });
+  return section;
+}
+
+std::string Header(const std::string& name) {
+  std::string header = mi::format("\n## {}\n\n", name);
+  if (const std::string prose = SectionProse(name); !prose.empty()) header += prose + "\n\n";
+  return header + "| key | default | wants | meaning | reload |\n| --- | --- | --- | --- | --- |\n";
+}
 
 }  // namespace
 
@@ -168,5 +223,23 @@ std::string PrintShow(const Loaded& loaded) {
 }
 
 std::string PrintYaml(const Config& config) { return YamlPrinter(config, {}).Print(); }
+
+std::string PrintDocumentation() {
+  std::string text(kIntroduction);
+  std::string section;
+  Config defaults;
+  for (const Row& row : Rows()) {
+    if (SectionOf(row.path) != section) {
+      section = SectionOf(row.path);
+      text += Header(section);
+    }
+    std::string meaning = Escaped(row.prose);
+    if (row.secret == Secret::kYes) meaning += " Secret.";
+    if (!row.flag.empty()) meaning += mi::format(" Flag: `{}`.", row.flag);
+    text += mi::format("| `{}` | {} | {} | {} | {} |\n", row.path, DefaultOf(row), Wants(row, row.member(defaults, 0)),
+                       meaning, row.reload == Reload::kLive ? "live" : "restart");
+  }
+  return text;
+}
 
 }  // namespace mi::config

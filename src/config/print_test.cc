@@ -3,8 +3,7 @@
 #include <set>
 #include <sstream>
 
-#include "config/changes.h"
-#include "config/loader.h"
+#include "config/print.h"
 #include "config/rows.h"
 #include "config/value.h"
 
@@ -26,19 +25,19 @@ Config NothingIsDefault() {
   config.librdkafka = {{"linger.ms", "20"}, {"ssl.key.pem", "---\nBEGIN: \"x\"\n\ttab\\\r\n# no comment"}};
   for (const Row& row : Rows()) {
     for (size_t element = 0; element < (row.path.contains("[]") ? 2U : 1U); ++element) {
-      const Slot slot = row.slot(config, element);
-      if (auto* const* text = std::get_if<std::string*>(&slot); text != nullptr && row.check == nullptr) {
+      const Member member = row.member(config, element);
+      if (auto* const* text = std::get_if<std::string*>(&member); text != nullptr && row.check == nullptr) {
         **text = row.choices.empty() ? "'it\": #1 \xc3\xa9, {*}"
                                      : std::string(row.choices.substr(row.choices.rfind('|') + 1));
-      } else if (auto* const* number = std::get_if<uint64_t*>(&slot)) {
+      } else if (auto* const* number = std::get_if<uint64_t*>(&member)) {
         **number = row.max == UINT64_MAX ? 77'777 : row.max;
-      } else if (auto* const* duration = std::get_if<milliseconds*>(&slot)) {
+      } else if (auto* const* duration = std::get_if<milliseconds*>(&member)) {
         **duration = milliseconds(row.max - (row.path.ends_with("dist_interval") ? 1 : 0));
-      } else if (auto* const* flag = std::get_if<bool*>(&slot)) {
+      } else if (auto* const* flag = std::get_if<bool*>(&member)) {
         **flag = !**flag;
-      } else if (auto* const* role = std::get_if<Role*>(&slot)) {
-        **role = Role::kAll;
-      } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&slot)) {
+      } else if (auto* const* choice = std::get_if<uint8_t*>(&member)) {
+        **choice = static_cast<uint8_t>(std::ranges::count(row.choices, '|'));
+      } else if (auto* const* list = std::get_if<std::vector<std::string>*>(&member)) {
         **list = row.path.ends_with("hosts") ? std::vector<std::string>{"[::1]:9092", "b:1"}
                                              : std::vector<std::string>{"x", "y"};
       }
@@ -109,35 +108,37 @@ TEST(Rows, EveryRowLeadsToAMemberOfItsOwn) {
   Config one;
   std::set<const void*> members;
   for (const Row& row : Rows()) {
-    const Slot slot = row.slot(one, 0);
-    const void* member = std::visit([](auto* value) -> const void* { return value; }, slot);
-    EXPECT_TRUE(members.insert(member).second) << row.path << " shares a member with another row";
+    const Member member = row.member(one, 0);
+    const void* address = std::visit([](auto* value) -> const void* { return value; }, member);
+    EXPECT_TRUE(members.insert(address).second) << row.path << " shares a member with another row";
   }
 }
 
 TEST(Rows, EveryDefaultIsLegal) {
   Config config;
   for (const Row& row : Rows()) {
-    const Slot slot = row.slot(config, 0);
+    const Member member = row.member(config, 0);
     if (row.path == "librdkafka") continue;
-    if (std::holds_alternative<std::vector<std::string>*>(slot)) continue;  // an empty list is
-    const auto set = SetFromText(row, slot, FormatPlain(row, slot));
+    if (std::holds_alternative<std::vector<std::string>*>(member)) continue;  // an empty list is
+    const auto set = SetFromText(row, member, FormatPlain(row, member));
     EXPECT_TRUE(set.has_value()) << row.path << " " << (set ? "" : set.error());
   }
   EXPECT_EQ(config, Config());
 }
 
-TEST(Rows, WhatIsMisspelledIsPutRight) {
-  EXPECT_EQ(PutRight("metric_store.consummer"), "metric_store.consumer");
-  EXPECT_EQ(PutRight("metric_store.consummer.hosts"), "metric_store.consumer.hosts");
-  EXPECT_EQ(PutRight("metric_store.consummers"), "metric_store.consummers");
-  EXPECT_EQ(PutRight("mysql.dbname"), "mysql.db_name");
-  EXPECT_EQ(PutRight("redis.dbname"), "redis.dbname");
+TEST(Rows, WhatIsMisspelledIsCorrectSpelling) {
+  EXPECT_EQ(CorrectSpelling("metric_store.consummer"), "metric_store.consumer");
+  EXPECT_EQ(CorrectSpelling("metric_store.consummer.hosts"), "metric_store.consumer.hosts");
+  EXPECT_EQ(CorrectSpelling("metric_store.consummers"), "metric_store.consummers");
+  EXPECT_EQ(CorrectSpelling("mysql.dbname"), "mysql.db_name");
+  EXPECT_EQ(CorrectSpelling("redis.dbname"), "redis.dbname");
 }
 
-TEST(Rows, TheCommandLineHasItsFlags) {
+TEST(Rows, SomeHaveAFlagOfTheirOwn) {
   std::set<std::string> flags;
-  for (const auto& flag : Flags()) flags.insert(std::string(flag.flag) + " " + std::string(flag.key));
+  for (const Row& row : Rows()) {
+    if (!row.flag.empty()) flags.insert(std::string(row.flag) + " " + std::string(row.path));
+  }
   EXPECT_EQ(flags, (std::set<std::string>{"--role app.role_type", "--listen app.listen", "--data app.data_dir"}));
 }
 

@@ -1,12 +1,12 @@
-// What options must be to one another. Each value is in its own range already.
+#include "config/relations.h"
+
 #include <algorithm>
 #include <array>
 #include <utility>
 
 #include "base/format.h"
-#include "config/draft.h"
-#include "config/numbers.h"
-#include "config/quote.h"
+#include "base/quantity.h"
+#include "base/quote.h"
 
 namespace mi::config {
 namespace {

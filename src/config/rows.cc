@@ -2,15 +2,26 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <type_traits>
 
 #include "config/checks.h"
 
 namespace mi::config {
 namespace {
 
-#define AT(member) [](Config& config, size_t) -> Slot { return &config.member; }
-#define AT_WRITE(member) [](Config& config, size_t element) -> Slot { return &config.remote.write[element].member; }
+template <typename T>
+Member MemberOf(T& member) {
+  if constexpr (std::is_enum_v<T>) {
+    static_assert(std::is_same_v<std::underlying_type_t<T>, uint8_t>);
+    return reinterpret_cast<uint8_t*>(&member);  // may alias: uint8_t is unsigned char
+  } else {
+    return &member;
+  }
+}
+
+#define AT(member) [](Config& config, size_t) -> Member { return MemberOf(config.member); }
+#define AT_WRITE(member) \
+  [](Config& config, size_t element) -> Member { return MemberOf(config.remote.write[element].member); }
 
 constexpr uint64_t kSecond = 1000;  // ranges of durations are in ms
 constexpr uint64_t kMinute = 60 * kSecond;
@@ -25,156 +36,156 @@ constexpr auto kSeconds = Unit::kSeconds;
 
 // clang-format off: a row is a record, not code
 constexpr Row kRows[] = {
-    {.path = "app.name", .slot = AT(app.name), .check = NotEmpty,
+    {.path = "app.name", .member = AT(app.name), .check = NotEmpty,
      .prose = "What this process is called: app in JSON log lines, name in the metric build_info."},
-    {.path = "app.mode", .slot = AT(app.mode), .choices = "prod|dev",
+    {.path = "app.mode", .member = AT(app.mode), .choices = "prod|dev",
      .prose = "dev logs at debug, and to the console too. GO_ENV and METRIC_INDEX_ENV set it."},
-    {.path = "app.role_type", .slot = AT(app.role_type), .choices = "standalone|producer|consumer|query|all", .flag = "--role",
+    {.path = "app.role_type", .member = AT(app.role_type), .choices = "standalone|producer|consumer|query|all", .flag = "--role",
      .prose = "What this process does. standalone needs nothing else; the others need Kafka, Redis or MySQL."},
-    {.path = "app.port", .slot = AT(app.port), .max = 65535,
+    {.path = "app.port", .member = AT(app.port), .max = 65535,
      .prose = "Port of the listener on every address; 0 is any free one. app.listen wins over it."},
-    {.path = "app.listen", .slot = AT(app.listen), .check = ListenAddress, .flag = "--listen",
+    {.path = "app.listen", .member = AT(app.listen), .check = ListenAddress, .flag = "--listen",
      .prose = "Address of the listener, such as 127.0.0.1:7001; empty is every address at app.port."},
-    {.path = "app.threads", .slot = AT(app.threads), .max = 1024,
+    {.path = "app.threads", .member = AT(app.threads), .max = 1024,
      .prose = "Threads that serve requests; 0 is one a core."},
-    {.path = "app.data_dir", .slot = AT(app.data_dir), .check = NotEmpty, .flag = "--data",
+    {.path = "app.data_dir", .member = AT(app.data_dir), .check = NotEmpty, .flag = "--data",
      .prose = "Directory of the journal, the catalogue and the snapshot. One process at a time."},
-    {.path = "app.shutdown_timeout", .slot = AT(app.shutdown_timeout), .min = kSecond, .max = 10 * kMinute, .unit = kDuration,
+    {.path = "app.shutdown_timeout", .member = AT(app.shutdown_timeout), .min = kSecond, .max = 10 * kMinute, .unit = kDuration,
      .prose = "Longest stop: what is in flight is answered and flushed within it. Supervisors often kill after 10s."},
 
-    {.path = "log.level", .slot = AT(log.level), .choices = "debug|info|warn|error", .reload = kLive,
+    {.path = "log.level", .member = AT(log.level), .choices = "debug|info|warn|error", .reload = kLive,
      .prose = "Least severe level that is written."},
-    {.path = "log.filename", .slot = AT(log.filename), .reload = kLive,
+    {.path = "log.filename", .member = AT(log.filename), .reload = kLive,
      .prose = "File of the log; its directories are made. Empty is the console (stderr)."},
-    {.path = "log.format", .slot = AT(log.format), .choices = "text|json", .reload = kLive,
+    {.path = "log.format", .member = AT(log.format), .choices = "text|json", .reload = kLive,
      .prose = "Lines for people, or one JSON object a line."},
-    {.path = "log.max_size", .slot = AT(log.max_size), .max = 1'048'576, .reload = kLive,
+    {.path = "log.max_size", .member = AT(log.max_size), .max = 1'048'576, .reload = kLive,
      .prose = "MiB at which the file is set aside; 0 is never."},
-    {.path = "log.max_age", .slot = AT(log.max_age), .max = 36'500, .reload = kLive,
+    {.path = "log.max_age", .member = AT(log.max_age), .max = 36'500, .reload = kLive,
      .prose = "Days that files set aside are kept; 0 is for ever."},
-    {.path = "log.max_backups", .slot = AT(log.max_backups), .max = 100'000, .reload = kLive,
+    {.path = "log.max_backups", .member = AT(log.max_backups), .max = 100'000, .reload = kLive,
      .prose = "How many files set aside are kept; 0 is all."},
 
-    {.path = "receive.max_body_bytes", .slot = AT(receive.max_body_bytes), .min = kKiB, .max = kGiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_body_bytes", .member = AT(receive.max_body_bytes), .min = kKiB, .max = kGiB, .unit = kBytes, .reload = kLive,
      .prose = "Largest request body as it is sent."},
-    {.path = "receive.max_decoded_bytes", .slot = AT(receive.max_decoded_bytes), .min = kKiB, .max = 4 * kGiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_decoded_bytes", .member = AT(receive.max_decoded_bytes), .min = kKiB, .max = 4 * kGiB, .unit = kBytes, .reload = kLive,
      .prose = "Largest request body once decompressed; checked before memory is taken."},
-    {.path = "receive.max_series_bytes", .slot = AT(receive.max_series_bytes), .min = 64, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_series_bytes", .member = AT(receive.max_series_bytes), .min = 64, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
      .prose = "Largest label set of one series. A series over it is refused, the rest of its request stands."},
-    {.path = "receive.max_labels", .slot = AT(receive.max_labels), .min = 1, .max = 4096, .reload = kLive,
+    {.path = "receive.max_labels", .member = AT(receive.max_labels), .min = 1, .max = 4096, .reload = kLive,
      .prose = "Most labels of one series, the name included."},
-    {.path = "receive.max_name_bytes", .slot = AT(receive.max_name_bytes), .min = 8, .max = 64 * kKiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_name_bytes", .member = AT(receive.max_name_bytes), .min = 8, .max = 64 * kKiB, .unit = kBytes, .reload = kLive,
      .prose = "Longest label name."},
-    {.path = "receive.max_value_bytes", .slot = AT(receive.max_value_bytes), .min = 8, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_value_bytes", .member = AT(receive.max_value_bytes), .min = 8, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
      .prose = "Longest label value."},
-    {.path = "receive.require_metric_name", .slot = AT(receive.require_metric_name), .reload = kLive,
+    {.path = "receive.require_metric_name", .member = AT(receive.require_metric_name), .reload = kLive,
      .prose = "Refuse series without __name__."},
-    {.path = "receive.answer_timeout", .slot = AT(receive.answer_timeout), .min = 100, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
+    {.path = "receive.answer_timeout", .member = AT(receive.answer_timeout), .min = 100, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for new series to become durable; then 503, and the sender repeats. Keep it below the sender's timeout (30s)."},
-    {.path = "receive.max_connections", .slot = AT(receive.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
+    {.path = "receive.max_connections", .member = AT(receive.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
      .prose = "Most connections at once; further ones are closed."},
-    {.path = "receive.idle_timeout", .slot = AT(receive.idle_timeout), .min = kSecond, .max = kDay, .unit = kDuration, .reload = kLive,
+    {.path = "receive.idle_timeout", .member = AT(receive.idle_timeout), .min = kSecond, .max = kDay, .unit = kDuration, .reload = kLive,
      .prose = "A connection that sends nothing for this long is closed."},
 
-    {.path = "metric_store.cache.default_expire", .slot = AT(metric_store.cache.default_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.default_expire", .member = AT(metric_store.cache.default_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Age after which an entry of the local table is asked again in Redis."},
-    {.path = "metric_store.cache.cleanup_interval", .slot = AT(metric_store.cache.cleanup_interval), .min = kSecond, .max = kDay, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.cleanup_interval", .member = AT(metric_store.cache.cleanup_interval), .min = kSecond, .max = kDay, .unit = kSeconds, .reload = kLive,
      .prose = "How often idle entries of the local table are swept."},
-    {.path = "metric_store.cache.expire", .slot = AT(metric_store.cache.expire), .min = kSecond, .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.expire", .member = AT(metric_store.cache.expire), .min = kSecond, .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Life of a series in Redis; then it is published again, and the catalogue heals itself."},
-    {.path = "metric_store.cache.dist_interval", .slot = AT(metric_store.cache.dist_interval), .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.dist_interval", .member = AT(metric_store.cache.dist_interval), .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Spread of that life: expire - dist_interval + random(dist_interval), so that not all end at once."},
-    {.path = "metric_store.cache.isexpire", .slot = AT(metric_store.cache.isexpire), .reload = kLive,
+    {.path = "metric_store.cache.isexpire", .member = AT(metric_store.cache.isexpire), .reload = kLive,
      .prose = "Whether entries in Redis end at all."},
-    {.path = "metric_store.cache.worker_num", .slot = AT(metric_store.cache.worker_num), .min = 1, .max = 1024, .reload = kLive,
+    {.path = "metric_store.cache.worker_num", .member = AT(metric_store.cache.worker_num), .min = 1, .max = 1024, .reload = kLive,
      .prose = "Redis connections for writes, as far as redis.pool_size goes."},
-    {.path = "metric_store.cache.flush_lens", .slot = AT(metric_store.cache.flush_lens), .min = 1, .max = 100'000, .reload = kLive,
+    {.path = "metric_store.cache.flush_lens", .member = AT(metric_store.cache.flush_lens), .min = 1, .max = 100'000, .reload = kLive,
      .prose = "Keys a Redis pipeline."},
-    {.path = "metric_store.cache.flush_interval", .slot = AT(metric_store.cache.flush_interval), .min = 1, .max = kHour, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.flush_interval", .member = AT(metric_store.cache.flush_interval), .min = 1, .max = kHour, .unit = kSeconds, .reload = kLive,
      .prose = "Longest that a key waits for its pipeline to fill."},
-    {.path = "metric_store.cache.idle_expire", .slot = AT(metric_store.cache.idle_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.idle_expire", .member = AT(metric_store.cache.idle_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Entries unseen for this long leave the local table."},
-    {.path = "metric_store.cache.max_series", .slot = AT(metric_store.cache.max_series), .max = 1'000'000'000'000, .reload = kLive,
+    {.path = "metric_store.cache.max_series", .member = AT(metric_store.cache.max_series), .max = 1'000'000'000'000, .reload = kLive,
      .prose = "Most entries of the local table; 0 is as many as memory holds."},
 
-    {.path = "metric_store.producer.hosts", .slot = AT(metric_store.producer.hosts), .check = HostPort,
+    {.path = "metric_store.producer.hosts", .member = AT(metric_store.producer.hosts), .check = HostPort,
      .prose = "Kafka brokers that new series are published to."},
-    {.path = "metric_store.producer.topic", .slot = AT(metric_store.producer.topic), .check = TopicName,
+    {.path = "metric_store.producer.topic", .member = AT(metric_store.producer.topic), .check = TopicName,
      .prose = "Topic of new series; activity goes to <topic>-activity."},
 
-    {.path = "metric_store.consumer.hosts", .slot = AT(metric_store.consumer.hosts), .check = HostPort,
+    {.path = "metric_store.consumer.hosts", .member = AT(metric_store.consumer.hosts), .check = HostPort,
      .prose = "Kafka brokers that series are read from."},
-    {.path = "metric_store.consumer.topics", .slot = AT(metric_store.consumer.topics), .check = TopicName,
+    {.path = "metric_store.consumer.topics", .member = AT(metric_store.consumer.topics), .check = TopicName,
      .prose = "Topics to read; records that can never be stored go to <topic>-dead-letter."},
-    {.path = "metric_store.consumer.group_id", .slot = AT(metric_store.consumer.group_id), .check = NotEmpty,
+    {.path = "metric_store.consumer.group_id", .member = AT(metric_store.consumer.group_id), .check = NotEmpty,
      .prose = "Consumer group."},
-    {.path = "metric_store.consumer.work_num", .slot = AT(metric_store.consumer.work_num), .min = 1, .max = 1024,
+    {.path = "metric_store.consumer.work_num", .member = AT(metric_store.consumer.work_num), .min = 1, .max = 1024,
      .prose = "Batches that are stored at once, each by its own database connection."},
-    {.path = "metric_store.consumer.offset_type", .slot = AT(metric_store.consumer.offset_type), .choices = "oldest|newest",
+    {.path = "metric_store.consumer.offset_type", .member = AT(metric_store.consumer.offset_type), .choices = "oldest|newest",
      .prose = "Where a group starts that has no offset on any partition. A new partition or a lost offset always starts at the oldest."},
 
-    {.path = "librdkafka", .slot = AT(librdkafka),
+    {.path = "librdkafka", .member = AT(librdkafka),
      .prose = "Any option of librdkafka by its own name, such as compression.codec. Those that break a promise of this service are refused."},
 
-    {.path = "redis.host", .slot = AT(redis.host), .check = NotEmpty, 
+    {.path = "redis.host", .member = AT(redis.host), .check = NotEmpty, 
      .prose = "Host of Redis, or the path of its unix socket (/run/redis/redis.sock)."},
-    {.path = "redis.port", .slot = AT(redis.port), .min = 1, .max = 65535, .prose = "Port of Redis; no meaning for a socket."},
-    {.path = "redis.username", .slot = AT(redis.username), .prose = "User; empty is the default user."},
-    {.path = "redis.password", .slot = AT(redis.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
-    {.path = "redis.db", .slot = AT(redis.db), .max = 1'000'000, .prose = "Database number."},
-    {.path = "redis.pool_size", .slot = AT(redis.pool_size), .min = 3, .max = 100'000,
+    {.path = "redis.port", .member = AT(redis.port), .min = 1, .max = 65535, .prose = "Port of Redis; no meaning for a socket."},
+    {.path = "redis.username", .member = AT(redis.username), .prose = "User; empty is the default user."},
+    {.path = "redis.password", .member = AT(redis.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
+    {.path = "redis.db", .member = AT(redis.db), .max = 1'000'000, .prose = "Database number."},
+    {.path = "redis.pool_size", .member = AT(redis.pool_size), .min = 3, .max = 100'000,
      .prose = "Most connections. A few are enough, requests are pipelined: one to watch it, up to 4 to ask, worker_num to tell."},
-    {.path = "redis.timeout", .slot = AT(redis.timeout), .min = 10, .max = kMinute, .unit = kDuration,
+    {.path = "redis.timeout", .member = AT(redis.timeout), .min = 10, .max = kMinute, .unit = kDuration,
      .prose = "Longest wait for Redis; then the request goes on without it, and its series count as unknown."},
 
-    {.path = "mysql.host", .slot = AT(mysql.host), .check = NotEmpty, .prose = "Host of MySQL or MariaDB."},
-    {.path = "mysql.port", .slot = AT(mysql.port), .min = 1, .max = 65535, .prose = "Port of MySQL or MariaDB."},
-    {.path = "mysql.socket", .slot = AT(mysql.socket), .prose = "Unix socket; wins over host and port. Empty is TCP."},
-    {.path = "mysql.user", .slot = AT(mysql.user), .check = NotEmpty, .prose = "User."},
-    {.path = "mysql.password", .slot = AT(mysql.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
-    {.path = "mysql.db_name", .slot = AT(mysql.db_name), .check = NotEmpty, .prose = "Database; made when it is missing and the user may."},
-    {.path = "mysql.max_open_conns", .slot = AT(mysql.max_open_conns), .min = 1, .max = 100'000, .prose = "Most connections; roles consumer and all need metric_store.consumer.work_num + 2."},
-    {.path = "mysql.max_idle_conns", .slot = AT(mysql.max_idle_conns), .max = 100'000, .prose = "Connections kept open while idle."},
-    {.path = "mysql.tls.mode", .slot = AT(mysql.tls.mode), .choices = "off|required|verify",
+    {.path = "mysql.host", .member = AT(mysql.host), .check = NotEmpty, .prose = "Host of MySQL or MariaDB."},
+    {.path = "mysql.port", .member = AT(mysql.port), .min = 1, .max = 65535, .prose = "Port of MySQL or MariaDB."},
+    {.path = "mysql.socket", .member = AT(mysql.socket), .prose = "Unix socket; wins over host and port. Empty is TCP."},
+    {.path = "mysql.user", .member = AT(mysql.user), .check = NotEmpty, .prose = "User."},
+    {.path = "mysql.password", .member = AT(mysql.password), .secret = Secret::kYes, .prose = "Password; empty is none."},
+    {.path = "mysql.db_name", .member = AT(mysql.db_name), .check = NotEmpty, .prose = "Database; made when it is missing and the user may."},
+    {.path = "mysql.max_open_conns", .member = AT(mysql.max_open_conns), .min = 1, .max = 100'000, .prose = "Most connections; roles consumer and all need metric_store.consumer.work_num + 2."},
+    {.path = "mysql.max_idle_conns", .member = AT(mysql.max_idle_conns), .max = 100'000, .prose = "Connections kept open while idle."},
+    {.path = "mysql.tls.mode", .member = AT(mysql.tls.mode), .choices = "off|required|verify",
      .prose = "required encrypts; verify also checks the server's certificate and name."},
-    {.path = "mysql.tls.ca", .slot = AT(mysql.tls.ca), .prose = "File of the certificates that are trusted; empty is the system's."},
-    {.path = "mysql.tls.cert", .slot = AT(mysql.tls.cert), .prose = "File of the client's certificate; empty is none."},
-    {.path = "mysql.tls.key", .slot = AT(mysql.tls.key), .prose = "File of the client's key."},
+    {.path = "mysql.tls.ca", .member = AT(mysql.tls.ca), .prose = "File of the certificates that are trusted; empty is the system's."},
+    {.path = "mysql.tls.cert", .member = AT(mysql.tls.cert), .prose = "File of the client's certificate; empty is none."},
+    {.path = "mysql.tls.key", .member = AT(mysql.tls.key), .prose = "File of the client's key."},
 
-    {.path = "sqlite.synchronous", .slot = AT(sqlite.synchronous), .choices = "full|normal",
+    {.path = "sqlite.synchronous", .member = AT(sqlite.synchronous), .choices = "full|normal",
      .prose = "full: what was acknowledged survives a power cut. normal: it survives a crash of the process only."},
 
-    {.path = "journal.max_bytes", .slot = AT(journal.max_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes,
+    {.path = "journal.max_bytes", .member = AT(journal.max_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes,
      .prose = "standalone: most bytes of series that wait to be indexed; then 503."},
 
-    {.path = "catalog.activity_interval", .slot = AT(catalog.activity_interval), .min = kSecond, .max = 7 * kDay, .unit = kSeconds,
+    {.path = "catalog.activity_interval", .member = AT(catalog.activity_interval), .min = kSecond, .max = 7 * kDay, .unit = kSeconds,
      .prose = "How finely the last sighting of a series is known."},
 
-    {.path = "identity.secret", .slot = AT(identity.secret), .secret = Secret::kYes,
+    {.path = "identity.secret", .member = AT(identity.secret), .secret = Secret::kYes,
      .prose = "Makes fingerprints that outsiders cannot aim at. Another secret is another catalogue: choose it before the first start."},
 
-    {.path = "remote.write[].enabled", .slot = AT_WRITE(enabled), .reload = kLive,
+    {.path = "remote.write[].enabled", .member = AT_WRITE(enabled), .reload = kLive,
      .prose = "Whether requests are passed on to url."},
-    {.path = "remote.write[].url", .slot = AT_WRITE(url), .check = HttpUrl, .reload = kLive,
+    {.path = "remote.write[].url", .member = AT_WRITE(url), .check = HttpUrl, .reload = kLive,
      .prose = "Remote-write endpoint of a TSDB, http or https."},
-    {.path = "remote.write[].content_type", .slot = AT_WRITE(content_type), .check = NotEmpty, .reload = kLive,
+    {.path = "remote.write[].content_type", .member = AT_WRITE(content_type), .check = NotEmpty, .reload = kLive,
      .prose = "Used where the request itself had none."},
-    {.path = "remote.write[].queue_bytes", .slot = AT_WRITE(queue_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes, .reload = kLive,
+    {.path = "remote.write[].queue_bytes", .member = AT_WRITE(queue_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes, .reload = kLive,
      .prose = "Most bytes that wait for this endpoint, in memory; as many again may wait to become durable first."},
-    {.path = "remote.write[].when_full", .slot = AT_WRITE(when_full), .choices = "drop_oldest|block", .reload = kLive,
+    {.path = "remote.write[].when_full", .member = AT_WRITE(when_full), .choices = "drop_oldest|block", .reload = kLive,
      .prose = "Once they are reached: drop what waited longest, or let senders wait for room, up to receive.answer_timeout (then 503)."},
-    {.path = "remote.write[].connect_timeout", .slot = AT_WRITE(connect_timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
+    {.path = "remote.write[].connect_timeout", .member = AT_WRITE(connect_timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for a connection."},
-    {.path = "remote.write[].timeout", .slot = AT_WRITE(timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
+    {.path = "remote.write[].timeout", .member = AT_WRITE(timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for an answer; then it is tried again."},
 
-    {.path = "remote.send.url", .slot = AT(remote.send.url), .check = HttpUrl, .reload = kLive,
+    {.path = "remote.send.url", .member = AT(remote.send.url), .check = HttpUrl, .reload = kLive,
      .prose = "OpenTSDB put endpoint for what comes to /api/v1/metrics/send; empty is not sent on."},
-    {.path = "remote.send.content_type", .slot = AT(remote.send.content_type), .check = NotEmpty, .reload = kLive,
+    {.path = "remote.send.content_type", .member = AT(remote.send.content_type), .check = NotEmpty, .reload = kLive,
      .prose = "Content-Type of those puts."},
 
-    {.path = "pprof.enabled", .slot = AT(pprof.enabled), .prose = "Serve profiles at /debug/pprof/."},
-    {.path = "pprof.listen", .slot = AT(pprof.listen), .check = ListenAddress,
+    {.path = "pprof.enabled", .member = AT(pprof.enabled), .prose = "Serve profiles at /debug/pprof/."},
+    {.path = "pprof.listen", .member = AT(pprof.listen), .check = ListenAddress,
      .prose = "Listener of its own for profiles; empty is the main one."},
 };
 
@@ -210,7 +221,7 @@ constexpr Section kSections[] = {
 
 constexpr std::string_view kList = "remote.write";
 
-// "remote.write.url" as its row has it, "remote.write[].url"; others as they are.
+// "remote.write.url" becomes "remote.write[].url", as its row has it. Other paths stay as they are.
 std::string InList(std::string_view path) {
   std::string row_path(path);
   if (path.starts_with(kList) && path.substr(kList.size()).starts_with('.')) row_path.insert(kList.size(), "[]");
@@ -225,13 +236,13 @@ std::span<const Section> Sections() { return kSections; }
 
 const Row* FindRow(std::string_view path) {
   const std::string wanted = InList(path);
-  const auto at = std::find_if(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path == wanted; });
+  const auto at = std::ranges::find(kRows, wanted, &Row::path);
   return at == std::end(kRows) ? nullptr : at;
 }
 
 bool IsSection(std::string_view path) {
   const std::string below = InList(path) + ".";
-  return std::any_of(std::begin(kRows), std::end(kRows), [&](const Row& row) { return row.path.starts_with(below); });
+  return std::ranges::any_of(kRows, [&](const Row& row) { return row.path.starts_with(below); });
 }
 
 bool IsList(std::string_view path) { return path == kList; }
@@ -243,7 +254,7 @@ std::string_view ParentOf(std::string_view path) {
 
 std::string_view LastWord(std::string_view path) { return path.substr(path.rfind('.') + 1); }
 
-std::string PutRight(std::string_view path) {
+std::string CorrectSpelling(std::string_view path) {
   std::string right(path);
   for (const auto& [correct, wrong] : kMisspellings) {
     std::string misspelled(ParentOf(correct));
@@ -256,10 +267,10 @@ std::string PutRight(std::string_view path) {
 }
 
 std::string EnvironmentName(std::string_view path) {
-  std::string name = "METRIC_INDEX_";
+  std::string name(kVariablePrefix);
   for (const char c : path) {
     if (c == '[' || c == ']') continue;
-    name += c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    name += c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return name;
 }
@@ -268,8 +279,7 @@ bool HoldsUrl(const Row& row) { return row.check == HttpUrl; }
 
 bool IsSecretKafkaOption(std::string_view option) {
   constexpr std::array<std::string_view, 5> kParts = {"password", "secret", "key.pem", "oauthbearer.config", "token"};
-  return std::any_of(kParts.begin(), kParts.end(),
-                     [&](auto part) { return option.find(part) != std::string_view::npos; });
+  return std::ranges::any_of(kParts, [&](auto part) { return option.contains(part); });
 }
 
 }  // namespace mi::config

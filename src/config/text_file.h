@@ -8,9 +8,9 @@
 
 namespace mi::config {
 
-// Never waits: a FIFO is no file. Errors: kInvalid when the file is absent, cannot be read, or is larger than `limit`;
-// the message holds the path and
-//         the reason, nothing of the content.
+// The content of a regular file; never waits, as opening a FIFO would.
+// Errors: kInvalid if the file is absent, cannot be read, or is larger than `limit`. The message holds the path and the
+//         reason, nothing of the content.
 Result<std::string> ReadSmallFile(const std::string& path, uint64_t limit);
 
 }  // namespace mi::config

@@ -1,46 +1,81 @@
 #include "config/value.h"
 
 #include <algorithm>
-#include <cctype>
+#include <cassert>
+#include <concepts>
 #include <optional>
 #include <type_traits>
 
+#include "base/ascii.h"
 #include "base/format.h"
-#include "config/numbers.h"
-#include "config/quote.h"
+#include "base/quantity.h"
+#include "base/quote.h"
+#include "config/yaml_tree.h"
 
 namespace mi::config {
 namespace {
 
 using Outcome = std::expected<void, ValueFault>;
+using List = std::vector<std::string>;
 
-template <typename... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
-template <typename... Cases>
-Overloaded(Cases...) -> Overloaded<Cases...>;
+constexpr std::string_view kMisspelledConsumer = "consummer";  // app.role_type of the service before this one
+
+// The kinds of members besides std::string, bool, List and the map of librdkafka.
+template <typename T>
+constexpr bool kIsDuration = std::same_as<T, milliseconds> || std::same_as<T, std::chrono::seconds>;
+template <typename T>
+constexpr bool kIsNumber = std::same_as<T, uint16_t> || std::same_as<T, uint64_t> || kIsDuration<T>;
+template <typename T>
+constexpr bool kIsChoice = std::same_as<T, uint8_t>;
+
+template <typename T>
+uint64_t NumberOf(T value) {
+  if constexpr (kIsDuration<T>) {
+    return static_cast<uint64_t>(milliseconds(value).count());
+  } else {
+    return value;
+  }
+}
+
+template <typename T>
+T ToMember(uint64_t number) {
+  if constexpr (kIsDuration<T>) {
+    return std::chrono::floor<T>(milliseconds(number));
+  } else {
+    return static_cast<T>(number);
+  }
+}
 
 std::vector<std::string_view> Split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {
     const size_t end = std::min(text.find(separator), text.size());
-    auto part = text.substr(0, end);
-    while (part.starts_with(' ')) part.remove_prefix(1);
-    while (part.ends_with(' ')) part.remove_suffix(1);
-    parts.push_back(part);
+    parts.push_back(TrimSpace(text.substr(0, end)));
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return parts;
 }
 
-std::string AsList(std::string_view choices) {
-  std::string list;
-  for (const auto choice : Split(choices, '|')) {
-    if (!list.empty()) list += ", ";
-    list += choice;
+// "a, b, c"
+std::string Joined(const auto& parts) {
+  std::string joined;
+  for (const auto& part : parts) {
+    if (!joined.empty()) joined += ", ";
+    joined += part;
   }
-  return list;
+  return joined;
+}
+
+std::string OneOf(const Row& row) { return "one of " + Joined(Split(row.choices, '|')); }
+
+std::optional<uint64_t> ParseNumber(Unit unit, std::string_view text) {
+  switch (unit) {
+    case Unit::kNone: return ParseWhole(text);
+    case Unit::kBytes: return ParseBytes(text);
+    case Unit::kDuration:
+    case Unit::kSeconds: return ParseDuration(text);
+  }
+  return std::nullopt;
 }
 
 std::string WriteNumber(Unit unit, uint64_t number) {
@@ -53,51 +88,10 @@ std::string WriteNumber(Unit unit, uint64_t number) {
   return {};
 }
 
-std::unexpected<ValueFault> Refuse(const Row& row, std::string_view wants, std::string_view text) {
-  if (row.secret == Secret::kYes) return std::unexpected(mi::format("wants {}", wants));
-  return std::unexpected(mi::format("wants {}, is {}", wants, Quoted(HoldsUrl(row) ? ShownUrl(text) : text)));
-}
-
-// '' where the text will do.
-std::string FaultOfText(const Row& row, std::string_view text) {
-  if (!IsOneLine(text)) return "text on one line, without control characters";
-  if (!row.choices.empty()) {
-    const auto choices = Split(row.choices, '|');
-    if (std::find(choices.begin(), choices.end(), text) == choices.end()) return "one of " + AsList(row.choices);
-  }
-  return row.check == nullptr ? std::string() : std::string(row.check(text));
-}
-
-std::optional<bool> ParseFlag(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  if (lower == "true" || lower == "yes" || lower == "on" || lower == "1") return true;
-  if (lower == "false" || lower == "no" || lower == "off" || lower == "0") return false;
-  return std::nullopt;
-}
-
-std::optional<Role> ParseRole(std::string_view text) {
-  if (text == "consummer") return Role::kConsumer;
-  for (const Role role : {Role::kStandalone, Role::kProducer, Role::kConsumer, Role::kQuery, Role::kAll}) {
-    if (text == ToString(role)) return role;
-  }
-  return std::nullopt;
-}
-
-std::optional<uint64_t> ParseNumber(Unit unit, std::string_view text) {
-  switch (unit) {
-    case Unit::kNone: return ParseWhole(text);
-    case Unit::kBytes: return ParseBytes(text);
-    case Unit::kDuration:
-    case Unit::kSeconds: return ParseDuration(text);
-  }
-  return std::nullopt;
-}
-
 std::string WantsNumber(const Row& row) {
-  const auto limit = [&](uint64_t number) { return WriteNumber(row.unit, number); };
-  const std::string range = row.max == UINT64_MAX ? mi::format("from {}", limit(row.min))
-                                                  : mi::format("from {} to {}", limit(row.min), limit(row.max));
+  const std::string from = WriteNumber(row.unit, row.min);
+  const std::string range = row.max == UINT64_MAX ? mi::format("from {}", from)
+                                                  : mi::format("from {} to {}", from, WriteNumber(row.unit, row.max));
   switch (row.unit) {
     case Unit::kNone: return "a whole number " + range;
     case Unit::kBytes: return "bytes " + range + " (as 1048576 or 1MiB)";
@@ -107,57 +101,61 @@ std::string WantsNumber(const Row& row) {
   return {};
 }
 
-}  // namespace
-
-Outcome SetFromText(const Row& row, const Slot& slot, std::string_view text) {
-  const auto number = [&]() -> std::expected<uint64_t, ValueFault> {
-    const auto parsed = ParseNumber(row.unit, text);
-    if (!parsed || *parsed < row.min || *parsed > row.max) return Refuse(row, WantsNumber(row), text);
-    return *parsed;
-  };
-  return std::visit(
-      Overloaded{
-          [&](std::string* value) -> Outcome {
-            if (const auto fault = FaultOfText(row, text); !fault.empty()) return Refuse(row, fault, text);
-            *value = text;
-            return {};
-          },
-          [&](bool* value) -> Outcome {
-            const auto parsed = ParseFlag(text);
-            if (!parsed) return Refuse(row, "true or false", text);
-            *value = *parsed;
-            return {};
-          },
-          [&](uint64_t* value) -> Outcome {
-            const auto parsed = number();
-            if (!parsed) return std::unexpected(parsed.error());
-            *value = *parsed;
-            return {};
-          },
-          [&](milliseconds* value) -> Outcome {
-            const auto parsed = number();
-            if (!parsed) return std::unexpected(parsed.error());
-            *value = milliseconds(*parsed);
-            return {};
-          },
-          [&](Role* value) -> Outcome {
-            const auto parsed = ParseRole(text);
-            if (!parsed) return Refuse(row, "one of " + AsList(row.choices), text);
-            *value = *parsed;
-            return {};
-          },
-          [&](std::vector<std::string>*) -> Outcome {
-            const auto parts = Split(text, ',');
-            return SetFromList(row, slot, {parts.begin(), parts.end()});
-          },
-          [&](std::map<std::string, std::string>*) -> Outcome { return Refuse(row, "a section of options", text); },
-      },
-      slot);
+std::unexpected<ValueFault> Refuse(const Row& row, std::string_view wants, std::string_view text) {
+  if (row.secret == Secret::kYes) return std::unexpected(mi::format("wants {}", wants));
+  return std::unexpected(mi::format("wants {}, is {}", wants, Quoted(HoldsUrl(row) ? ShownUrl(text) : text)));
 }
 
-Outcome SetFromList(const Row& row, const Slot& slot, const std::vector<std::string>& items) {
-  auto* const* list = std::get_if<std::vector<std::string>*>(&slot);
-  if (list == nullptr) return std::unexpected(mi::format("wants {}, is a list", Wants(row, slot)));
+bool IsOneLine(std::string_view text) { return text.find_first_of("\t\n\r") == text.npos && !FirstBadByte(text); }
+
+// What the option wants instead of `text`; '' if the text is legal.
+std::string FaultOfText(const Row& row, std::string_view text) {
+  if (!IsOneLine(text)) return "text on one line, without control characters";
+  if (!row.choices.empty() && !std::ranges::contains(Split(row.choices, '|'), text)) return OneOf(row);
+  return row.check == nullptr ? std::string() : std::string(row.check(text));
+}
+
+std::optional<bool> ParseFlag(std::string_view text) {
+  const std::string lower = ToLower(text);
+  if (lower == "true" || lower == "yes" || lower == "on" || lower == "1") return true;
+  if (lower == "false" || lower == "no" || lower == "off" || lower == "0") return false;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Outcome SetFromText(const Row& row, const Member& member, std::string_view text) {
+  const auto set = [&]<typename T>(T* value) -> Outcome {
+    if constexpr (std::same_as<T, std::string>) {
+      if (const auto fault = FaultOfText(row, text); !fault.empty()) return Refuse(row, fault, text);
+      *value = text;
+    } else if constexpr (std::same_as<T, bool>) {
+      const auto flag = ParseFlag(text);
+      if (!flag) return Refuse(row, "true or false", text);
+      *value = *flag;
+    } else if constexpr (kIsNumber<T>) {
+      const auto number = ParseNumber(row.unit, text);
+      if (!number || *number < row.min || *number > row.max) return Refuse(row, WantsNumber(row), text);
+      *value = ToMember<T>(*number);
+    } else if constexpr (kIsChoice<T>) {
+      const auto choices = Split(row.choices, '|');
+      const auto at = std::ranges::find(choices, text == kMisspelledConsumer ? "consumer" : text);
+      if (at == choices.end()) return Refuse(row, OneOf(row), text);
+      *value = static_cast<T>(at - choices.begin());
+    } else if constexpr (std::same_as<T, List>) {
+      const auto parts = Split(text, ',');
+      return SetFromList(row, member, {parts.begin(), parts.end()});
+    } else {
+      return Refuse(row, "a section of options", text);
+    }
+    return {};
+  };
+  return std::visit(set, member);
+}
+
+Outcome SetFromList(const Row& row, const Member& member, const List& items) {
+  auto* const* list = std::get_if<List*>(&member);
+  if (list == nullptr) return std::unexpected(mi::format("wants {}, is a list", Wants(row, member)));
   for (const auto& item : items) {
     if (const auto fault = FaultOfText(row, item); !fault.empty()) return Refuse(row, "a list, each " + fault, item);
   }
@@ -165,55 +163,69 @@ Outcome SetFromList(const Row& row, const Slot& slot, const std::vector<std::str
   return {};
 }
 
-std::string Wants(const Row& row, const Slot& slot) {
-  return std::visit(
-      Overloaded{
-          [&](std::string*) -> std::string { return row.choices.empty() ? "text" : "one of " + AsList(row.choices); },
-          [](bool*) -> std::string { return "true or false"; },
-          [&](uint64_t*) { return WantsNumber(row); },
-          [&](milliseconds*) { return WantsNumber(row); },
-          [&](Role*) { return "one of " + AsList(row.choices); },
-          [&](std::vector<std::string>*) -> std::string {
-            const auto each = row.check == nullptr ? "text" : row.check("");
-            return mi::format("a list of {}", each);
-          },
-          [](std::map<std::string, std::string>*) -> std::string { return "a section of options"; },
-      },
-      slot);
-}
-
-std::string FormatPlain(const Row& row, const Slot& slot) {
-  return std::visit(
-      Overloaded{
-          [](const std::string* value) { return *value; },
-          [](const bool* value) -> std::string { return *value ? "true" : "false"; },
-          [&](const uint64_t* value) { return WriteNumber(row.unit, *value); },
-          [&](const milliseconds* value) { return WriteNumber(row.unit, static_cast<uint64_t>(value->count())); },
-          [](const Role* value) { return std::string(ToString(*value)); },
-          [](const std::vector<std::string>* value) {
-            std::string text;
-            for (const auto& item : *value) {
-              if (!text.empty()) text += ", ";
-              text += item;
-            }
-            return text;
-          },
-          [](const std::map<std::string, std::string>*) { return std::string(); },
-      },
-      slot);
-}
-
-std::string FormatYaml(const Row& row, const Slot& slot) {
-  if (auto* const* text = std::get_if<std::string*>(&slot)) return YamlQuoted(**text);
-  if (auto* const* list = std::get_if<std::vector<std::string>*>(&slot)) {
-    std::string yaml = "[";
-    for (const auto& item : **list) {
-      if (yaml.size() > 1) yaml += ", ";
-      yaml += YamlQuoted(item);
+std::string Wants(const Row& row, const Member& member) {
+  const auto wants = [&]<typename T>(T*) -> std::string {
+    if constexpr (std::same_as<T, std::string>) {
+      return row.choices.empty() ? "text" : OneOf(row);
+    } else if constexpr (std::same_as<T, bool>) {
+      return "true or false";
+    } else if constexpr (kIsNumber<T>) {
+      return WantsNumber(row);
+    } else if constexpr (kIsChoice<T>) {
+      return OneOf(row);
+    } else if constexpr (std::same_as<T, List>) {
+      return mi::format("a list of {}", row.check == nullptr ? "text" : row.check(""));
+    } else {
+      return "a section of options";
     }
-    return yaml + "]";
+  };
+  return std::visit(wants, member);
+}
+
+std::string FormatPlain(const Row& row, const Member& member) {
+  const auto plain = [&]<typename T>(T* value) -> std::string {
+    if constexpr (std::same_as<T, std::string>) {
+      return *value;
+    } else if constexpr (std::same_as<T, bool>) {
+      return *value ? "true" : "false";
+    } else if constexpr (kIsNumber<T>) {
+      return WriteNumber(row.unit, NumberOf(*value));
+    } else if constexpr (kIsChoice<T>) {
+      return std::string(Split(row.choices, '|').at(*value));
+    } else if constexpr (std::same_as<T, List>) {
+      return Joined(*value);
+    } else {
+      return "";
+    }
+  };
+  return std::visit(plain, member);
+}
+
+std::string FormatYaml(const Row& row, const Member& member) {
+  if (auto* const* text = std::get_if<std::string*>(&member)) return YamlQuoted(**text);
+  if (auto* const* list = std::get_if<List*>(&member)) {
+    List quoted;
+    for (const auto& item : **list) quoted.push_back(YamlQuoted(item));
+    return "[" + Joined(quoted) + "]";
   }
-  return FormatPlain(row, slot);
+  return FormatPlain(row, member);
+}
+
+std::string YamlQuoted(std::string_view text) {
+  assert(!FirstBadByte(text));
+  std::string quoted = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"': quoted += "\\\""; break;
+      case '\\': quoted += "\\\\"; break;
+      case '\n': quoted += "\\n"; break;
+      case '\r': quoted += "\\r"; break;
+      case '\t': quoted += "\\t"; break;
+      default: quoted += c;
+    }
+  }
+  quoted += '"';
+  return quoted;
 }
 
 }  // namespace mi::config

@@ -1,70 +1,9 @@
-#include <limits>
-
 #include "config/checks.h"
 #include "config/nearest.h"
-#include "config/numbers.h"
-#include "config/quote.h"
 #include "config/yaml_tree.h"
 
 namespace mi::config {
 namespace {
-
-constexpr auto kNone = std::nullopt;
-
-TEST(Numbers, BytesAreWhatPeopleWrite) {
-  auto f = [](std::string_view text, std::optional<uint64_t> want) { EXPECT_EQ(ParseBytes(text), want) << text; };
-  f("0", 0);
-  f("4096", 4096);
-  f("4096B", 4096);
-  f("32MiB", uint64_t{32} << 20);
-  f("32 MiB", uint64_t{32} << 20);
-  f("1.5KiB", 1536);
-  f("18446744073709551615", std::numeric_limits<uint64_t>::max());
-  f("18446744073709551616", kNone);
-  f("99999999TiB", kNone);
-  f("32MB", kNone);
-  f("32mib", kNone);
-  f("0.3B", kNone);
-  f("-1", kNone);
-  f("1e3", kNone);
-  f("", kNone);
-  f("MiB", kNone);
-  f("1MiB1", kNone);
-  f("inf", kNone);
-}
-
-TEST(Numbers, DurationsAreSecondsOrCarryUnits) {
-  auto f = [](std::string_view text, std::optional<uint64_t> want) { EXPECT_EQ(ParseDuration(text), want) << text; };
-  f("20", 20'000);
-  f("0.5", 500);
-  f("0", 0);
-  f("1500ms", 1500);
-  f("20s", 20'000);
-  f("5m", 300'000);
-  f("1h30m", 5'400'000);
-  f("1d", 86'400'000);
-  f("0.0001", kNone);
-  f("5 parsecs", kNone);
-  f("1h30", kNone);
-  f("-5s", kNone);
-  f("nan", kNone);
-  f("99999999999999999999d", kNone);
-  f("", kNone);
-  f("s", kNone);
-}
-
-TEST(Numbers, AreWrittenSoThatTheyAreReadBack) {
-  for (const uint64_t bytes : {0ULL, 1ULL, 1000ULL, 1024ULL, 1536ULL, 1ULL << 20, 3ULL << 40, (1ULL << 50) + 1}) {
-    EXPECT_EQ(ParseBytes(WriteBytes(bytes)), bytes) << WriteBytes(bytes);
-  }
-  for (const uint64_t ms : {0ULL, 1ULL, 999ULL, 1000ULL, 60'000ULL, 90'000ULL, 86'400'000ULL, 315'360'000'001ULL}) {
-    EXPECT_EQ(ParseDuration(WriteDuration(ms)), ms) << WriteDuration(ms);
-    EXPECT_EQ(ParseDuration(WriteSeconds(ms)), ms) << WriteSeconds(ms);
-  }
-  EXPECT_EQ(WriteBytes(uint64_t{32} << 20), "32MiB");
-  EXPECT_EQ(WriteDuration(300'000), "5m");
-  EXPECT_EQ(WriteSeconds(1'800'000), "1800");
-}
 
 TEST(Checks, KnowTheirShapes) {
   auto good = [](auto check, std::string_view value) { EXPECT_EQ(check(value), "") << value; };
@@ -123,26 +62,6 @@ TEST(Nearest, FindsWhatWasMeant) {
   f("remote.write.ulr", "remote.write.url");
   f("nothing_of_the_kind", std::nullopt);
   f(std::string(1000, 'a'), std::nullopt);
-}
-
-TEST(Quoted, ShowsNothingThatATerminalObeys) {
-  EXPECT_EQ(Quoted("plain"), "'plain'");
-  EXPECT_EQ(Quoted("a\x1b[31m\n\xff"), "'a?[31m?\?'");
-  EXPECT_EQ(Quoted(std::string(200, 'x')), "'" + std::string(80, 'x') + "…'");
-}
-
-TEST(ShownUrl, HidesWhatMayBeASecret) {
-  auto f = [](std::string_view url, std::string_view shown) { EXPECT_EQ(ShownUrl(url), shown); };
-  f("", "");
-  f("http://host/w", "http://host/w");
-  f("http://host:1/@team/w?token=x@y", "http://host:1/@team/w?***");
-  f("http://[::1]/w#x", "http://[::1]/w#***");
-  f("http://me:pw@host/w?a", "http://***@host/w?***");
-  f("http://me:p@w@host", "http://***@host");
-  f("http://me:p?w/x#y@host/w", "http://***@host/w");
-  f("me:pw@host/w", "***@host/w");
-  f("htp:/me:pw@host", "***@host");
-  f("http:///me:pw@host", "http://***@host");
 }
 
 TEST(YamlTree, KeepsTheLinesOfKeysAndValues) {

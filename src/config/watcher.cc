@@ -1,28 +1,56 @@
 #include "config/watcher.h"
 
-#include <atomic>
-#include <chrono>
-#include <optional>
-#include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "base/format.h"
-#include "config/changes.h"
-#include "config/directory_watch.h"
 #include "config/draft.h"
-#include "config/load_text.h"
+#include "config/relations.h"
+#include "config/rows.h"
 #include "config/text_file.h"
 #include "config/yaml_tree.h"
 
 namespace mi::config {
 namespace {
 
-using std::chrono::milliseconds;
+constexpr int kMaxLooksWhileChanging = 20;  // a file that changes between all of them is read nevertheless
 
-constexpr milliseconds kQuiet{100};          // a file that did not change for this long is written to its end
-constexpr int kMostQuietWaits = 20;          // one that never rests is read nevertheless
-constexpr milliseconds kLookAgain{10'000};   // where inotify sees nothing: network file systems, links to links
-constexpr milliseconds kLookAgainSoon{500};  // the directory itself is away
+bool IsInList(const Row& row) { return row.path.contains("[]"); }
+
+// Keys whose values differ, among the rows that are `reload`. A list of sections counts as one key ("remote.write").
+std::vector<std::string> ChangedKeys(const Config& before, const Config& after, Reload reload) {
+  Config a = before;  // members are reached through non-const pointers
+  Config b = after;
+  std::vector<std::string> changed;
+  for (const Row& row : Rows()) {
+    if (row.reload != reload || IsInList(row)) continue;
+    const Member other = row.member(b, 0);
+    const bool same = std::visit([&](auto* value) { return *value == *std::get<decltype(value)>(other); }, row.member(a, 0));
+    if (!same) changed.emplace_back(row.path);
+  }
+  if (reload == Reload::kLive && a.remote.write != b.remote.write) changed.emplace_back("remote.write");
+  return changed;
+}
+
+// `loaded`, with the options that need a restart as they are in `running`.
+Config KeepRestartOptions(const Config& running, Config loaded) {
+  Config from = running;
+  for (const Row& row : Rows()) {
+    if (row.reload != Reload::kRestart || IsInList(row)) continue;
+    const Member source = row.member(from, 0);
+    std::visit([&](auto* value) { *value = *std::get<decltype(value)>(source); }, row.member(loaded, 0));
+  }
+  return loaded;
+}
+
+// The new values may not be legal together with those that need a restart.
+Status CheckTogether(const Config& config) {
+  Draft draft;
+  draft.config = config;
+  CheckRelations(draft);
+  if (draft.ok()) return {};
+  return Fail(draft.Faults().Within("with what needs a restart as it was at the start"));
+}
 
 std::string Joined(const std::vector<std::string>& keys) {
   std::string text;
@@ -33,144 +61,7 @@ std::string Joined(const std::vector<std::string>& keys) {
   return text;
 }
 
-class FileWatcher final : public Watcher {
- public:
-  FileWatcher(Loaded started, Sources sources, Callbacks callbacks, std::unique_ptr<DirectoryWatch> watch)
-      : started_(std::make_shared<const Config>(std::move(started.config))),
-        sources_(std::move(sources)),
-        callbacks_(std::move(callbacks)),
-        watch_(std::move(watch)),
-        current_(started_) {}
-
-  ~FileWatcher() override {
-    stopping_ = true;
-    watch_->Wake();
-    if (thread_.joinable()) thread_.join();
-  }
-
-  Status Start() {
-    try {
-      thread_ = std::thread([this] { Run(); });
-    } catch (const std::system_error& error) {
-      return Fail(Errc::kUnavailable, mi::format("cannot watch the configuration: no thread: {}", error.what()));
-    }
-    return {};
-  }
-
-  void Reload() override {
-    asked_ = true;
-    watch_->Wake();
-  }
-
-  std::shared_ptr<const Config> Current() const override EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    return current_;
-  }
-
- private:
-  // Armed first and looked at afterwards, so that no change falls between.
-  void Run() {
-    bool first = true;
-    FileState seen;
-    while (!stopping_) {
-      const bool armed = watch_->Arm();
-      const bool asked = asked_.exchange(false);
-      if (sources_.file && (first || FileState::Of(*sources_.file) != seen)) {
-        seen = WaitUntilQuiet();
-        if (stopping_) return;
-        Attempt(asked ? Why::kAsked : first ? Why::kStart : Why::kChanged);
-      } else if (asked) {
-        Attempt(Why::kAsked);
-      }
-      first = false;
-      if (!asked_) watch_->Wait(armed ? kLookAgain : kLookAgainSoon);
-    }
-  }
-
-  // The file as it was when it had come to rest.
-  FileState WaitUntilQuiet() {
-    FileState state = FileState::Of(*sources_.file);
-    for (int i = 0; i < kMostQuietWaits && !stopping_; ++i) {
-      const auto event = watch_->Wait(kQuiet);
-      const FileState now = FileState::Of(*sources_.file);
-      if (event != DirectoryWatch::Event::kFile && now == state) break;
-      state = now;
-    }
-    return state;
-  }
-
-  enum class Why { kStart, kChanged, kAsked };
-
-  void Attempt(Why why) {
-    if (!sources_.file) return Report({.status = Fail(Errc::kInvalid, "there is no configuration file")});
-    auto text = ReadSmallFile(*sources_.file, kMaxFileBytes);
-    const bool same = text && text_ == *text;
-    text_ = text ? std::optional(*text) : std::nullopt;
-    if (same && why == Why::kChanged) return;  // only touched
-    auto loaded = text ? LoadWhole(*text) : Result<Loaded>(Fail(text.error()));
-    if (!loaded) return Report({.status = Fail(loaded.error())});
-
-    Config next = KeepRestartOnly(*started_, loaded->config);
-    if (auto fits = Check(next); !fits) return Report({.status = fits});
-    ReloadReport report;
-    report.changed = ChangedKeys(*Current(), next, config::Reload::kLive);
-    report.restart_needed = ChangedKeys(*started_, loaded->config, config::Reload::kRestart);
-    report.warnings = std::move(loaded->warnings);
-    if (!report.changed.empty()) {
-      if (const Status taken = Take(std::move(next)); !taken) {
-        text_.reset();  // the same file again is news: what was in its way may be gone
-        return Report({.status = taken});
-      }
-    }
-    // What Load gave at the start need not be told again.
-    const bool news = !report.changed.empty() || !report.restart_needed.empty();
-    if (why != Why::kStart || news) Report(report);
-  }
-
-  // An empty file is legal, but here it is one that somebody has just begun to write.
-  Result<Loaded> LoadWhole(std::string_view text) const {
-    const YamlTree tree = ParseYaml(text);
-    if (tree.whole && tree.root.children.empty()) {
-      return Fail(Errc::kInvalid, mi::format("{}: holds no keys", *sources_.file));
-    }
-    return LoadWithText(sources_, text);
-  }
-
-  // What is new may not go together with what needs a restart to change.
-  static Status Check(const Config& next) {
-    Draft draft;
-    draft.config = next;
-    CheckRelations(draft);
-    if (draft.ok()) return {};
-    return Fail(draft.Faults().Within("with what needs a restart as it was at the start"));
-  }
-
-  Status Take(Config next) EXCLUDES(mutex_) {
-    auto taken = std::make_shared<const Config>(std::move(next));
-    if (callbacks_.on_change) {
-      if (Status outcome = callbacks_.on_change(taken); !outcome) return outcome;
-    }
-    MutexLock lock(mutex_);
-    current_ = std::move(taken);
-    return {};
-  }
-
-  void Report(const ReloadReport& report) const {
-    if (callbacks_.on_report) callbacks_.on_report(report);
-  }
-
-  const std::shared_ptr<const Config> started_;
-  const Sources sources_;
-  const Callbacks callbacks_;
-  const std::unique_ptr<DirectoryWatch> watch_;
-  std::atomic<bool> stopping_ = false;
-  std::atomic<bool> asked_ = false;
-  std::optional<std::string> text_;  // what was read last; the thread's own
-
-  mutable Mutex mutex_;
-  std::shared_ptr<const Config> current_ GUARDED_BY(mutex_);
-  std::thread thread_;
-};
+int64_t Nanoseconds(const struct timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
 
 }  // namespace
 
@@ -186,14 +77,98 @@ std::string ReloadReport::Describe() const {
   return text;
 }
 
-Result<std::unique_ptr<Watcher>> Watcher::Create(Loaded started, Sources sources, Callbacks callbacks) {
-  sources.file = started.file;
-  auto watch = DirectoryWatch::Create(sources.file.value_or(""));
-  if (!watch) return Fail(watch.error());
-  auto watcher =
-      std::make_unique<FileWatcher>(std::move(started), std::move(sources), std::move(callbacks), std::move(*watch));
-  if (auto running = watcher->Start(); !running) return Fail(running.error());
-  return watcher;
+Watcher::FileState Watcher::FileState::Of(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return {};
+  return {status.st_dev, status.st_ino, status.st_size, Nanoseconds(status.st_mtim), Nanoseconds(status.st_ctim)};
+}
+
+Watcher::Watcher(Loaded started, Sources sources, Callbacks callbacks, std::chrono::milliseconds poll_interval)
+    : started_(std::make_shared<const Config>(std::move(started.config))),
+      sources_{.file = std::move(started.file),
+               .environment = std::move(sources.environment),
+               .command_line = std::move(sources.command_line),
+               .folder = std::move(sources.folder)},
+      callbacks_(std::move(callbacks)),
+      current_(started_),
+      poll_(poll_interval, [this] { Look(); }) {}
+
+void Watcher::Reload() {
+  asked_ = true;
+  poll_.RunSoon();
+}
+
+std::shared_ptr<const Config> Watcher::Current() const {
+  MutexLock lock(mutex_);
+  return current_;
+}
+
+// A file that is being written looks different at each look, and half of it may be legal YAML without the options of the
+// other half. So a change is acted on only when two looks in a row find the same state:
+//
+//     look:      1    2    3    4    5
+//     state:     A    B    C    C    C
+//                     |    |    attempt (C was stable since look 3)
+//                     wait wait
+//
+// The first attempt comes after the start even without a change: the file may have changed since Load read it.
+void Watcher::Look() {
+  const bool asked = asked_.exchange(false);
+  const FileState now = sources_.file ? FileState::Of(*sources_.file) : FileState();
+  const bool stable = std::exchange(last_look_, now) == now || ++looks_while_changing_ >= kMaxLooksWhileChanging;
+  const bool changed = sources_.file && attempted_ != now;
+  if (!asked && (!changed || !stable)) return;
+  const Why why = asked ? Why::kAsked : attempted_ ? Why::kChanged : Why::kStart;
+  looks_while_changing_ = 0;
+  attempted_ = now;
+  Attempt(why);
+}
+
+void Watcher::Attempt(Why why) {
+  if (!sources_.file) return Report({.status = Fail(Errc::kInvalid, "there is no configuration file")});
+  auto text = ReadSmallFile(*sources_.file, kMaxFileBytes);
+  const bool same_text = text && text_ == *text;
+  text_ = text ? std::optional(*text) : std::nullopt;
+  if (same_text && why == Why::kChanged) return;  // the file was only touched
+  auto loaded = text ? LoadFile(*text) : Result<Loaded>(Fail(text.error()));
+  if (!loaded) return Report({.status = Fail(loaded.error())});
+
+  Config next = KeepRestartOptions(*started_, loaded->config);
+  if (auto legal = CheckTogether(next); !legal) return Report({.status = legal});
+  ReloadReport report;
+  report.changed = ChangedKeys(*Current(), next, Reload::kLive);
+  report.restart_needed = ChangedKeys(*started_, loaded->config, Reload::kRestart);
+  report.warnings = std::move(loaded->warnings);
+  if (!report.changed.empty()) {
+    if (const Status taken = Take(std::move(next)); !taken) {
+      text_.reset();  // the same text may be taken later: its obstacle may be gone
+      return Report({.status = taken});
+    }
+  }
+  // The start has reported the warnings of an unchanged file already.
+  const bool news = !report.changed.empty() || !report.restart_needed.empty();
+  if (why != Why::kStart || news) Report(report);
+}
+
+// An empty file is legal at the start, but here somebody has probably just begun to write it.
+Result<Loaded> Watcher::LoadFile(std::string_view text) const {
+  const YamlTree tree = ParseYaml(text);
+  if (tree.whole && tree.root.children.empty()) {
+    return Fail(Errc::kInvalid, mi::format("{}: holds no keys", *sources_.file));
+  }
+  return LoadWithText(sources_, text);
+}
+
+Status Watcher::Take(Config next) {
+  auto taken = std::make_shared<const Config>(std::move(next));
+  if (callbacks_.on_change) TRY(callbacks_.on_change(taken));
+  MutexLock lock(mutex_);
+  current_ = std::move(taken);
+  return {};
+}
+
+void Watcher::Report(const ReloadReport& report) const {
+  if (callbacks_.on_report) callbacks_.on_report(report);
 }
 
 }  // namespace mi::config

@@ -1,56 +1,95 @@
-// Takes a changed configuration file while the process runs.
+// Reloads the configuration file while the process runs.
 //
-// The file's directory is watched, not the file: editors write a new file and rename it, ConfigMaps swap a link. A
-// change is waited out, read as a whole, checked as a whole, and only then handed on as one immutable object. A bad one
-// changes nothing. What needs a restart keeps the value that the process was started with.
+// The file's status is polled (stat(2), once per second): this also works on network file systems, for editors that
+// rename a new file over the old one, and for ConfigMaps, which swap a link. A changed file is read once it has not
+// changed between two looks, checked as a whole, and then handed on as one immutable object. A bad file changes nothing.
+// Options that need a restart keep the values that the process was started with.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/periodic.h"
 #include "base/result.h"
 #include "config/loader.h"
 
 namespace mi::config {
 
-// One attempt to reload, for the log and the metrics config_reload_success and config_restart_needed.
+// One attempt to reload.
 struct ReloadReport {
   Status status;                            // why nothing was changed, as Load says it
   std::vector<std::string> changed;         // keys whose new values are in effect now
   std::vector<std::string> restart_needed;  // keys that differ from what the process was started with
   std::vector<std::string> warnings;
 
-  // One message: "configuration reloaded: log.level; restart needed for: app.port". Holds no values.
+  // One line: "configuration reloaded: log.level; restart needed for: app.port". Holds no values.
   std::string Describe() const;
 };
 
-// Threads: safe. Callbacks come from a thread of its own, one at a time, and from none after the destructor; they may
-// ask
-//          Current() and call Reload(), but must not end the watcher.
+// Threads: safe. Callbacks come from the watcher's own thread, one at a time, and none after the destructor. They may
+//          call Current() and Reload(), but must not destroy the watcher.
 class Watcher {
  public:
   struct Callbacks {
-    // The new configuration, when something live has changed. Current() becomes it with success; an error says why it
-    // was not taken, and that everything is as it was: it is reported, and tried again with the next look at the file.
+    // A live option has changed. After success Current() returns the new configuration. An error says why it could not
+    // be taken, and that everything is as it was before; it is reported, and a touched file is tried again.
     std::function<Status(const std::shared_ptr<const Config>&)> on_change;
     // After each attempt, and after on_change.
     std::function<void(const ReloadReport&)> on_report;
   };
 
-  // `started` is what Load gave for `sources`; its file, not another that GO_ENV might choose by now, is read again.
-  // Without a file only Reload() does anything. kUnavailable when the system gives no inotify instance or thread.
-  static Result<std::unique_ptr<Watcher>> Create(Loaded started, Sources sources, Callbacks callbacks);
-  virtual ~Watcher() = default;
+  // `started` is what Load returned for `sources`. The file of `started` is watched, not another that GO_ENV might
+  // choose now. Without a file only Reload() does anything, and it reports an error.
+  Watcher(Loaded started, Sources sources, Callbacks callbacks,
+          std::chrono::milliseconds poll_interval = std::chrono::seconds(1));
 
-  // Reads and checks now, also if the file looks unchanged: what SIGHUP does. Returns at once; the report follows.
-  // May be called from a signal handler.
-  virtual void Reload() = 0;
-  // Never null; what it points to never changes.
-  virtual std::shared_ptr<const Config> Current() const = 0;
+  // Reads and checks the file even if it looks unchanged: what SIGHUP does. Returns at once; a report follows.
+  void Reload();
+  // Never null. The object that it points to never changes.
+  std::shared_ptr<const Config> Current() const EXCLUDES(mutex_);
+
+ private:
+  // Tells one state of a file from another without reading it. All zero if there is no file.
+  struct FileState {
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t size = 0;
+    int64_t modified_ns = 0;
+    int64_t changed_ns = 0;
+
+    static FileState Of(const std::string& path);
+    bool operator==(const FileState&) const = default;
+  };
+  enum class Why { kStart, kChanged, kAsked };
+
+  void Look();
+  void Attempt(Why why);
+  Result<Loaded> LoadFile(std::string_view text) const;
+  Status Take(Config next) EXCLUDES(mutex_);
+  void Report(const ReloadReport& report) const;
+
+  const std::shared_ptr<const Config> started_;
+  const Sources sources_;
+  const Callbacks callbacks_;
+  std::atomic<bool> asked_ = false;
+
+  // Of the watcher's thread.
+  std::optional<FileState> attempted_;  // the state of the file at the last attempt; nothing before the first
+  FileState last_look_;
+  int looks_while_changing_ = 0;
+  std::optional<std::string> text_;  // the text of the last attempt, unless that may succeed if it is repeated
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const Config> current_ GUARDED_BY(mutex_);
+  Periodic poll_;  // last: its thread ends before the other members are destroyed
 };
 
 }  // namespace mi::config

@@ -6,7 +6,7 @@
 
 #include "base/bounded_queue.h"
 #include "base/live.h"
-#include "config/test_folder.h"
+#include "config/testing/test_folder.h"
 
 namespace mi::config {
 namespace {
@@ -17,24 +17,26 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-// What a watcher reports, to be waited for. The deadline is only there to end a test that has failed.
+constexpr std::chrono::milliseconds kPollInterval{20};
+
+// Collects what a watcher reports, so that tests can wait for it. The deadline only ends a test that has failed.
 class WatcherTest : public TestFolder {
  protected:
   void Start(const std::string& file, Sources sources = {}) {
     if (!file.empty()) sources.file = file;
     auto loaded = Load(sources);
     ASSERT_TRUE(loaded) << loaded.error().message();
-    auto watcher =
-        Watcher::Create(std::move(*loaded), std::move(sources),
-                        {.on_change =
-                             [this](const auto& config) {
-                               if (Status outcome = *outcome_.Get(); !outcome) return outcome;
-                               changes_.TryPush(std::shared_ptr(config));
-                               return Status();
-                             },
-                         .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }});
-    ASSERT_TRUE(watcher) << watcher.error().message();
-    watcher_ = std::move(*watcher);
+    watcher_ = std::make_unique<Watcher>(
+        std::move(*loaded), std::move(sources),
+        Watcher::Callbacks{
+            .on_change =
+                [this](const auto& config) {
+                  if (Status outcome = *outcome_.Get(); !outcome) return outcome;
+                  changes_.TryPush(std::shared_ptr(config));
+                  return Status();
+                },
+            .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }},
+        kPollInterval);
   }
 
   ReloadReport NextReport() {
@@ -167,7 +169,7 @@ TEST_F(WatcherTest, ADeletedFileChangesNothingAndIsFoundAgain) {
   AwaitLevel("debug");
 }
 
-TEST_F(WatcherTest, ADirectoryThatIsReplacedIsWatchedAgain) {
+TEST_F(WatcherTest, AFileInADirectoryThatIsReplacedIsFoundAgain) {
   Start(Write("conf/a.yml", Level("warn")));
   fs::remove_all(Path("conf"));
   EXPECT_FALSE(NextReport().status.has_value());
@@ -233,10 +235,10 @@ TEST_F(WatcherTest, AChangeBetweenTheStartAndTheWatchIsNotMissed) {
   auto loaded = Load(sources);
   ASSERT_TRUE(loaded);
   Replace("a.yml", Level("debug"));
-  auto watcher = Watcher::Create(
+  const Watcher watcher(
       std::move(*loaded), sources,
-      {.on_change = {}, .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }});
-  ASSERT_TRUE(watcher);
+      {.on_change = {}, .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }},
+      kPollInterval);
   EXPECT_THAT(NextReport().changed, ElementsAre("log.level"));
 }
 
@@ -245,17 +247,19 @@ TEST_F(WatcherTest, CallbacksMayAskTheWatcher) {
   const Sources sources = {.file = file};
   std::atomic<Watcher*> self = nullptr;
   std::atomic<int> asked = 0;
-  auto watcher =
-      Watcher::Create(*Load(sources), sources, {.on_change = {}, .on_report = [&](const ReloadReport& report) {
-                                                  if (asked.fetch_add(1) == 0) self.load()->Reload();
-                                                  reports_.TryPush(ReloadReport(report));
-                                                }});
-  ASSERT_TRUE(watcher);
-  self = watcher->get();
-  (*watcher)->Reload();
+  Watcher watcher(*Load(sources), sources,
+                  {.on_change = {},
+                   .on_report =
+                       [&](const ReloadReport& report) {
+                         if (asked.fetch_add(1) == 0) self.load()->Reload();
+                         reports_.TryPush(ReloadReport(report));
+                       }},
+                  kPollInterval);
+  self = &watcher;
+  watcher.Reload();
   NextReport();
   NextReport();  // the one that the callback asked for
-  EXPECT_EQ((*watcher)->Current()->log.level, "warn");
+  EXPECT_EQ(watcher.Current()->log.level, "warn");
 }
 
 TEST_F(WatcherTest, ReadersSeeWholeConfigurationsWhileItReloads) {

@@ -12,16 +12,17 @@
 #include <utility>
 
 #include "base/format.h"
-#include "config/quote.h"
+#include "base/quote.h"
+#include "base/utf8.h"
 
 namespace mi::config {
 namespace {
 
-// Thrown through the parser, to stop it where going on would cost stack or sense.
+// Thrown through the parser to stop it: at too deep nesting, and where the rest has no meaning.
 struct Stop : std::exception {};
 
-// Whether the quoted scalar at the front of `text` has its closing quote. yaml-cpp takes the end of the input for one,
-// and so a file that is half written for a whole one.
+// Whether the quoted scalar at the front of `text` has its closing quote. yaml-cpp accepts the end of the input instead,
+// and so would accept a half written file.
 bool IsClosed(std::string_view text) {
   const char quote = text.front();
   for (size_t i = 1; i < text.size(); ++i) {
@@ -67,7 +68,7 @@ class TreeBuilder final : public YAML::EventHandler {
   }
   void OnMapEnd() override { Close(); }
 
-  // Puts what is still open where it belongs, after the parser has given up.
+  // Attaches the open nodes to their parents after the parser has stopped early.
   void CloseAll() {
     while (!open_.empty()) {
       if (open_.back().node.kind == YamlNode::Kind::kMap && !AtKey()) {
@@ -99,7 +100,7 @@ class TreeBuilder final : public YAML::EventHandler {
     const auto at = static_cast<size_t>(mark.pos);
     const bool written = at < bytes_.size() && bytes_[at] == '!';
     const bool implied = tag.empty() || tag == "?" || tag == "!";  // plain or quoted
-    // It is not named: a password that starts with '!' is one, too.
+    // The message does not repeat the tag: a password that starts with '!' looks like one.
     if (written || !implied) StopAt(mark, "YAML tags are not supported; put text that starts with '!' in quotes");
   }
 
@@ -137,7 +138,7 @@ class TreeBuilder final : public YAML::EventHandler {
     return !open_.empty() && open_.back().node.kind == YamlNode::Kind::kMap && !open_.back().has_key;
   }
 
-  // Into what is open, or as the root.
+  // Adds a finished node to the innermost open one, or makes it the root.
   void Place(YamlNode node) {
     if (open_.empty()) {
       tree_.root = std::move(node);
@@ -167,7 +168,7 @@ class TreeBuilder final : public YAML::EventHandler {
 
 std::string Reason(const std::string& message) {
   if (message == YAML::ErrorMsg::UNKNOWN_ANCHOR) return "YAML aliases are not supported; write the value out";
-  // After the colon some messages repeat what they stumbled over, which may be part of a secret.
+  // After the colon some messages repeat the input, which may be part of a secret.
   return "not YAML: " + message.substr(0, message.find(": "));
 }
 
@@ -179,7 +180,7 @@ void Parse(std::string_view bytes, YamlTree& tree) {
     while (parser.HandleNextDocument(builder)) {
     }
     tree.whole = true;
-  } catch (const Stop&) {  // NOLINT(bugprone-empty-catch): the builder has said why
+  } catch (const Stop&) {  // NOLINT(bugprone-empty-catch): the builder has added the fault
   } catch (const YAML::Exception& error) {
     tree.faults.push_back({error.mark.is_null() ? 0 : error.mark.line + 1, Reason(error.msg)});
   } catch (const std::exception&) {
@@ -198,6 +199,16 @@ std::string_view Describe(YamlNode::Kind kind) {
     case YamlNode::Kind::kMap: return "a section";
   }
   return "nothing";
+}
+
+std::optional<size_t> FirstBadByte(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const Utf8Character next = FirstUtf8(text.substr(i));
+    const bool white = next.code == '\t' || next.code == '\n' || next.code == '\r';
+    if (!next.valid || (IsControl(next.code) && !white)) return i;
+    i += next.size;
+  }
+  return std::nullopt;
 }
 
 YamlTree ParseYaml(std::string_view bytes) {

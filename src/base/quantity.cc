@@ -1,13 +1,14 @@
-#include "config/numbers.h"
+#include "base/quantity.h"
 
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <utility>
 
+#include "base/ascii.h"
 #include "base/format.h"
 
-namespace mi::config {
+namespace mi {
 namespace {
 
 using Unit = std::pair<std::string_view, uint64_t>;
@@ -23,15 +24,7 @@ constexpr std::array<Unit, 5> kTimeUnits = {
 
 constexpr double kLargest = 9'007'199'254'740'992;  // 2^53: up to here a double counts exactly
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-std::string_view Trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
-// Takes a number such as 1.5 from the front of `text`.
+// Removes a number such as 1.5 from the front of `text`.
 std::optional<double> TakeNumber(std::string_view& text) {
   if (text.empty() || !IsDigit(text.front())) return std::nullopt;  // no sign, no inf, no nan
   double number = 0;
@@ -41,12 +34,12 @@ std::optional<double> TakeNumber(std::string_view& text) {
   return number;
 }
 
-// Takes the letters in front of `text`; the size of that unit.
+// Removes the letters at the front of `text` and returns the size of the unit that they name.
 template <size_t kCount>
 std::optional<uint64_t> TakeUnit(const std::array<Unit, kCount>& units, std::string_view& text) {
   size_t letters = 0;
   while (letters < text.size() && !IsDigit(text[letters])) ++letters;
-  const auto word = Trimmed(text.substr(0, letters));
+  const auto word = TrimSpace(text.substr(0, letters));
   text.remove_prefix(letters);
   for (const auto& [name, size] : units) {
     if (name == word) return size;
@@ -62,9 +55,9 @@ std::optional<uint64_t> Whole(double number) {
 template <size_t kCount>
 std::string Write(const std::array<Unit, kCount>& units, uint64_t number) {
   for (const auto& [name, size] : units) {
-    if (number % size == 0) return mi::format("{}{}", number / size, name);
+    if (number % size == 0) return format("{}{}", number / size, name);
   }
-  return mi::format("{}", number);
+  return format("{}", number);
 }
 
 }  // namespace
@@ -86,13 +79,13 @@ std::optional<uint64_t> ParseBytes(std::string_view text) {
 }
 
 std::optional<uint64_t> ParseDuration(std::string_view text) {
-  constexpr double kMsASecond = 1000;
+  constexpr double kMsPerSecond = 1000;
   double ms = 0;
   bool first = true;
   do {
     const auto number = TakeNumber(text);
     if (!number) return std::nullopt;
-    if (first && text.empty()) return Whole(*number * kMsASecond);
+    if (first && text.empty()) return Whole(*number * kMsPerSecond);
     const auto unit = TakeUnit(kTimeUnits, text);
     if (!unit) return std::nullopt;
     ms += *number * static_cast<double>(*unit);
@@ -102,7 +95,7 @@ std::optional<uint64_t> ParseDuration(std::string_view text) {
 }
 
 std::string WriteBytes(uint64_t bytes) {
-  if (bytes % 1024 != 0 || bytes == 0) return mi::format("{}", bytes);
+  if (bytes % 1024 != 0 || bytes == 0) return format("{}", bytes);
   return Write(kByteUnits, bytes);
 }
 
@@ -112,8 +105,8 @@ std::string WriteDuration(uint64_t ms) {
 }
 
 std::string WriteSeconds(uint64_t ms) {
-  if (ms % 1000 == 0) return mi::format("{}", ms / 1000);
+  if (ms % 1000 == 0) return format("{}", ms / 1000);
   return WriteDuration(ms);
 }
 
-}  // namespace mi::config
+}  // namespace mi

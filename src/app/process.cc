@@ -1,0 +1,86 @@
+#include "app/process.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+namespace mi::app {
+namespace {
+
+constexpr uint64_t kOwnFiles = 64;  // databases, logs, listeners, pipes: what is open besides connections
+
+constexpr unsigned kMaxSecondsToLog = 5;  // then SIGALRM ends the process, if the log's disk hangs
+
+sigset_t SetOf(std::initializer_list<int> signals) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : signals) sigaddset(&set, signal);
+  return set;
+}
+
+sigset_t Handled() { return SetOf({SIGTERM, SIGINT, SIGHUP}); }
+
+void ExitNow(int) { _exit(kExitFailed); }
+
+}  // namespace
+
+FatalHandler ExitOnFatal(telemetry::Logger& log) {
+  return [&log](const Error& error) {
+    static std::atomic_flag exiting;
+    while (exiting.test_and_set()) pause();  // another thread is ending the process
+    alarm(kMaxSecondsToLog);
+    log.Error("fatal, the process ends and must be restarted: {}", error.message());
+    log.Flush();
+    _exit(kExitFailed);
+  };
+}
+
+Signals::Signals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  const sigset_t handled = Handled();
+  pthread_sigmask(SIG_BLOCK, &handled, nullptr);
+}
+
+bool Signals::StopRequested() {
+  sigset_t pending;
+  sigpending(&pending);
+  return sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1;
+}
+
+void Signals::WaitForStop(const std::function<void()>& reload) {
+  const sigset_t handled = Handled();
+  while (true) {
+    int signal = 0;
+    if (sigwait(&handled, &signal) != 0) continue;
+    if (signal != SIGHUP) return;
+    reload();
+  }
+}
+
+void Signals::ExitAtNextSignal() {
+  std::signal(SIGTERM, ExitNow);
+  std::signal(SIGINT, ExitNow);
+  const sigset_t stops = SetOf({SIGTERM, SIGINT});
+  pthread_sigmask(SIG_UNBLOCK, &stops, nullptr);
+}
+
+void RaiseFileLimit(uint64_t max_connections, telemetry::Logger& log) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return log.Warn("cannot read the file limit: {}", std::strerror(errno));
+  if (limit.rlim_cur < limit.rlim_max) {
+    const rlimit raised{.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
+  }
+  log.Info("file limit is {}", limit.rlim_cur);
+  if (limit.rlim_cur < max_connections + kOwnFiles) {
+    log.Warn("file limit {} is too low for receive.max_connections {}: raise LimitNOFILE or ulimit -n", limit.rlim_cur,
+             max_connections);
+  }
+}
+
+}  // namespace mi::app
