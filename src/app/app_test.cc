@@ -4,7 +4,6 @@
 
 #include "app/command_line.h"
 #include "app/data_directory.h"
-#include "app/housekeeping.h"
 
 namespace mi::app {
 namespace {
@@ -66,48 +65,6 @@ TEST(DataDirectory, IsHeldByOneAtATime) {
   }
   EXPECT_TRUE(DataDirectory::Open(path));
   std::filesystem::remove_all(path);
-}
-
-TEST(Housekeeping, RunsATaskAgainAndAgainUntilItIsStopped) {
-  std::promise<void> third;
-  int runs = 0;
-  Housekeeping housekeeping;
-  housekeeping.Every([] { return std::chrono::milliseconds(1); },
-                     [&] {
-                       if (++runs == 3) third.set_value();
-                     });
-  housekeeping.Start();
-  third.get_future().wait();
-  housekeeping.Stop();
-  EXPECT_GE(runs, 3);
-}
-
-TEST(Housekeeping, TakesANewIntervalBeforeTheOldOneIsOver) {
-  std::promise<void> asked;
-  std::promise<void> ran;
-  std::atomic<bool> asked_before = false;
-  std::atomic<bool> soon = false;
-  bool has_run = false;
-  Housekeeping housekeeping;
-  housekeeping.Every(
-      [&]() -> std::chrono::milliseconds {
-        if (!asked_before.exchange(true)) asked.set_value();
-        return soon ? std::chrono::milliseconds(1) : std::chrono::hours(1);
-      },
-      [&] {
-        if (!std::exchange(has_run, true)) ran.set_value();
-      });
-  housekeeping.Start();
-  asked.get_future().wait();
-  soon = true;
-  ran.get_future().wait();
-}
-
-TEST(Housekeeping, StopsAtOnceThoughNothingIsDueForLong) {
-  Housekeeping housekeeping;
-  housekeeping.Every([] { return std::chrono::hours(1); }, [] {});
-  housekeeping.Start();
-  housekeeping.Stop();
 }
 
 }  // namespace

@@ -27,9 +27,8 @@ int CheckConfig(const std::string& file) {
 
 int PrintSchema(const config::Config& config, std::string_view engine) {
   const uint64_t secret_check = model::SecretCheck(config.identity.secret);
-  return Print(engine == "sqlite"
-                   ? store::SqliteSchemaText(secret_check)
-                   : store::MysqlSchemaText(config.mysql.db_name, config.mysql.user, secret_check));
+  return Print(engine == "sqlite" ? store::SqliteSchemaText(secret_check)
+                                  : store::MysqlSchemaText(config.mysql.db_name, config.mysql.user, secret_check));
 }
 
 int AdoptSchema(const config::Config& config) {
@@ -57,8 +56,7 @@ int RunCommand(const Command& command) {
   const Result<config::Loaded> loaded = config::Load(SourcesOf(command));
   if (!loaded) return Complain(kExitBadConfiguration, loaded.error().message());
   if (command.kind == Kind::kConfigShow) return Print(config::PrintShow(*loaded));
-  return command.kind == Kind::kSchemaAdopt ? AdoptSchema(loaded->config)
-                                            : PrintSchema(loaded->config, command.schema);
+  return command.kind == Kind::kSchemaAdopt ? AdoptSchema(loaded->config) : PrintSchema(loaded->config, command.schema);
 }
 
 int Complain(int exit_code, std::string_view text) {

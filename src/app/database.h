@@ -7,7 +7,7 @@
 #include <memory>
 #include <thread>
 
-#include "app/part_health.h"
+#include "app/component_health.h"
 #include "base/stop_signal.h"
 #include "config/config.h"
 #include "store/mysql_catalog.h"
@@ -34,7 +34,7 @@ class Database {
   void Run();
 
   const std::unique_ptr<store::MysqlCatalog> catalog_;
-  PartHealth health_;
+  ComponentHealth health_;
   std::function<void()> on_prepared_;
   StopSignal stop_;
   std::thread thread_;

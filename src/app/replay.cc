@@ -1,11 +1,11 @@
-#include "app/replay.h"
-
 #include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
+#include "app/commands.h"
 #include "app/nobody.h"
+#include "app/process.h"
 #include "app/role_options.h"
 #include "base/clock.h"
 #include "base/format.h"
@@ -13,16 +13,18 @@
 #include "index/worker.h"
 #include "store/mysql_catalog.h"
 #include "stream/kafka_replay.h"
+#include "telemetry/log.h"
 #include "telemetry/metrics.h"
+#include "web/parameters.h"
 
 namespace mi::app {
 namespace {
 
 constexpr auto kShowInterval = std::chrono::seconds(1);
-// For as long a database or broker may be away; a consumer would wait for ever, a person wants to know.
+// How long a database or broker may be away. A consumer would wait for ever, but here a person waits for an answer.
 constexpr auto kPatience = std::chrono::seconds(60);
 
-// The partitions of one worker, into a store of its own.
+// One worker with its share of the partitions and a store of its own.
 struct Lane {
   std::unique_ptr<stream::KafkaReplay> replay;
   std::unique_ptr<store::SeriesStore> store;
@@ -31,12 +33,17 @@ struct Lane {
   bool read_all() const { return replay->finished() && replay->CurrentLag().records == 0; }
 };
 
+// Reads metric_store.consumer.topics up to the end that they have at the start, with metric_store.consumer.work_num
+// workers that share the partitions. Positions are stored, so the consumer group continues from there. Repeating it
+// changes nothing. Run it while no consumer runs.
 class Replayer {
  public:
   Replayer(const config::Config& config, telemetry::Logger& log)
       : config_(config), log_(log), catalog_(store::MysqlCatalog::Create(MysqlOptionsOf(config), log, *metrics_)) {}
 
+  // Prepares the database and opens the lanes. `from_ms`: only records of this time and later; nothing: all records.
   Status Open(std::optional<int64_t> from_ms);
+  // Returns the first error that repetition would not change. Shows the progress on stderr.
   Status Run();
 
  private:
@@ -55,19 +62,18 @@ class Replayer {
 };
 
 Status Replayer::Open(std::optional<int64_t> from_ms) {
-  if (const Status prepared = catalog_->Prepare(); !prepared) return prepared;
+  TRY(catalog_->Prepare());
   const config::ConsumerOptions& consumer = config_.metric_store.consumer;
   stream::KafkaReplayOptions options{
       .kafka = KafkaConsumerOptionsOf(config_).kafka, .topics = consumer.topics, .from_ms = from_ms};
   options.lanes = static_cast<unsigned>(consumer.work_num);
   for (options.lane = 0; options.lane < options.lanes; ++options.lane) {
-    auto replay = stream::KafkaReplay::Create(options, {clock_, log_, *metrics_});
-    if (!replay) return Fail(replay.error());
-    Lane& lane = lanes_.emplace_back(Lane{*std::move(replay), catalog_->OpenStore(), nullptr});
+    auto replay = TRY(stream::KafkaReplay::Create(options, {clock_, log_, *metrics_}));
+    Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_->OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{},
         index::WorkerDeps{*lane.replay, *lane.store, nobody_, nullptr, clock_, log_, *metrics_, *lag_});
-    if (const Status sought = lane.worker->Seek(); !sought) return sought;
+    TRY(lane.worker->Seek());
   }
   return {};
 }
@@ -78,7 +84,7 @@ Status Replayer::Run() {
   Status ended = WaitForEnd();
   for (Lane& lane : lanes_) {
     lane.worker->Stop();
-    // What was polled last may have failed just now: its position is then not stored either.
+    // The last batch may have failed just now; then its position is not stored either.
     if (const Status applied = lane.worker->Health(); ended && !applied) ended = applied;
   }
   Show();
@@ -119,10 +125,28 @@ void Replayer::Show() const {
 
 }  // namespace
 
-Status Replay(const config::Config& config, std::optional<int64_t> from_ms, telemetry::Logger& log) {
-  Replayer replayer(config, log);
-  if (const Status opened = replayer.Open(from_ms); !opened) return opened;
-  return replayer.Run();
+int ReplayTopic(const Command& command) {
+  std::optional<int64_t> from_ms;
+  if (command.replay_from != "beginning") {
+    from_ms = web::ParseTime(command.replay_from);
+    if (!from_ms) {
+      return Complain(
+          kExitBadConfiguration,
+          format("--from {}: \"beginning\", or a time: RFC 3339 (2026-01-31T12:00:00Z) or seconds since the epoch",
+                 command.replay_from));
+    }
+  }
+  const Result<config::Loaded> loaded = config::Load(SourcesOf(command));
+  if (!loaded) return Complain(kExitBadConfiguration, loaded.error().message());
+  if (loaded->config.metric_store.consumer.hosts.empty()) {
+    return Complain(kExitBadConfiguration, "replay reads from Kafka: metric_store.consumer.hosts is empty");
+  }
+  // On the terminal, wherever the service would log to.
+  const auto log = *telemetry::Logger::Create({.level = "warn"});
+  Replayer replayer(loaded->config, *log);
+  Status done = replayer.Open(from_ms);
+  if (done) done = replayer.Run();
+  return done ? 0 : Complain(kExitFailed, done.error().message());
 }
 
 }  // namespace mi::app

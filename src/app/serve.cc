@@ -4,11 +4,10 @@
 #include <utility>
 
 #include "app/commands.h"
-#include "app/fleet.h"
 #include "app/options_check.h"
 #include "app/process.h"
 #include "app/role_options.h"
-#include "app/standalone.h"
+#include "app/service.h"
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/format.h"
@@ -113,7 +112,7 @@ int Serve(const Command& command) {
   RaiseFileLimit(config.receive.max_connections, **log);
 
   const SystemClock clock;
-  const Service::Deps deps{clock, **log, *metrics};
+  const Service::Deps deps{clock, **log, *metrics, ExitOnFatal(**log)};
   const bool alone = config.app.role_type == config::Role::kStandalone;
   auto service = alone ? StartStandalone(config, deps) : StartFleet(config, deps);
   if (!service && Signals::StopRequested()) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "base/clock.h"
+#include "base/fatal.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "telemetry/log.h"
@@ -11,22 +13,34 @@
 
 namespace mi::app {
 
-// Threads: from one thread.
+// Threads: all members are called from one thread.
 class Service {
  public:
-  // What a role is made with; all of it outlives the service.
+  // All of it outlives the service.
   struct Deps {
     const Clock& clock;
     telemetry::Logger& log;
     telemetry::Metrics& metrics;
+    FatalHandler fatal;
   };
   virtual ~Service() = default;  // stops
 
-  // Takes over what can change without a restart. After an error, parts may have it: give them what was before.
+  // Takes the options that can change without a restart. After an error some parts may have taken them: the caller then
+  // passes the previous configuration.
   virtual Status Reconfigure(const config::Config& config) = 0;
-  // Answers what got in, finishes what was begun, saves; within app.shutdown_timeout.
+  // Drains, then stops: requests in flight are answered, what was begun is finished and saved. Within
+  // app.shutdown_timeout. Idempotent.
   virtual void Stop() = 0;
   virtual uint16_t port() const = 0;
 };
+
+// The whole flow in one process: embedded journal, SQLite, catalogue, queries. Needs nothing but a folder.
+// Errors: one line that says what to do.
+Result<std::unique_ptr<Service>> StartStandalone(const config::Config& config, const Service::Deps& deps);
+
+// The roles producer, consumer, query, and all three in one process (all), over Kafka, Redis and MySQL. They keep
+// nothing on this machine. They start also while Kafka, Redis or the database are away: /ready says what is missing.
+// Errors: one line that says what to do.
+Result<std::unique_ptr<Service>> StartFleet(const config::Config& config, const Service::Deps& deps);
 
 }  // namespace mi::app

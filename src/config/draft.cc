@@ -194,8 +194,7 @@ class Draft::YamlSource {
 
   void ApplyKey(const YamlNode& node, const std::string& path) {
     const Row* row = FindRow(path);
-    const bool known = row != nullptr || IsSection(path);
-    if (!known) return UnknownKey(node, path);
+    if (row == nullptr && !IsSection(path) && !IsList(path)) return UnknownKey(node, path);
     if (node.kind == Kind::kNull) return;  // nothing after the colon: the default stays
     if (path == "librdkafka") {
       ApplyKafkaOptions(node, *row);

@@ -1,6 +1,6 @@
 // One row per option: its path, range, prose, whether it is secret, whether a reload takes it. The parser, the
-// environment, the command line, `config default`, `config show`, the documentation and the reload are all made from the
-// rows: an option that has no row does not exist. Its default is that of the member.
+// environment, the command line, `config default`, `config show`, the documentation and the reload are all made from
+// the rows: an option that has no row does not exist. Its default is that of the member.
 #pragma once
 
 #include <cstdint>
@@ -44,8 +44,8 @@ struct Row {
   std::string_view prose;      // plain sentences; what 0 or '' mean
 };
 
-// A misspelling of the service before this one that is still understood: `wrong` for the last word of `path`, which is an
-// option or a section.
+// A misspelling of the service before this one that is still understood: `wrong` for the last word of `path`, which is
+// an option or a section.
 struct Misspelling {
   std::string_view path;
   std::string_view wrong;

@@ -111,7 +111,8 @@ bool IsOneLine(std::string_view text) { return text.find_first_of("\t\n\r") == t
 // What the option wants instead of `text`; '' if the text is legal.
 std::string FaultOfText(const Row& row, std::string_view text) {
   if (!IsOneLine(text)) return "text on one line, without control characters";
-  if (!row.choices.empty() && !std::ranges::contains(Split(row.choices, '|'), text)) return OneOf(row);
+  const auto choices = Split(row.choices, '|');
+  if (!choices.empty() && std::ranges::find(choices, text) == choices.end()) return OneOf(row);
   return row.check == nullptr ? std::string() : std::string(row.check(text));
 }
 

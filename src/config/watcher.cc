@@ -25,7 +25,8 @@ std::vector<std::string> ChangedKeys(const Config& before, const Config& after, 
   for (const Row& row : Rows()) {
     if (row.reload != reload || IsInList(row)) continue;
     const Member other = row.member(b, 0);
-    const bool same = std::visit([&](auto* value) { return *value == *std::get<decltype(value)>(other); }, row.member(a, 0));
+    const bool same =
+        std::visit([&](auto* value) { return *value == *std::get<decltype(value)>(other); }, row.member(a, 0));
     if (!same) changed.emplace_back(row.path);
   }
   if (reload == Reload::kLive && a.remote.write != b.remote.write) changed.emplace_back("remote.write");
@@ -103,8 +104,8 @@ std::shared_ptr<const Config> Watcher::Current() const {
   return current_;
 }
 
-// A file that is being written looks different at each look, and half of it may be legal YAML without the options of the
-// other half. So a change is acted on only when two looks in a row find the same state:
+// A file that is being written looks different at each look, and half of it may be legal YAML without the options of
+// the other half. So a change is acted on only when two looks in a row find the same state:
 //
 //     look:      1    2    3    4    5
 //     state:     A    B    C    C    C

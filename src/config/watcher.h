@@ -2,8 +2,8 @@
 //
 // The file's status is polled (stat(2), once per second): this also works on network file systems, for editors that
 // rename a new file over the old one, and for ConfigMaps, which swap a link. A changed file is read once it has not
-// changed between two looks, checked as a whole, and then handed on as one immutable object. A bad file changes nothing.
-// Options that need a restart keep the values that the process was started with.
+// changed between two looks, checked as a whole, and then handed on as one immutable object. A bad file changes
+// nothing. Options that need a restart keep the values that the process was started with.
 #pragma once
 
 #include <sys/stat.h>

@@ -28,14 +28,13 @@ class WatcherTest : public TestFolder {
     ASSERT_TRUE(loaded) << loaded.error().message();
     watcher_ = std::make_unique<Watcher>(
         std::move(*loaded), std::move(sources),
-        Watcher::Callbacks{
-            .on_change =
-                [this](const auto& config) {
-                  if (Status outcome = *outcome_.Get(); !outcome) return outcome;
-                  changes_.TryPush(std::shared_ptr(config));
-                  return Status();
-                },
-            .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }},
+        Watcher::Callbacks{.on_change =
+                               [this](const auto& config) {
+                                 if (Status outcome = *outcome_.Get(); !outcome) return outcome;
+                                 changes_.TryPush(std::shared_ptr(config));
+                                 return Status();
+                               },
+                           .on_report = [this](const ReloadReport& report) { reports_.TryPush(ReloadReport(report)); }},
         kPollInterval);
   }
 

@@ -21,8 +21,8 @@ namespace {
 // Thrown through the parser to stop it: at too deep nesting, and where the rest has no meaning.
 struct Stop : std::exception {};
 
-// Whether the quoted scalar at the front of `text` has its closing quote. yaml-cpp accepts the end of the input instead,
-// and so would accept a half written file.
+// Whether the quoted scalar at the front of `text` has its closing quote. yaml-cpp accepts the end of the input
+// instead, and so would accept a half written file.
 bool IsClosed(std::string_view text) {
   const char quote = text.front();
   for (size_t i = 1; i < text.size(); ++i) {

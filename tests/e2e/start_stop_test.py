@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 
@@ -127,12 +128,6 @@ class Start(support.TestCase):
         self.assertIn("catalog.db", message)
         self.assertEqual((data / "catalog.db").read_bytes(), b"this is no database" * 100)
 
-    def test_a_data_directory_that_was_deleted_is_said_by_ready(self):
-        service = self.service()
-        shutil.rmtree(service.directory / "data")
-        wait_for(lambda: b"journal: waiting for" in request(f"{service.url}/ready")[2], what="/ready to say it")
-        self.assertEqual(request(f"{service.url}/ready")[0], 503)
-
     def test_another_identity_secret_is_another_catalogue(self):
         service = self.service()
         service.stop()
@@ -194,6 +189,49 @@ class Stop(support.TestCase):
         self.assertIn("from the snapshot", service.output())
         self.assertEqual(support.loadgen("--url", f"{service.url}/api/v1/write", "--series", 20_000, "--duration", "1s").returncode, 0)
         self.assertEqual(service.metric("receive_series_total", result="new"), 0)
+
+
+class Fatal(support.TestCase):
+    """A condition that only a restart repairs: one line in the log, exit code 1, and the restart serves everything again."""
+
+    def ends_with_1(self, service, reason):
+        self.assertEqual(service.popen.wait(30), 1)
+        fatal = [line for line in service.output().splitlines() if "fatal, the process ends and must be restarted" in line]
+        self.assertEqual(len(fatal), 1, service.output())
+        self.assertIn(reason, fatal[0])
+
+    def send(self, service):
+        _, body, labels = support.golden("prometheus-3.16-v1", "01")
+        wait_for(lambda: support.write(service.url, body)[0] == 204, what="an acknowledgement")
+        service.wait_until_indexed()
+        return labels
+
+    def test_a_catalogue_that_was_replaced(self):
+        service = self.service()
+        self.send(service)
+        before = service.series('{__name__!=""}')
+        self.assertTrue(before)
+        catalogue = service.directory / "data" / "catalog.db"
+        copy = self.directory / "backup.db"
+        with sqlite3.connect(catalogue) as source, sqlite3.connect(copy) as target:
+            source.backup(target)
+        copy.rename(catalogue)
+        self.ends_with_1(service, "catalog.db was deleted or replaced")
+        for journal in ("catalog.db-wal", "catalog.db-shm"):  # as a person does who restores a backup
+            (service.directory / "data" / journal).unlink(missing_ok=True)
+        again = self.service()
+        self.assertEqual(again.series('{__name__!=""}'), before)
+        self.send(again)
+
+    def test_a_data_directory_that_was_deleted(self):
+        service = self.service()
+        self.send(service)
+        before = service.series('{__name__!=""}')
+        shutil.rmtree(service.directory / "data")
+        self.ends_with_1(service, "was deleted or moved")
+        again = self.service()
+        self.send(again)  # senders bring everything again
+        self.assertEqual(again.series('{__name__!=""}'), before)
 
 
 class Reload(support.TestCase):

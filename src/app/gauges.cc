@@ -1,4 +1,4 @@
-#include "app/figures.h"
+#include "app/gauges.h"
 
 #include <algorithm>
 #include <map>
@@ -17,7 +17,8 @@ constexpr std::string_view kCatalogSeries = "catalog_series";
 
 }  // namespace
 
-Figures::Figures(telemetry::Metrics& metrics, std::function<void()> refresh) : shared_(std::make_shared<Shared>()) {
+RenderedGauges::RenderedGauges(telemetry::Metrics& metrics, std::function<void()> refresh)
+    : shared_(std::make_shared<Shared>()) {
   {
     const MutexLock lock(shared_->mutex);
     shared_->refresh = std::move(refresh);
@@ -28,19 +29,19 @@ Figures::Figures(telemetry::Metrics& metrics, std::function<void()> refresh) : s
   });
 }
 
-Figures::~Figures() {
+RenderedGauges::~RenderedGauges() {
   const MutexLock lock(shared_->mutex);
   shared_->refresh = nullptr;
 }
 
-Figures ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
+RenderedGauges ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
   auto& entries = metrics.GetGauge("seen_entries", "Series that the local table knows to be durable.");
   auto& aliases = metrics.GetGauge("seen_alias_entries", "Other encodings of known series in the local table.");
   auto& bytes = metrics.GetGauge("seen_bytes", "Memory of the local table.");
   auto& refused = metrics.GetGauge("seen_refused_inserts",
                                    "Series that the local table had no room for "
                                    "(metric_store.cache.max_series).");
-  return Figures(metrics, [&] {
+  return RenderedGauges(metrics, [&] {
     const auto stats = seen.stats();
     entries.Set(static_cast<double>(stats.entries));
     aliases.Set(static_cast<double>(stats.alias_entries));
@@ -49,10 +50,10 @@ Figures ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) 
   });
 }
 
-Figures ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
+RenderedGauges ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
   auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
   auto shown = std::make_shared<std::set<std::string>>();
-  return Figures(metrics, [&, shown] {
+  return RenderedGauges(metrics, [&, shown] {
     const auto stats = catalog.stats();
     bytes.Set(static_cast<double>(stats.bytes));
     std::map<std::string, uint64_t> now;

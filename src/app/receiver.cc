@@ -1,4 +1,4 @@
-#include "app/receiving.h"
+#include "app/receiver.h"
 
 #include <algorithm>
 #include <string>
@@ -9,7 +9,7 @@
 namespace mi::app {
 namespace {
 
-// There is nothing to ask behind the table of metadata: a statement is published once a window.
+// Redis knows nothing of metadata: a statement is published once per window.
 dedupe::SeenOptions MetadataSeenOptionsOf(dedupe::SeenOptions series) {
   series.confirm_after_s = 0;
   return series;
@@ -17,24 +17,21 @@ dedupe::SeenOptions MetadataSeenOptionsOf(dedupe::SeenOptions series) {
 
 }  // namespace
 
-Result<std::unique_ptr<Receiving>> Receiving::Create(const config::Config& config,
-                                                     const dedupe::SeenOptions& seen_options, Deps deps) {
+Result<std::unique_ptr<Receiver>> Receiver::Create(const config::Config& config,
+                                                   const dedupe::SeenOptions& seen_options, Deps deps) {
   const forward::ForwardDeps forward{deps.log, deps.metrics};
-  auto remote_write = forward::RemoteWrite::Create(RemoteWriteTargetsOf(config), forward);
-  if (!remote_write) return Fail(remote_write.error());
-  auto remote_send = forward::RemoteSend::Create(RemoteSendTargetOf(config), forward);
-  if (!remote_send) return Fail(remote_send.error());
-  return std::unique_ptr<Receiving>(
-      new Receiving(config, seen_options, std::move(deps), *std::move(remote_write), *std::move(remote_send)));
+  auto remote_write = TRY(forward::RemoteWrite::Create(RemoteWriteTargetsOf(config), forward));
+  auto remote_send = TRY(forward::RemoteSend::Create(RemoteSendTargetOf(config), forward));
+  return std::unique_ptr<Receiver>(
+      new Receiver(config, seen_options, std::move(deps), std::move(remote_write), std::move(remote_send)));
 }
 
-Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
-                     std::unique_ptr<forward::RemoteWrite> remote_write,
-                     std::unique_ptr<forward::RemoteSend> remote_send)
+Receiver::Receiver(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
+                   std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send)
     : remote_write_(std::move(remote_write)),
       remote_send_(std::move(remote_send)),
       seen_(std::move(deps.seen)),
-      figures_(ShowSeenTable(*seen_, deps.metrics)),
+      gauges_(ShowSeenTable(*seen_, deps.metrics)),
       seen_metadata_(dedupe::SeenSet::Create(MetadataSeenOptionsOf(seen_options), deps.clock)),
       receive_metrics_(deps.metrics),
       options_(ReceiveOptionsOf(config)),
@@ -52,43 +49,39 @@ Receiving::Receiving(const config::Config& config, const dedupe::SeenOptions& se
                                          [this](std::string points) { remote_send_->Send(std::move(points)); }});
 }
 
-void Receiving::RegisterRoutes(net::Router& router) {
+void Receiver::RegisterRoutes(net::Router& router) {
   write_->RegisterRoutes(router);
   send_->RegisterRoutes(router);
   router.Add("/api/v1/metrics/cache", cache_);
 }
 
-Status Receiving::Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options) {
-  if (const Status taken = remote_write_->Reconfigure(RemoteWriteTargetsOf(config)); !taken) {
-    return Fail(taken.error().Within("remote.write"));
-  }
-  if (const Status taken = remote_send_->Reconfigure(RemoteSendTargetOf(config)); !taken) {
-    return Fail(taken.error().Within("remote.send"));
-  }
+Status Receiver::Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options) {
+  TRY_WITHIN(remote_write_->Reconfigure(RemoteWriteTargetsOf(config)), "remote.write");
+  TRY_WITHIN(remote_send_->Reconfigure(RemoteSendTargetOf(config)), "remote.send");
   options_.Set(ReceiveOptionsOf(config));
   seen_->Reconfigure(seen_options);
   seen_metadata_->Reconfigure(MetadataSeenOptionsOf(seen_options));
   return {};
 }
 
-void Receiving::Refuse() {
+void Receiver::Refuse() {
   write_->Refuse();
   send_->Refuse();
 }
 
-void Receiving::ExpireAll() {
+void Receiver::ExpireAll() {
   departures_->ExpireAll();
   remote_write_->ExpireAll();
 }
 
-void Receiving::StopForwarding(std::chrono::milliseconds patience) {
-  const auto end = std::chrono::steady_clock::now() + patience;
-  remote_write_->Stop(patience);
+void Receiver::Stop(std::chrono::milliseconds time) {
+  const auto end = std::chrono::steady_clock::now() + time;
+  remote_write_->Stop(time);
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
   remote_send_->Stop(std::max(left, std::chrono::milliseconds(0)));
 }
 
-void Receiving::Sweep() {
+void Receiver::Sweep() {
   seen_->Sweep();
   seen_metadata_->Sweep();
 }

@@ -1,4 +1,4 @@
-#include "app/answering.h"
+#include "app/query_service.h"
 
 #include <chrono>
 #include <utility>
@@ -9,15 +9,15 @@
 
 namespace mi::app {
 
-Answering::Answering(const config::Config& config, const Clock& clock, telemetry::Logger& log,
-                     telemetry::Metrics& metrics, std::function<Status()> follows)
+QueryService::QueryService(const config::Config& config, const Clock& clock, telemetry::Logger& log,
+                           telemetry::Metrics& metrics, std::function<Status()> store_health)
     : clock_(clock),
       log_(log),
       ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
-      begun_(clock.Steady()),
-      follows_(std::move(follows)),
+      created_(clock.Steady()),
+      store_health_(std::move(store_health)),
       catalog_(catalog::Catalog::Create(CatalogOptionsOf(config, log))),
-      figures_(ShowCatalog(*catalog_, metrics)) {
+      gauges_(ShowCatalog(*catalog_, metrics)) {
   api_.emplace(web::ApiOptions{.version = std::string(version::kVersion)},
                web::ApiDependencies{.snapshot = [this] { return catalog_->Current(); },
                                     .state = [this] { return StateNow(); },
@@ -25,8 +25,8 @@ Answering::Answering(const config::Config& config, const Clock& clock, telemetry
                                     .clock = clock});
 }
 
-void Answering::SetReady() {
-  const double seconds = std::chrono::duration<double>(clock_.Steady() - begun_).count();
+void QueryService::SetReady() {
+  const double seconds = std::chrono::duration<double>(clock_.Steady() - created_).count();
   const auto stats = catalog_->stats();
   log_.Info("{} series in the catalogue, {} of memory, loaded in {:.1f} s", stats.series, FormatBytes(stats.bytes),
             seconds);
@@ -34,12 +34,12 @@ void Answering::SetReady() {
   ready_gauge_.Set(1);
 }
 
-web::CatalogState Answering::StateNow() const {
+web::CatalogState QueryService::StateNow() const {
   web::CatalogState state;
   if (!ready_) state.waits_for = "the catalogue is being loaded";
-  if (const Status following = follows_(); !following) {
+  if (const Status health = store_health_(); !health) {
     state.warning =
-        format("the store is away, answers are from the last state of the catalogue: {}", following.error().message());
+        format("the store is away, answers are from the last state of the catalogue: {}", health.error().message());
   }
   return state;
 }

@@ -1,4 +1,4 @@
-#include "app/figures.h"
+#include "app/gauges.h"
 
 #include "base/format.h"
 #include "model/fingerprint.h"
@@ -9,12 +9,12 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(Figures, AreReadWhenMetricsAreAndNoMoreOnceTheirSubjectIsGone) {
+TEST(RenderedGauges, AreReadWhenMetricsAreAndNoMoreOnceTheirSubjectIsGone) {
   const auto metrics = telemetry::Metrics::Create();
   {
     const ManualClock clock;
     const auto seen = dedupe::SeenSet::Create({}, clock);
-    const Figures figures = ShowSeenTable(*seen, *metrics);
+    const RenderedGauges figures = ShowSeenTable(*seen, *metrics);
     seen->Insert(model::Fingerprint{1, 2}, clock.NowMs());
     EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n"));
   }
@@ -31,11 +31,11 @@ model::SeriesBatch BatchOf(const std::string& tenant, uint64_t count) {
   return batch;
 }
 
-TEST(Figures, ShowTheLargestTenantsAndForgetThoseThatAreLargestNoMore) {
+TEST(RenderedGauges, ShowTheLargestTenantsAndForgetThoseThatAreLargestNoMore) {
   const auto metrics = telemetry::Metrics::Create();
   store::FakeCatalog database;
   const auto catalog = catalog::Catalog::Create({});
-  const Figures figures = ShowCatalog(*catalog, *metrics);
+  const RenderedGauges figures = ShowCatalog(*catalog, *metrics);
   const auto add = [&](const std::string& tenant, uint64_t count) {
     const model::SeriesBatch batch = BatchOf(tenant, count);
     catalog->Append(std::span(&batch, 1), database.OpenStore()->Apply(std::span(&batch, 1), {}).value());

@@ -1,4 +1,4 @@
-#include "app/consuming.h"
+#include "app/consumer.h"
 
 #include <thread>
 #include <utility>
@@ -8,44 +8,42 @@
 namespace mi::app {
 namespace {
 
-// 16 bytes each. Kafka holds the rest: its reader waits while the queue is full.
+// 16 bytes each. While the queue is full its reader waits, and Kafka holds the rest.
 constexpr size_t kMaxActivity = 1'000'000;
 
 }  // namespace
 
-Consuming::Consuming(const Service::Deps& deps)
+Consumer::Consumer(const Service::Deps& deps)
     : activity_(kMaxActivity, deps.metrics), lag_(index::LagProbe::Create(deps.clock, deps.metrics)) {}
 
-Result<std::unique_ptr<Consuming>> Consuming::Create(const config::Config& config, const Service::Deps& deps,
-                                                     store::MysqlCatalog& catalog) {
+Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config, const Service::Deps& deps,
+                                                   store::MysqlCatalog& catalog) {
   const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics};
-  std::unique_ptr<Consuming> consuming(new Consuming(deps));
+  std::unique_ptr<Consumer> group(new Consumer(deps));
   for (uint64_t i = 0; i < config.metric_store.consumer.work_num; ++i) {
-    auto consumer = stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka);
-    if (!consumer) return Fail(consumer.error());
-    Lane& lane = consuming->lanes_.emplace_back(Lane{*std::move(consumer), catalog.OpenStore(), nullptr});
+    auto consumer = TRY(stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka));
+    Lane& lane = group->lanes_.emplace_back(Lane{std::move(consumer), catalog.OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
-        index::WorkerDeps{*lane.consumer, *lane.store, consuming->nobody_, &consuming->activity_, deps.clock, deps.log,
-                          deps.metrics, *consuming->lag_});
+        index::WorkerDeps{*lane.consumer, *lane.store, group->nobody_, &group->activity_, deps.clock, deps.log,
+                          deps.metrics, *group->lag_});
   }
-  auto activity = stream::KafkaActivityConsumer::Create(KafkaActivityOptionsOf(config), kafka, consuming->activity_);
-  if (!activity) return Fail(activity.error());
-  consuming->activity_consumer_ = *std::move(activity);
-  return consuming;
+  group->activity_consumer_ =
+      TRY(stream::KafkaActivityConsumer::Create(KafkaActivityOptionsOf(config), kafka, group->activity_));
+  return group;
 }
 
-void Consuming::Start() {
+void Consumer::Start() {
   for (Lane& lane : lanes_) lane.worker->Start();
   activity_consumer_->Start();
   started_ = true;
 }
 
-void Consuming::RequestStop() {
+void Consumer::RequestStop() {
   for (Lane& lane : lanes_) lane.worker->RequestStop();
 }
 
-void Consuming::Stop() {
+void Consumer::Stop() {
   RequestStop();
   if (activity_consumer_ != nullptr) activity_consumer_->Stop();
   std::vector<std::thread> stops;
@@ -60,7 +58,7 @@ void Consuming::Stop() {
   lanes_.clear();
 }
 
-Status Consuming::Health() const {
+Status Consumer::Health() const {
   if (!started_) return Fail(Errc::kUnavailable, "the database to be prepared");
   for (const Lane& lane : lanes_) {
     if (const Status works = lane.worker->Health(); !works) return works;

@@ -1,15 +1,15 @@
-// The receiving side of a role: from the request to the stream, the tables that know what is there already, and the
-// TSDBs that get the requests besides.
+// The receiving side of a role: requests into the stream, the tables of what is durable already, and the TSDBs that the
+// requests are forwarded to.
 //
 // Ownership: owns the seen tables and the queues to TSDBs; borrows the rest, which outlives it.
-// Threads: everything but the routes from one thread; Sweep from one thread.
+// Threads: all members but the routes from one thread; Sweep from one thread of its own.
 #pragma once
 
 #include <chrono>
 #include <memory>
 #include <optional>
 
-#include "app/figures.h"
+#include "app/gauges.h"
 #include "base/clock.h"
 #include "base/live.h"
 #include "base/result.h"
@@ -32,10 +32,10 @@
 
 namespace mi::app {
 
-// So much of app.shutdown_timeout gets what waits in memory for TSDBs.
+// Of app.shutdown_timeout, for requests that wait in memory for TSDBs.
 inline constexpr std::chrono::milliseconds kTimeToForward{500};
 
-class Receiving {
+class Receiver {
  public:
   struct Deps {
     std::unique_ptr<dedupe::SeenSet> seen;
@@ -46,32 +46,32 @@ class Receiving {
     telemetry::Logger& log;
     telemetry::Metrics& metrics;
   };
-  // kInvalid: a url of remote.write or remote.send that is none.
-  static Result<std::unique_ptr<Receiving>> Create(const config::Config& config,
-                                                   const dedupe::SeenOptions& seen_options, Deps deps);
+  // kInvalid: a malformed URL in remote.write or remote.send.
+  static Result<std::unique_ptr<Receiver>> Create(const config::Config& config, const dedupe::SeenOptions& seen_options,
+                                                  Deps deps);
 
   void RegisterRoutes(net::Router& router);
-  // An error: a TSDB that cannot be sent to as it is told; nothing else has changed but the other TSDBs.
+  // Errors: a TSDB that cannot be used with its options. Then only other TSDBs may have taken their new options.
   Status Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options);
 
-  // From now on 503; what waits for the stream goes on waiting …
+  // From now on new requests get 503; those that wait for the stream continue to wait.
   void Refuse();
-  // … until this answers it 503.
+  // Answers the requests that wait for the stream with 503.
   void ExpireAll();
-  // What waits for TSDBs is sent until `patience` is over. After the last request was answered.
-  void StopForwarding(std::chrono::milliseconds patience);
+  // Sends what waits for TSDBs, for at most `time`. Call it after the last request was answered.
+  void Stop(std::chrono::milliseconds time);
 
   void Sweep();
   dedupe::SeenSet& seen() { return *seen_; }
 
  private:
-  Receiving(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
-            std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send);
+  Receiver(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
+           std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send);
 
   const std::unique_ptr<forward::RemoteWrite> remote_write_;
   const std::unique_ptr<forward::RemoteSend> remote_send_;
   std::unique_ptr<dedupe::SeenSet> seen_;
-  const Figures figures_;
+  const RenderedGauges gauges_;
   std::unique_ptr<dedupe::SeenSet> seen_metadata_;
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   receive::ReceiveMetrics receive_metrics_;

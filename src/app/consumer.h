@@ -1,7 +1,7 @@
-// The consuming side of the fleet: a group of workers, each with a Kafka consumer and a store of its own.
+// The role consumer: a group of workers, each with a Kafka consumer and a store of its own.
 //
-// Ownership: owns its parts; borrows the database, which outlives it. Threads: Start may come from the database's
-// thread; the rest from one thread.
+// Ownership: owns its parts; borrows the database, which outlives it. Threads: Start may be called from the database's
+// thread; the other members from one thread.
 #pragma once
 
 #include <atomic>
@@ -20,18 +20,18 @@
 
 namespace mi::app {
 
-class Consuming {
+class Consumer {
  public:
   // kInvalid: an option that librdkafka does not take.
-  static Result<std::unique_ptr<Consuming>> Create(const config::Config& config, const Service::Deps& deps,
-                                                   store::MysqlCatalog& catalog);
-  ~Consuming() { Stop(); }
+  static Result<std::unique_ptr<Consumer>> Create(const config::Config& config, const Service::Deps& deps,
+                                                  store::MysqlCatalog& catalog);
+  ~Consumer() { Stop(); }
 
-  // Once the database is prepared.
+  // Call it once the database is prepared.
   void Start();
-  // Asks for the end, which Stop() waits for.
+  // Does not wait.
   void RequestStop();
-  // Every worker finishes its transaction and leaves the group, all at once.
+  // Each worker finishes its transaction and leaves the group; all of them at the same time. Idempotent.
   void Stop();
 
   // Success while every worker works.
@@ -43,7 +43,7 @@ class Consuming {
     std::unique_ptr<store::SeriesStore> store;
     std::unique_ptr<index::Worker> worker;
   };
-  explicit Consuming(const Service::Deps& deps);
+  explicit Consumer(const Service::Deps& deps);
 
   Nobody nobody_;
   stream::ActivityQueue activity_;

@@ -1,0 +1,52 @@
+// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles.
+//
+// Ownership: borrows config, log and metrics. Handlers that others register must live until Drain() has returned.
+// Threads: Start, Reconfigure and Drain from one thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "app/profiles.h"
+#include "base/result.h"
+#include "config/config.h"
+#include "net/server.h"
+#include "telemetry/health.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+#include "web/status_handlers.h"
+
+namespace mi::app {
+
+class HttpListener {
+ public:
+  // Binds the port at once, so that a port in use is reported before any work begins. Answers nothing before Start().
+  static Result<std::unique_ptr<HttpListener>> Bind(const config::Config& config, telemetry::Logger& log,
+                                                    telemetry::Metrics& metrics);
+
+  net::Router& router() { return router_; }
+  telemetry::Health& health() { return health_; }
+  uint16_t port() const { return server_->port(); }
+
+  void Start() { server_->Start(); }
+  void Reconfigure(const config::Config& config);
+
+  // /ready answers 503, no new connections, requests in flight are answered. Takes at most `shutdown_timeout` less
+  // `time_to_save`, but at least half of it. `expire_waiting` is called if requests still wait for the stream after two
+  // thirds of that time, or after 5 s: it answers them with 503, early enough for their senders to read the answer.
+  void Drain(std::chrono::milliseconds shutdown_timeout, std::chrono::milliseconds time_to_save,
+             const std::function<void()>& expire_waiting);
+
+ private:
+  explicit HttpListener(telemetry::Metrics& metrics) : status_(health_, metrics) { status_.RegisterRoutes(router_); }
+
+  telemetry::Health health_;
+  web::StatusHandlers status_;
+  net::Router router_;
+  std::unique_ptr<Profiles> profiles_;   // null: pprof.enabled is false
+  std::unique_ptr<net::Server> server_;  // last: destroyed first
+};
+
+}  // namespace mi::app

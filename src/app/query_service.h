@@ -1,0 +1,52 @@
+// The query side of a role: the catalogue in memory and the query API over it.
+//
+// Ownership: owns the catalogue; borrows the rest. Threads: as catalog::Catalog; SetReady from any.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "app/gauges.h"
+#include "base/clock.h"
+#include "catalog/catalog.h"
+#include "config/config.h"
+#include "net/http.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+#include "web/api.h"
+
+namespace mi::app {
+
+class QueryService {
+ public:
+  // `store_health`: success while the catalogue follows the store, else why its answers may be out of date.
+  QueryService(const config::Config& config, const Clock& clock, telemetry::Logger& log, telemetry::Metrics& metrics,
+               std::function<Status()> store_health);
+
+  void RegisterRoutes(net::Router& router) { api_->RegisterRoutes(router); }
+  catalog::Catalog& catalog() { return *catalog_; }
+
+  // The catalogue is loaded: until then the API answers 503. Logs its size. Call it once.
+  void SetReady();
+
+  // Answers the queries that still wait, then no more. Call it after the listener was drained and before what
+  // `store_health` uses is destroyed.
+  void Stop() { api_.reset(); }
+
+ private:
+  web::CatalogState StateNow() const;
+
+  const Clock& clock_;
+  telemetry::Logger& log_;
+  telemetry::Gauge& ready_gauge_;
+  const std::chrono::steady_clock::time_point created_;
+  const std::function<Status()> store_health_;
+  std::unique_ptr<catalog::Catalog> catalog_;
+  const RenderedGauges gauges_;
+  std::atomic<bool> ready_ = false;
+  std::optional<web::Api> api_;
+};
+
+}  // namespace mi::app
