@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lints, builds and puts the binary where it is expected: ./metric-index. LINT=no leaves the first out.
-# Debian packages that are missing are installed (root, or sudo).
+# Runs ./dev check, builds the release binary and copies it to ./metric-index. LINT=no skips the check.
+# Installs missing Debian packages (as root, or with sudo).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 [ "${LINT:-yes}" = no ] || ./dev check

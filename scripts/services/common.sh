@@ -1,10 +1,10 @@
-# What the launchers of real services share. Each is `NAME start DIR [--port N] [--until PID]`, `NAME stop DIR`, `NAME kill DIR`:
-#   start  starts it on loopback with its data in DIR, waits until it answers, prints host:port. Once more on the same DIR: the same
-#          port, the same data. --until PID: it ends when that process has gone, however that came.
-#   stop   asks it to end and waits.      kill   SIGKILL, and waits.
-# Exit 77: the service is not installed (see scripts/install-packages services).
-# A launcher sets `name`, defines install_check, prepare (once a DIR) and run (execs the service in the foreground; $dir, $port) and
-# answers (true when it takes requests), then calls service_main "$@".
+# Shared by the launchers of real services. The usage is `NAME start DIR [--port N] [--until PID]`, `NAME stop DIR`, `NAME kill DIR`:
+#   start  starts the service on loopback with its data in DIR, waits until it answers, and prints host:port. With the same DIR again,
+#          it has the same port and data. --until PID: the service ends when that process ends, for whatever reason.
+#   stop   sends SIGTERM and waits.      kill   sends SIGKILL and waits.
+# Exit code 77: the service is not installed (see scripts/install-packages services).
+# A launcher sets `name` and defines install_check, prepare (once per DIR), run (execs the service in the foreground, with $dir and $port)
+# and answers (true if the service accepts requests). Then it calls service_main "$@".
 set -euo pipefail
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
@@ -21,7 +21,8 @@ service_end() {
   rm -f "$dir/pid"
 }
 
-# When a process began, in clock ticks since the boot: with its pid that is the process, for a pid may be used again. '' without one.
+# The start time of a process in clock ticks since the boot, or '' if there is none. A pid may be used again; pid and start time together
+# identify a process.
 began() {
   local stat
   { read -r stat < "/proc/$1/stat"; } 2>/dev/null || return 0
@@ -29,7 +30,7 @@ began() {
   echo "${20}"
 }
 
-# Ends the service when the process that wanted it has gone; leaves it alone, and whoever has its pid then, when it has ended itself.
+# Ends the service when its owner has ended. If the service has ended itself, another process with its pid is left alone.
 watch_over() {
   local owner=$1 pid=$2 owner_began pid_began
   owner_began=$(began "$owner")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The files that are shipped with the binary are valid and name things that exist."""
+import json
 import os
 import pathlib
 import re
@@ -9,6 +10,11 @@ import unittest
 
 import support
 from support import ROOT
+
+try:
+    import yaml  # Debian: python3-yaml
+except ImportError:
+    yaml = None
 
 PACKAGING = ROOT / "packaging"
 
@@ -34,17 +40,71 @@ class Configuration(unittest.TestCase):
                 self.assertIn(f"config/{env}.yml", shown.stdout)
                 self.assertRegex(shown.stdout, rf'mode: "?{env}"?')
 
-    def test_the_environment_of_each_container_is_understood(self):
-        text = (PACKAGING / "docker" / "compose.yml").read_text()
-        sections = re.split(r"^  (\w+):$", text, flags=re.M)
-        roles = []
-        for name, body in zip(sections[1::2], sections[2::2]):
-            env = dict(re.findall(r'^\s+(METRIC_INDEX_\w+): "?([^"\n]+)"?$', body, flags=re.M))
-            if env:
-                shown = metric_index("config", "show", env=env)
-                self.assertEqual(shown.returncode, 0, f"{name}: {shown.stderr}")
-                roles.append(env["METRIC_INDEX_APP_ROLE_TYPE"])
-        self.assertEqual(roles, ["producer", "consumer", "query"])
+
+@unittest.skipIf(yaml is None, "python3-yaml is missing")
+class Compose(unittest.TestCase):
+    """compose.yml, as far as it can be checked without the images of a registry."""
+
+    FOLDER = PACKAGING / "docker"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.compose = yaml.safe_load((cls.FOLDER / "compose.yml").read_text())
+        cls.services = cls.compose["services"]
+        cls.ours = {name: service for name, service in cls.services.items() if service["image"] == "metric-index"}
+
+    def test_our_services_are_the_roles_and_their_environment_is_valid(self):
+        self.assertEqual(list(self.ours), ["producer", "consumer", "query"])
+        for name, service in self.ours.items():
+            with self.subTest(name):
+                self.assertEqual(service["environment"]["METRIC_INDEX_APP_ROLE_TYPE"], name)
+                shown = metric_index("config", "show", env=service["environment"])
+                self.assertEqual(shown.returncode, 0, shown.stderr)
+
+    def test_our_services_are_built_restarted_and_have_time_to_stop(self):
+        for name, service in self.ours.items():
+            with self.subTest(name):
+                context = self.FOLDER / service["build"]["context"]
+                self.assertTrue((context / service["build"]["dockerfile"]).is_file())
+                self.assertIn(service["restart"], ("unless-stopped", "always", "on-failure"))  # exit code 1 asks for a restart
+                self.assertGreater(int(service["stop_grace_period"].removesuffix("s")), 8 + 1)  # app.shutdown_timeout
+
+    def test_the_image_runs_a_command_that_the_binary_understands(self):
+        dockerfile = (self.FOLDER / "Dockerfile").read_text()
+        entrypoint, command = (json.loads(re.search(rf"^{word} (.*)$", dockerfile, re.M).group(1)) for word in ("ENTRYPOINT", "CMD"))
+        self.assertEqual(entrypoint, ["/usr/bin/metric-index"])
+        shown = metric_index(*command, "--help")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertEqual(re.search(r"^EXPOSE (\d+)$", dockerfile, re.M).group(1), "7001")  # the default of app.port
+        self.assertEqual(re.search(r"^VOLUME (.*)$", dockerfile, re.M).group(1), command[command.index("--data") + 1])
+
+    def test_services_name_only_each_other(self):
+        kafka = self.services["kafka"]["environment"]
+        for name, service in self.ours.items():
+            for key, value in service["environment"].items():
+                with self.subTest(f"{name}: {key}"):
+                    if key.endswith("_HOST"):
+                        self.assertIn(value, self.services)
+                    if key.endswith("_HOSTS"):
+                        self.assertIn(f"://{value}", kafka["KAFKA_ADVERTISED_LISTENERS"])
+                    if key == "METRIC_INDEX_MYSQL_PASSWORD":
+                        self.assertEqual(value, self.services["mariadb"]["environment"]["MARIADB_PASSWORD"])
+        defaults = metric_index("config", "default").stdout
+        for key in ("MARIADB_DATABASE", "MARIADB_USER"):
+            self.assertIn(self.services["mariadb"]["environment"][key], defaults)
+        balancer = (self.FOLDER / "haproxy.cfg").read_text()
+        self.assertRegex(balancer, r"server-template producer \S+ producer:7001 check")
+        self.assertIn("bind :7001", balancer)
+
+    def test_volumes_exist_and_ports_are_published_once(self):
+        published = []
+        for name, service in self.services.items():
+            for volume in service.get("volumes", []):
+                source = volume.split(":")[0]
+                with self.subTest(f"{name}: {volume}"):
+                    self.assertTrue((self.FOLDER / source).is_file() if source.startswith(".") else source in self.compose["volumes"])
+            published += [port.split(":")[0] for port in service.get("ports", [])]
+        self.assertEqual(sorted(published), sorted(set(published)))
 
 
 class Installed(unittest.TestCase):
