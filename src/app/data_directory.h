@@ -1,4 +1,4 @@
-// The folder that holds the catalogue, the journal and the snapshot; one process at a time.
+// The folder that holds the catalogue, the journal and the snapshot. One process at a time uses it.
 #pragma once
 
 #include <cstdint>
@@ -8,48 +8,54 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace mi::app {
 
-// Holds the lock while it lives; the kernel lets go of it when the process ends, however it ends. What is locked is the
-// folder itself, so that nobody gets in by deleting LOCK, and LOCK, which tells the others who is in, and which works
-// where a folder cannot be locked (NFS).
+// Holds a lock on the folder while it lives; the kernel releases the lock when the process ends, however it ends. Both
+// the folder itself and the file LOCK are locked: the folder, so that deleting LOCK lets nobody in; LOCK, because some
+// file systems (NFS) cannot lock a folder, and because it tells others which process holds it.
 class DataDirectory {
  public:
-  // Creates the folder when it is missing. kUnavailable, in one line that says what to do: not writable, or locked by
-  // another process (with its pid).
+  // Creates the folder if it is missing. Errors: kUnavailable, in one line that says what to do, if the folder is not
+  // writable or is locked by another process (with its pid).
   static Result<DataDirectory> Open(const std::string& path);
-
-  DataDirectory(DataDirectory&& other) noexcept;
-  DataDirectory& operator=(DataDirectory&&) = delete;
-  ~DataDirectory();
 
   std::string PathOf(std::string_view file) const;
 
-  // From now on Intact() means these files as well, as they are now. kUnavailable: one is missing.
+  // From now on Intact() also checks these files, as they are now. kUnavailable: one is missing.
   Status Guard(std::initializer_list<std::string_view> files);
-  // kUnavailable when the folder, or one of the files that are guarded, was deleted or replaced while we hold it: what
-  // is written now goes nowhere. Threads: safe once all are guarded.
+  // kUnavailable if the folder or a guarded file was deleted or replaced: what is written to it now is lost. Only a
+  // restart helps. Threads: safe, once all files are guarded.
   Status Intact() const;
+  // After Intact() has failed: renames SQLite's write-ahead log of each database that was replaced. The log belongs to
+  // the old file, but the next start would apply it to the new one, and so damage it.
+  void SetAsideOrphanedLogs() const;
 
  private:
-  DataDirectory(std::string path, int folder, int lock) : path_(std::move(path)), folder_(folder), lock_(lock) {}
-  // What a name leads to, whatever it is called by then.
-  struct Guarded {
-    std::string name;
+  // Which file a name leads to.
+  struct Identity {
     uint64_t device = 0;
     uint64_t inode = 0;
-    bool operator==(const Guarded&) const = default;
+    bool operator==(const Identity&) const = default;
   };
-  // Nothing where there is no such file.
-  std::optional<Guarded> Look(std::string_view name) const;
+  struct GuardedFile {
+    std::string name;
+    Identity identity;
+    std::optional<Identity> log;  // of <name>-wal, if there is one
+  };
+
+  DataDirectory(std::string path, FileDescriptor folder, FileDescriptor lock)
+      : path_(std::move(path)), folder_(std::move(folder)), lock_(std::move(lock)) {}
+  std::optional<Identity> Find(const std::string& name) const;
   Status Lock();
   Status WritePid();
+
   std::string path_;
-  int folder_;
-  int lock_;
-  std::vector<Guarded> guarded_;
+  FileDescriptor folder_;
+  FileDescriptor lock_;
+  std::vector<GuardedFile> guarded_;
 };
 
 }  // namespace mi::app

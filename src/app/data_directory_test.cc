@@ -42,5 +42,28 @@ TEST(DataDirectoryOnDisk, TellsThatItOrAFileInItWasDeleted) {
   std::filesystem::remove_all(path);
 }
 
+TEST(DataDirectoryOnDisk, SetsAsideTheLogOfADatabaseThatWasReplaced) {
+  const std::string path = testing::TempDir() + "data_directory_log_test";
+  std::filesystem::remove_all(path);
+  auto directory = DataDirectory::Open(path);
+  ASSERT_TRUE(directory);
+  for (const std::string name : {"a.db", "b.db", "c.db"}) {
+    std::ofstream(directory->PathOf(name)) << "x";
+    std::ofstream(directory->PathOf(name + "-wal")) << "old";
+  }
+  ASSERT_TRUE(directory->Guard({"a.db", "b.db", "c.db"}));
+  for (const std::string name : {"b.db", "c.db", "c.db-wal"}) {
+    std::ofstream(directory->PathOf("new")) << "y";
+    std::filesystem::rename(directory->PathOf("new"), directory->PathOf(name));
+  }
+  directory->SetAsideOrphanedLogs();
+  const auto exists = [&](std::string_view name) { return std::filesystem::exists(directory->PathOf(name)); };
+  EXPECT_TRUE(exists("a.db-wal")) << "its database is the same";
+  EXPECT_FALSE(exists("b.db-wal"));
+  EXPECT_TRUE(exists("b.db-wal.orphaned"));
+  EXPECT_TRUE(exists("c.db-wal")) << "it came with its database";
+  std::filesystem::remove_all(path);
+}
+
 }  // namespace
 }  // namespace mi::app

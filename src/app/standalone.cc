@@ -161,7 +161,10 @@ void Standalone::LoadCatalog() {
 }
 
 void Standalone::CheckHealth() {
-  if (const Status intact = directory_.Intact(); !intact) return deps_.fatal(intact.error());
+  if (const Status intact = directory_.Intact(); !intact) {
+    directory_.SetAsideOrphanedLogs();
+    return deps_.fatal(intact.error());
+  }
   // A full or failing journal accepts no new series: load balancers should know.
   const Status accepts = journal_->publisher().Health();
   accepts ? listener_->health().SetReady("journal")

@@ -1,22 +1,22 @@
 #include "config/checks.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
+
+#include "base/ascii.h"
+#include "base/quantity.h"
 
 namespace mi::config {
 namespace {
 
-bool IsPort(std::string_view text, uint32_t least) {
-  uint32_t port = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return error == std::errc() && end == text.data() + text.size() && port >= least && port <= 65535;
+bool IsPort(std::string_view text, uint64_t min) {
+  const auto port = ParseWhole(text);
+  return port && *port >= min && *port <= 65535;
 }
 
 bool IsHost(std::string_view host) {
   if (host.starts_with('[')) return host.size() > 2 && host.ends_with(']');
-  const auto is_bad = [](char c) { return c == ':' || c == '/' || c == '@' || c == '[' || c == ']' || c == ' '; };
-  return !host.empty() && std::none_of(host.begin(), host.end(), is_bad);
+  return !host.empty() && host.find_first_of(":/@[] ") == std::string_view::npos;
 }
 
 struct Parts {
@@ -30,9 +30,7 @@ Parts SplitAtLastColon(std::string_view value) {
   return {value.substr(0, colon), value.substr(colon + 1)};
 }
 
-bool IsTopicCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-}
+bool IsTopicCharacter(char c) { return IsAlnum(c) || c == '.' || c == '_' || c == '-'; }
 
 }  // namespace
 
@@ -50,7 +48,7 @@ std::string_view ListenAddress(std::string_view value) {
   return host && IsPort(parts.port, 0) ? "" : "an address such as :7001, 127.0.0.1:7001 or [::]:7001";
 }
 
-// What net::Url::Parse takes, so that no url is refused only when it is used.
+// Accepts what net::Url::Parse accepts, so that no URL is refused only when it is used.
 std::string_view HttpUrl(std::string_view value) {
   if (value.empty()) return "";
   if (!value.starts_with("http://") && !value.starts_with("https://")) {
@@ -67,7 +65,7 @@ std::string_view HttpUrl(std::string_view value) {
 
 std::string_view TopicName(std::string_view value) {
   const bool legal = !value.empty() && value.size() <= 249 && value != "." && value != ".." &&
-                     std::all_of(value.begin(), value.end(), IsTopicCharacter);
+                     std::ranges::all_of(value, IsTopicCharacter);
   return legal ? "" : "a Kafka topic: 1 to 249 of a-z A-Z 0-9 . _ -";
 }
 

@@ -1,4 +1,5 @@
-// Shapes that a text may have to have. Each answers '' or what it wants, to be read after "app.listen wants ".
+// Checks of one text value. Each returns '' if the value is legal, else what is wanted, to be read after "app.listen
+// wants ".
 #pragma once
 
 #include <string_view>
