@@ -26,8 +26,8 @@ std::string ReadPid(const FileDescriptor& lock) {
 
 // "the data directory data is not writable: …; change its owner or choose another (app.data_dir, --data)"
 std::unexpected<Error> Unusable(std::string_view path, std::string_view problem, std::string_view remedy) {
-  return Fail(Errc::kUnavailable, format("the data directory {} {}; {} or choose another (app.data_dir, --data)", path,
-                                         problem, remedy));
+  return Fail(Errc::kUnavailable,
+              format("the data directory {} {}; {} or choose another (app.data_dir, --data)", path, problem, remedy));
 }
 
 }  // namespace
@@ -86,15 +86,15 @@ Status DataDirectory::Intact() const {
   const bool same = fstat(folder_.get(), &held) == 0 && held.st_nlink > 0 && stat(path_.c_str(), &found) == 0 &&
                     held.st_dev == found.st_dev && held.st_ino == found.st_ino;
   if (!same) {
-    return Fail(Errc::kUnavailable,
-                format("the data directory {} was deleted or moved while it was in use: what is written now is lost",
-                       path_));
+    return Fail(
+        Errc::kUnavailable,
+        format("the data directory {} was deleted or moved while it was in use: what is written now is lost", path_));
   }
   for (const auto& [name, identity, log] : guarded_) {
     if (Find(name) == identity) continue;
-    return Fail(Errc::kUnavailable,
-                format("{} was deleted or replaced while it was in use: what is written to it now is lost",
-                       PathOf(name)));
+    return Fail(
+        Errc::kUnavailable,
+        format("{} was deleted or replaced while it was in use: what is written to it now is lost", PathOf(name)));
   }
   return {};
 }
