@@ -19,7 +19,7 @@ set(MI_THREADED_ROOMS base dedupe stream index catalog net receive telemetry con
 add_custom_target(benches)
 
 # All libraries share one precompiled header and all tests share another, because making one takes longer than compiling most
-# units. Rooms that compile with definitions of their own (spdlog's) make their own.
+# units. Rooms that compile with flags of their own (the profiler's, RE2's) make their own.
 function(mi_precompile target owner)
   if(target STREQUAL owner OR NOT TARGET ${owner} OR target MATCHES "telemetry|query")
     target_precompile_headers(${target} PRIVATE ${ARGN})

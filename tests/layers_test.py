@@ -17,7 +17,6 @@ SOURCE = ROOT / "src"
 LIBRARIES = {
     "fmt::fmt": ("fmt", r"fmt/", ""),
     "PkgConfig::xxhash": ("xxhash", r"xxhash", ""),
-    "spdlog::spdlog": ("spdlog", r"spdlog/", ""),
     "prometheus-cpp::core": ("prometheus-cpp", r"prometheus/", ""),
     "${MI_GPERFTOOLS}": ("gperftools", r"gperftools/", ""),
     "yaml-cpp": ("yaml-cpp", r"yaml-cpp/", ""),

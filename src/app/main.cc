@@ -3,7 +3,7 @@
 #include "app/command_line.h"
 #include "app/commands.h"
 #include "base/fatal.h"
-#include "telemetry/profiling.h"
+#include "telemetry/profiling/profiles.h"
 
 int main(int argc, char** argv) {
   mi::InstallOutOfMemoryHandler();

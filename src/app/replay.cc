@@ -142,7 +142,7 @@ int ReplayTopic(const Command& command) {
     return Complain(kExitBadConfiguration, "replay reads from Kafka: metric_store.consumer.hosts is empty");
   }
   // On the terminal, wherever the service would log to.
-  const auto log = *telemetry::Logger::Create({.level = "warn"});
+  const auto log = *telemetry::Log::Create({.level = "warn"});
   Replayer replayer(loaded->config, *log);
   Status done = replayer.Open(from_ms);
   if (done) done = replayer.Run();

@@ -23,7 +23,7 @@ telemetry::LogOptions LogOptionsOf(const config::Config& config) {
           .max_size_mb = config.log.max_size,
           .max_age_days = config.log.max_age,
           .max_backups = config.log.max_backups,
-          .also_console = dev};
+          .also_stderr = dev};
 }
 
 net::ServerOptions ServerOptionsOf(const config::Config& config) {

@@ -13,9 +13,8 @@ class SeenTableTest : public testing::Test {
   SeenTableTest() { std::filesystem::create_directories(folder_); }
   ~SeenTableTest() override { std::filesystem::remove_all(folder_); }
   std::unique_ptr<dedupe::SeenSet> Open() {
-    const auto log = telemetry::Logger::Create({.level = "warn", .filename = folder_ + "/log"}).value();
+    const auto log = telemetry::Log::Create({.level = "warn", .filename = folder_ + "/log"}).value();
     auto seen = OpenSeenTable(snapshot_, {}, {}, {*catalog_.OpenReader(), clock_, *log}).value();
-    log->Flush();
     return seen;
   }
   std::string Logged() const {

@@ -60,7 +60,7 @@ void CountBuild(const config::Config& config, telemetry::Metrics& metrics) {
 }
 
 // All parts take the new configuration, or all go back to the one before. The log comes first: it fails more often.
-Status Reconfigure(const config::Config& before, const config::Config& next, Service& service, telemetry::Logger& log) {
+Status Reconfigure(const config::Config& before, const config::Config& next, Service& service, telemetry::Log& log) {
   TRY(log.Reconfigure(LogOptionsOf(next)));
   Status taken = service.Reconfigure(next);
   if (taken) return {};
@@ -72,7 +72,7 @@ Status Reconfigure(const config::Config& before, const config::Config& next, Ser
 
 // Connects the configuration's watcher with the service, the log and the metrics. All of them outlive it.
 std::unique_ptr<config::Watcher> WatchConfig(const Command& command, const config::Loaded& started, Service& service,
-                                             telemetry::Logger& log, telemetry::Metrics& metrics) {
+                                             telemetry::Log& log, telemetry::Metrics& metrics) {
   auto& success = metrics.GetGauge("config_reload_success", "Whether the last reload of the configuration was taken.");
   auto& restart =
       metrics.GetGauge("config_restart_needed", "Options that have changed and take effect with a restart.");
@@ -104,7 +104,7 @@ int Serve(const Command& command) {
     return Complain(kExitBadConfiguration, checked.error().message());
   }
   const config::Config& config = loaded->config;
-  const auto log = telemetry::Logger::Create(LogOptionsOf(config));
+  const auto log = telemetry::Log::Create(LogOptionsOf(config));
   if (!log) return Complain(kExitFailed, log.error().message());
   for (const std::string& warning : loaded->warnings) (*log)->Warn("{}", warning);
   const auto metrics = telemetry::Metrics::Create();
@@ -133,7 +133,6 @@ int Serve(const Command& command) {
   watcher.reset();
   (*service)->Stop();
   (*log)->Info("stopped");
-  (*log)->Flush();
   return 0;
 }
 

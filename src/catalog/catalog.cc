@@ -75,7 +75,6 @@ void CatalogImpl::EndForWantOfMemory() const {
   try {
     if (options_.logger != nullptr) {
       options_.logger->Error("catalogue: out of memory; the process ends, and begins anew from the store");
-      options_.logger->Flush();
     }
   } catch (...) {  // NOLINT(bugprone-empty-catch): not even for a line
   }

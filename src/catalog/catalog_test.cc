@@ -20,10 +20,8 @@ constexpr int64_t kSeen = 1'700'000'000'000;
 // A log that keeps its lines.
 class Lines final : public telemetry::Logger {
  public:
-  Status Reconfigure(const telemetry::LogOptions&) override { return {}; }
   bool Enabled(telemetry::Level) const override { return true; }
   void Write(telemetry::Level, std::string_view message) override { lines.emplace_back(message); }
-  void Flush() override {}
 
   std::vector<std::string> lines;
 };
@@ -280,7 +278,7 @@ TEST(Catalog, DoesNotGrowByHelpThatChangesEachTime) {
 // Half a series would be known, and never found.
 TEST(CatalogDeathTest, EndsTheProcessRatherThanKeepHalfASeries) {
   if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP() << "the sanitizer has an operator new of its own";
-  const auto log = *telemetry::Logger::Create({.level = "error"});
+  const auto log = *telemetry::Log::Create({.level = "error"});
   const auto catalog = Catalog::Create({.logger = log.get()});
   NaiveCatalog stored;
   for (uint64_t id = 1; id <= 5'000; ++id) stored.series.push_back(Series(id, {{"a", std::to_string(id)}}));

@@ -126,7 +126,7 @@ class FollowerTest : public testing::Test {
   Table table_;
   ManualClock clock_{kSeenMs};
   const std::unique_ptr<Catalog> catalog_ = Catalog::Create({});
-  const std::unique_ptr<telemetry::Logger> log_ = *telemetry::Logger::Create({.level = "error"});
+  const std::unique_ptr<telemetry::Logger> log_ = *telemetry::Log::Create({.level = "error"});
   int loaded_ = 0;
   Follower follower_{{.moves_interval = milliseconds(0), .longest_transaction = seconds(60)},
                      {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }}};

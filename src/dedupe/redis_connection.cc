@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/format.h"
+#include "base/quote.h"
 #include "dedupe/redis_key.h"
-#include "telemetry/printable.h"
 
 namespace mi::dedupe {
 namespace {
@@ -22,9 +22,7 @@ namespace {
 using std::chrono::steady_clock;
 
 std::string TextOf(const redisReply& reply) {
-  std::string text;
-  telemetry::AppendPrintable({reply.str, reply.len}, text);
-  return text;
+  return Printable({reply.str, reply.len});
 }
 
 // What Redis refuses, and which option says otherwise.

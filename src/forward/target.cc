@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "base/format.h"
+#include "base/quote.h"
 #include "forward/backoff.h"
 #include "forward/failure.h"
-#include "telemetry/printable.h"
 
 namespace mi::forward {
 namespace {
@@ -44,7 +44,7 @@ std::string Explain(const net::ClientResponse& response) {
   if (response.body.empty()) return text;
   text += ": ";
   const std::string_view body(response.body);
-  telemetry::AppendPrintable(body.substr(0, std::min(body.find('\n'), kShownBytes)), text);
+  AppendPrintable(body.substr(0, std::min(body.find('\n'), kShownBytes)), text);
   return text;
 }
 

@@ -23,10 +23,8 @@ constexpr size_t kBodyBytes = 94'000;  // 2,000 series in snappy
 
 class Silent final : public telemetry::Logger {
  public:
-  Status Reconfigure(const telemetry::LogOptions&) override { return {}; }
   bool Enabled(telemetry::Level) const override { return false; }
   void Write(telemetry::Level, std::string_view) override {}
-  void Flush() override {}
 };
 
 int64_t ThreadCpuNs() {

@@ -4,7 +4,6 @@
 #include "base/json.h"
 #include "model/identity.h"
 #include "receive/write_tenant.h"
-#include "telemetry/printable.h"
 
 namespace mi::receive {
 namespace {
@@ -13,9 +12,9 @@ net::Response Answer(int code, std::string_view message, std::string_view key, b
   net::Response response{.status = code, .content_type = "application/json; charset=utf-8"};
   std::string& body = response.body;
   body = format(R"({{"code":{},"message":)", code);
-  AppendJsonString(telemetry::ToValidUtf8(message), body);
+  AppendJsonString(message, body);
   body += R"(,"data":{"key":)";
-  AppendJsonString(telemetry::ToValidUtf8(key), body);
+  AppendJsonString(key, body);
   body += format(R"(,"value":{},"count":{}}}}})", found ? "1" : "null", count);
   return response;
 }

@@ -10,7 +10,6 @@
 #include "codec/opentsdb.h"
 #include "model/fingerprint.h"
 #include "receive/write_tenant.h"
-#include "telemetry/printable.h"
 
 namespace mi::receive {
 namespace {
@@ -21,7 +20,7 @@ using dedupe::Touch;
 
 std::string Quoted(std::string_view text) {
   std::string quoted;
-  AppendJsonString(telemetry::ToValidUtf8(text), quoted);
+  AppendJsonString(text, quoted);
   return quoted;
 }
 

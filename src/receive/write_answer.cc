@@ -1,7 +1,7 @@
 #include "receive/write_answer.h"
 
 #include "base/format.h"
-#include "telemetry/printable.h"
+#include "base/quote.h"
 
 namespace mi::receive {
 namespace {
@@ -20,7 +20,7 @@ void AddWrittenCounts(codec::Schema schema, const Tally& written, net::Response&
 // One line, whatever a sender has put into what is repeated here.
 net::Response Text(int status, std::string_view line) {
   net::Response response{.status = status};
-  telemetry::AppendPrintable(line, response.body);
+  AppendPrintable(line, response.body);
   response.body.push_back('\n');
   return response;
 }

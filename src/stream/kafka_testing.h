@@ -46,7 +46,6 @@ inline std::string KafkaName(std::string_view what) {
 // Keeps what is logged; shows it too when KAFKA_TEST_LOG is set.
 class KeptLog final : public telemetry::Logger {
  public:
-  Status Reconfigure(const telemetry::LogOptions& /*options*/) override { return {}; }
   bool Enabled(telemetry::Level level) const override { return level != telemetry::Level::kDebug || shown_; }
   void Write(telemetry::Level level, std::string_view message) override EXCLUDES(mutex_) {
     if (shown_) std::cerr << static_cast<int>(level) << ' ' << message << '\n';
@@ -54,7 +53,6 @@ class KeptLog final : public telemetry::Logger {
     text_ += message;
     text_ += '\n';
   }
-  void Flush() override {}
   bool Has(std::string_view text) const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return text_.find(text) != text_.npos;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "telemetry/printable.h"
+#include "base/quote.h"
 
 namespace mi::telemetry {
 
@@ -14,33 +14,28 @@ void Health::Set(std::string_view part, Part now) {
 
 void Health::SetWaiting(std::string_view part, std::string what) {
   if (what.empty()) what = "its turn";
-  Set(part, {Part::State::kWaiting, std::move(what)});
+  Set(part, {State::kWaiting, std::move(what)});
 }
-
-void Health::SetImpaired(std::string_view part, std::string what) {
-  Set(part, {Part::State::kImpaired, std::move(what)});
-}
-
+void Health::SetImpaired(std::string_view part, std::string what) { Set(part, {State::kImpaired, std::move(what)}); }
 void Health::SetReady(std::string_view part) { Set(part, {}); }
 
-bool Health::NothingWaits() const {
-  return !parts_.empty() &&
-         std::ranges::none_of(parts_, [](const auto& part) { return part.second.state == Part::State::kWaiting; });
+bool Health::NoPartWaits() const {
+  return std::ranges::none_of(parts_, [](const auto& part) { return part.second.state == State::kWaiting; });
 }
 
 bool Health::Ready() const {
   MutexLock lock(mutex_);
-  return NothingWaits();
+  return !parts_.empty() && NoPartWaits();
 }
 
 std::string Health::Describe() const {
   MutexLock lock(mutex_);
   if (parts_.empty()) return "process: waiting for its parts\n";
-  std::string text = NothingWaits() ? "ready\n" : "";
+  std::string text = NoPartWaits() ? "ready\n" : "";
   for (const auto& [name, part] : parts_) {
-    if (part.state == Part::State::kReady) continue;
+    if (part.state == State::kReady) continue;
     AppendPrintable(name, text);
-    text += part.state == Part::State::kWaiting ? ": waiting for " : ": impaired: ";
+    text += part.state == State::kWaiting ? ": waiting for " : ": impaired: ";
     AppendPrintable(part.what, text);
     text += '\n';
   }

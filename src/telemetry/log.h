@@ -1,6 +1,7 @@
-// The log: levels, a console or a rotated file, text or JSON, with the library out of sight.
+// The log: one line per message, as text or JSON, to a rotated file or to stderr.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -8,38 +9,27 @@
 #include <utility>
 
 #include "base/format.h"
+#include "base/mutex.h"
 #include "base/result.h"
+#include "telemetry/options.h"
+#include "telemetry/rotating_file.h"
 
 namespace mi::telemetry {
 
 enum class Level { kDebug, kInfo, kWarn, kError };
 
-struct LogOptions {
-  std::string app;              // "app" of JSON lines; '' = none
-  std::string level = "info";   // debug, info, warn, error
-  std::string filename;         // '' = console (stderr)
-  std::string format = "text";  // text, json
-  uint64_t max_size_mb = 200;
-  uint64_t max_age_days = 30;
-  uint64_t max_backups = 7;
-  bool also_console = false;  // app.mode dev
-};
-
-// Threads: safe. A log that cannot be written never fails its caller.
+// Where messages go. Tests of other rooms implement it.
+//
+// Threads: safe. Errors: none; logging never fails its caller.
 class Logger {
  public:
   virtual ~Logger() = default;
 
-  // kUnavailable when the file cannot be opened.
-  static Result<std::unique_ptr<Logger>> Create(const LogOptions& options);
-  // Writes nothing; for tests.
+  // Discards every message; for tests.
   static std::unique_ptr<Logger> Null();
 
-  // Takes new options while others log. A file that cannot be opened changes nothing.
-  virtual Status Reconfigure(const LogOptions& options) = 0;
   virtual bool Enabled(Level level) const = 0;
   virtual void Write(Level level, std::string_view message) = 0;
-  virtual void Flush() = 0;
 
   template <typename... Args>
   void Debug(format_string<Args...> text, Args&&... args) {
@@ -57,6 +47,34 @@ class Logger {
   void Error(format_string<Args...> text, Args&&... args) {
     if (Enabled(Level::kError)) Write(Level::kError, mi::format(text, std::forward<Args>(args)...));
   }
+};
+
+// The log of the process. Lines that the file does not take (disk full, directory gone) go to stderr instead; once the
+// file takes lines again, it is told how many it missed.
+//
+// Threads: safe. One mutex orders the lines and is held while a line is written.
+class Log final : public Logger {
+ public:
+  // kInvalid for an unknown level or format, kUnavailable when the file cannot be opened.
+  static Result<std::unique_ptr<Log>> Create(const LogOptions& options);
+
+  // Takes new options while other threads log. After an error, the options before stay in force.
+  Status Reconfigure(const LogOptions& options) EXCLUDES(mutex_);
+
+  bool Enabled(Level level) const override { return level >= level_; }
+  // Synchronous: when it returns, the operating system has the line, so the process may end at once.
+  void Write(Level level, std::string_view message) override EXCLUDES(mutex_);
+
+ private:
+  std::string FormatLine(int64_t time_ms, Level level, std::string_view message) const REQUIRES(mutex_);
+  void WriteToFile(int64_t time_ms, std::string_view line) REQUIRES(mutex_);
+
+  std::atomic<Level> level_ = Level::kInfo;
+  Mutex mutex_;
+  LogOptions options_ GUARDED_BY(mutex_);
+  std::unique_ptr<RotatingFile> file_ GUARDED_BY(mutex_);  // null: stderr only
+  uint64_t missed_lines_ GUARDED_BY(mutex_) = 0;           // lines that the file did not take
+  std::string missed_reason_ GUARDED_BY(mutex_);
 };
 
 }  // namespace mi::telemetry

@@ -5,9 +5,6 @@
 #include <sstream>
 #include <thread>
 
-#include "base/json.h"
-#include "telemetry/printable.h"
-
 namespace mi::telemetry {
 namespace {
 
@@ -48,10 +45,10 @@ class LogTest : public testing::Test {
   fs::path folder_;
 };
 
-std::unique_ptr<Logger> Open(const LogOptions& options) {
-  auto logger = Logger::Create(options);
-  EXPECT_TRUE(logger.has_value()) << (logger ? "" : logger.error().message());
-  return logger ? std::move(*logger) : Logger::Null();
+std::unique_ptr<Log> Open(const LogOptions& options) {
+  auto log = Log::Create(options);
+  EXPECT_TRUE(log.has_value()) << (log ? "" : log.error().message());
+  return *std::move(log);
 }
 
 TEST_F(LogTest, TextLinesAreTimeLevelMessage) {
@@ -65,13 +62,13 @@ TEST_F(LogTest, JsonLinesAreOneObjectEach) {
   options.format = "json";
   auto log = Open(options);
   log->Error("a \"quoted\" \\ {}", "line\nand another");
-  const std::string message = R"re(a \\"quoted\\" \\\\ line\\u000aand another)re";
+  const std::string message = R"re(a \\"quoted\\" \\\\ line\\nand another)re";
   EXPECT_THAT(
       Read(folder_ / "mi.log"),
       testing::MatchesRegex("\\{\"time\":\"" + kTime + "\",\"level\":\"error\",\"msg\":\"" + message + "\"\\}\n"));
 }
 
-TEST_F(LogTest, JsonLinesNameTheAppTextLinesDoNot) {
+TEST_F(LogTest, OnlyJsonLinesNameTheApp) {
   auto options = ToFile();
   options.format = "json";
   options.app = "the \"first\"";
@@ -84,40 +81,19 @@ TEST_F(LogTest, JsonLinesNameTheAppTextLinesDoNot) {
   EXPECT_THAT(Lines(folder_ / "mi.log").back(), testing::EndsWith("Z error y"));
 }
 
-TEST(Printable, NoMessageBreaksItsLineOrTheTerminal) {
-  auto f = [](std::string_view message, std::string_view want) {
-    std::string line;
-    AppendPrintable(message, line);
-    EXPECT_EQ(line, want);
-  };
-  f("plain \\ text", "plain \\ text");
-  f("two\nlines\r", "two\\nlines\\x0d");
-  f(std::string_view("a\0b", 3), "a\\x00b");
-  f("\x1b[31mred", "\\x1b[31mred");
-  f("caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80");
-  f("\xc2\x9b"
-    "31m",
-    "\\xc2\\x9b31m");  // C1: a terminal takes it for ESC [
-  f("cut \xe2\x82", "cut \\xe2\\x82");
-  f("\xc0\xaf \xff", "\\xc0\\xaf \\xff");  // overlong, never a lead
-  f("\xed\xa0\x80", "\\xed\\xa0\\x80");    // a surrogate
+TEST_F(LogTest, NoMessageBreaksItsLineOrTheTerminal) {
+  auto options = ToFile();
+  auto log = Open(options);
+  log->Error("two\nlines \x1b[31mred \xff");
+  EXPECT_THAT(Lines(folder_ / "mi.log").back(), testing::EndsWith(R"( error two\nlines \x1b[31mred \xff)"));
+  options.format = "json";
+  ASSERT_TRUE(log->Reconfigure(options));
+  log->Error("two\nlines \x1b[31mred \xff \xc2\x9b");
+  EXPECT_THAT(Lines(folder_ / "mi.log").back(),
+              testing::EndsWith(R"("msg":"two\nlines \u001b[31mred )" "\xef\xbf\xbd" R"( \u009b"})"));
 }
 
-TEST(Printable, JsonStaysJson) {
-  auto f = [](std::string_view message, std::string_view want) {
-    std::string line;
-    AppendJsonEscaped(message, line);
-    EXPECT_EQ(line, want);
-  };
-  f("\"\\\n\t", "\\\"\\\\\\u000a\\u0009");
-  f(std::string_view("\0\x7f", 2), "\\u0000\\u007f");
-  f("a\xff"
-    "b\xe2\x82",
-    "a\xEF\xBF\xBD"
-    "b\xEF\xBF\xBD\xEF\xBF\xBD");
-}
-
-TEST_F(LogTest, WritesOnlyFromItsLevelUpwards) {
+TEST_F(LogTest, WritesNothingBelowItsLevel) {
   auto options = ToFile();
   options.level = "warn";
   auto log = Open(options);
@@ -130,9 +106,9 @@ TEST_F(LogTest, WritesOnlyFromItsLevelUpwards) {
   EXPECT_TRUE(log->Enabled(Level::kWarn));
 }
 
-TEST_F(LogTest, RefusesWhatItDoesNotKnowAndWhatItCannotOpen) {
+TEST_F(LogTest, RefusesUnknownOptionsAndAFileThatItCannotOpen) {
   auto f = [](const LogOptions& options, Errc code, std::string_view part) {
-    const auto log = Logger::Create(options);
+    const auto log = Log::Create(options);
     ASSERT_FALSE(log.has_value());
     EXPECT_EQ(log.error().code(), code);
     EXPECT_THAT(log.error().message(), testing::HasSubstr(part));
@@ -147,7 +123,7 @@ TEST_F(LogTest, RefusesWhatItDoesNotKnowAndWhatItCannotOpen) {
   f(ToFile("file/mi.log"), Errc::kUnavailable, "log.filename");
 }
 
-TEST_F(LogTest, AFailedReconfigureChangesNothing) {
+TEST_F(LogTest, AFailedReconfigurationChangesNothing) {
   auto log = Open(ToFile());
   std::ofstream(folder_ / "file") << "in the way";
   auto bad = ToFile("file/mi.log");
@@ -176,7 +152,7 @@ TEST_F(LogTest, NoLineIsLostWhileItIsReconfigured) {
   EXPECT_EQ(Lines(folder_ / "a.log").size() + Lines(folder_ / "b.log").size(), size_t{kThreads} * kLines);
 }
 
-TEST_F(LogTest, AFullDiskCostsLinesOfTheFileOnlyAndItSaysHowMany) {
+TEST_F(LogTest, LinesThatAFullDiskRefusesGoToStderrAndAreCounted) {
   fs::create_symlink("/dev/full", folder_ / "mi.log");
   auto log = Open(ToFile());
   testing::internal::CaptureStderr();
@@ -194,7 +170,7 @@ TEST_F(LogTest, AFullDiskCostsLinesOfTheFileOnlyAndItSaysHowMany) {
   EXPECT_THAT(lines[1], testing::HasSubstr("No space left on device"));
 }
 
-TEST_F(LogTest, ADirectoryThatWasRemovedIsMadeAgain) {
+TEST_F(LogTest, ADirectoryThatWasRemovedIsCreatedAgain) {
   auto log = Open(ToFile("logs/mi.log"));
   log->Info("before");
   fs::remove_all(folder_ / "logs");
@@ -202,7 +178,7 @@ TEST_F(LogTest, ADirectoryThatWasRemovedIsMadeAgain) {
   EXPECT_EQ(Lines(folder_ / "logs/mi.log").size(), 1U);
 }
 
-TEST_F(LogTest, AFileMovedAwayBySomebodyElseIsOpenedAgain) {
+TEST_F(LogTest, AFileThatAnotherProcessMovedIsCreatedAgain) {
   auto log = Open(ToFile());
   log->Info("before");
   fs::rename(folder_ / "mi.log", folder_ / "mi.log.1");
@@ -210,9 +186,9 @@ TEST_F(LogTest, AFileMovedAwayBySomebodyElseIsOpenedAgain) {
   EXPECT_EQ(Lines(folder_ / "mi.log").size(), 1U);
 }
 
-TEST_F(LogTest, DevelopersSeeTheConsoleTooAndNoFileMeansConsole) {
+TEST_F(LogTest, WritesToStderrWithoutAFileAndInAdditionIfAsked) {
   auto options = ToFile();
-  options.also_console = true;
+  options.also_stderr = true;
   auto log = Open(options);
   testing::internal::CaptureStderr();
   log->Info("both");
@@ -227,20 +203,8 @@ TEST_F(LogTest, DevelopersSeeTheConsoleTooAndNoFileMeansConsole) {
 TEST(NullLogger, WritesNothing) {
   auto log = Logger::Null();
   testing::internal::CaptureStderr();
-  log->Error("nobody hears this");
+  log->Error("discarded");
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
-}
-
-TEST(Json, ReplacesWhatIsNotUtf8InTextFromOutside) {
-  auto f = [](std::string_view text, std::string_view want) {
-    std::string out;
-    AppendJsonString(ToValidUtf8(text), out);
-    EXPECT_EQ(out, want);
-  };
-  f("平台 \xf0\x9f\x98\x80 \n", "\"平台 \xf0\x9f\x98\x80 \\n\"");
-  f("a\xff", "\"a\xef\xbf\xbd\"");
-  f("\xe5\xb9", "\"\xef\xbf\xbd\xef\xbf\xbd\"");
-  f("\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
 }
 
 }  // namespace

@@ -2,11 +2,21 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "base/mutex.h"
+
+namespace prometheus {
+class Counter;
+class Gauge;
+class Histogram;
+class Registry;
+}  // namespace prometheus
 
 namespace mi::telemetry {
 
@@ -15,50 +25,75 @@ using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 // Threads: safe, lock-free.
 class Counter {
  public:
-  virtual ~Counter() = default;
-  virtual void Add(double by = 1) = 0;
-  virtual double Value() const = 0;
+  explicit Counter(prometheus::Counter& counter) : counter_(counter) {}
+  void Add(double by = 1);
+  double Value() const;
+
+ private:
+  prometheus::Counter& counter_;
 };
 
 // Threads: safe, lock-free.
 class Gauge {
  public:
-  virtual ~Gauge() = default;
-  virtual void Set(double value) = 0;
-  virtual void Add(double by) = 0;
-  virtual double Value() const = 0;
+  explicit Gauge(prometheus::Gauge& gauge) : gauge_(gauge) {}
+  void Set(double value);
+  void Add(double by);
+  double Value() const;
+
+ private:
+  prometheus::Gauge& gauge_;
 };
 
-// Threads: safe; takes a lock: touch it once a request, never once a series.
+// Threads: safe; takes a lock: call it once per request, never once per series.
 class Histogram {
  public:
-  virtual ~Histogram() = default;
-  virtual void Observe(double value) = 0;
+  explicit Histogram(prometheus::Histogram& histogram) : histogram_(histogram) {}
+  void Observe(double value);
+
+ private:
+  prometheus::Histogram& histogram_;
 };
 
 // Buckets for seconds: 100 µs to 30 s.
 const std::vector<double>& SecondsBuckets();
 
-// Owns what it hands out: references are valid as long as it lives (but for RemoveGauge). Asking twice for the same
-// name and labels gives the same one. Names are given without the prefix: "receive_requests_total". Threads: safe.
+// All metrics of the process. Names are given without the prefix: "receive_requests_total". Label values may be any
+// bytes; those that are not UTF-8 are replaced.
+//
+// Ownership: owns what it hands out: references are valid as long as it lives (but see RemoveGauge). Two requests for
+//            the same name and labels get the same object.
+// Threads: safe.
+// Errors: none. One name for two kinds of metric, or an invalid name, is a fault of ours and ends the process.
 class Metrics {
  public:
-  static std::unique_ptr<Metrics> Create();
-  virtual ~Metrics() = default;
+  static std::unique_ptr<Metrics> Create() { return std::make_unique<Metrics>(); }
+  Metrics();
+  ~Metrics();
 
-  virtual Counter& GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {}) = 0;
-  virtual Gauge& GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {}) = 0;
-  // Shows this gauge no more: references to it are invalid from here on. For what came from outside and is gone.
-  virtual void RemoveGauge(std::string_view name, const MetricLabels& labels) = 0;
-  virtual Histogram& GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels = {},
-                                  const std::vector<double>& buckets = SecondsBuckets()) = 0;
+  Counter& GetCounter(std::string_view name, std::string_view help, const MetricLabels& labels = {}) EXCLUDES(mutex_);
+  Gauge& GetGauge(std::string_view name, std::string_view help, const MetricLabels& labels = {}) EXCLUDES(mutex_);
+  Histogram& GetHistogram(std::string_view name, std::string_view help, const MetricLabels& labels = {},
+                          const std::vector<double>& buckets = SecondsBuckets()) EXCLUDES(mutex_);
+  // Renders this gauge no more and makes references to it invalid. For values that came from outside and are gone.
+  void RemoveGauge(std::string_view name, const MetricLabels& labels) EXCLUDES(mutex_);
 
-  // Called before each rendering, one after the other and never twice at once, to set gauges that are cheaper to read
-  // than to keep. It must not render, nor add to OnRender, and what it captures must outlive this.
-  virtual void OnRender(std::function<void()> refresh) = 0;
+  // Calls `refresh` before each rendering, to set gauges that are cheaper to read than to keep up to date. Calls are
+  // never concurrent. `refresh` must not call Render or OnRender; what it captures must outlive this object.
+  void OnRender(std::function<void()> refresh) EXCLUDES(render_mutex_);
 
-  // The text exposition format 0.0.4, all families.
-  virtual std::string Render() const = 0;
+  // All metrics in the text exposition format 0.0.4, with those of the process (telemetry/process_metrics.h).
+  std::string Render() const EXCLUDES(render_mutex_);
+
+ private:
+  Mutex mutex_;
+  const std::unique_ptr<prometheus::Registry> registry_;
+  std::map<const prometheus::Counter*, Counter> counters_ GUARDED_BY(mutex_);
+  std::map<const prometheus::Gauge*, Gauge> gauges_ GUARDED_BY(mutex_);
+  std::map<const prometheus::Histogram*, Histogram> histograms_ GUARDED_BY(mutex_);
+
+  mutable Mutex render_mutex_;
+  std::vector<std::function<void()>> refreshes_ GUARDED_BY(render_mutex_);
 };
 
 }  // namespace mi::telemetry

@@ -1,10 +1,8 @@
 #include "telemetry/process_metrics.h"
 
-#include <prometheus/metric_family.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -16,20 +14,6 @@
 
 namespace mi::telemetry {
 namespace {
-
-struct Memory {
-  double virtual_bytes;
-  double resident_bytes;
-};
-
-std::optional<Memory> ReadMemory() {
-  std::ifstream statm("/proc/self/statm");
-  double pages = 0;
-  double resident = 0;
-  if (!(statm >> pages >> resident)) return std::nullopt;
-  const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
-  return Memory{pages * page, resident * page};
-}
 
 std::optional<double> CpuSeconds() {
   struct timespec used{};
@@ -45,10 +29,10 @@ std::optional<double> OpenFiles() {
     ++count;
   }
   if (error) return std::nullopt;
-  return count - 1;  // the directory itself was open
+  return count - 1;  // without the directory, which was open too
 }
 
-std::optional<double> MostFiles() {
+std::optional<double> OpenFilesLimit() {
   struct rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return std::nullopt;
   return static_cast<double>(limit.rlim_cur);
@@ -68,9 +52,7 @@ std::optional<double> StartSeconds() {
   std::ifstream stat("/proc/self/stat");
   std::string line;
   std::getline(stat, line);
-  const size_t name_end = line.rfind(')');  // the name may hold blanks and brackets
-  if (name_end == std::string::npos) return std::nullopt;
-  std::istringstream fields(line.substr(name_end + 1));
+  std::istringstream fields(line.substr(line.rfind(')') + 1));  // field 2, the name, may hold blanks and brackets
   std::string skipped;
   constexpr int kFieldsBetween = 19;  // field 3, the state, to field 21; field 22 is the start in ticks after boot
   for (int i = 0; i < kFieldsBetween; ++i) fields >> skipped;
@@ -80,31 +62,29 @@ std::optional<double> StartSeconds() {
   return *boot + ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
-using Families = std::vector<prometheus::MetricFamily>;
-
-void Append(Families& families, const char* name, const char* help, prometheus::MetricType type,
-            std::optional<double> value) {
-  if (!value) return;
-  prometheus::ClientMetric metric;
-  metric.counter.value = *value;
-  metric.gauge.value = *value;
-  families.push_back({name, help, type, {std::move(metric)}});
-}
-
 }  // namespace
 
-Families ProcessMetrics::Collect() const {
+std::vector<prometheus::MetricFamily> CollectProcessMetrics() {
   using enum prometheus::MetricType;
-  Families families;
-  const auto memory = ReadMemory();
-  Append(families, "process_cpu_seconds_total", "CPU time used, user and system.", Counter, CpuSeconds());
-  Append(families, "process_max_fds", "How many files may be open.", Gauge, MostFiles());
-  Append(families, "process_open_fds", "How many files are open.", Gauge, OpenFiles());
-  if (memory) {
-    Append(families, "process_resident_memory_bytes", "Memory in RAM.", Gauge, memory->resident_bytes);
-    Append(families, "process_virtual_memory_bytes", "Address space in use.", Gauge, memory->virtual_bytes);
+  std::vector<prometheus::MetricFamily> families;
+  auto append = [&](const char* name, const char* help, prometheus::MetricType type, std::optional<double> value) {
+    if (!value) return;
+    prometheus::ClientMetric metric;
+    metric.counter.value = *value;
+    metric.gauge.value = *value;
+    families.push_back({name, help, type, {std::move(metric)}});
+  };
+  append("process_cpu_seconds_total", "CPU time used, user and system.", Counter, CpuSeconds());
+  append("process_max_fds", "How many files may be open.", Gauge, OpenFilesLimit());
+  append("process_open_fds", "How many files are open.", Gauge, OpenFiles());
+  const auto page = static_cast<double>(sysconf(_SC_PAGESIZE));
+  double virtual_pages = 0;
+  double resident_pages = 0;
+  if (std::ifstream("/proc/self/statm") >> virtual_pages >> resident_pages) {
+    append("process_resident_memory_bytes", "Memory in RAM.", Gauge, resident_pages * page);
+    append("process_virtual_memory_bytes", "Address space in use.", Gauge, virtual_pages * page);
   }
-  Append(families, "process_start_time_seconds", "Start, in seconds since the unix epoch.", Gauge, StartSeconds());
+  append("process_start_time_seconds", "Start, in seconds since the unix epoch.", Gauge, StartSeconds());
   return families;
 }
 

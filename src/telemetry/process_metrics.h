@@ -1,17 +1,14 @@
-// What the system knows of this process, under the names that every exporter gives it: process_cpu_seconds_total and
-// its kin, without our prefix, so that dashboards made for any service show this one.
+// What the operating system knows of this process, under the names that every exporter uses (process_cpu_seconds_total,
+// …), without our prefix: dashboards made for any service show this one too.
 #pragma once
 
-#include <prometheus/collectable.h>
+#include <prometheus/metric_family.h>
 
 #include <vector>
 
 namespace mi::telemetry {
 
-// Threads: safe. Values that /proc does not give are left out.
-class ProcessMetrics final : public prometheus::Collectable {
- public:
-  std::vector<prometheus::MetricFamily> Collect() const override;
-};
+// Values that /proc does not give are left out. Threads: safe.
+std::vector<prometheus::MetricFamily> CollectProcessMetrics();
 
 }  // namespace mi::telemetry

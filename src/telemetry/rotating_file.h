@@ -1,6 +1,6 @@
 // A log file that is set aside when it is large: "name.log" becomes "name-2006-01-02T15-04-05.000.log" (UTC) beside it.
-// The names and rules are those of Go's lumberjack, so files left by its users, compressed ones (.gz) as well, are
-// counted and aged with ours.
+// The names and rules are those of Go's lumberjack: backups that a lumberjack user left, compressed ones (.gz) too, are
+// counted and removed with ours.
 #pragma once
 
 #include <sys/types.h>
@@ -9,13 +9,14 @@
 #include <string>
 #include <string_view>
 
+#include "base/file_descriptor.h"
 #include "base/result.h"
 
 namespace mi::telemetry {
 
 // Threads: confined; the caller locks.
-// Errors: kUnavailable with the system's reason. A failed write leaves the object usable: the next one opens the file
-//         again, and its directory where that is gone, so a disk that has room again is all that it needs.
+// Errors: kUnavailable with the system's reason. A failed write leaves the object usable: the next write opens the file
+//         again, and creates its directory again if that is gone.
 class RotatingFile {
  public:
   // 0 is no limit.
@@ -25,16 +26,13 @@ class RotatingFile {
     uint64_t max_backups = 0;
   };
 
-  RotatingFile(std::string path, Limits limits);
-  ~RotatingFile();
-  RotatingFile(const RotatingFile&) = delete;
-  RotatingFile& operator=(const RotatingFile&) = delete;
+  RotatingFile(std::string path, Limits limits) : path_(std::move(path)), limits_(limits) {}
 
-  // Opens or makes the file and the directories above it. Without it, the first write does.
+  // Opens the file; creates it and the directories above it if they are missing. Optional: Write opens the file too.
   Status Open();
-  // Appends a whole line; sets the file aside before if the line would take it over its limit.
+  // Appends one whole line. Sets the file aside first if the line would take it over max_bytes.
   Status Write(std::string_view line, int64_t now_ms);
-  // What is too old or too many now is removed with the next line.
+  // The next Write removes the backups that are too old or too many by the new limits.
   void SetLimits(Limits limits) {
     limits_ = limits;
     prune_ = true;
@@ -42,21 +40,20 @@ class RotatingFile {
   const std::string& path() const { return path_; }
 
  private:
-  Status Reopen();
-  bool StillThere() const;
+  bool IsStillAtItsPath() const;
+  Status WriteBytes(std::string_view bytes);
   void Rotate(int64_t now_ms);
   void RemoveOldBackups(int64_t now_ms) const;
-  void Close();
 
   const std::string path_;
   Limits limits_;
-  int fd_ = -1;
+  FileDescriptor file_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
-  bool regular_ = false;
+  bool regular_ = false;  // devices and pipes are never set aside
   uint64_t size_ = 0;
-  bool prune_ = true;  // backups are to be looked through: at the start too, as lumberjack does
-  bool torn_ = false;  // the last line is incomplete: the disk was full in its middle
+  bool prune_ = true;           // look through the backups before the next line; at the start too, as lumberjack does
+  bool line_is_torn_ = false;  // the last line is incomplete: the disk became full in its middle
 };
 
 }  // namespace mi::telemetry

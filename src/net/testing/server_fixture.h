@@ -29,10 +29,8 @@ inline constexpr std::chrono::seconds kPatience{30};  // until a test gives up; 
 // Keeps what is logged, so that a test can wait for it.
 class LogBook final : public telemetry::Logger {
  public:
-  Status Reconfigure(const telemetry::LogOptions&) override { return {}; }
   bool Enabled(telemetry::Level) const override { return true; }
   void Write(telemetry::Level, std::string_view message) override { lines_.TryPush(std::string(message)); }
-  void Flush() override {}
   // The next line that has been logged.
   std::string Next() { return lines_.PopUntil(std::chrono::steady_clock::now() + kPatience).value_or("nothing"); }
 

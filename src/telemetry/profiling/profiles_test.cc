@@ -1,4 +1,4 @@
-#include "telemetry/profiling.h"
+#include "telemetry/profiling/profiles.h"
 
 #include <pthread.h>
 
@@ -8,8 +8,8 @@
 #include <iterator>
 #include <thread>
 
-#include "telemetry/symbols.h"
-#include "telemetry/thread_stacks.h"
+#include "telemetry/profiling/symbols.h"
+#include "telemetry/profiling/thread_stacks.h"
 
 namespace mi::telemetry {
 namespace {
@@ -63,43 +63,34 @@ class ThreadStacks : public testing::Test {
   pid_t id_ = 0;
 };
 
-TEST_F(ThreadStacks, ReachThroughLibcToTheFunctionThatWaits) {
+TEST_F(ThreadStacks, ReachThroughLibcToTheWaitingFunction) {
   const ThreadStack stack = Waiting();
   EXPECT_EQ(stack.name, "waits");
   EXPECT_THAT(Names(stack), HasSubstr("WaitInAFunctionWithAName"));
   EXPECT_THAT(Names(stack), testing::Not(HasSubstr("OnStackSignal")));
 }
 
-TEST_F(ThreadStacks, TheOneWhoAsksIsThereToo) {
+TEST_F(ThreadStacks, ContainTheCallingThread) {
   std::string all;
   for (const ThreadStack& stack : CollectThreadStacks()) all += Names(stack);
   EXPECT_THAT(all, HasSubstr("CollectThreadStacks"));
 }
 
-TEST_F(ThreadStacks, AThreadThatBlocksSignalsIsNamedUntilItShowsItself) {
+TEST_F(ThreadStacks, NameAThreadThatBlocksSignals) {
   std::promise<pid_t> blocked;
-  std::promise<void> show, shown, end;
+  std::promise<void> end;
   std::thread thread([&] {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, nullptr);
     blocked.set_value(gettid());
-    show.get_future().wait();
-    ShowThisThreadToProfiles();
-    shown.set_value();
     end.get_future().wait();
   });
   const pid_t id = blocked.get_future().get();
-  const auto stack_of = [&] {
-    for (ThreadStack& stack : CollectThreadStacks()) {
-      if (stack.id == id) return std::move(stack);
-    }
-    return ThreadStack();
-  };
-  EXPECT_EQ(stack_of().why_empty, "it blocks signals");
-  show.set_value();
-  shown.get_future().wait();
-  EXPECT_FALSE(stack_of().frames.empty());
+  const std::vector<ThreadStack> stacks = CollectThreadStacks();
+  const auto stack = std::ranges::find(stacks, id, &ThreadStack::id);
+  ASSERT_NE(stack, stacks.end());
+  EXPECT_EQ(stack->why_empty, "it blocks signals");
   end.set_value();
   thread.join();
 }
@@ -150,7 +141,7 @@ class Burner {
   }};
 };
 
-TEST(CpuProfile, IsTakenOneAtATime) {
+TEST(CpuProfile, RunsOneAtATime) {
   const Status started = StartCpuProfile();
   if (!started) GTEST_SKIP() << started.error().message();
   const Status second = StartCpuProfile();
@@ -168,7 +159,7 @@ TEST(CpuProfile, IsTakenOneAtATime) {
 
 TEST(HeapProfile, SaysWhyThereIsNone) {
   const Result<std::string> profile = HeapProfile();
-  ASSERT_FALSE(profile);  // tests do not start over
+  ASSERT_FALSE(profile);  // tests do not restart themselves
   EXPECT_THAT(profile.error().message(),
               testing::AnyOf(HasSubstr("TCMALLOC_SAMPLE_PARAMETER"), HasSubstr("sanitizer")));
 }

@@ -1,4 +1,4 @@
-#include "telemetry/thread_stacks.h"
+#include "telemetry/profiling/thread_stacks.h"
 
 #include <semaphore.h>
 #include <sys/syscall.h>
@@ -13,15 +13,14 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
-#include <mutex>
-#include <optional>
-#include <sstream>
 #include <system_error>
+#include <utility>
 
 #include "base/format.h"
 #include "base/mutex.h"
-#include "telemetry/symbols.h"
+#include "telemetry/profiling/symbols.h"
 
 namespace mi::telemetry {
 namespace {
@@ -29,12 +28,21 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxFrames = 100;
-// A thread that runs answers in microseconds. One that is stopped, or sleeps in the kernel beyond signals, never does.
-constexpr int64_t kPatienceNs = 500'000'000;
+// A running thread answers in microseconds. One that is stopped, or sleeps in the kernel uninterruptibly, never does.
+constexpr int64_t kTimeoutNs = 500'000'000;
 
-// What the handler fills. It is the asked thread's from the moment in which that has taken the question until it posts.
+// One question at a time. Each has a number, which the signal carries:
+//
+//   asker                                     asked thread, in the handler
+//   open_question = n; signal(n) ---------->  open_question: n -> 0 (takes the question), else return
+//                                             writes frames and count
+//   wait(done) <----------------------------  answered_question = n; post(done)
+//
+// If the wait times out, the asker tries the same exchange n -> 0. It succeeds: nobody writes, and a handler that comes
+// later finds another number and returns. It fails: the handler writes right now, so the asker waits for `done`. Thus
+// only one thread ever writes the frames, and the asker reads them only after the handler has posted.
 struct Answer {
-  std::atomic<int> open_question = 0;  // 0: none; a handler that comes too late finds another number
+  std::atomic<int> open_question = 0;  // 0: none
   std::atomic<int> answered_question = 0;
   size_t count = 0;
   std::array<uintptr_t, kMaxFrames> frames;
@@ -51,24 +59,23 @@ _Unwind_Reason_Code AddFrame(_Unwind_Context* context, void*) {
   return _URC_NO_REASON;
 }
 
-// Walks by the compiler's unwind tables: libc has no frame pointers, and most threads wait inside of it. Since
-// glibc 2.35 the tables are found without a lock and without memory, so that this may be done wherever the signal
-// comes.
+// Walks the stack by the compiler's unwind tables: most threads wait inside of libc, which has no frame pointers. Since
+// glibc 2.35 the unwinder finds the tables without a lock and without memory, so it is safe wherever the signal comes.
 void OnStackSignal(int, siginfo_t* info, void*) {
   if (info->si_code != SI_QUEUE) return;
   const int asked = info->si_value.sival_int;
   int open = asked;
   if (asked == 0 || !g_answer.open_question.compare_exchange_strong(open, 0)) return;
-  const int kept = errno;
+  const int saved_errno = errno;
   g_answer.count = 0;
   _Unwind_Backtrace(&AddFrame, nullptr);
-  errno = kept;
+  errno = saved_errno;
   g_answer.answered_question = asked;
   sem_post(&g_answer.done);
 }
 
-bool Prepare() {
-  // The unwinder sets itself up at its first use; not in a handler.
+bool InstallHandler() {
+  // The unwinder initialises itself at its first use, which must not be in a signal handler.
   _Unwind_Backtrace([](_Unwind_Context*, void*) { return _URC_END_OF_STACK; }, nullptr);
   if (sem_init(&g_answer.done, 0, 0) != 0) return false;
   struct sigaction action{};
@@ -76,6 +83,39 @@ bool Prepare() {
   action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
   sigfillset(&action.sa_mask);
   return sigaction(kStackSignal, &action, nullptr) == 0;
+}
+
+bool WaitForAnswer() {
+  timespec until{};
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  const int64_t ns = until.tv_nsec + kTimeoutNs;
+  until.tv_sec += ns / 1'000'000'000;
+  until.tv_nsec = ns % 1'000'000'000;
+  while (sem_clockwait(&g_answer.done, CLOCK_MONOTONIC, &until) != 0) {
+    if (errno != EINTR) return false;
+  }
+  return true;
+}
+
+// Fills g_answer with the stack of `thread`. False if the thread did not answer.
+bool Ask(pid_t thread) {
+  static int last_question = 0;
+  const int question = ++last_question;
+  g_answer.open_question = question;
+  siginfo_t info{};
+  info.si_signo = kStackSignal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_int = question;
+  const bool sent = syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, kStackSignal, &info) == 0;
+  if (!sent || !WaitForAnswer()) {
+    int expected = question;
+    if (g_answer.open_question.compare_exchange_strong(expected, 0)) return false;
+    while (sem_wait(&g_answer.done) != 0) {  // EINTR
+    }
+  }
+  return g_answer.answered_question == question;
 }
 
 std::string FirstLine(const fs::path& path) {
@@ -88,43 +128,10 @@ std::string FirstLine(const fs::path& path) {
 bool BlocksTheSignal(const fs::path& thread) {
   std::ifstream file(thread / "status");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("SigBlk:")) {
-      return (std::strtoull(line.c_str() + 7, nullptr, 16) >> (kStackSignal - 1) & 1) != 0;
-    }
+    if (!line.starts_with("SigBlk:")) continue;
+    return (std::strtoull(line.c_str() + 7, nullptr, 16) >> (kStackSignal - 1) & 1) != 0;
   }
   return false;
-}
-
-bool WaitForAnswer() {
-  timespec until{};
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  const int64_t ns = until.tv_nsec + kPatienceNs;
-  until.tv_sec += ns / 1'000'000'000;
-  until.tv_nsec = ns % 1'000'000'000;
-  while (sem_clockwait(&g_answer.done, CLOCK_MONOTONIC, &until) != 0) {
-    if (errno != EINTR) return false;
-  }
-  return true;
-}
-
-// False when the thread did not take the question.
-bool Ask(pid_t thread) {
-  static int last_question = 0;
-  const int question = ++last_question;
-  g_answer.open_question = question;
-  siginfo_t info{};
-  info.si_signo = kStackSignal;
-  info.si_code = SI_QUEUE;
-  info.si_pid = getpid();
-  info.si_uid = getuid();
-  info.si_value.sival_int = question;
-  const bool sent = syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, kStackSignal, &info) == 0;
-  if (sent && WaitForAnswer()) return g_answer.answered_question == question;
-  int expected = question;
-  if (g_answer.open_question.compare_exchange_strong(expected, 0)) return false;  // withdrawn
-  while (sem_wait(&g_answer.done) != 0) {  // it has begun in this very moment: what it writes is awaited
-  }
-  return g_answer.answered_question == question;
 }
 
 ThreadStack StackOf(const fs::path& thread) {
@@ -134,11 +141,25 @@ ThreadStack StackOf(const fs::path& thread) {
   } else if (!Ask(stack.id)) {
     stack.why_empty = "it did not answer";
   } else {
-    // Before the code that was interrupted stand the handler's own frame and the kernel's.
+    // The first two frames are the handler's and the kernel's.
     const size_t own = std::min<size_t>(2, g_answer.count);
     stack.frames.assign(g_answer.frames.begin() + own, g_answer.frames.begin() + g_answer.count);
   }
   return stack;
+}
+
+// pprof reads every "0x…" of a line as an address, so the name must not contain any. Every frame but the innermost holds
+// a return address, which may already belong to the next function; one byte before it does not.
+std::string NameForPeople(const Symbols& symbols, uintptr_t address, size_t depth) {
+  std::string name = Demangled(symbols.NameOf(depth == 0 ? address : address - 1));
+  for (size_t at = 0; (at = name.find("0x", at)) != std::string::npos;) name.replace(at, 2, "0_");
+  return name.empty() ? "?" : name;
+}
+
+void AppendUnanswered(const std::vector<ThreadStack>& threads, std::string& text) {
+  for (const ThreadStack& thread : threads) {
+    if (thread.frames.empty()) text += format("# no stack of {} ({}): {}\n", thread.id, thread.name, thread.why_empty);
+  }
 }
 
 void AppendMemoryMap(std::string& text) {
@@ -148,29 +169,16 @@ void AppendMemoryMap(std::string& text) {
   HideOwnFile(text);
 }
 
-// pprof reads every "0x…" of a line as an address, so the name may hold none.
-std::string NameForPeople(const Symbols& symbols, uintptr_t address, size_t depth) {
-  std::string name = Demangled(symbols.NameOf(depth == 0 ? address : address - 1));
-  for (size_t at = 0; (at = name.find("0x", at)) != std::string::npos;) name.replace(at, 2, "0_");
-  return name.empty() ? "?" : name;
-}
-
-void AppendSilent(const std::vector<ThreadStack>& threads, std::string& text) {
-  for (const ThreadStack& thread : threads) {
-    if (thread.frames.empty()) text += format("# no stack of {} ({}): {}\n", thread.id, thread.name, thread.why_empty);
-  }
-}
-
 }  // namespace
 
 std::vector<ThreadStack> CollectThreadStacks() {
   MutexLock lock(g_one_at_a_time);
-  static const bool prepared = Prepare();
+  static const bool installed = InstallHandler();
+  if (!installed) return {};
   std::vector<ThreadStack> stacks;
   std::error_code error;
   std::vector<fs::path> threads;
-  for (fs::directory_iterator entry("/proc/self/task", error), end; prepared && !error && entry != end;
-       entry.increment(error)) {
+  for (fs::directory_iterator entry("/proc/self/task", error), end; !error && entry != end; entry.increment(error)) {
     threads.push_back(entry->path());
   }
   for (const fs::path& thread : threads) {
@@ -185,7 +193,7 @@ std::vector<ThreadStack> CollectThreadStacks() {
 std::string ThreadsText(const std::vector<ThreadStack>& threads) {
   const Symbols symbols;
   std::string text = "--- threadz 1 ---\n\n";
-  AppendSilent(threads, text);
+  AppendUnanswered(threads, text);
   for (const ThreadStack& thread : threads) {
     if (thread.frames.empty()) continue;
     text += format("--- Thread {:x} (name: {}/{}) stack: ---\n", thread.id, thread.name, thread.id);
@@ -200,15 +208,14 @@ std::string ThreadsText(const std::vector<ThreadStack>& threads) {
 
 std::string GoroutineText(const std::vector<ThreadStack>& threads) {
   std::map<std::vector<uintptr_t>, size_t> counts;
+  size_t total = 0;
   for (const ThreadStack& thread : threads) {
-    if (!thread.frames.empty()) ++counts[thread.frames];
+    if (thread.frames.empty()) continue;
+    ++counts[thread.frames];
+    ++total;
   }
   std::vector<std::pair<size_t, std::vector<uintptr_t>>> sorted;
-  size_t total = 0;
-  for (const auto& [frames, count] : counts) {
-    sorted.emplace_back(count, frames);
-    total += count;
-  }
+  for (const auto& [frames, count] : counts) sorted.emplace_back(count, frames);
   std::ranges::sort(sorted, std::greater<>());
 
   const Symbols symbols;
@@ -217,11 +224,12 @@ std::string GoroutineText(const std::vector<ThreadStack>& threads) {
     text += format("{} @", count);
     for (const uintptr_t frame : frames) text += format(" {:#x}", frame);
     text += '\n';
-    for (size_t i = 0; i < frames.size(); ++i)
+    for (size_t i = 0; i < frames.size(); ++i) {
       text += format("#\t{:#x}\t{}\n", frames[i], NameForPeople(symbols, frames[i], i));
+    }
     text += '\n';
   }
-  AppendSilent(threads, text);
+  AppendUnanswered(threads, text);
   AppendMemoryMap(text);
   return text;
 }

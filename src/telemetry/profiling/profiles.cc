@@ -1,20 +1,19 @@
-#include "telemetry/profiling.h"
+#include "telemetry/profiling/profiles.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 
+#include "base/file_descriptor.h"
 #include "base/format.h"
-#include "telemetry/symbols.h"
-#include "telemetry/thread_stacks.h"
+#include "telemetry/profiling/symbols.h"
 
 #if MI_PROFILER
 #include <gperftools/malloc_extension.h>
@@ -23,31 +22,23 @@
 
 namespace mi::telemetry {
 
-void ShowThisThreadToProfiles() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGPROF);
-  sigaddset(&signals, kStackSignal);
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-}
-
 #if MI_PROFILER
 namespace {
 
 constexpr const char* kSampleVariable = "TCMALLOC_SAMPLE_PARAMETER";
 
-// 512 KiB is the interval that gperftools and Go recommend: too rare to be measured.
+// 512 KiB is the interval that gperftools and Go recommend: the samples are too rare to cost measurable time.
 constexpr std::array<std::pair<const char*, const char*>, 2> kNeeded = {
     {{kSampleVariable, "524288"}, {"TCMALLOC_STACKTRACE_METHOD", "libgcc"}}};
 
-// The profiler writes to a path. This one is memory: no disk to be full, no directory that must be writable.
-int g_cpu_profile = -1;
+// The CPU profiler writes to a path. This file is in memory: no disk can be full, no directory read-only.
+FileDescriptor g_cpu_profile;
 
-std::string ReadFromStart(int fd) {
+std::string ReadFromStart(const FileDescriptor& file) {
   std::string bytes;
   std::array<char, 1 << 16> piece;
   ssize_t got = 0;
-  for (off_t at = 0; (got = pread(fd, piece.data(), piece.size(), at)) > 0; at += got) {
+  for (off_t at = 0; (got = pread(file.get(), piece.data(), piece.size(), at)) > 0; at += got) {
     bytes.append(piece.data(), static_cast<size_t>(got));
   }
   return bytes;
@@ -63,7 +54,7 @@ void RestartForProfiling(char** argv) {
     missing = true;
   }
   if (!missing) return;
-  // By its own name, so that the process is called what it was; /proc/self/exe where an upgrade has replaced the file.
+  // By its path, so that the process keeps its name; by /proc/self/exe if an upgrade has replaced the file.
   std::array<char, PATH_MAX> path{};
   const ssize_t length = readlink("/proc/self/exe", path.data(), path.size() - 1);
   if (length > 0) execv(path.data(), argv);
@@ -71,22 +62,21 @@ void RestartForProfiling(char** argv) {
 }
 
 Status StartCpuProfile() {
-  if (g_cpu_profile >= 0) return Fail(Errc::kUnavailable, "a CPU profile is being taken");
-  const int fd = memfd_create("cpu-profile", MFD_CLOEXEC);
-  if (fd < 0) return Fail(Errc::kUnavailable, format("no memory for a profile: {}", std::strerror(errno)));
-  if (ProfilerStart(format("/proc/self/fd/{}", fd).c_str()) == 0) {
-    close(fd);
+  if (g_cpu_profile.valid()) return Fail(Errc::kUnavailable, "a CPU profile is being taken");
+  FileDescriptor file(memfd_create("cpu-profile", MFD_CLOEXEC));
+  if (!file.valid()) return Fail(Errc::kUnavailable, format("cannot store a CPU profile: {}", std::strerror(errno)));
+  if (ProfilerStart(format("/proc/self/fd/{}", file.get()).c_str()) == 0) {
     return Fail(Errc::kUnavailable, "the CPU profiler runs already: CPUPROFILE is set in the environment");
   }
-  g_cpu_profile = fd;
+  g_cpu_profile = std::move(file);
   return {};
 }
 
 Result<std::string> FinishCpuProfile() {
+  assert(g_cpu_profile.valid());
   ProfilerStop();
-  const int fd = std::exchange(g_cpu_profile, -1);
-  std::string profile = ReadFromStart(fd);
-  close(fd);
+  std::string profile = ReadFromStart(g_cpu_profile);
+  g_cpu_profile.reset();
   if (profile.empty()) return Fail(Errc::kUnavailable, "the CPU profiler wrote nothing");
   HideOwnFile(profile);
   return profile;
@@ -95,9 +85,9 @@ Result<std::string> FinishCpuProfile() {
 Result<std::string> HeapProfile() {
   const char* interval = std::getenv(kSampleVariable);
   if (interval == nullptr || std::atoll(interval) <= 0) {
-    return Fail(
-        Errc::kUnavailable,
-        format("the heap is not sampled: {} was not set (to 524288, say) when the process began", kSampleVariable));
+    return Fail(Errc::kUnavailable,
+                format("the heap is not sampled: {} was not set (for example to 524288) when the process began",
+                       kSampleVariable));
   }
   std::string profile;
   MallocExtension::instance()->GetHeapSample(&profile);
@@ -116,7 +106,7 @@ Result<std::string> GrowthProfile() {
 namespace {
 
 std::unexpected<Error> NoProfiler() {
-  return Fail(Errc::kUnavailable, "this build is made without the profiler, as every build with a sanitizer is");
+  return Fail(Errc::kUnavailable, "this build has no profiler; no build with a sanitizer has one");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "telemetry/symbols.h"
+#include "telemetry/profiling/symbols.h"
 
 #include <cxxabi.h>
 #include <dlfcn.h>
@@ -7,15 +7,14 @@
 #include <link.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <span>
 #include <system_error>
 
+#include "base/file_descriptor.h"
 #include "base/format.h"
 
 namespace mi::telemetry {
@@ -33,7 +32,7 @@ uintptr_t LoadBias() {
   return bias;
 }
 
-// `count` objects at `offset`; none when they are not inside the file.
+// `count` objects at `offset`; empty if they are not inside the file.
 template <typename T>
 std::span<const T> TableAt(std::span<const std::byte> file, uint64_t offset, uint64_t count) {
   if (offset > file.size() || count > (file.size() - offset) / sizeof(T) || offset % alignof(T) != 0) return {};
@@ -43,37 +42,36 @@ std::span<const T> TableAt(std::span<const std::byte> file, uint64_t offset, uin
 }  // namespace
 
 Symbols::Symbols() {
-  const int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return;
+  const FileDescriptor file(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   struct stat status{};
-  if (fstat(fd, &status) == 0 && status.st_size > 0) {
-    size_ = static_cast<size_t>(status.st_size);
-    void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (mapped != MAP_FAILED) file_ = static_cast<const std::byte*>(mapped);
-  }
-  close(fd);
-  if (file_ != nullptr) ReadTable();
+  if (!file.valid() || fstat(file.get(), &status) != 0) return;
+  const auto size = static_cast<size_t>(status.st_size);
+  void* mapped = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapped == MAP_FAILED) return;
+  file_ = {static_cast<const std::byte*>(mapped), size};
+  ReadTable();
 }
 
 Symbols::~Symbols() {
-  if (file_ != nullptr) munmap(const_cast<std::byte*>(file_), size_);
+  if (!file_.empty()) munmap(const_cast<std::byte*>(file_.data()), file_.size());
 }
 
+// ELF: the header points to the section headers. The section SHT_SYMTAB is the symbol table; its sh_link is the number
+// of the section that holds the names.
 void Symbols::ReadTable() {
-  const std::span<const std::byte> file(file_, size_);
-  const auto header = TableAt<ElfW(Ehdr)>(file, 0, 1);
+  const auto header = TableAt<ElfW(Ehdr)>(file_, 0, 1);
   if (header.empty()) return;
-  const auto sections = TableAt<ElfW(Shdr)>(file, header[0].e_shoff, header[0].e_shnum);
+  const auto sections = TableAt<ElfW(Shdr)>(file_, header[0].e_shoff, header[0].e_shnum);
   const auto table = std::ranges::find(sections, static_cast<uint32_t>(SHT_SYMTAB), &ElfW(Shdr)::sh_type);
   if (table == sections.end() || table->sh_link >= sections.size()) return;
   const ElfW(Shdr)& names = sections[table->sh_link];
-  const auto text = TableAt<char>(file, names.sh_offset, names.sh_size);
+  const auto text = TableAt<char>(file_, names.sh_offset, names.sh_size);
   if (text.empty() || text.back() != '\0') return;
 
   const uintptr_t bias = LoadBias();
-  for (const ElfW(Sym) & symbol : TableAt<ElfW(Sym)>(file, table->sh_offset, table->sh_size / sizeof(ElfW(Sym)))) {
-    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC || symbol.st_shndx == SHN_UNDEF || symbol.st_name >= text.size())
-      continue;
+  for (const ElfW(Sym) & symbol : TableAt<ElfW(Sym)>(file_, table->sh_offset, table->sh_size / sizeof(ElfW(Sym)))) {
+    const bool defined = ELF64_ST_TYPE(symbol.st_info) == STT_FUNC && symbol.st_shndx != SHN_UNDEF;
+    if (!defined || symbol.st_name >= text.size()) continue;
     const uintptr_t begin = bias + symbol.st_value;
     functions_.push_back({.begin = begin, .end = begin + symbol.st_size, .name = text.data() + symbol.st_name});
   }
@@ -84,7 +82,7 @@ std::string Symbols::NameOf(uintptr_t address) const {
   const auto after = std::ranges::upper_bound(functions_, address, {}, &Function::begin);
   if (after != functions_.begin() && address < std::prev(after)->end) return std::prev(after)->name;
   Dl_info info{};
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address out of a profile is a number
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address from a profile is a number
   if (dladdr(reinterpret_cast<void*>(address), &info) == 0) return {};
   if (info.dli_sname != nullptr) return info.dli_sname;
   if (info.dli_fname == nullptr) return {};
