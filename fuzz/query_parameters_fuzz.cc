@@ -12,7 +12,7 @@ void Check(bool holds) {
 }
 
 template <typename T>
-void ReadOrRefused(const mi::web::Parsed<T>& parsed) {
+void ReadOrRefused(const mi::web::ApiResult<T>& parsed) {
   if (!parsed) Check(!parsed.error().message.empty());
 }
 

@@ -42,7 +42,7 @@ void ReadBack(const Selector& selector) {
   }
 }
 
-void CompareWays(std::string_view pattern, std::string_view text) {
+void CompareWithRe2(std::string_view pattern, std::string_view text) {
   const auto fast = Regex::Compile(pattern);
   const auto plain = Regex::Compile(pattern, Regex::ShortCuts::kNotTaken);
   // A list of literals may exceed the size that RE2 allows for its program.
@@ -63,13 +63,13 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
     ReadBack(*selector);
     for (const Matcher& matcher : selector->matchers) {
       Check(matcher.matches_empty() == matcher.Matches(""));
-      if (matcher.regex()) CompareWays(matcher.value(), text);
+      if (matcher.regex()) CompareWithRe2(matcher.value(), text);
     }
   } else {
-    Check(selector.error().offset() <= text.size());
-    Check(!selector.error().message().empty());
+    Check(selector.error().offset <= text.size());
+    Check(!selector.error().message.empty());
   }
-  if (text.size() < 64) CompareWays(text, text);
-  if (!mi::query::Evaluate(text, 0)) Check(!mi::query::Evaluate(text, 0).error().message().empty());
+  if (text.size() < 64) CompareWithRe2(text, text);
+  if (!mi::query::Evaluate(text, 0)) Check(!mi::query::Evaluate(text, 0).error().message.empty());
   return 0;
 }

@@ -1,4 +1,4 @@
-// What senders say about their metrics, by metric family.
+// What senders say about their metrics (type, help, unit), by metric family.
 #pragma once
 
 #include <cstddef>
@@ -13,20 +13,18 @@
 namespace mi::query {
 
 struct MetadataQuestion {
-  std::vector<std::string> tenants;        // none: of all
-  std::string family;                      // '': of every family
-  std::optional<size_t> limit;             // families; 0 is none at all, as for Prometheus
-  std::optional<size_t> limit_per_family;  // entries that differ in type, help or unit
+  std::vector<std::string> tenants;        // empty: all tenants
+  std::string family;                      // '': every family
+  std::optional<size_t> limit;             // number of families; 0 means none at all, as in Prometheus
+  std::optional<size_t> limit_per_family;  // number of entries that differ in type, help or unit
 };
-
-using MetadataByFamily = std::map<std::string, std::vector<model::MetricMetadata>, std::less<>>;
 
 struct FoundMetadata {
-  MetadataByFamily families;
-  bool cut = false;  // there was more than a limit
+  std::map<std::string, std::vector<model::MetricMetadata>> families;
+  bool cut = false;  // a limit left something out
 };
 
-// What tenants say alike comes once.
+// Merges the tenants: equal entries appear once.
 FoundMetadata Metadata(const catalog::Snapshot& snapshot, const MetadataQuestion& question);
 
 }  // namespace mi::query

@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "model/labels.h"
+#include "base/utf8.h"
 
 namespace mi::query {
 namespace {
@@ -17,7 +17,7 @@ bool IsAsciiPunctuation(char c) {
   return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
 }
 
-// Takes the literal at the front of `pattern` ("a\.b" is a literal), up to the first thing that is none.
+// Takes the literal text at the front of `pattern`, up to the first operator. An escaped "\." is literal text too.
 std::string TakeLiteral(std::string_view& pattern) {
   std::string literal;
   while (!pattern.empty()) {
@@ -36,17 +36,17 @@ std::string TakeLiteral(std::string_view& pattern) {
   return literal;
 }
 
-// "a|b|c", also in one pair of parentheses, as dashboards write the choice of several values.
+// "a|b|c", also in one pair of parentheses: dashboards write a choice of several values so.
 std::optional<Regex::Literals> AsLiterals(std::string_view pattern) {
   const bool wrapped = pattern.starts_with('(') && pattern.ends_with(')') && !pattern.ends_with("\\)");
   if (wrapped) pattern = pattern.substr(1, pattern.size() - 2);
   Regex::Literals literals;
-  for (;;) {
-    literals.values.push_back(TakeLiteral(pattern));
-    if (pattern.empty()) break;
-    if (pattern.front() != '|') return std::nullopt;
+  literals.values.push_back(TakeLiteral(pattern));
+  while (pattern.starts_with('|')) {
     pattern.remove_prefix(1);
+    literals.values.push_back(TakeLiteral(pattern));
   }
+  if (!pattern.empty()) return std::nullopt;
   std::ranges::sort(literals.values);
   const auto repeated = std::ranges::unique(literals.values);
   literals.values.erase(repeated.begin(), repeated.end());
@@ -64,8 +64,8 @@ std::optional<Regex::Prefix> AsPrefix(std::string_view pattern) {
 }  // namespace
 
 Result<Regex> Regex::Compile(std::string_view pattern, ShortCuts short_cuts) {
-  // Broken UTF-8 is RE2's to refuse.
-  if (short_cuts == ShortCuts::kTaken && model::IsValidUtf8(pattern)) {
+  // RE2 refuses invalid UTF-8.
+  if (short_cuts == ShortCuts::kTaken && IsValidUtf8(pattern)) {
     if (std::optional<Literals> literals = AsLiterals(pattern)) return Regex(*std::move(literals));
     if (std::optional<Prefix> prefix = AsPrefix(pattern)) return Regex(*std::move(prefix));
   }
@@ -79,8 +79,8 @@ Result<Regex> Regex::Compile(std::string_view pattern, ShortCuts short_cuts) {
   return Regex(Program(std::move(program)));
 }
 
-bool Regex::NeedsWalk(std::string_view pattern) {
-  if (!model::IsValidUtf8(pattern)) return true;
+bool Regex::ScansValues(std::string_view pattern) {
+  if (!IsValidUtf8(pattern)) return true;
   if (const std::optional<Literals> literals = AsLiterals(pattern)) {
     return literals->values.size() > 1 && literals->values.front().empty();
   }

@@ -1,4 +1,4 @@
-// Regular expressions as Prometheus matches them: RE2 syntax, the whole value, '.' takes a line break too.
+// Regular expressions as Prometheus matches them: RE2 syntax, the whole value, '.' matches a line break too.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,10 @@ class RE2;
 
 namespace mi::query {
 
-// A compiled expression. A value: copies share the program. Threads: safe, Matches() is const and takes no lock of
-// ours.
+// A compiled expression. A value: copies share the program. Threads: safe; Matches() takes no lock of ours.
 class Regex {
  public:
-  // What it matches, where that can be said without a program.
+  // Two forms that need no program.
   struct Literals {
     std::vector<std::string> values;  // sorted, each once
   };
@@ -30,26 +29,27 @@ class Regex {
   };
   using Program = std::shared_ptr<const re2::RE2>;
 
-  enum class ShortCuts { kTaken, kNotTaken };  // kNotTaken is for comparing the two ways
+  enum class ShortCuts { kTaken, kNotTaken };  // kNotTaken: always a program; for comparing the two ways
 
-  // kInvalid says what is wrong with it, in RE2's words; also when its program would need more than kMaxMemory.
+  // kInvalid with RE2's message; also for a program that would need more than kMaxMemory.
   static Result<Regex> Compile(std::string_view pattern, ShortCuts short_cuts = ShortCuts::kTaken);
 
-  // Requires valid UTF-8, as every label value is. Linear in its length.
+  // Linear in the size of `text`. Requires: valid UTF-8, as every label value is.
   bool Matches(std::string_view text) const;
 
-  // The values that it matches, when they are a finite list; null otherwise. Answers without looking at any value.
+  // The values that it matches, if they are a finite list; null otherwise. Looks at no value.
   const std::vector<std::string>* literals() const;
-  // Whether it holds a compiled program, of up to kMaxMemory, rather than a short cut.
+  // Whether it holds a program, of up to kMaxMemory, and not one of the forms above.
   bool has_program() const { return std::holds_alternative<Program>(form_); }
-  // Whether it matches every value but possibly ''.
+  // Whether it matches every value, '' perhaps excepted.
   bool MatchesAllValues() const;
 
-  // Whether a matcher of it has to be held against every value of its label: not a list of literals, which are looked
-  // up, unless '' is among others there; nor ".*" and ".+", which ask for the label only. Compiles nothing.
-  static bool NeedsWalk(std::string_view pattern);
+  // Whether a matcher with this pattern must be compared with every value of its label. Lists of literals need not,
+  // unless '' is among several: they are looked up. Nor need ".*" and ".+", which only ask whether the label is there.
+  // Compiles nothing.
+  static bool ScansValues(std::string_view pattern);
 
-  static constexpr int64_t kMaxMemory = int64_t{4} << 20;  // program and its lazily built automaton, bytes
+  static constexpr int64_t kMaxMemory = int64_t{4} << 20;  // bytes, of a program with its lazily built automaton
 
  private:
   using Form = std::variant<Literals, Prefix, Program>;

@@ -20,14 +20,14 @@ TEST(Regex, MatchesTheWholeValue) {
   EXPECT_TRUE(Match("a|b|", ""));
 }
 
-TEST(Regex, LetsTheDotTakeALineBreak) {
+TEST(Regex, MatchesALineBreakWithTheDot) {
   EXPECT_TRUE(Match("a.b", "a\nb"));
   EXPECT_TRUE(Match("a.*", "a\nb"));
   EXPECT_TRUE(Match(".+", "\n"));
   EXPECT_FALSE(Match("a$", "a\n"));
 }
 
-TEST(Regex, TakesTheSameDecisionsOnItsShortCuts) {
+TEST(Regex, DecidesTheSameWithShortCuts) {
   for (const std::string_view pattern :
        {"",        "a",     "abc",   "a|b|abc",     "(a|b)",   "()",        "|",       "a.*",    "a.+",
         ".*",      ".+",    "a\\.b", "a\\.b|c\\-d", "(a\\|b)", "\\(a|b\\)", "(a)|(b)", "(a|b)c", "a.*b",
@@ -54,7 +54,7 @@ TEST(Regex, KnowsTheValuesOfAnAlternationOfLiterals) {
   }
 }
 
-TEST(Regex, RefusesWhatIsNoneAndWhatWouldGrowTooLarge) {
+TEST(Regex, RefusesInvalidAndTooLargeExpressions) {
   for (const std::string_view pattern :
        {"(", "a)", "a)(b", "[a", "*", "a**", "\\q", "a{2,1}", "a{1001}", "(?z)", "\xff", "(((a{100}){100}){100})"}) {
     const Result<Regex> regex = Regex::Compile(pattern);

@@ -1,25 +1,25 @@
 #include "query/scalar.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <optional>
 #include <string>
 
+#include "base/ascii.h"
 #include "base/format.h"
-#include "query/duration.h"
-#include "query/utf8.h"
+#include "base/result.h"
 
 namespace mi::query {
 namespace {
 
-using Evaluated = std::expected<Value, ScalarError>;
+using Evaluated = std::expected<Value, ParseError>;
 
-constexpr int kMaxDepth = 100;  // of parentheses, signs and powers: the descent must not outgrow its stack
+constexpr int kMaxDepth = 100;  // of parentheses, signs and powers: bounds the stack of the recursive descent
 
-bool IsWordPart(char c) { return IsDigit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool IsWordPart(char c) { return IsAlnum(c) || c == '_'; }
 
 double Apply(char op, double left, double right) {
   switch (op) {
@@ -32,25 +32,36 @@ double Apply(char op, double left, double right) {
   }
 }
 
+bool IsHexadecimal(std::string_view word) { return word.starts_with("0x") || word.starts_with("0X"); }
+
 // Decimal, hexadecimal, or a duration in seconds.
 std::optional<double> ParseNumber(std::string_view word) {
-  const char* end = word.data() + word.size();
-  const bool hex = word.starts_with("0x") || word.starts_with("0X");
-  if (hex) {
+  if (IsHexadecimal(word)) {
     uint64_t number = 0;
-    const auto [at, error] = std::from_chars(word.data() + 2, end, number, 16);
-    if (error != std::errc() || at != end) return std::nullopt;
+    const auto [at, error] = std::from_chars(word.begin() + 2, word.end(), number, 16);
+    if (error != std::errc() || at != word.end()) return std::nullopt;
     return static_cast<double>(number);
   }
   double number = 0;
-  const auto [at, error] = std::from_chars(word.data(), end, number);
-  if (at == end && error == std::errc()) return number;
-  if (at == end && error == std::errc::result_out_of_range) return std::nullopt;
-  if (const auto duration = ParseDuration(word)) return std::chrono::duration<double>(*duration).count();
-  return std::nullopt;
+  const auto [at, error] = std::from_chars(word.begin(), word.end(), number);
+  if (at != word.end()) {
+    const auto duration = ParseDuration(word);
+    if (!duration) return std::nullopt;
+    return std::chrono::duration<double>(*duration).count();
+  }
+  if (error != std::errc()) return std::nullopt;
+  return number;
 }
 
-// Recursive descent with Prometheus' precedences: ^ binds to the right and before a sign, then * / %, then + -.
+// Recursive descent with Prometheus' precedences, one function per rule:
+//
+//   sum      = product { ("+" | "-") product }
+//   product  = signed { ("*" | "/" | "%") signed }
+//   signed   = ("+" | "-") signed | power
+//   power    = primary [ "^" signed ]          binds to the right; -2^2 is -(2^2), but 2^-1 is allowed
+//   primary  = "(" sum ")" | number | function
+//
+// Each rule computes its value at once; there is no tree. Every function leaves `at_` behind the blanks that follow.
 class Evaluator {
  public:
   Evaluator(std::string_view text, int64_t time_ms) : text_(text), time_ms_(time_ms) {}
@@ -58,9 +69,8 @@ class Evaluator {
   Evaluated Run() {
     SkipBlanks();
     if (AtEnd()) return Syntax("no expression found in input");
-    Evaluated value = Sum();
-    if (value && !AtEnd()) return Unexpected();
-    return value;
+    const Value value = TRY(Sum());
+    return AtEnd() ? Evaluated(value) : Unexpected();
   }
 
  private:
@@ -68,45 +78,39 @@ class Evaluator {
   Evaluated Product() { return Chain("*/%", &Evaluator::Signed); }
 
   Evaluated Chain(std::string_view operators, Evaluated (Evaluator::*operand)()) {
-    Evaluated left = (this->*operand)();
-    while (left && !AtEnd() && operators.contains(Peek())) {
+    Value left = TRY((this->*operand)());
+    while (!AtEnd() && operators.contains(Peek())) {
       const char op = Take();
-      const Evaluated right = (this->*operand)();
-      if (!right) return right;
-      left = Join(op, *left, *right);
+      left = Join(op, left, TRY((this->*operand)()));
     }
     return left;
   }
 
+  // Every recursion of the descent passes through here, so this is where its depth is bounded.
   Evaluated Signed() {
+    const DepthGuard guard(depth_);
+    if (depth_ > kMaxDepth) return Syntax(format("nested more than {} deep", kMaxDepth));
     if (AtEnd() || (Peek() != '-' && Peek() != '+')) return Power();
-    const Deeper deeper(*this);
-    if (depth_ > kMaxDepth) return TooDeep();
     const bool negative = Take() == '-';
-    Evaluated value = Signed();
-    if (value && negative) value->number = -value->number;
+    Value value = TRY(Signed());
+    if (negative) value.number = -value.number;
     return value;
   }
 
   Evaluated Power() {
-    const Deeper deeper(*this);
-    if (depth_ > kMaxDepth) return TooDeep();
-    const Evaluated base = Primary();
-    if (!base || AtEnd() || Peek() != '^') return base;
+    const Value base = TRY(Primary());
+    if (AtEnd() || Peek() != '^') return base;
     Take();
-    // A sign may stand before an exponent, and binds closer there: 2^-1.
-    const Evaluated exponent = Signed();
-    if (!exponent) return exponent;
-    return Join('^', *base, *exponent);
+    return Join('^', base, TRY(Signed()));
   }
 
   Evaluated Primary() {
     if (AtEnd()) return Syntax("unexpected end of input");
     if (Peek() == '(') {
       Take();
-      Evaluated value = Sum();
-      if (value && !TakeIf(')')) return AtEnd() ? Evaluated(Syntax("unclosed left parenthesis")) : Unexpected();
-      return value;
+      const Value value = TRY(Sum());
+      if (TakeIf(')')) return value;
+      return AtEnd() ? Evaluated(Syntax("unclosed left parenthesis")) : Unexpected();
     }
     if (IsDigit(Peek()) || Peek() == '.') return Number();
     if (IsWordPart(Peek())) return Function();
@@ -123,69 +127,62 @@ class Evaluator {
     return Value{.number = *number};
   }
 
-  // Of 1e-5: the sign is part of the number.
+  // The sign of 1e-5 is part of the number.
   bool IsExponentSign(size_t from) const {
-    const bool hex = text_.substr(from).starts_with("0x") || text_.substr(from).starts_with("0X");
-    const char before = at_ > from ? text_[at_ - 1] : '\0';
-    return !hex && (Peek() == '-' || Peek() == '+') && (before == 'e' || before == 'E');
+    if (at_ == from || (Peek() != '-' && Peek() != '+')) return false;
+    return ToLower(text_[at_ - 1]) == 'e' && !IsHexadecimal(text_.substr(from));
   }
 
   Evaluated Function() {
     const size_t from = at_;
     while (!AtEnd() && IsWordPart(Peek())) ++at_;
     const std::string_view word = text_.substr(from, at_ - from);
-    std::string lower(word);
-    std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
     SkipBlanks();
-    if (lower == "inf") return Value{.number = std::numeric_limits<double>::infinity()};
-    if (lower == "nan") return Value{.number = std::numeric_limits<double>::quiet_NaN()};
+    if (EqualsIgnoringCase(word, "inf")) return Value{.number = std::numeric_limits<double>::infinity()};
+    if (EqualsIgnoringCase(word, "nan")) return Value{.number = std::numeric_limits<double>::quiet_NaN()};
     if (!TakeIf('(')) return NeedsSamples();
     if (word == "time" || word == "pi") {
       if (!TakeIf(')')) return NeedsSamples();
       return Value{.number = word == "pi" ? std::numbers::pi : static_cast<double>(time_ms_) / 1000};
     }
     if (word != "vector" && word != "scalar") return NeedsSamples();
-    Evaluated value = Sum();
-    if (!value) return value;
+    const Value value = TRY(Sum());
     if (!TakeIf(')')) return NeedsSamples();
     const bool makes_vector = word == "vector";
-    if (value->is_vector == makes_vector) {
+    if (value.is_vector == makes_vector) {
       return Syntax(format("expected type {} in call to function \"{}\", got {}",
                            makes_vector ? "scalar" : "instant vector", word,
                            makes_vector ? "instant vector" : "scalar"));
     }
-    value->is_vector = makes_vector;
-    return value;
+    return Value{.number = value.number, .is_vector = makes_vector};
   }
 
   static Value Join(char op, Value left, Value right) {
     return {.number = Apply(op, left.number, right.number), .is_vector = left.is_vector || right.is_vector};
   }
 
-  // What stands at at_ is more PromQL, or nothing that anybody could read.
+  // A character that only this subset of PromQL could contain here is a syntax error. Any other may begin PromQL that
+  // needs samples.
   Evaluated Unexpected() const {
-    static constexpr std::string_view kOnlyHere = "),*/%^+-";
-    if (!kOnlyHere.contains(Peek())) return NeedsSamples();
+    if (!std::string_view("),*/%^+-").contains(Peek())) return NeedsSamples();
     return Syntax(format("unexpected '{}'", Peek()));
   }
-  Evaluated TooDeep() const { return Syntax(format("nested more than {} deep", kMaxDepth)); }
-  std::unexpected<ScalarError> Syntax(std::string_view what) const {
-    return std::unexpected(ScalarError(ScalarError::Kind::kSyntax,
-                                       format("1:{}: parse error: {}", std::min(at_, text_.size()) + 1, what)));
+  std::unexpected<ParseError> Syntax(std::string_view what) const {
+    return std::unexpected(ParseError{.offset = at_, .message = format("1:{}: parse error: {}", at_ + 1, what)});
   }
-  static std::unexpected<ScalarError> NeedsSamples() {
-    return std::unexpected(ScalarError(
-        ScalarError::Kind::kNeedsSamples,
-        "this is a catalogue of series identities without samples: of PromQL it evaluates numbers, + - * / % ^, "
-        "time(), "
-        "pi(), vector() and scalar(); ask /api/v1/series, /api/v1/labels and /api/v1/label/<name>/values what exists"));
+  static std::unexpected<ParseError> NeedsSamples() {
+    return std::unexpected(ParseError{
+        .kind = ParseError::Kind::kNeedsSamples,
+        .message = "this is a catalogue of series identities without samples: of PromQL it evaluates numbers, "
+                   "+ - * / % ^, time(), pi(), vector() and scalar(); ask /api/v1/series, /api/v1/labels and "
+                   "/api/v1/label/<name>/values what exists"});
   }
 
-  struct Deeper {
-    explicit Deeper(Evaluator& evaluator) : depth(++evaluator.depth_) {}
-    ~Deeper() { --depth; }
-    Deeper(const Deeper&) = delete;
-    Deeper& operator=(const Deeper&) = delete;
+  struct DepthGuard {
+    explicit DepthGuard(int& counter) : depth(++counter) {}
+    ~DepthGuard() { --depth; }
+    DepthGuard(const DepthGuard&) = delete;
+    DepthGuard& operator=(const DepthGuard&) = delete;
     int& depth;
   };
 
@@ -213,8 +210,38 @@ class Evaluator {
 
 }  // namespace
 
-std::expected<Value, ScalarError> Evaluate(std::string_view expression, int64_t time_ms) {
+std::expected<Value, ParseError> Evaluate(std::string_view expression, int64_t time_ms) {
   return Evaluator(expression, time_ms).Run();
+}
+
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
+  struct Unit {
+    std::string_view name;
+    int64_t ms;
+  };
+  constexpr int64_t kDayMs = 86'400'000;
+  static constexpr std::array<Unit, 7> kUnits = {
+      {{"y", 365 * kDayMs}, {"w", 7 * kDayMs}, {"d", kDayMs}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+  if (text == "0") return std::chrono::milliseconds(0);
+  if (text.empty()) return std::nullopt;
+  int64_t total = 0;
+  auto unit = kUnits.begin();  // the first one that may still come
+  while (!text.empty()) {
+    int64_t count = 0;
+    const auto [end, error] = std::from_chars(text.begin(), text.end(), count);
+    if (error != std::errc() || count < 0) return std::nullopt;
+    text.remove_prefix(static_cast<size_t>(end - text.begin()));
+    const std::string_view name = text.substr(0, text.find_first_of("0123456789"));
+    unit = std::find_if(unit, kUnits.end(), [&](const Unit& one) { return one.name == name; });
+    if (unit == kUnits.end()) return std::nullopt;
+    int64_t part = 0;
+    if (__builtin_mul_overflow(count, unit->ms, &part) || __builtin_add_overflow(total, part, &total)) {
+      return std::nullopt;
+    }
+    text.remove_prefix(name.size());
+    ++unit;
+  }
+  return std::chrono::milliseconds(total);
 }
 
 }  // namespace mi::query

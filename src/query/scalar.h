@@ -1,12 +1,14 @@
-// The little of PromQL that needs no samples: numbers, + - * / % ^, time(), pi(), vector() and scalar(). It is what
-// data sources ask to see whether somebody is there ("1+1", "vector(1)").
+// The part of PromQL that needs no samples: numbers, durations, + - * / % ^, time(), pi(), vector() and scalar(). Data
+// sources ask for it to see whether a server is there ("1+1", "vector(1)").
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
-#include <string>
+#include <optional>
 #include <string_view>
-#include <utility>
+
+#include "query/parse_error.h"
 
 namespace mi::query {
 
@@ -15,22 +17,11 @@ struct Value {
   bool is_vector = false;  // of one element without labels
 };
 
-class [[nodiscard]] ScalarError {
- public:
-  enum class Kind {
-    kSyntax,       // is no expression
-    kNeedsSamples  // may be PromQL, but asks for more than this
-  };
-  ScalarError(Kind kind, std::string message) : kind_(kind), message_(std::move(message)) {}
-  Kind kind() const { return kind_; }
-  const std::string& message() const { return message_; }
+// `time_ms` is what time() returns, in ms since the epoch.
+std::expected<Value, ParseError> Evaluate(std::string_view expression, int64_t time_ms);
 
- private:
-  Kind kind_;
-  std::string message_;
-};
-
-// `time_ms`: what time() says, ms since the epoch.
-std::expected<Value, ScalarError> Evaluate(std::string_view expression, int64_t time_ms);
+// A duration as Prometheus writes it: 1h30m, 500ms. Units y, w, d, h, m, s, ms, each at most once and in this order; "0"
+// stands alone. Nothing for anything else, or for a duration that would overflow.
+std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);
 
 }  // namespace mi::query

@@ -7,10 +7,10 @@ namespace {
 
 constexpr int64_t kNowMs = 1'700'000'000'123;
 
-TEST(Scalar, IsEvaluatedWithPrometheusPrecedences) {
+TEST(Scalar, UsesPrometheusPrecedences) {
   auto f = [](std::string_view in, double want) {
     const auto value = Evaluate(in, kNowMs);
-    ASSERT_TRUE(value) << in << ": " << value.error().message();
+    ASSERT_TRUE(value) << in << ": " << value.error().message;
     EXPECT_DOUBLE_EQ(value->number, want) << in;
     EXPECT_FALSE(value->is_vector) << in;
   };
@@ -39,7 +39,7 @@ TEST(Scalar, IsEvaluatedWithPrometheusPrecedences) {
 TEST(Scalar, MakesVectorsOfOneElement) {
   auto f = [](std::string_view in, double want) {
     const auto value = Evaluate(in, kNowMs);
-    ASSERT_TRUE(value) << in << ": " << value.error().message();
+    ASSERT_TRUE(value) << in << ": " << value.error().message;
     EXPECT_DOUBLE_EQ(value->number, want) << in;
     EXPECT_TRUE(value->is_vector) << in;
   };
@@ -48,21 +48,21 @@ TEST(Scalar, MakesVectorsOfOneElement) {
   f("2 * vector(time())", 3'400'000'000.246);
 }
 
-TEST(Scalar, SaysThatThereAreNoSamples) {
+TEST(Scalar, RefusesWhatNeedsSamples) {
   for (const std::string_view in : {"up", "up{a='x'}", "{a='x'}", "rate(up[5m])", "sum(up)", "1 + up", "1 > bool 0",
                                     "count by (job) (up)", "'text'", "absent(up)", "1 offset 5m"}) {
     const auto value = Evaluate(in, kNowMs);
     ASSERT_FALSE(value) << in;
-    EXPECT_EQ(value.error().kind(), ScalarError::Kind::kNeedsSamples) << in;
+    EXPECT_EQ(value.error().kind, ParseError::Kind::kNeedsSamples) << in;
   }
 }
 
-TEST(Scalar, SaysWhereItCannotBeRead) {
+TEST(Scalar, ReportsThePositionOfASyntaxError) {
   auto f = [](std::string_view in, std::string_view message) {
     const auto value = Evaluate(in, kNowMs);
     ASSERT_FALSE(value) << in;
-    EXPECT_EQ(value.error().kind(), ScalarError::Kind::kSyntax) << in;
-    EXPECT_EQ(value.error().message(), message);
+    EXPECT_EQ(value.error().kind, ParseError::Kind::kInvalid) << in;
+    EXPECT_EQ(value.error().message, message);
   };
   f("", "1:1: parse error: no expression found in input");
   f("1+", "1:3: parse error: unexpected end of input");
@@ -74,11 +74,27 @@ TEST(Scalar, SaysWhereItCannotBeRead) {
   f("vector(vector(1))", R"(1:18: parse error: expected type scalar in call to function "vector", got instant vector)");
 }
 
-TEST(Scalar, IsNotOutgrownByItsInput) {
+TEST(Scalar, BoundsTheDepthOfTheRecursion) {
   for (const std::string_view piece : {"(", "-", "2^", "vector("}) {
     std::string deep;
     for (int i = 0; i < 200'000; ++i) deep += piece;
     EXPECT_FALSE(Evaluate(deep + "1", kNowMs)) << piece;
+  }
+}
+
+TEST(Duration, IsReadAsPrometheusWritesIt) {
+  auto f = [](std::string_view text, int64_t ms) {
+    const auto duration = ParseDuration(text);
+    ASSERT_TRUE(duration) << text;
+    EXPECT_EQ(duration->count(), ms) << text;
+  };
+  f("0", 0);
+  f("15s", 15'000);
+  f("1h30m", 5'400'000);
+  f("1m500ms", 60'500);
+  f("1y2w3d", (365 + 14 + 3) * 86'400'000LL);
+  for (const std::string_view text : {"", "5", "m", "5x", "-5m", "30m1h", "1s1s", "1.5h", "300000000000y", "5 m"}) {
+    EXPECT_FALSE(ParseDuration(text)) << text;
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <iterator>
 #include <set>
 #include <tuple>
@@ -16,50 +15,61 @@ using catalog::PairId;
 using catalog::SeriesSet;
 using catalog::Snapshot;
 
-// The series that a matcher picks out (kOf), or all but those (kAllBut: also the ones without the label).
-enum class Sense { kOf, kAllBut };
+// How a selector is answered
+//
+// A matcher decides by the value of one label, and the catalogue knows the series of each (label, value) pair. So a
+// matcher becomes a condition: a list of deciding pairs, and whether it selects the series with those pairs or all other
+// series. The latter is for matchers that also match '', because a series without the label has none of the pairs:
+//
+//   job="api"    selects the series with     job=api
+//   job!="api"   selects all series but with job=api          (also those without job)
+//   job=~"|api"  selects all series but with job=<each value that is neither '' nor api>
+//
+// Literal values are looked up. Other regular expressions are compared with every value of the label. Conditions are
+// then intersected, the most selective one first, and the work ends as soon as the set is empty.
+enum class Sense { kWithPairs, kWithoutPairs };
 
-// How many pairs a matcher keeps until its turn comes. One that is decided by more is walked again then, if it ever
-// comes to that: the more selective ones go first. Thus many matchers of a large label hold little memory.
+// The number of pairs that a condition keeps. A condition with more pairs finds them again when it is evaluated, if the
+// more selective ones leave anything to intersect. So many matchers of a large label hold little memory.
 constexpr size_t kMaxKeptPairs = 64 << 10;
 
-// A matcher, looked up: the pairs that decide it, and how many series they stand on at most.
+// Up to this number of series is read one by one to list their names or values: reading a series costs about as much as
+// testing one pair against a set, and a hundredth of what it costs to make the set of a label.
+constexpr uint64_t kFewSeries = 2048;
+
 struct Condition {
   const Matcher* matcher = nullptr;
-  Sense sense = Sense::kOf;
-  bool any_value = false;  // every series with the label; `pairs` is then empty
-  bool too_many = false;   // more than kMaxKeptPairs: `pairs` is then empty
+  Sense sense = Sense::kWithPairs;
+  bool any_value = false;       // all pairs of the label; `pairs` is then empty
+  bool too_many_pairs = false;  // more than kMaxKeptPairs; `pairs` is then empty
   std::vector<PairId> pairs;
-  uint64_t at_most = 0;
+  uint64_t max_series = 0;  // at most so many series have one of the pairs
 };
 
-// Looks at the clock now and then. Threads: confined to one.
-class Watch {
+bool Passed(const Deadline* deadline) { return deadline != nullptr && deadline->passed(); }
+
+// For loops with steps so short that reading the clock would dominate: it is read once per 64 steps. Sticky.
+class SparseCheck {
  public:
-  enum class Steps { kLong, kShort };  // kShort: so short that not each is worth a look
-  Watch(const Patience* patience, Steps steps) : patience_(patience), mask_(steps == Steps::kLong ? 0 : 63) {}
-  // Sticky.
-  bool Ended() {
-    if (!ended_ && patience_ != nullptr && (++steps_ & mask_) == 0) ended_ = patience_->ended();
-    return ended_;
+  explicit SparseCheck(const Deadline* deadline) : deadline_(deadline) {}
+  bool Passed() {
+    if ((++steps_ & 63U) == 0) passed_ = passed_ || query::Passed(deadline_);
+    return passed_;
   }
 
  private:
-  const Patience* const patience_;
-  const unsigned mask_;
+  const Deadline* const deadline_;
   unsigned steps_ = 0;
-  bool ended_ = false;
+  bool passed_ = false;
 };
 
-bool Ended(const Patience* patience) { return patience != nullptr && patience->ended(); }
-
-// The values by which series are told apart: those that match, or, when '' matches too, those that do not.
+// Whether a series with this value belongs to the deciding ones: it matches, or, if '' matches too, it does not.
 bool Decides(const Matcher& matcher, std::string_view value) {
   return matcher.Matches(value) != matcher.matches_empty();
 }
 
-// The values that decide a matcher, when it names them; null when only a walk over all values of the label can tell, as
-// for a=~"|x", which is decided by every value but x.
+// The deciding values if they can be listed. Nothing if every value must be compared: for a regular expression that is
+// no list of literals, and for one that has '' in its list.
 std::optional<std::vector<std::string_view>> DecidingLiterals(const Matcher& matcher) {
   std::vector<std::string_view> values;
   if (!matcher.regex()) {
@@ -73,7 +83,7 @@ std::optional<std::vector<std::string_view>> DecidingLiterals(const Matcher& mat
   return values;
 }
 
-// Whether a matcher only tells '' from the rest (a="", a=~".+"), or nothing from nothing (a=~".*").
+// Whether all values but '' are treated alike (a="", a=~".+", a=~".*"), so that no value needs to be looked at.
 bool TreatsAllValuesAlike(const Matcher& matcher) {
   if (!matcher.regex()) return matcher.value().empty();
   const auto* literals = matcher.regex()->literals();
@@ -81,89 +91,85 @@ bool TreatsAllValuesAlike(const Matcher& matcher) {
          (literals != nullptr && literals->size() == 1 && literals->front().empty());
 }
 
-// The pairs that decide a matcher that only a walk can tell. `visit` gives false to end it.
+// Visits the deciding pairs by comparing every value of the label.
 template <typename Visit>
-void Walk(const Snapshot& snapshot, const Matcher& matcher, const Patience* patience, Visit visit) {
-  const bool program = matcher.regex() && matcher.regex()->has_program();
-  Watch watch(patience, program ? Watch::Steps::kLong : Watch::Steps::kShort);
+void ScanValues(const Snapshot& snapshot, const Matcher& matcher, const Deadline* deadline, Visit visit) {
+  const bool slow = matcher.regex() && matcher.regex()->has_program();  // slower than reading the clock
+  SparseCheck check(deadline);
   snapshot.ForEachValue(matcher.name(), [&](std::string_view value, PairId pair) {
-    if (watch.Ended()) return false;
+    if (slow ? Passed(deadline) : check.Passed()) return false;
     if (Decides(matcher, value)) visit(pair);
     return true;
   });
 }
 
-Condition LookUp(const Snapshot& snapshot, const Matcher& matcher, const Patience* patience) {
-  Condition condition{.matcher = &matcher, .sense = matcher.matches_empty() ? Sense::kAllBut : Sense::kOf};
+Condition LookUp(const Snapshot& snapshot, const Matcher& matcher, const Deadline* deadline) {
+  Condition condition{.matcher = &matcher,
+                      .sense = matcher.matches_empty() ? Sense::kWithoutPairs : Sense::kWithPairs};
   if (TreatsAllValuesAlike(matcher)) {
     condition.any_value = Decides(matcher, "any");
-    condition.at_most = condition.any_value ? snapshot.series() : 0;
+    condition.max_series = condition.any_value ? snapshot.series() : 0;
     return condition;
   }
   auto add = [&](PairId pair) {
-    condition.at_most += snapshot.CountWithPair(pair);
+    condition.max_series += snapshot.CountWithPair(pair);
     if (condition.pairs.size() == kMaxKeptPairs) {
-      condition.too_many = true;
+      condition.too_many_pairs = true;
       condition.pairs = {};
     }
-    if (!condition.too_many) condition.pairs.push_back(pair);
+    if (!condition.too_many_pairs) condition.pairs.push_back(pair);
   };
   if (const auto literals = DecidingLiterals(matcher)) {
     for (const std::string_view value : *literals) {
       if (const std::optional<PairId> pair = snapshot.FindPair(matcher.name(), value)) add(*pair);
     }
   } else {
-    Walk(snapshot, matcher, patience, add);
+    ScanValues(snapshot, matcher, deadline, add);
   }
   return condition;
 }
 
-SeriesSet Evaluate(const Snapshot& snapshot, const Condition& condition, const Patience* patience) {
+// The series that have one of the deciding pairs.
+SeriesSet WithPairs(const Snapshot& snapshot, const Condition& condition, const Deadline* deadline) {
   if (condition.any_value) return snapshot.WithLabel(condition.matcher->name());
-  if (condition.too_many) {
+  if (condition.too_many_pairs) {
     std::vector<PairId> pairs;
-    Walk(snapshot, *condition.matcher, patience, [&](PairId pair) { pairs.push_back(pair); });
+    ScanValues(snapshot, *condition.matcher, deadline, [&](PairId pair) { pairs.push_back(pair); });
     return snapshot.WithAnyPair(pairs);
   }
   if (condition.pairs.size() == 1) return snapshot.WithPair(condition.pairs.front());
   return snapshot.WithAnyPair(condition.pairs);
 }
 
-// Narrows from the most selective condition on, and stops as soon as nothing is left. `base` are those that may answer;
-// none: all.
-SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const SeriesSet* base, const Patience* patience) {
+// The series that match a selector, out of `base` (null: of all series).
+SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const SeriesSet* base, const Deadline* deadline) {
   std::vector<Condition> conditions;
-  conditions.reserve(selector.matchers.size());
-  std::set<std::tuple<std::string_view, MatchOperator, std::string_view>> met;  // what is said twice is asked once
+  std::set<std::tuple<std::string_view, MatchOperator, std::string_view>> known;  // a repeated matcher costs nothing
   for (const Matcher& matcher : selector.matchers) {
-    if (!met.emplace(matcher.name(), matcher.op(), matcher.value()).second) continue;
-    if (Ended(patience)) return {};
-    conditions.push_back(LookUp(snapshot, matcher, patience));
-    if (conditions.back().sense == Sense::kOf && conditions.back().at_most == 0) return {};
+    if (!known.emplace(matcher.name(), matcher.op(), matcher.value()).second) continue;
+    if (Passed(deadline)) return {};
+    conditions.push_back(LookUp(snapshot, matcher, deadline));
+    if (conditions.back().sense == Sense::kWithPairs && conditions.back().max_series == 0) return {};
   }
-  std::ranges::sort(conditions, {}, [](const Condition& c) { return std::pair(c.sense, c.at_most); });
+  std::ranges::sort(conditions, {}, [](const Condition& c) { return std::pair(c.sense, c.max_series); });
   std::optional<SeriesSet> found;
+  auto all = [&] { return base != nullptr ? *base : snapshot.All(); };
   for (const Condition& condition : conditions) {
-    if (condition.at_most == 0) continue;
-    if (Ended(patience)) return {};
-    SeriesSet set = Evaluate(snapshot, condition, patience);
-    if (!found && condition.sense == Sense::kOf) {
+    if (condition.max_series == 0) continue;  // all series but none
+    if (Passed(deadline)) return {};
+    SeriesSet set = WithPairs(snapshot, condition, deadline);
+    if (condition.sense == Sense::kWithoutPairs) {
+      if (!found) found = all();
+      *found -= set;
+    } else if (found) {
+      *found &= set;
+    } else {
       found = std::move(set);
       if (base != nullptr) *found &= *base;
-    } else {
-      if (!found) found = base != nullptr ? *base : snapshot.All();
-      condition.sense == Sense::kOf ? * found &= set : * found -= set;
     }
     if (found->empty()) return {};
   }
-  if (!found) return base != nullptr ? *base : snapshot.All();
-  return *std::move(found);
-}
-
-SeriesSet OfTenants(const Snapshot& snapshot, const std::vector<std::string>& tenants) {
-  SeriesSet set;
-  for (const std::string& tenant : tenants) set |= snapshot.OfTenant(tenant);
-  return set;
+  return found ? *std::move(found) : all();
 }
 
 Strings SortAndCut(std::vector<std::string_view> items, size_t limit) {
@@ -180,23 +186,19 @@ Strings SortAndCut(std::vector<std::string_view> items, size_t limit) {
 
 bool IsEverything(const Scope& scope) { return scope.selectors.empty() && scope.tenants.empty() && !scope.range; }
 
-// Reading a series costs about as much as asking whether one pair stands in a set, and a hundredth of what it costs to
-// make the set of a label; so few series are read, whatever else there is.
-constexpr uint64_t kFewSeries = 2048;
-
-// What `pick` takes from the first series of a set, each once, in no order.
+// What `pick` takes from the first `max_series` series of a set, sorted, each once.
 template <typename Pick>
-std::vector<std::string_view> Collect(const Snapshot& snapshot, const SeriesSet& set, uint64_t at_most,
-                                      const Patience* patience, Pick pick) {
+std::vector<std::string_view> ReadSeries(const Snapshot& snapshot, const SeriesSet& set, uint64_t max_series,
+                                         const Deadline* deadline, Pick pick) {
   std::vector<std::string_view> found;
-  std::unordered_set<const char*> met;  // a dictionary holds each string once: most repetitions end here
+  std::unordered_set<const char*> known;  // a dictionary holds each string once, so this finds most repetitions
   auto add = [&](std::string_view text) {
-    if (met.insert(text.data()).second) found.push_back(text);
+    if (known.insert(text.data()).second) found.push_back(text);
   };
   catalog::SeriesView series;
-  Watch watch(patience, Watch::Steps::kShort);
+  SparseCheck check(deadline);
   set.ForEach([&](catalog::Ordinal ordinal) {
-    if (at_most-- == 0 || watch.Ended()) return false;
+    if (max_series-- == 0 || check.Passed()) return false;
     snapshot.Read(ordinal, series);
     pick(series, add);
     return true;
@@ -208,8 +210,8 @@ std::vector<std::string_view> Collect(const Snapshot& snapshot, const SeriesSet&
 }
 
 std::vector<std::string_view> ReadValues(const Snapshot& snapshot, const SeriesSet& set, std::string_view name,
-                                         const Patience* patience) {
-  return Collect(snapshot, set, set.size(), patience, [&](const catalog::SeriesView& series, auto& add) {
+                                         const Deadline* deadline) {
+  return ReadSeries(snapshot, set, set.size(), deadline, [&](const catalog::SeriesView& series, auto& add) {
     const auto label = std::ranges::find(series.labels, name, &model::Label::name);
     if (label != series.labels.end()) add(label->value);
   });
@@ -219,53 +221,53 @@ std::vector<std::string_view> ReadValues(const Snapshot& snapshot, const SeriesS
 
 SeriesSet Select(const Snapshot& snapshot, const Scope& scope) {
   std::optional<SeriesSet> base;
-  if (!scope.tenants.empty()) base = OfTenants(snapshot, scope.tenants);
+  if (!scope.tenants.empty()) base.emplace();
+  for (const std::string& tenant : scope.tenants) *base |= snapshot.OfTenant(tenant);
   SeriesSet found;
-  if (scope.selectors.empty()) {
-    found = base ? *std::move(base) : snapshot.All();
-  } else {
-    for (const Selector& selector : scope.selectors)
-      found |= Match(snapshot, selector, base ? &*base : nullptr, scope.patience);
+  if (scope.selectors.empty()) found = base ? *base : snapshot.All();
+  for (const Selector& selector : scope.selectors) {
+    found |= Match(snapshot, selector, base ? &*base : nullptr, scope.deadline);
   }
-  if (Ended(scope.patience)) return {};
+  if (Passed(scope.deadline)) return {};
   return scope.range && !found.empty() ? snapshot.SeenIn(found, *scope.range) : found;
 }
 
+// The first series are read for their names. Only the names that none of them has are tested against the whole set.
 Strings LabelNames(const Snapshot& snapshot, const Scope& scope, size_t limit) {
   if (IsEverything(scope)) return SortAndCut(snapshot.LabelNames(), limit);
   const SeriesSet set = Select(snapshot, scope);
   std::vector<std::string_view> found =
-      Collect(snapshot, set, kFewSeries, scope.patience, [](const auto& series, auto& add) {
+      ReadSeries(snapshot, set, kFewSeries, scope.deadline, [](const catalog::SeriesView& series, auto& add) {
         for (const model::Label& label : series.labels) add(label.name);
       });
   if (set.size() > kFewSeries) {
-    // The names that the first series do not have.
     std::vector<std::string_view> others;
     std::ranges::set_difference(snapshot.LabelNames(), found, std::back_inserter(others));
-    Watch watch(scope.patience, Watch::Steps::kLong);
     std::ranges::copy_if(others, std::back_inserter(found), [&](std::string_view name) {
-      return !watch.Ended() && snapshot.WithLabel(name).Intersects(set);
+      return !Passed(scope.deadline) && snapshot.WithLabel(name).Intersects(set);
     });
   }
   return SortAndCut(std::move(found), limit);
 }
 
+// Tests each value of the label against the set, until that has cost as much as reading the series of the set; then
+// reads them instead. So the cost is at most twice the cheaper of the two ways.
 Strings LabelValues(const Snapshot& snapshot, std::string_view name, const Scope& scope, size_t limit) {
   std::optional<SeriesSet> set;
   if (!IsEverything(scope)) {
     set = Select(snapshot, scope);
-    if (set->size() <= kFewSeries) return SortAndCut(ReadValues(snapshot, *set, name, scope.patience), limit);
+    if (set->size() <= kFewSeries) return SortAndCut(ReadValues(snapshot, *set, name, scope.deadline), limit);
   }
   std::vector<std::string_view> found;
   uint64_t values = 0;
-  Watch watch(scope.patience, Watch::Steps::kShort);
+  SparseCheck check(scope.deadline);
   snapshot.ForEachValue(name, [&](std::string_view value, PairId pair) {
-    if (watch.Ended()) return false;
-    if (set && ++values >= set->size()) return false;  // reading the series is no dearer
+    if (check.Passed()) return false;
+    if (set && ++values >= set->size()) return false;
     if (!set || snapshot.AnyWithPair(pair, *set)) found.push_back(value);
     return true;
   });
-  if (set && values >= set->size()) found = ReadValues(snapshot, *set, name, scope.patience);
+  if (set && values >= set->size()) found = ReadValues(snapshot, *set, name, scope.deadline);
   return SortAndCut(std::move(found), limit);
 }
 

@@ -3,7 +3,7 @@
 #include <random>
 
 #include "base/format.h"
-#include "query/fake_snapshot.h"
+#include "query/testing/fake_snapshot.h"
 
 namespace mi::query {
 namespace {
@@ -61,7 +61,7 @@ TEST(Select, FindsTheSeriesThatMatch) {
   f(R"({__name__!="up",job="api"})", {3, 4});
 }
 
-TEST(Select, TakesAnAbsentLabelForAnEmptyOne) {
+TEST(Select, TreatsAnAbsentLabelAsEmpty) {
   const FakeSnapshot fleet = SmallFleet();
   auto f = [&](std::string selector, std::vector<catalog::Ordinal> want) {
     EXPECT_EQ(List(Select(fleet, Of({selector}))), want) << selector;
@@ -77,7 +77,7 @@ TEST(Select, TakesAnAbsentLabelForAnEmptyOne) {
   f(R"(up{job=~""})", {2});
 }
 
-TEST(Select, JoinsSelectorsAndKeepsToTenantsAndRange) {
+TEST(Select, UnitesSelectorsWithinTenantsAndRange) {
   const FakeSnapshot fleet = SmallFleet();
   EXPECT_THAT(List(Select(fleet, Of({R"({job="db"})", R"({code="500"})", "up{job='db'}"}))), ElementsAre(1, 4));
   EXPECT_THAT(List(Select(fleet, Scope())), ElementsAre(0, 1, 2, 3, 4, 5));
@@ -119,13 +119,13 @@ TEST(LabelValues, AreThoseOfTheSeriesInScopeSortedAndThenCut) {
   EXPECT_THAT(LabelValues(fleet, "nothing", Of({"up"})).items, IsEmpty());
 }
 
-// Random catalogues and random questions, against a walk over all series with all matchers.
-class Truth : public testing::TestWithParam<unsigned> {
+// Random catalogues and random questions, compared with applying all matchers to each series.
+class RandomCatalogues : public testing::TestWithParam<unsigned> {
  protected:
   std::string Pick(std::initializer_list<const char*> from) { return std::data(from)[random_() % from.size()]; }
   std::string Name() { return Pick({"__name__", "a", "b", "c", "never"}); }
 
-  // Few series are read, more are asked for by their sets: every tenth fleet is a large one.
+  // Few series are read one by one, many are answered by set operations. So every tenth fleet is large.
   bool large() const { return GetParam() % 10 == 0; }
 
   FakeSnapshot RandomFleet() {
@@ -186,7 +186,7 @@ class Truth : public testing::TestWithParam<unsigned> {
   std::mt19937 random_{GetParam()};
 };
 
-TEST_P(Truth, IsWhatEveryAnswerIs) {
+TEST_P(RandomCatalogues, AnswersEqualTheNaiveOnes) {
   const FakeSnapshot fleet = RandomFleet();
   for (int i = 0; i < (large() ? 4 : 40); ++i) {
     const Scope scope = RandomScope();
@@ -210,30 +210,30 @@ TEST_P(Truth, IsWhatEveryAnswerIs) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, Truth, testing::Range(1U, 51U));
+INSTANTIATE_TEST_SUITE_P(Seeds, RandomCatalogues, testing::Range(1U, 51U));
 
-// Counts the walks over all values of a label.
+// Counts the scans of all values of a label.
 class CountingSnapshot final : public FakeSnapshot {
  public:
   void ForEachValue(std::string_view name,
                     const std::function<bool(std::string_view, catalog::PairId)>& visit) const override {
-    ++walks;
+    ++scans;
     FakeSnapshot::ForEachValue(name, visit);
   }
-  mutable int walks = 0;
+  mutable int scans = 0;
 };
 
-TEST(Select, WalksALabelOnceForWhatIsSaidTwice) {
+TEST(Select, ScansALabelOnceForRepeatedMatchers) {
   CountingSnapshot fleet;
   for (int i = 0; i < 100; ++i) fleet.Add({{"i", std::to_string(i)}});
   std::string selector = "{i!=''";
   for (int i = 0; i < 200; ++i) selector += ",i=~'1.*'";
   EXPECT_EQ(Select(fleet, Of({selector + "}"})).size(), 11);
-  EXPECT_EQ(fleet.walks, 1);
+  EXPECT_EQ(fleet.scans, 1);
 }
 
-// The pairs of a matcher that are too many to be kept are found once more when it is its turn.
-TEST(Select, AMatcherOfManyValuesIsAsExactAsAnyOther) {
+// A matcher with too many pairs to keep finds them again when it is evaluated.
+TEST(Select, IsExactForAMatcherOfManyValues) {
   constexpr uint64_t kSeries = 70'000;
   const std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create({});
   std::vector<model::SeriesBatch> batches;

@@ -1,7 +1,7 @@
 // PromQL series selectors: name{a="x",b!="y",c=~"re",d!~"re",}, {"utf8.name","utf8.label"='x'}.
 //
-// Grammar, escapes and error texts are Prometheus 3's, except that a string may hold U+FFFD, which Prometheus takes for
-// broken UTF-8. A value compares with the whole label value; an absent label has the value ''.
+// Grammar, escapes and error messages are those of Prometheus 3, with one exception: a string may hold U+FFFD, which
+// Prometheus takes for invalid UTF-8. A value compares with the whole label value; an absent label has the value ''.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "query/parse_error.h"
 #include "query/regex.h"
 
 namespace mi::query {
@@ -23,7 +23,7 @@ std::string_view ToString(MatchOperator op);  // "=", "!=", "=~", "!~"
 // One condition on one label. A value. Threads: compatible.
 class Matcher {
  public:
-  // kInvalid when `value` is asked to be a regular expression and is none.
+  // kInvalid if `op` asks for a regular expression and `value` is none.
   static Result<Matcher> Create(std::string name, MatchOperator op, std::string value);
 
   const std::string& name() const { return name_; }
@@ -32,7 +32,7 @@ class Matcher {
   const std::optional<Regex>& regex() const { return regex_; }  // of =~ and !~
 
   bool Matches(std::string_view value) const;
-  // Then it also matches series that have no such label.
+  // Whether it matches '', and thus also the series that do not have the label.
   bool matches_empty() const { return matches_empty_; }
 
  private:
@@ -45,43 +45,20 @@ class Matcher {
   bool matches_empty_;
 };
 
-// All must match. At least one of them does not match the empty string, so that nobody asks for everything by a typo.
+// All matchers must match. At least one of them does not match '', so that nobody asks for everything by a typing error.
 struct Selector {
   std::vector<Matcher> matchers;
 };
 
-// What is wrong with the text of a selector.
-class [[nodiscard]] SelectorError {
- public:
-  enum class Kind {
-    kSyntax,       // cannot be read; offset() says where
-    kEverything,   // can be read, but each matcher matches the empty string
-    kTooExpensive  // more than kMaxMatchers, or over the budget of walks
-  };
-  SelectorError(Kind kind, size_t offset, std::string message)
-      : kind_(kind), offset_(offset), message_(std::move(message)) {}
-
-  Kind kind() const { return kind_; }
-  // The byte at which the fault begins; 0 where it is the whole.
-  size_t offset() const { return offset_; }
-  // For people, as Prometheus says it: "1:4: parse error: unexpected …" (line and column count from 1).
-  const std::string& message() const { return message_; }
-
- private:
-  Kind kind_;
-  size_t offset_;
-  std::string message_;
-};
-
 inline constexpr size_t kMaxMatchers = 256;  // of one selector
 
-std::expected<Selector, SelectorError> ParseSelector(std::string_view text);
-// How many regular expressions of several selectors may be held against every value of their label (Regex::NeedsWalk).
-struct WalkBudget {
+// How many regular expressions of one request may scan all values of their label (Regex::ScansValues).
+struct ScanBudget {
   size_t limit;
-  size_t taken = 0;
+  size_t used = 0;
 };
-// The same for one of several. A regular expression too many is refused before it is compiled.
-std::expected<Selector, SelectorError> ParseSelector(std::string_view text, WalkBudget& walks);
+
+// With a budget, a regular expression beyond it is refused before it is compiled.
+std::expected<Selector, ParseError> ParseSelector(std::string_view text, ScanBudget* budget = nullptr);
 
 }  // namespace mi::query

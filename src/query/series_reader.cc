@@ -8,7 +8,7 @@
 namespace mi::query {
 namespace {
 
-constexpr uint64_t kBlock = 1 << 16;  // ordinals looked at in one go
+constexpr uint64_t kBlock = 1 << 16;  // ordinals per step
 
 }  // namespace
 
@@ -21,14 +21,15 @@ SeriesReader::SeriesReader(std::shared_ptr<const catalog::Snapshot> snapshot, ca
 
 const catalog::SeriesView* SeriesReader::Next() {
   if (cut_ || !ReadNextNew()) return nullptr;
-  if (limit_ != 0 && given_ == limit_) {
+  if (limit_ != 0 && returned_ == limit_) {
     cut_ = true;
     return nullptr;
   }
-  ++given_;
+  ++returned_;
   return &series_;
 }
 
+// Reads into series_ the next series whose label set has not been returned yet. False if there is none.
 bool SeriesReader::ReadNextNew() {
   for (;;) {
     if (at_ == ordinals_.size() && !FetchOrdinals()) return false;
@@ -36,10 +37,11 @@ bool SeriesReader::ReadNextNew() {
     if (!merges_) return true;
     canonical_.clear();
     for (const model::Label& label : series_.labels) model::AppendCanonical(label, canonical_);
-    if (met_.insert(fingerprinter_(canonical_)).second) return true;
+    if (known_.insert(fingerprinter_(canonical_)).second) return true;
   }
 }
 
+// Refills ordinals_ with those of the next block of 65,536 ordinals that has any. False if there are no more.
 bool SeriesReader::FetchOrdinals() {
   ordinals_.clear();
   at_ = 0;
@@ -57,6 +59,7 @@ bool SeriesReader::FetchOrdinals() {
   return !ordinals_.empty();
 }
 
+// Compares the whole set with the series of the tenant that its first series has.
 bool SeriesReader::SpansTenants() {
   if (set_.empty() || snapshot_->Tenants().size() < 2) return false;
   set_.ForEach([this](catalog::Ordinal first) {

@@ -1,4 +1,4 @@
-// Reads the series of a set one after another, without ever holding more than a few thousand of them.
+// Reads the series of a set one after another, and never holds more than a few thousand of their ordinals.
 #pragma once
 
 #include <cstddef>
@@ -13,18 +13,18 @@
 
 namespace mi::query {
 
-// A label set that several tenants have comes once: answers over tenants are merged. Only sets of more than one tenant
-// pay for that, with a fingerprint a series that was read.
+// Merges the tenants: a label set that several tenants have is returned once. Only sets that span tenants pay for that,
+// with one stored fingerprint per series read.
 //
 // Ownership: holds the snapshot. Threads: confined to one at a time.
 class SeriesReader {
  public:
-  // At most `limit` label sets; 0 is all of them.
+  // Returns at most `limit` label sets; 0 is all of them.
   SeriesReader(std::shared_ptr<const catalog::Snapshot> snapshot, catalog::SeriesSet set, size_t limit);
 
-  // In the order in which the catalogue met them. Valid until the next call; null behind the last.
+  // The next series, in the order of the catalogue; null after the last. Valid until the next call.
   const catalog::SeriesView* Next();
-  // Known once Next() gave null: there were more than the limit.
+  // Whether there were more label sets than the limit. Known once Next() has returned null.
   bool cut() const { return cut_; }
 
  private:
@@ -35,18 +35,18 @@ class SeriesReader {
   std::shared_ptr<const catalog::Snapshot> snapshot_;
   catalog::SeriesSet set_;
   const size_t limit_;
-  size_t given_ = 0;
+  size_t returned_ = 0;
   bool cut_ = false;
 
-  uint64_t next_ordinal_ = 0;
   std::vector<catalog::Ordinal> ordinals_;  // the next ones
   size_t at_ = 0;                           // in ordinals_
+  uint64_t next_ordinal_ = 0;               // the first one behind ordinals_
   catalog::SeriesView series_;
 
   const bool merges_;
   const model::Fingerprinter fingerprinter_;
   std::string canonical_;
-  std::unordered_set<model::Fingerprint> met_;
+  std::unordered_set<model::Fingerprint> known_;  // of the label sets returned, if merges_
 };
 
 }  // namespace mi::query

@@ -1,6 +1,6 @@
 #include "query/series_reader.h"
 
-#include "query/fake_snapshot.h"
+#include "query/testing/fake_snapshot.h"
 
 namespace mi::query {
 namespace {
@@ -11,7 +11,7 @@ std::vector<uint64_t> Ids(SeriesReader& reader) {
   return ids;
 }
 
-TEST(SeriesReader, GivesEverySeriesOfTheSetInOrder) {
+TEST(SeriesReader, ReturnsEverySeriesOfTheSetInOrder) {
   auto fleet = std::make_shared<FakeSnapshot>();
   for (int i = 0; i < 5; ++i) fleet->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
   catalog::SeriesSet set;
@@ -22,7 +22,7 @@ TEST(SeriesReader, GivesEverySeriesOfTheSetInOrder) {
   EXPECT_EQ(reader.Next(), nullptr);
 }
 
-TEST(SeriesReader, SaysWhetherTheLimitCutSomethingOff) {
+TEST(SeriesReader, ReportsWhetherTheLimitCutSomethingOff) {
   auto fleet = std::make_shared<FakeSnapshot>();
   for (int i = 0; i < 3; ++i) fleet->Add({{"i", std::to_string(i)}});
   auto f = [&](size_t limit, size_t want, bool cut) {
@@ -36,7 +36,7 @@ TEST(SeriesReader, SaysWhetherTheLimitCutSomethingOff) {
   f(4, 3, false);
 }
 
-TEST(SeriesReader, MergesWhatTenantsShare) {
+TEST(SeriesReader, MergesEqualLabelSetsOfTenants) {
   auto fleet = std::make_shared<FakeSnapshot>();
   fleet->AddSeries({.tenant = "a", .labels = {{"__name__", "up"}}});
   fleet->AddSeries({.tenant = "b", .labels = {{"__name__", "up"}}});
@@ -51,7 +51,7 @@ TEST(SeriesReader, MergesWhatTenantsShare) {
   EXPECT_THAT(Ids(one), testing::ElementsAre(2, 3));
 }
 
-TEST(SeriesReader, WalksSetsThatAreFarApart) {
+TEST(SeriesReader, ReadsOrdinalsThatAreFarApart) {
   auto fleet = std::make_shared<FakeSnapshot>();
   for (int i = 0; i < 200'000; ++i) fleet->Add({{"a", "x"}});
   catalog::SeriesSet set;

@@ -1,7 +1,7 @@
 #include "web/api.h"
 
 #include "base/format.h"
-#include "query/fake_snapshot.h"
+#include "query/testing/fake_snapshot.h"
 #include "net/testing/fake_request.h"
 #include "web/series_json.h"
 
@@ -355,16 +355,6 @@ TEST_F(QueryApi, GivesUpWhatTakesTooLong) {
   EXPECT_EQ(Get("/api/v1/label/i/values").headers.at("Retry-After"), "1");
   EXPECT_LT(slow->steps, 100);
   Gives("/api/v1/labels?match[]=up{i='7'}", R"(["__name__","i"])");
-}
-
-TEST_F(QueryApi, OutlivesAQuestionForWhichThereIsNoMemory) {
-  auto poor = std::make_shared<SlowSnapshot>([] { throw std::bad_alloc(); });
-  poor->Add({{"__name__", "up"}});
-  fleet_ = poor;
-  for (int i = 0; i < 3; ++i) {
-    Refuses("/api/v1/label/__name__/values", 503, "unavailable", "no memory for the answer; ask for less");
-  }
-  Gives("/api/v1/labels", R"(["__name__"])");
 }
 
 TEST_F(QueryApi, StopsInTheMiddleOfAQuestion) {

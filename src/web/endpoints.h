@@ -12,25 +12,26 @@
 
 namespace mi::web {
 
-// One request, ready to be answered. Threads: confined to the thread that answers.
-struct Asked {
-  net::FormParameters parameters;     // the body's before the URL's
-  std::string label;                  // of /api/v1/label/<label>/values, as it stands in the path
-  std::vector<std::string> tenants;   // none: all
-  std::vector<std::string> warnings;  // that any answer must carry
+// One request. Threads: confined to the thread that answers.
+struct Question {
+  net::FormParameters parameters;     // those of the body before those of the URL
+  std::string label;                  // of /api/v1/label/<label>/values, as in the path
+  std::vector<std::string> tenants;   // empty: all
+  std::vector<std::string> warnings;  // every answer must carry them
   std::shared_ptr<const catalog::Snapshot> snapshot;
   int64_t now_ms = 0;
-  const query::Patience* patience = nullptr;  // none: it may take as long as it takes
+  const query::Deadline* deadline = nullptr;  // null: the computation may take any time
 };
 
-// What it gives when the patience has ended is not the answer.
-using Answer = net::Response (*)(Asked asked);
+// After the deadline has passed, what it returns is not the answer.
+using Endpoint = ApiResult<net::Response> (*)(Question question);
 
-net::Response AnswerSeries(Asked asked);
-net::Response AnswerLabels(Asked asked);
-net::Response AnswerLabelValues(Asked asked);
-net::Response AnswerMetadata(Asked asked);
-net::Response AnswerQuery(Asked asked);
-net::Response AnswerQueryRange(Asked asked);
+ApiResult<net::Response> AnswerSeries(Question question);
+ApiResult<net::Response> AnswerLabels(Question question);
+ApiResult<net::Response> AnswerLabelValues(Question question);
+ApiResult<net::Response> AnswerMetadata(Question question);
+// /api/v1/query and /api/v1/query_range, for expressions that need no samples.
+ApiResult<net::Response> AnswerQuery(Question question);
+ApiResult<net::Response> AnswerQueryRange(Question question);
 
 }  // namespace mi::web

@@ -2,16 +2,15 @@
 
 #include "base/format.h"
 #include "base/json.h"
-#include "telemetry/printable.h"
 
 namespace mi::web {
+namespace {
 
 std::string_view ToString(ErrorType type) {
   switch (type) {
     case ErrorType::kBadData: return "bad_data";
     case ErrorType::kExecution: return "execution";
     case ErrorType::kUnavailable: return "unavailable";
-    case ErrorType::kInternal: return "internal";
   }
   return "internal";
 }
@@ -21,10 +20,11 @@ int ToHttpStatus(ErrorType type) {
     case ErrorType::kBadData: return 400;
     case ErrorType::kExecution: return 422;
     case ErrorType::kUnavailable: return 503;
-    case ErrorType::kInternal: return 500;
   }
   return 500;
 }
+
+}  // namespace
 
 std::unexpected<ApiError> InvalidParameter(std::string_view name, std::string_view what) {
   return BadData(format("invalid parameter \"{}\": {}", name, what));
@@ -33,7 +33,7 @@ std::unexpected<ApiError> InvalidParameter(std::string_view name, std::string_vi
 net::Response ErrorResponse(const ApiError& error) {
   net::Response response{.status = ToHttpStatus(error.type), .content_type = std::string(kJson)};
   response.body = format(R"({{"status":"error","errorType":"{}","error":)", ToString(error.type));
-  AppendJsonString(telemetry::ToValidUtf8(error.message), response.body);
+  AppendJsonString(error.message, response.body);
   response.body += '}';
   if (error.type == ErrorType::kUnavailable) response.headers.emplace_back("Retry-After", "1");
   return response;

@@ -7,14 +7,15 @@
 #include <utility>
 
 #include "base/format.h"
-#include "model/tenant.h"
-#include "query/duration.h"
 #include "base/time_text.h"
+#include "base/utf8.h"
+#include "model/tenant.h"
+#include "query/scalar.h"
 
 namespace mi::web {
 namespace {
 
-// The ends of time as Prometheus' own clients write them.
+// The smallest and the largest time as Prometheus' clients write them.
 constexpr std::string_view kMinTime = "-292273086-05-16T16:47:06Z";
 constexpr std::string_view kMaxTime = "292277025-08-18T07:12:54.999999999Z";
 
@@ -31,6 +32,25 @@ int64_t SecondsToMs(double seconds) {
   return std::llround(std::clamp(seconds * 1000, -kLimit, kLimit));
 }
 
+std::optional<int64_t> ParseInteger(std::string_view text) {
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.begin(), text.end(), number);
+  if (error != std::errc() || end != text.end()) return std::nullopt;
+  return number;
+}
+
+// Takes the code point of "2e_" and the '_' from the front of `text`; nothing if it is none.
+std::optional<char32_t> TakeCodePoint(std::string_view& text) {
+  constexpr size_t kMaxHexDigits = 6;
+  const std::string_view digits = text.substr(0, text.find('_'));
+  if (digits.size() == text.size() || digits.empty() || digits.size() > kMaxHexDigits) return std::nullopt;
+  uint32_t code = 0;
+  if (std::from_chars(digits.begin(), digits.end(), code, 16).ptr != digits.end()) return std::nullopt;
+  if (code > kMaxCodePoint || IsSurrogate(code)) return std::nullopt;
+  text.remove_prefix(digits.size() + 1);
+  return code;
+}
+
 }  // namespace
 
 std::optional<std::string_view> Given(const net::FormParameters& parameters, std::string_view name) {
@@ -38,17 +58,22 @@ std::optional<std::string_view> Given(const net::FormParameters& parameters, std
   return value && !value->empty() ? value : std::nullopt;
 }
 
-Parsed<size_t> ReadLimit(const net::FormParameters& parameters) {
+ApiResult<size_t> ReadLimit(const net::FormParameters& parameters) {
   const std::optional<std::string_view> text = Given(parameters, "limit");
   if (!text) return 0;
-  int64_t limit = 0;
-  const std::string_view digits = text->starts_with('+') ? text->substr(1) : *text;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), limit);
-  if (error != std::errc() || end != digits.data() + digits.size()) {
-    return InvalidParameter("limit", format("\"{}\" is not a whole number", *text));
-  }
-  if (limit < 0) return InvalidParameter("limit", "limit must be non-negative");
-  return static_cast<size_t>(limit);
+  const std::optional<int64_t> limit = ParseInteger(text->starts_with('+') ? text->substr(1) : *text);
+  if (!limit) return InvalidParameter("limit", format("\"{}\" is not a whole number", *text));
+  if (*limit < 0) return InvalidParameter("limit", "limit must be non-negative");
+  return static_cast<size_t>(*limit);
+}
+
+ApiResult<std::optional<size_t>> ReadMetadataLimit(const net::FormParameters& parameters, std::string_view name) {
+  const std::optional<std::string_view> text = Given(parameters, name);
+  if (!text) return std::nullopt;
+  const std::optional<int64_t> limit = ParseInteger(*text);
+  if (!limit) return BadData(format("{} must be a number", name));
+  if (*limit < 0) return std::nullopt;
+  return static_cast<size_t>(*limit);
 }
 
 std::optional<int64_t> ParseTime(std::string_view text) {
@@ -58,7 +83,7 @@ std::optional<int64_t> ParseTime(std::string_view text) {
   return ParseRfc3339(text);
 }
 
-Parsed<int64_t> ReadTime(const net::FormParameters& parameters, std::string_view name, int64_t otherwise) {
+ApiResult<int64_t> ReadTime(const net::FormParameters& parameters, std::string_view name, int64_t otherwise) {
   const std::optional<std::string_view> text = Given(parameters, name);
   if (!text) return otherwise;
   if (const std::optional<int64_t> time = ParseTime(*text)) return *time;
@@ -66,20 +91,23 @@ Parsed<int64_t> ReadTime(const net::FormParameters& parameters, std::string_view
                           format("invalid time value for '{}': cannot parse \"{}\" to a valid timestamp", name, *text));
 }
 
-Parsed<std::optional<model::TimeRange>> ReadRange(const net::FormParameters& parameters) {
-  model::TimeRange range;
-  const Parsed<int64_t> start = ReadTime(parameters, "start", range.start_ms);
-  if (!start) return std::unexpected(start.error());
-  const Parsed<int64_t> end = ReadTime(parameters, "end", range.end_ms);
-  if (!end) return std::unexpected(end.error());
-  // Prometheus answers with nothing here; a question that nothing can ever answer is better refused.
-  if (*end < *start) return InvalidParameter("end", "end timestamp must not be before start time");
-  range = {.start_ms = *start, .end_ms = *end};
-  if (range == model::TimeRange()) return std::nullopt;
+ApiResult<int64_t> ReadRequiredTime(const net::FormParameters& parameters, std::string_view name) {
+  const std::string_view text = parameters.First(name).value_or("");
+  if (const std::optional<int64_t> time = ParseTime(text)) return *time;
+  return InvalidParameter(name, format("cannot parse \"{}\" to a valid timestamp", text));
+}
+
+ApiResult<std::optional<model::TimeRange>> ReadRange(const net::FormParameters& parameters) {
+  constexpr model::TimeRange kAllTime;
+  const model::TimeRange range = {.start_ms = TRY(ReadTime(parameters, "start", kAllTime.start_ms)),
+                                  .end_ms = TRY(ReadTime(parameters, "end", kAllTime.end_ms))};
+  // Prometheus answers such a range with an empty list. Nothing can ever match it, so it is refused here.
+  if (range.end_ms < range.start_ms) return InvalidParameter("end", "end timestamp must not be before start time");
+  if (range == kAllTime) return std::nullopt;
   return range;
 }
 
-Parsed<int64_t> ReadStep(const net::FormParameters& parameters) {
+ApiResult<int64_t> ReadStep(const net::FormParameters& parameters) {
   const std::string_view text = Given(parameters, "step").value_or("");
   std::optional<int64_t> step;
   if (const std::optional<double> seconds = ParseFloat(text)) {
@@ -95,22 +123,22 @@ Parsed<int64_t> ReadStep(const net::FormParameters& parameters) {
   return *step;
 }
 
-Parsed<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters) {
+ApiResult<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters) {
   const std::vector<std::string_view> texts = parameters.All("match[]");
   if (texts.size() > kMaxSelectors) {
     return InvalidParameter("match[]", format("{} selectors are given, limit {}", texts.size(), kMaxSelectors));
   }
   std::vector<query::Selector> selectors;
-  query::WalkBudget walks{.limit = kMaxWalks};
+  query::ScanBudget scans{.limit = kMaxScans};
   for (const std::string_view text : texts) {
-    auto selector = query::ParseSelector(text, walks);
-    if (!selector) return InvalidParameter("match[]", selector.error().message());
+    auto selector = query::ParseSelector(text, &scans);
+    if (!selector) return InvalidParameter("match[]", selector.error().message);
     selectors.push_back(*std::move(selector));
   }
   return selectors;
 }
 
-Parsed<std::string_view> ReadExpression(const net::FormParameters& parameters) {
+ApiResult<std::string_view> ReadExpression(const net::FormParameters& parameters) {
   const std::string_view text = parameters.First("query").value_or("");
   if (text.size() > kMaxExpressionBytes) {
     return InvalidParameter("query", format("is {}, limit {}", FormatBytesAbove(text.size(), kMaxExpressionBytes),
@@ -119,18 +147,12 @@ Parsed<std::string_view> ReadExpression(const net::FormParameters& parameters) {
   return text;
 }
 
-Parsed<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants) {
-  query::Scope scope{.tenants = std::move(tenants)};
-  auto range = ReadRange(parameters);
-  if (!range) return std::unexpected(std::move(range).error());
-  scope.range = *range;
-  auto selectors = ReadSelectors(parameters);
-  if (!selectors) return std::unexpected(std::move(selectors).error());
-  scope.selectors = *std::move(selectors);
-  return scope;
+ApiResult<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants) {
+  const auto range = TRY(ReadRange(parameters));
+  return query::Scope{.selectors = TRY(ReadSelectors(parameters)), .tenants = std::move(tenants), .range = range};
 }
 
-Parsed<std::vector<std::string>> ParseTenants(std::string_view text) {
+ApiResult<std::vector<std::string>> ParseTenants(std::string_view text) {
   std::vector<std::string> tenants;
   while (true) {
     const size_t bar = text.find('|');
@@ -146,6 +168,28 @@ Parsed<std::vector<std::string>> ParseTenants(std::string_view text) {
   const auto repeated = std::ranges::unique(tenants);
   tenants.erase(repeated.begin(), repeated.end());
   return tenants;
+}
+
+std::string UnescapeName(std::string_view name) {
+  constexpr std::string_view kPrefix = "U__";
+  if (!name.starts_with(kPrefix)) return std::string(name);
+  std::string plain;
+  std::string_view rest = name.substr(kPrefix.size());
+  while (!rest.empty()) {
+    const char c = rest.front();
+    rest.remove_prefix(1);
+    if (c != '_') {
+      plain.push_back(c);
+    } else if (rest.starts_with('_')) {
+      rest.remove_prefix(1);
+      plain.push_back('_');
+    } else if (const std::optional<char32_t> code = TakeCodePoint(rest)) {
+      AppendUtf8(*code, plain);
+    } else {
+      return std::string(name);
+    }
+  }
+  return plain;
 }
 
 }  // namespace mi::web

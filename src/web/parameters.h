@@ -1,4 +1,4 @@
-// What a request to the query API asks, read from its parameters with Prometheus' rules and words.
+// The parameters of a request to the query API, with Prometheus' rules and error messages.
 #pragma once
 
 #include <cstddef>
@@ -16,39 +16,43 @@
 namespace mi::web {
 
 inline constexpr size_t kMaxSelectors = 1000;           // match[] of one request
-inline constexpr size_t kMaxWalks = 64;                 // regular expressions among them: query::Regex::NeedsWalk
-inline constexpr size_t kMaxExpressionBytes = 4 << 10;  // `query`, which is evaluated once for each point
+inline constexpr size_t kMaxScans = 64;                 // regular expressions among them (query::Regex::ScansValues)
+inline constexpr size_t kMaxExpressionBytes = 4 << 10;  // `query`, which is evaluated once per point
 
-// The parameter's value; nothing when it is absent or empty, which Prometheus does not tell apart.
+// The parameter's value; nothing if it is absent or empty, which Prometheus does not tell apart.
 std::optional<std::string_view> Given(const net::FormParameters& parameters, std::string_view name);
 
-// 0 is no limit, as is an absent one.
-Parsed<size_t> ReadLimit(const net::FormParameters& parameters);
+// 0 is no limit, like an absent one.
+ApiResult<size_t> ReadLimit(const net::FormParameters& parameters);
+// The limits of /api/v1/metadata: an absent or negative one is no limit, 0 is a limit of none.
+ApiResult<std::optional<size_t>> ReadMetadataLimit(const net::FormParameters& parameters, std::string_view name);
 
-// RFC 3339, or seconds since the epoch with fractions; ms since the epoch.
+// RFC 3339, or seconds since the epoch with fractions; in ms since the epoch.
 std::optional<int64_t> ParseTime(std::string_view text);
-// The parameter's time, or `otherwise` when it is not given.
-Parsed<int64_t> ReadTime(const net::FormParameters& parameters, std::string_view name, int64_t otherwise);
-// `start` and `end`; nothing when neither is given.
-Parsed<std::optional<model::TimeRange>> ReadRange(const net::FormParameters& parameters);
+// The parameter's time, or `otherwise` if it is not given.
+ApiResult<int64_t> ReadTime(const net::FormParameters& parameters, std::string_view name, int64_t otherwise);
+// The parameter's time, which must be given.
+ApiResult<int64_t> ReadRequiredTime(const net::FormParameters& parameters, std::string_view name);
+// `start` and `end`; nothing if neither is given.
+ApiResult<std::optional<model::TimeRange>> ReadRange(const net::FormParameters& parameters);
 
-// Seconds with fractions, or a duration like 1m30s; ms, > 0.
-Parsed<int64_t> ReadStep(const net::FormParameters& parameters);
+// Seconds with fractions, or a duration like 1m30s; in ms, > 0.
+ApiResult<int64_t> ReadStep(const net::FormParameters& parameters);
 
-// All of match[]. Which parameter a message names is up to the caller.
-Parsed<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters);
+// All match[].
+ApiResult<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters);
 
-// `query`, as far as it is to be evaluated. Valid as long as the parameters.
-Parsed<std::string_view> ReadExpression(const net::FormParameters& parameters);
+// `query`. Valid as long as the parameters.
+ApiResult<std::string_view> ReadExpression(const net::FormParameters& parameters);
 
 // match[], start and end.
-Parsed<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants);
+ApiResult<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants);
 
-// "a|b" as X-Scope-OrgID and paths give tenants: each checked and folded, sorted, once.
-Parsed<std::vector<std::string>> ParseTenants(std::string_view text);
+// "a|b", as X-Scope-OrgID and paths name tenants: each validated and folded; sorted, each once.
+ApiResult<std::vector<std::string>> ParseTenants(std::string_view text);
 
-// U__ escaping, by which names of any characters pass through a path: "U__a_2e_b" is "a.b". What is not well escaped is
-// meant as it stands.
+// U__ escaping, by which names with any characters fit into a path: "U__a_2e_b" is "a.b". A name that is not well
+// escaped stands for itself.
 std::string UnescapeName(std::string_view name);
 
 }  // namespace mi::web

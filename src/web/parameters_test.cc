@@ -93,7 +93,7 @@ TEST(Selectors, AreBoundedInNumberAndInMemory) {
   EXPECT_EQ(ReadSelectors(Form(form)).error().message,
             R"(invalid parameter "match[]": 1001 selectors are given, limit 1000)");
   form.clear();
-  for (size_t i = 0; i < kMaxWalks; ++i) form += R"(match[]={a%3D~"x.y"}&)";
+  for (size_t i = 0; i < kMaxScans; ++i) form += R"(match[]={a%3D~"x.y"}&)";
   EXPECT_TRUE(ReadSelectors(Form(form)));
   EXPECT_EQ(ReadSelectors(Form(form + R"(match[]={a%3D~"x.y"})")).error().message,
             R"(invalid parameter "match[]": more than 64 regular expressions are given)");
@@ -108,7 +108,7 @@ TEST(Selectors, AreBoundedInNumberAndInMemory) {
 // What is one too many is refused before it is compiled: it is not even said that it is none.
 TEST(Selectors, CompileNoMoreThanTheyMay) {
   std::string matchers;
-  for (size_t i = 0; i < kMaxWalks; ++i) matchers += R"(a%3D~"x.y",)";
+  for (size_t i = 0; i < kMaxScans; ++i) matchers += R"(a%3D~"x.y",)";
   EXPECT_EQ(ReadSelectors(Form("match[]={" + matchers + R"(a%3D~"x("})")).error().message,
             R"(invalid parameter "match[]": more than 64 regular expressions are given)");
 }

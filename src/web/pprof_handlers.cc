@@ -1,10 +1,10 @@
 #include "web/pprof_handlers.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <charconv>
 #include <chrono>
-#include <exception>
 #include <fstream>
 #include <iterator>
 #include <optional>
@@ -15,9 +15,10 @@
 
 #include "base/bounded_queue.h"
 #include "base/format.h"
-#include "telemetry/profiling.h"
-#include "telemetry/symbols.h"
-#include "telemetry/thread_stacks.h"
+#include "telemetry/profiling/profiles.h"
+#include "telemetry/profiling/symbols.h"
+#include "telemetry/profiling/thread_stacks.h"
+#include "web/page.h"
 
 namespace mi::web {
 namespace {
@@ -28,8 +29,8 @@ constexpr std::string_view kRoot = "/debug/pprof/";
 constexpr size_t kMaxWaiting = 16;
 constexpr uint64_t kDefaultSeconds = 30;
 constexpr uint64_t kMaxSeconds = 3600;
-constexpr uint64_t kMaxSymbolBytes = 8 << 20;  // some 400,000 addresses
-constexpr const char* kClosing = "the process is being stopped";
+constexpr uint64_t kMaxSymbolBytes = 8 << 20;  // about 400,000 addresses
+constexpr const char* kStopping = "the process is being stopped";
 
 constexpr std::string_view kIndex = R"(<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>metric-index: profiles</title></head><body>
@@ -47,19 +48,15 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 </body></html>
 )";
 
-// Profiles of Go's that have no counterpart in C++.
-struct Absent {
-  std::string_view name;
-  std::string_view why;
-};
-constexpr std::array<Absent, 5> kAbsent = {
+// Profiles of Go that have no counterpart in C++: name and reason.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kAbsent = {
     {{"allocs", "gperftools samples what is alive, not what was ever allocated: use heap or growth"},
      {"block", "C++ has no runtime that counts waiting: use threads"},
      {"mutex", "C++ has no runtime that counts contention: use threads, or profile with perf"},
      {"threadcreate", "threads are made at the start, not by a scheduler: use threads"},
      {"trace", "there is no scheduler to trace: use profile"}}};
 
-// pprof shows the text of an error only when this header says that it is meant for it.
+// pprof shows the text of an error only with this header.
 net::Response Refuse(int status, std::string why) {
   net::Response response{.status = status, .body = std::move(why) + "\n", .headers = {{"X-Go-Pprof", "1"}}};
   if (status == 503) response.headers.emplace_back("Retry-After", "1");
@@ -76,11 +73,11 @@ net::Response ProfileOrWhyNot(Result<std::string> profile, std::string_view name
 net::Response CommandLine() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::string words{std::istreambuf_iterator<char>(file), {}};
-  if (words.ends_with('\0')) words.pop_back();  // separated by NUL, as Go has it
+  if (words.ends_with('\0')) words.pop_back();  // separated by NUL, as in Go
   return {.body = std::move(words)};
 }
 
-// "0x1+0x2" → a line for each that has a name. Nothing asked: how many names there are, as far as pprof wants to know.
+// "0x1+0x2" gives one line per address that has a name. The first line tells pprof that there are names at all.
 net::Response SymbolNames(std::string_view addresses) {
   std::string text = "num_symbols: 1\n";
   std::optional<telemetry::Symbols> symbols;
@@ -97,8 +94,8 @@ net::Response SymbolNames(std::string_view addresses) {
   return {.body = std::move(text)};
 }
 
-// How long a profile lasts. A fault is answered.
-std::expected<std::optional<uint64_t>, net::Response> SecondsOf(const net::Request& request) {
+// The parameter `seconds`; nothing if it is not given.
+std::expected<std::optional<uint64_t>, net::Response> ReadSeconds(const net::Request& request) {
   const net::FormParameters parameters = net::FormParameters::Parse(request.query());
   const auto given = parameters.First("seconds");
   if (!given) return std::nullopt;
@@ -110,165 +107,147 @@ std::expected<std::optional<uint64_t>, net::Response> SecondsOf(const net::Reque
   return seconds;
 }
 
+// What a request wants. `begin` runs first, `finish` after `seconds` or when the process stops, whichever is earlier.
+// With 0 seconds only `finish` runs, at once.
+struct Profile {
+  uint64_t seconds = 0;
+  Status (*begin)() = nullptr;
+  std::move_only_function<net::Response()> finish;
+};
+
+std::expected<Profile, net::Response> ProfileFor(std::string_view name, const net::Request& request) {
+  const auto seconds = TRY(ReadSeconds(request));
+  if (name == "profile") {
+    return Profile{.seconds = seconds.value_or(kDefaultSeconds),
+                   .begin = telemetry::StartCpuProfile,
+                   .finish = [] { return ProfileOrWhyNot(telemetry::FinishCpuProfile(), "profile"); }};
+  }
+  if (name == "heap") {
+    return Profile{.seconds = seconds.value_or(0),
+                   .begin = [] { return Status(); },
+                   .finish = [] { return ProfileOrWhyNot(telemetry::HeapProfile(), "heap"); }};
+  }
+  const auto at_once = [](auto make) { return Profile{.finish = std::move(make)}; };
+  if (name == "growth") return at_once([] { return ProfileOrWhyNot(telemetry::GrowthProfile(), "growth"); });
+  if (name == "threads") {
+    return at_once([] { return net::Response{.body = telemetry::ThreadsText(telemetry::CollectThreadStacks())}; });
+  }
+  if (name == "goroutine") {
+    return at_once([] { return net::Response{.body = telemetry::GoroutineText(telemetry::CollectThreadStacks())}; });
+  }
+  if (name == "cmdline") return at_once(CommandLine);
+  if (name == "symbol") {
+    const std::string_view addresses = request.method() == "POST" ? request.body() : request.query();
+    return at_once([addresses = std::string(addresses)] { return SymbolNames(addresses); });
+  }
+  for (const auto& [absent, why] : kAbsent) {
+    if (name == absent) return std::unexpected(Refuse(404, format("no profile {}: {}", name, why)));
+  }
+  return std::unexpected(Refuse(404, format("no such profile; {} lists them", kRoot)));
+}
+
 }  // namespace
 
-// The thread on which profiles are taken.
-class PprofHandlers::Desk {
+// The thread that takes profiles. It alone sees `running`: the profile that takes time, if there is one.
+class PprofHandlers::Profiler {
  public:
-  // `begin` now, `finish` after `seconds` or when the desk closes, whichever is first.
-  struct Profile {
-    uint64_t seconds = 0;  // 0: at once
-    std::move_only_function<Status()> begin;
-    std::move_only_function<net::Response()> finish;
-  };
-
-  ~Desk() { Close(); }
+  ~Profiler() { Stop(); }
 
   void Take(Profile profile, net::Reply reply) {
-    Order order{std::move(profile), std::move(reply)};
-    if (orders_.TryPush(std::move(order))) return;
-    // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses leaves it as it is
-    order.reply(closing_ ? Refuse(503, kClosing)
-                         : Refuse(503, format("{} requests for profiles wait already", kMaxWaiting)));
+    Request request{std::move(profile), std::move(reply)};
+    if (requests_.TryPush(std::move(request))) return;
+    // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
+    request.reply(Refuse(
+        503, stopping_ ? std::string(kStopping) : format("{} requests for profiles wait already", kMaxWaiting)));
   }
 
-  void Close() {
-    closing_ = true;
-    orders_.Close();
+  void Stop() {
+    requests_.Close();  // first: once stopping_ is set, an empty queue stays empty
+    stopping_ = true;
     if (thread_.joinable()) thread_.join();
   }
 
  private:
-  struct Order {
+  struct Request {
     Profile profile;
     net::Reply reply;
     steady_clock::time_point until{};
   };
 
+  // Begins each request as it comes. Finishes the running profile when its time is over, or when the queue is closed and
+  // every request in it has been answered.
   void Run() {
-    std::optional<Order> running;
+    std::optional<Request> running;
     while (true) {
-      std::optional<Order> next = running ? orders_.PopUntil(running->until) : orders_.Pop();
-      const bool ended = !next && closing_;
-      if (next) TryBegin(*std::move(next), running);
+      std::optional<Request> next = running ? requests_.PopUntil(running->until) : requests_.Pop();
+      const bool ended = !next && stopping_;
+      if (next) Begin(*std::move(next), running);
       if (running && (ended || steady_clock::now() >= running->until)) {
-        Finish(*running);
+        running->reply(running->profile.finish());
         running.reset();
       }
-      if (ended) break;
-    }
-    while (std::optional<Order> left = orders_.Pop()) TryBegin(*std::move(left), running);
-  }
-
-  // Without memory a profile is not taken: its reply goes with the order, and answers 500. The thread goes on.
-  static void Finish(Order& order) {
-    try {
-      order.reply(order.profile.finish());
-    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
-    }
-  }
-  void TryBegin(Order order, std::optional<Order>& running) const {
-    try {
-      Begin(std::move(order), running);
-    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch)
+      if (ended) return;
     }
   }
 
-  void Begin(Order order, std::optional<Order>& running) const {
-    if (order.profile.seconds == 0) return order.reply(order.profile.finish());
-    if (closing_) return order.reply(Refuse(503, kClosing));
-    if (running) return order.reply(Refuse(409, "another profile is being taken, and one is taken at a time"));
-    if (const Status begun = order.profile.begin(); !begun) return order.reply(Refuse(503, begun.error().message()));
-    order.until = steady_clock::now() + std::chrono::seconds(order.profile.seconds);
-    running.emplace(std::move(order));
+  void Begin(Request request, std::optional<Request>& running) const {
+    if (request.profile.seconds == 0) return request.reply(request.profile.finish());
+    if (stopping_) return request.reply(Refuse(503, kStopping));
+    if (running) return request.reply(Refuse(409, "another profile is being taken, and one is taken at a time"));
+    if (const Status begun = request.profile.begin(); !begun) {
+      return request.reply(Refuse(503, begun.error().message()));
+    }
+    request.until = steady_clock::now() + std::chrono::seconds(request.profile.seconds);
+    running.emplace(std::move(request));
   }
 
-  BoundedQueue<Order> orders_{kMaxWaiting};
-  std::atomic<bool> closing_ = false;
+  BoundedQueue<Request> requests_{kMaxWaiting};
+  std::atomic<bool> stopping_ = false;
   std::thread thread_{[this] { Run(); }};
 };
 
-class PprofHandlers::Pages final : public net::Handler {
+class PprofHandlers::Handler final : public net::Handler {
  public:
-  explicit Pages(Desk& desk) : desk_(desk) {}
+  explicit Handler(Profiler& profiler) : profiler_(profiler) {}
 
   net::HeadDecision Head(const net::Request& request) override {
-    const std::string_view name = NameOf(request);
-    const bool post = request.method() == "POST" && name == "symbol";
-    if (request.method() != "GET" && request.method() != "HEAD" && !post) {
-      net::Response refused = Refuse(405, "Method Not Allowed");
-      refused.headers.emplace_back("Allow", name == "symbol" ? "GET, HEAD, POST" : "GET, HEAD");
+    std::string name(request.path().substr(std::min(request.path().size(), kRoot.size())));
+    if (auto refused = RefuseMethod(request, name == "symbol" ? "GET, HEAD, POST" : "GET, HEAD")) {
+      refused->headers.emplace_back("X-Go-Pprof", "1");
       return {.answer = std::move(refused)};
     }
-    return {.handle = [this](const net::Request& whole, net::Reply reply) { Handle(whole, std::move(reply)); },
-            .max_body_bytes = kMaxSymbolBytes, .too_large = [](uint64_t bytes) {
-              return Refuse(413, format("body is {}, limit {}", FormatBytes(bytes), FormatBytes(kMaxSymbolBytes)));
-            }};
+    return {.handle =
+                [this, name = std::move(name)](const net::Request& whole, net::Reply reply) {
+                  Handle(name, whole, std::move(reply));
+                },
+            .max_body_bytes = kMaxSymbolBytes,
+            .too_large =
+                [](uint64_t bytes) {
+                  return Refuse(413, format("body is {}, limit {}", FormatBytes(bytes), FormatBytes(kMaxSymbolBytes)));
+                }};
   }
 
  private:
-  void Handle(const net::Request& request, net::Reply reply) {
-    const std::string_view name = NameOf(request);
+  void Handle(std::string_view name, const net::Request& request, net::Reply reply) {
     if (name.empty()) return reply({.content_type = "text/html; charset=utf-8", .body = std::string(kIndex)});
-    auto profile = ProfileNamed(name, request);
+    auto profile = ProfileFor(name, request);
     if (!profile) return reply(std::move(profile.error()));
-    desk_.Take(*std::move(profile), std::move(reply));
+    profiler_.Take(*std::move(profile), std::move(reply));
   }
 
-  static std::string_view NameOf(const net::Request& request) {
-    std::string_view path = request.path();
-    path.remove_prefix(std::min(path.size(), kRoot.size()));
-    return path;
-  }
-
-  static std::expected<Desk::Profile, net::Response> ProfileNamed(std::string_view name, const net::Request& request) {
-    const auto seconds = SecondsOf(request);
-    if (!seconds) return std::unexpected(seconds.error());
-    if (name == "profile") {
-      return Desk::Profile{.seconds = seconds->value_or(kDefaultSeconds),
-                           .begin = telemetry::StartCpuProfile,
-                           .finish = [] { return ProfileOrWhyNot(telemetry::FinishCpuProfile(), "profile"); }};
-    }
-    if (name == "heap") {
-      return Desk::Profile{.seconds = seconds->value_or(0),
-                           .begin = [] { return Status(); },
-                           .finish = [] { return ProfileOrWhyNot(telemetry::HeapProfile(), "heap"); }};
-    }
-    return AtOnce(name, request);
-  }
-
-  static std::expected<Desk::Profile, net::Response> AtOnce(std::string_view name, const net::Request& request) {
-    const auto at_once = [](auto make) { return Desk::Profile{.finish = std::move(make)}; };
-    if (name == "growth") return at_once([] { return ProfileOrWhyNot(telemetry::GrowthProfile(), "growth"); });
-    if (name == "threads") {
-      return at_once([] { return net::Response{.body = telemetry::ThreadsText(telemetry::CollectThreadStacks())}; });
-    }
-    if (name == "goroutine") {
-      return at_once([] { return net::Response{.body = telemetry::GoroutineText(telemetry::CollectThreadStacks())}; });
-    }
-    if (name == "cmdline") return at_once(CommandLine);
-    if (name == "symbol") {
-      const std::string_view addresses = request.method() == "POST" ? request.body() : request.query();
-      return at_once([addresses = std::string(addresses)] { return SymbolNames(addresses); });
-    }
-    for (const Absent& absent : kAbsent) {
-      if (name == absent.name) return std::unexpected(Refuse(404, format("no profile {}: {}", name, absent.why)));
-    }
-    return std::unexpected(Refuse(404, format("no such profile; {} lists them", kRoot)));
-  }
-
-  Desk& desk_;
+  Profiler& profiler_;
 };
 
-PprofHandlers::PprofHandlers() : desk_(std::make_unique<Desk>()), pages_(std::make_unique<Pages>(*desk_)) {}
+PprofHandlers::PprofHandlers()
+    : profiler_(std::make_unique<Profiler>()), handler_(std::make_unique<Handler>(*profiler_)) {}
 
 PprofHandlers::~PprofHandlers() = default;
 
-void PprofHandlers::Stop() { desk_->Close(); }
+void PprofHandlers::Stop() { profiler_->Stop(); }
 
 void PprofHandlers::RegisterRoutes(net::Router& router) {
-  router.Add("/debug/pprof", *pages_);
-  router.Add("/debug/pprof/*", *pages_);
+  router.Add("/debug/pprof", *handler_);
+  router.Add("/debug/pprof/*", *handler_);
 }
 
 }  // namespace mi::web

@@ -13,39 +13,52 @@ void AppendLabels(const catalog::SeriesView& series, std::string& out) {
   char separator = '{';
   if (series.labels.empty()) out += separator;
   for (const model::Label& label : series.labels) {
-    out += separator;
+    out += std::exchange(separator, ',');
     AppendJsonString(label.name, out);
     out += ':';
     AppendJsonString(label.value, out);
-    separator = ',';
   }
   out += '}';
 }
 
-}  // namespace
+// [{"__name__":"up","job":"a"},…] in its envelope. Threads: confined to one at a time.
+class SeriesJson {
+ public:
+  SeriesJson(query::SeriesReader reader, std::vector<std::string> warnings)
+      : reader_(std::move(reader)), warnings_(std::move(warnings)) {}
 
-bool SeriesJson::AppendChunk(std::string& out) {
-  if (!std::exchange(begun_, true)) {
-    AppendSuccessHead(out);
-    out += '[';
-  }
-  while (out.size() < kChunkBytes) {
-    const catalog::SeriesView* series = reader_.Next();
-    if (series == nullptr) {
-      if (reader_.cut()) warnings_.emplace_back(kCutWarning);
-      out += ']';
-      AppendSuccessTail(warnings_, out);
-      return false;
+  // Appends the next chunk. False if it was the last.
+  bool AppendChunk(std::string& out) {
+    if (!std::exchange(begun_, true)) {
+      AppendSuccessHead(out);
+      out += '[';
     }
-    if (!std::exchange(first_, false)) out += ',';
-    AppendLabels(*series, out);
+    while (out.size() < kChunkBytes) {
+      const catalog::SeriesView* series = reader_.Next();
+      if (series == nullptr) {
+        if (reader_.cut()) warnings_.emplace_back(kCutWarning);
+        out += ']';
+        AppendSuccessTail(warnings_, out);
+        return false;
+      }
+      if (!std::exchange(first_, false)) out += ',';
+      AppendLabels(*series, out);
+    }
+    return true;
   }
-  return true;
-}
+
+ private:
+  query::SeriesReader reader_;
+  std::vector<std::string> warnings_;
+  bool begun_ = false;
+  bool first_ = true;
+};
+
+}  // namespace
 
 net::Response SeriesResponse(query::SeriesReader reader, std::vector<std::string> warnings) {
   net::Response response{.content_type = std::string(kJson)};
-  // Shared, because what a response calls can be copied.
+  // Shared, because net::Response can be copied and next_chunk with it.
   auto json = std::make_shared<SeriesJson>(std::move(reader), std::move(warnings));
   std::string head;
   head.reserve(kChunkBytes + (8 << 10));

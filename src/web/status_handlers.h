@@ -1,31 +1,26 @@
 // How the process is: /, /health, /-/healthy, /ready, /-/ready, /metrics.
 #pragma once
 
-#include <memory>
-#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/http.h"
 #include "telemetry/health.h"
 #include "telemetry/metrics.h"
+#include "web/page.h"
 
 namespace mi::web {
 
-// Threads: safe. Health and metrics outlive it; the router must not.
+// Threads: safe. Ownership: borrows health and metrics; outlives the router.
 class StatusHandlers {
  public:
   StatusHandlers(const telemetry::Health& health, const telemetry::Metrics& metrics);
-  ~StatusHandlers();
 
   void RegisterRoutes(net::Router& router);
 
  private:
-  class Page;
-  struct Route {
-    std::string path;
-    std::unique_ptr<Page> page;
-  };
-  std::vector<Route> routes_;
+  std::vector<std::pair<std::string_view, Page>> pages_;  // by path
 };
 
 }  // namespace mi::web

@@ -77,12 +77,12 @@ size_t Read(net::Response response) {
   }
 }
 
-// Runs a question, of which the answer must have at least `min_bytes` and at most twice that.
-void Ask(benchmark::State& state, Answer answer, std::string_view parameters, std::string label, size_t min_bytes) {
+// Asks a question. The answer must have at least `min_bytes` and at most twice that.
+void Ask(benchmark::State& state, Endpoint endpoint, std::string_view parameters, std::string label, size_t min_bytes) {
   const std::shared_ptr<const catalog::Snapshot> fleet = Fleet();
   size_t bytes = 0;
   for (auto _ : state) {
-    bytes = Read(answer({.parameters = net::FormParameters::Parse(parameters), .label = label, .snapshot = fleet}));
+    bytes = Read(endpoint({.parameters = net::FormParameters::Parse(parameters), .label = label, .snapshot = fleet}).value());
     if (bytes < min_bytes || bytes > 2 * min_bytes) return state.SkipWithError(format("{} bytes", bytes).c_str());
   }
   state.counters["bytes"] = static_cast<double>(bytes);

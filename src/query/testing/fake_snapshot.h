@@ -1,5 +1,4 @@
-// A catalogue for tests: plain lists, walked from end to end, and the plain truth that clever answers are compared
-// with.
+// A catalogue for tests: plain lists, searched from end to end. Answers of the real catalogue are compared with it.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +17,7 @@
 
 namespace mi::query {
 
-// Threads: compatible until filled, then safe.
+// Threads: compatible while it is filled, then safe.
 class FakeSnapshot : public catalog::Snapshot {
  public:
   struct Series {
@@ -27,7 +26,7 @@ class FakeSnapshot : public catalog::Snapshot {
     int64_t first_seen_ms = 0;
     int64_t last_seen_ms = 0;
 
-    // '' when there is no such label, as matchers see it.
+    // '' if there is no such label, as matchers see it.
     std::string_view Get(const std::string& name) const {
       const auto label = labels.find(name);
       return label == labels.end() ? std::string_view() : std::string_view(label->second);
