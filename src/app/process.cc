@@ -35,7 +35,6 @@ FatalHandler ExitOnFatal(telemetry::Logger& log) {
     while (exiting.test_and_set()) pause();  // another thread is ending the process
     alarm(kMaxSecondsToLog);
     log.Error("fatal, the process ends and must be restarted: {}", error.message());
-    log.Flush();
     _exit(kExitFailed);
   };
 }
