@@ -18,7 +18,7 @@ Consumer::Consumer(const Service::Deps& deps)
 
 Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config, const Service::Deps& deps,
                                                    store::MysqlCatalog& catalog) {
-  const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics};
+  const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics, deps.fatal};
   std::unique_ptr<Consumer> group(new Consumer(deps));
   for (uint64_t i = 0; i < config.metric_store.consumer.work_num; ++i) {
     auto consumer = TRY(stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka));
@@ -29,7 +29,7 @@ Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config,
                           deps.metrics, *group->lag_});
   }
   group->activity_consumer_ =
-      TRY(stream::KafkaActivityConsumer::Create(KafkaActivityOptionsOf(config), kafka, group->activity_));
+      TRY(stream::KafkaActivityConsumer::Create(KafkaConsumerOptionsOf(config), kafka, group->activity_));
   return group;
 }
 

@@ -15,8 +15,8 @@
 #include "index/worker.h"
 #include "store/mysql_catalog.h"
 #include "stream/activity_queue.h"
-#include "stream/kafka_activity_consumer.h"
-#include "stream/kafka_consumer.h"
+#include "stream/kafka/activity_consumer.h"
+#include "stream/kafka/consumer.h"
 
 namespace mi::app {
 

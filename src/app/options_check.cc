@@ -5,7 +5,7 @@
 
 #include "base/format.h"
 #include "net/client.h"
-#include "stream/kafka.h"
+#include "stream/kafka/client.h"
 
 namespace mi::app {
 namespace {

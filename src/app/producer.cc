@@ -9,8 +9,8 @@ using std::chrono::milliseconds;
 
 Result<std::unique_ptr<Producer>> Producer::Create(const config::Config& config, const Service::Deps& deps,
                                                    telemetry::Health& health) {
-  auto kafka =
-      TRY(stream::KafkaPublisher::Create(KafkaPublisherOptionsOf(config), {deps.clock, deps.log, deps.metrics}));
+  auto kafka = TRY(stream::KafkaPublisher::Create(KafkaPublisherOptionsOf(config),
+                                                  {deps.clock, deps.log, deps.metrics, deps.fatal}));
   std::unique_ptr<Producer> producer(new Producer(config, deps, health, std::move(kafka)));
   TRY(producer->Start(config, deps));
   return producer;

@@ -16,7 +16,7 @@
 #include "config/config.h"
 #include "dedupe/redis_tier.h"
 #include "net/http.h"
-#include "stream/kafka_publisher.h"
+#include "stream/kafka/publisher.h"
 #include "telemetry/health.h"
 
 namespace mi::app {

@@ -12,7 +12,7 @@
 #include "base/stop_signal.h"
 #include "index/worker.h"
 #include "store/mysql_catalog.h"
-#include "stream/kafka_replay.h"
+#include "stream/kafka/replay.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 #include "web/parameters.h"
@@ -68,7 +68,7 @@ Status Replayer::Open(std::optional<int64_t> from_ms) {
       .kafka = KafkaConsumerOptionsOf(config_).kafka, .topics = consumer.topics, .from_ms = from_ms};
   options.lanes = static_cast<unsigned>(consumer.work_num);
   for (options.lane = 0; options.lane < options.lanes; ++options.lane) {
-    auto replay = TRY(stream::KafkaReplay::Create(options, {clock_, log_, *metrics_}));
+    auto replay = TRY(stream::KafkaReplay::Create(options, {clock_, log_, *metrics_, ExitOnFatal(log_)}));
     Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_->OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{},

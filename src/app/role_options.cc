@@ -98,11 +98,6 @@ stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config
           .offset_type = consumer.offset_type};
 }
 
-stream::KafkaActivityOptions KafkaActivityOptionsOf(const config::Config& config) {
-  const config::ConsumerOptions& consumer = config.metric_store.consumer;
-  return {.kafka = KafkaOptionsOf(config, consumer.hosts), .topics = consumer.topics, .group_id = consumer.group_id};
-}
-
 store::MysqlOptions MysqlOptionsOf(const config::Config& config) {
   const config::MysqlOptions& mysql = config.mysql;
   return {.host = mysql.host,

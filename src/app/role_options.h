@@ -13,9 +13,7 @@
 #include "net/server.h"
 #include "receive/options.h"
 #include "store/mysql_catalog.h"
-#include "stream/kafka_activity_consumer.h"
-#include "stream/kafka_consumer.h"
-#include "stream/kafka_publisher.h"
+#include "stream/kafka/options.h"
 #include "telemetry/log.h"
 
 namespace mi::app {
@@ -30,7 +28,6 @@ dedupe::SeenOptions FleetSeenOptionsOf(const config::Config& config);
 dedupe::RedisOptions RedisOptionsOf(const config::Config& config);
 stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& config);
 stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config);
-stream::KafkaActivityOptions KafkaActivityOptionsOf(const config::Config& config);
 store::MysqlOptions MysqlOptionsOf(const config::Config& config);
 // Those of remote.write that are enabled.
 std::vector<forward::TargetOptions> RemoteWriteTargetsOf(const config::Config& config);

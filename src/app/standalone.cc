@@ -18,7 +18,7 @@
 #include "index/worker.h"
 #include "store/sqlite_catalog.h"
 #include "stream/activity_queue.h"
-#include "stream/journal.h"
+#include "stream/journal/journal.h"
 
 namespace mi::app {
 namespace {
@@ -107,7 +107,7 @@ Status Standalone::OpenFiles() {
                                         .max_bytes = config_.journal.max_bytes,
                                         .synchronous = config_.sqlite.synchronous,
                                         .secret_check = secret_check},
-                                       {deps_.clock, deps_.log, deps_.metrics}));
+                                       {deps_.clock, deps_.log, deps_.metrics, deps_.fatal}));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
   index_ = std::make_unique<index::Worker>(
       index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, feed_, &activity_, deps_.clock,

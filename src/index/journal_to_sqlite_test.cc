@@ -9,7 +9,7 @@
 #include "index/worker.h"
 #include "model/identity.h"
 #include "store/sqlite_catalog.h"
-#include "stream/journal.h"
+#include "stream/journal/journal.h"
 #include "support/power_cut_vfs.h"
 
 namespace mi::index {
@@ -58,7 +58,7 @@ class JournalToSqliteTest : public testing::Test {
     store_ = std::move(*store);
     auto journal =
         stream::Journal::Open({.path = directory_ + "/journal.db", .trim_after = milliseconds(0), .vfs = disk_.name()},
-                              {clock_, *log_, *metrics_});
+                              {clock_, *log_, *metrics_, [](const Error& error) { ADD_FAILURE() << error.message(); }});
     if (!journal) return false;
     journal_ = std::move(*journal);
     worker_.emplace(WorkerOptions{.max_wait = milliseconds(5),

@@ -9,7 +9,7 @@
 #include "base/format.h"
 #include "model/identity.h"
 #include "store/fake_store.h"
-#include "stream/fake_stream.h"
+#include "stream/testing/fake_stream.h"
 
 namespace mi::index {
 namespace {

@@ -11,7 +11,7 @@
 #include "net/testing/fake_request.h"
 #include "receive/receive_testing.h"
 #include "receive/write_handler.h"
-#include "stream/fake_stream.h"
+#include "stream/testing/fake_stream.h"
 
 namespace mi::receive {
 namespace {

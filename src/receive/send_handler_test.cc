@@ -6,7 +6,7 @@
 #include "base/format.h"
 #include "model/identity.h"
 #include "net/testing/fake_request.h"
-#include "stream/fake_stream.h"
+#include "stream/testing/fake_stream.h"
 
 namespace mi::receive {
 namespace {

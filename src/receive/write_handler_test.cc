@@ -11,7 +11,7 @@
 #include "model/identity.h"
 #include "net/testing/fake_request.h"
 #include "receive/receive_testing.h"
-#include "stream/fake_stream.h"
+#include "stream/testing/fake_stream.h"
 
 namespace mi::receive {
 namespace {

@@ -1,0 +1,156 @@
+#include "stream/journal/file.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/format.h"
+
+namespace mi::stream {
+namespace {
+
+constexpr int64_t kSchemaVersion = 1;
+
+// Debian's SQLite overwrites deleted pages by default, which would write each row twice more.
+constexpr const char* kSettings = "PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0";
+
+// Trades disk for fewer syncs: rows that are trimmed before a checkpoint never reach the main file.
+constexpr int64_t kCheckpointWalBytes = 16 << 20;
+
+// AUTOINCREMENT: without it SQLite starts again at 1 once the table is empty, below the positions that are stored.
+constexpr const char* kSchema = R"sql(
+  CREATE TABLE batch (
+    offset INTEGER PRIMARY KEY AUTOINCREMENT,
+    series INTEGER NOT NULL,
+    seen_at_ms INTEGER NOT NULL,
+    bytes BLOB NOT NULL);
+  CREATE TABLE dead_letter (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    offset INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    bytes BLOB NOT NULL);
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+  INSERT INTO meta VALUES ('uuid', lower(hex(randomblob(16)))), ('uuid_since', 1), ('probe', 0);
+  PRAGMA user_version=1)sql";
+
+// Rows that one transaction deletes at most, so that an append does not wait long.
+constexpr int64_t kMaxTrimmed = 1'024;
+
+Status CreateTables(sqlite::Database& database) {
+  const int64_t version = TRY(database.QueryInt("PRAGMA user_version"));
+  if (version == kSchemaVersion) return {};
+  if (version != 0) {
+    return Fail(Errc::kInvalid, format("{}: written by a newer version (journal schema {}, this one knows {}); start "
+                                       "that version, or move the file away",
+                                       database.path(), version, kSchemaVersion));
+  }
+  sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database));
+  TRY(database.Exec(kSchema));
+  return transaction.Commit();
+}
+
+// The first to open the journal stores the check value.
+Status CheckSecret(sqlite::Database& database, uint64_t secret_check) {
+  sqlite::Statement insert =
+      TRY(database.Prepare("INSERT INTO meta VALUES ('secret_check', ?) ON CONFLICT DO NOTHING"));
+  TRY(insert.Bind(1, static_cast<int64_t>(secret_check)).Run());
+  const int64_t stored = TRY(database.QueryInt("SELECT value FROM meta WHERE key = 'secret_check'"));
+  if (static_cast<uint64_t>(stored) == secret_check) return {};
+  return Fail(Errc::kInvalid,
+              format("{}: holds series of another identity.secret (check {:016x}, configured {:016x}); configure that "
+                     "secret, or move the file away",
+                     database.path(), static_cast<uint64_t>(stored), secret_check));
+}
+
+}  // namespace
+
+Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {
+  sqlite::Database database =
+      TRY(sqlite::Database::Open(options.path, {.synchronous = options.synchronous,
+                                                .vfs = options.vfs,
+                                                .busy_timeout_ms = static_cast<int>(options.lock_wait.count()),
+                                                .busy_limit_ms = lock_wait_ms}));
+  TRY(database.Exec(kSettings));
+  return database;
+}
+
+Result<JournalFile> JournalFile::Open(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {
+  sqlite::Database database = TRY(OpenJournalDatabase(options, lock_wait_ms));
+  TRY(CreateTables(database));
+  TRY(CheckSecret(database, options.secret_check));
+  JournalFile file(std::move(database), options.max_wal_bytes);
+  TRY(file.Prepare());
+  return file;
+}
+
+Status JournalFile::Prepare() {
+  TRY(database_.PrepareEach({{insert_, "INSERT INTO batch (series, seen_at_ms, bytes) VALUES (?, ?, ?)"},
+                             {delete_, "DELETE FROM batch WHERE offset < ?"},
+                             {page_count_, "PRAGMA page_count"},
+                             {freelist_count_, "PRAGMA freelist_count"},
+                             {probe_, "UPDATE meta SET value = value + 1 WHERE key = 'probe'"}}));
+  next_offset_ =
+      TRY(database_.QueryInt("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'batch'), 0) + 1"));
+  first_offset_ = TRY(database_.QueryInt("SELECT coalesce((SELECT min(offset) FROM batch), 0)"));
+  if (first_offset_ == 0) first_offset_ = next_offset_;
+  page_bytes_ = static_cast<uint64_t>(TRY(database_.QueryInt("PRAGMA page_size")));
+  TRY(database_.OwnCheckpoints());
+  return Measure();
+}
+
+Status JournalFile::Append(std::span<const Row> rows, int64_t trim_before) {
+  TRY(MakeRoomInWal());
+  sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
+  const int64_t trimmed = std::min(trim_before, first_offset_ + kMaxTrimmed);
+  if (trimmed > first_offset_) TRY(delete_.Bind(1, trimmed).Run());
+  int64_t next_offset = next_offset_;
+  for (const Row& row : rows) {
+    TRY(insert_.Bind(1, static_cast<int64_t>(row.series)).Bind(2, row.seen_at_ms).BindBlob(3, row.bytes).Run());
+    next_offset = database_.last_insert_rowid() + 1;
+  }
+  TRY(transaction.Commit());
+  first_offset_ = std::max(first_offset_, trimmed);
+  next_offset_ = next_offset;
+  // The rows are committed, so neither of these may fail the call: the last measurement is close enough, and a
+  // checkpoint that fails here fails again, and is reported, with the next append.
+  (void)Measure();
+  if (database_.wal_bytes() > kCheckpointWalBytes) (void)database_.Checkpoint();
+  return {};
+}
+
+// Another process that keeps a read transaction open keeps SQLite from starting the WAL again at its beginning.
+Status JournalFile::MakeRoomInWal() {
+  constexpr int kWaitMs = 50;
+  const auto bytes = [&] { return static_cast<uint64_t>(database_.wal_bytes()); };
+  if (bytes() <= max_wal_bytes_) return {};
+  TRY(database_.TruncateWal(kWaitMs));
+  if (bytes() <= max_wal_bytes_) return {};
+  return Fail(Errc::kOverloaded,
+              format("{}-wal holds {}, limit {}: another process reads the journal in one long transaction (an open "
+                     "sqlite3 shell?); it must end first",
+                     database_.path(), FormatBytes(bytes()), FormatBytes(max_wal_bytes_)));
+}
+
+Status JournalFile::Probe() {
+  TRY(database_.Checkpoint());
+  TRY(MakeRoomInWal());
+  return probe_.Run();
+}
+
+Status JournalFile::Measure() {
+  int64_t pages[2] = {};
+  sqlite::Statement* const statements[2] = {&page_count_, &freelist_count_};
+  for (int i = 0; i < 2; ++i) {
+    TRY(statements[i]->Step());
+    pages[i] = statements[i]->Int(0);
+    statements[i]->Reset();
+  }
+  bytes_in_use_ = static_cast<uint64_t>(pages[0] - pages[1]) * page_bytes_;
+  return {};
+}
+
+uint64_t JournalFile::CostOf(uint64_t row_bytes) const {
+  return (row_bytes / (page_bytes_ - 4) + 2) * page_bytes_;  // an overflow page begins with 4 bytes of its own
+}
+
+}  // namespace mi::stream

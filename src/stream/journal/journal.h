@@ -1,0 +1,74 @@
+// The embedded journal: what Kafka is to a fleet, in one SQLite file (docs/formats/journal.md).
+//
+// Publishing appends: one thread encodes all batches that wait and commits them in one synced transaction (group
+// commit). The consumer reads behind it on its own connection. Rows that the store holds safely are deleted with a
+// later append, or on their own when the journal is idle. An offset is never used twice.
+//
+// Ownership: the journal owns file, threads, publisher and consumer; both are valid as long as it lives.
+// Threads: publisher() is safe; consumer() is confined to one thread, except Wake() and CurrentLag().
+// Errors: fatal: rows were deleted under the reader.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/fatal.h"
+#include "base/result.h"
+#include "stream/journal/options.h"
+#include "stream/ports.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
+
+namespace mi::stream {
+
+struct JournalDeps {
+  const Clock& clock;
+  telemetry::Logger& log;
+  telemetry::Metrics& metrics;
+  FatalHandler fatal;
+};
+
+// How store and journal differed at Start. Nothing that was acknowledged is skipped in either case.
+struct JournalStart {
+  // Offsets that the store has not applied and the journal no longer has: the catalogue is an older backup or a new
+  // one. Their series return when their senders repeat them.
+  int64_t trimmed_unapplied = 0;
+  // By how many offsets the store was ahead: the journal is an older copy. It has a new identity now, and is read from
+  // its first row.
+  int64_t store_ahead = 0;
+};
+
+class JournalConsumer;
+class JournalProgress;
+class JournalPublisher;
+
+class Journal {
+ public:
+  // kUnavailable: cannot be opened. kCorrupt: damaged. kInvalid: written by a newer version, or with another
+  // identity.secret.
+  static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const JournalDeps& deps);
+  // Stops, then deletes what was released, in one bounded step.
+  ~Journal();
+
+  SeriesPublisher& publisher();
+  SeriesConsumer& consumer();
+
+  // Accepts no more batches; commits and answers those that wait. Reading and releasing continue. Idempotent.
+  void Stop();
+
+  // Identity and next offset: a snapshot of the seen table is bound to them. Call it after consumer().Start(), which
+  // may change the identity.
+  StreamPosition End() const;
+  const JournalStart& start() const;  // valid after consumer().Start()
+
+ private:
+  explicit Journal(const JournalOptions& options);
+  std::atomic<int> lock_wait_ms_;  // of both connections
+  std::unique_ptr<JournalProgress> progress_;
+  std::unique_ptr<JournalPublisher> publisher_;
+  std::unique_ptr<JournalConsumer> consumer_;
+};
+
+}  // namespace mi::stream

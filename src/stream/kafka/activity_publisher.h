@@ -1,0 +1,58 @@
+// Sends activity to the activity topic. Collects what many requests report within a moment, so that they share a
+// record; drops and counts what does not fit or cannot be sent. Nothing waits for activity.
+//
+// Threads: Add and empty are safe; the others are called by the publisher's polling thread only.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string_view>
+
+#include "base/mutex.h"
+#include "base/result.h"
+#include "model/series_batch.h"
+#include "stream/kafka/options.h"
+#include "telemetry/metrics.h"
+
+namespace mi::stream {
+
+class KafkaActivityPublisher {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  KafkaActivityPublisher(const KafkaPublisherOptions& options, telemetry::Metrics& metrics);
+
+  void Add(const model::ActivityBatch& batch, TimePoint now) EXCLUDES(mutex_);
+  // True if nothing is collected or in flight.
+  bool empty() const { return outstanding_ == 0; }
+
+  struct Due {
+    TimePoint now;
+    bool at_once;    // send without waiting for more
+    bool available;  // false: drop instead of sending
+    size_t max_record_bytes;
+  };
+  // Sends what is due through `send`, which must copy the record and report it to OnDelivery later.
+  void Send(const Due& due, const std::function<Status(std::string_view record)>& send) EXCLUDES(mutex_);
+  // A record of `bytes` was acknowledged or given up.
+  void OnDelivery(size_t bytes, bool acknowledged);
+
+ private:
+  model::ActivityBatch TakeDue(TimePoint now, bool at_once) EXCLUDES(mutex_);
+  void Settle(size_t fingerprints, bool sent);
+
+  const std::chrono::milliseconds delay_;
+  const size_t max_fingerprints_;
+  const uint32_t window_s_;
+  const uint64_t secret_check_;
+  telemetry::Counter& dropped_;
+
+  std::atomic<size_t> outstanding_ = 0;  // fingerprints that are collected or in flight
+  Mutex mutex_;
+  model::ActivityBatch collected_ GUARDED_BY(mutex_);
+  TimePoint since_ GUARDED_BY(mutex_);  // when the first of them was added
+};
+
+}  // namespace mi::stream

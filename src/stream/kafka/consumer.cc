@@ -1,0 +1,246 @@
+#include "stream/kafka/consumer.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+
+namespace mi::stream {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLeaveTimeout{2'000};  // all workers of a process leave within app.shutdown_timeout
+constexpr milliseconds kCheckInterval{1'000};
+// The metadata of the offsets that are committed for a new group that starts at the newest records.
+constexpr std::string_view kStartedAtNewest = "metric-index: began at newest";
+
+std::vector<KafkaPartition> PartitionsOf(const rd_kafka_topic_partition_list_t& list) {
+  std::vector<KafkaPartition> partitions;
+  for (const rd_kafka_topic_partition_t& one : std::span(list.elems, static_cast<size_t>(list.cnt))) {
+    partitions.emplace_back(one.topic, one.partition);
+  }
+  return partitions;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KafkaConsumer>> KafkaConsumer::Create(const KafkaConsumerOptions& options,
+                                                             const KafkaDeps& deps) {
+  if (options.topics.empty()) return Fail(Errc::kInvalid, "no topic to read (metric_store.consumer.topics)");
+  std::unique_ptr<KafkaConsumer> consumer(new KafkaConsumer(options, deps));
+  TRY(consumer->Connect());
+  return consumer;
+}
+
+KafkaConsumer::~KafkaConsumer() {
+  reader_.reset();  // it uses the client
+  if (client_ != nullptr && subscribed_) KafkaClient::Leave(std::move(client_), kLeaveTimeout);
+}
+
+Status KafkaConsumer::Connect() {
+  KafkaClientSpec spec = KafkaReaderSpec(options_.group_id);
+  spec.on_rebalance = [this](rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
+    OnRebalance(what, partitions);
+  };
+  client_ = TRY(KafkaClient::Create(spec, options_.kafka, deps_));
+  reader_ = std::make_unique<KafkaPartitionReader>(
+      *client_, options_.kafka.identity_secret, deps_,
+      KafkaPartitionReader::Hooks{.after_look = [this] { return ReadUnlocated(); },
+                                  .on_event = [this](const rd_kafka_message_t& event) { return OnEvent(event); }});
+  return {};
+}
+
+Status KafkaConsumer::Start(PositionLookup positions) {
+  positions_ = std::move(positions);
+  // Partitions are assigned by a later Poll, but whether the store answers can be checked now.
+  TRY(positions_(options_.topics.front(), 0));
+  if (subscribed_) return Rewind();
+  TRY(client_->Subscribe(options_.topics));
+  subscribed_ = true;
+  return {};
+}
+
+Result<Polled> KafkaConsumer::Poll(size_t max_series, milliseconds max_wait) {
+  Polled polled = TRY(reader_->Poll(max_series, max_wait));
+  if (polled.empty()) {
+    TRY(CheckTrouble());
+  } else {
+    trouble_.reset();
+  }
+  return polled;
+}
+
+// Runs inside a poll. Only records what is assigned: the lookup may be slow, and may fail.
+void KafkaConsumer::OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
+  unlocated_.clear();
+  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) return reader_->Revoke();
+  reader_->AcceptAssignment();
+  unlocated_ = PartitionsOf(partitions);
+  trouble_.reset();
+}
+
+Status KafkaConsumer::ReadUnlocated() {
+  if (unlocated_.empty()) return {};
+  TRY(ReadFromStored(unlocated_));
+  unlocated_.clear();
+  return {};
+}
+
+Status KafkaConsumer::Rewind() {
+  if (!unlocated_.empty()) return ReadUnlocated();
+  std::vector<KafkaPartition> partitions;
+  for (const auto& [partition, progress] : reader_->progress()) partitions.push_back(partition);
+  return partitions.empty() ? Status() : ReadFromStored(partitions);
+}
+
+Status KafkaConsumer::ReadFromStored(const std::vector<KafkaPartition>& partitions) {
+  std::vector<KafkaStart> starts;
+  std::optional<Offsets> newest;  // looked up once, for the first partition without a position
+  for (const KafkaPartition& partition : partitions) {
+    std::optional<int64_t> stored = TRY(positions_(partition.first, partition.second));
+    if (!stored && options_.offset_type == "newest") {
+      if (!newest) newest = TRY(NewestStarts());
+      if (const auto at = newest->find(partition); at != newest->end()) stored = at->second;
+    }
+    starts.push_back(TRY(StartOf(partition, stored)));
+  }
+  return reader_->Assign(starts);
+}
+
+Result<KafkaStart> KafkaConsumer::StartOf(const KafkaPartition& partition, std::optional<int64_t> stored) {
+  const auto& [topic, number] = partition;
+  const KafkaClient::Offsets has = TRY(client_->AskOffsets(topic, number, kBrokerTimeout));
+  KafkaStart start{.partition = partition, .offset = stored.value_or(has.first), .end = has.end};
+  if (start.offset > has.end) {
+    deps_.log.Warn(
+        "kafka: the store is {} offsets ahead of topic {}, partition {}, which ends at {}: the topic was created "
+        "again. It is read from its first record",
+        start.offset - has.end, topic, number, has.end);
+    start.offset = has.first;
+  } else if (start.offset < has.first) {
+    deps_.log.Warn(
+        "kafka: the store has applied topic {}, partition {} up to offset {}, but it begins at {}: the records in "
+        "between have expired. Their series return when their senders repeat them; a compacted topic would have kept "
+        "them",
+        topic, number, start.offset, has.first);
+    start.offset = has.first;
+  }
+  return start;
+}
+
+// Where partitions start that the store does not know, if `offset_type` is newest. A partition that is missing from the
+// result starts at its first record.
+//
+// The group is new only if neither Kafka nor the store has an offset for any of its partitions. Then the first worker
+// commits the ends of all partitions to Kafka, marked with kStartedAtNewest, before anything is read. Other workers,
+// and this one after a crash, find the marked offsets and start at the same records, so that no record between two
+// starts is skipped. Offsets without the mark come from another program and say nothing about our store.
+Result<KafkaConsumer::Offsets> KafkaConsumer::NewestStarts() {
+  const std::vector<KafkaPartition> all = TRY(AllPartitions());
+  const KafkaPartitionsPtr committed = TRY(Committed(all));
+  Offsets marked;
+  bool in_kafka = false;
+  for (const rd_kafka_topic_partition_t& found : std::span(committed->elems, static_cast<size_t>(committed->cnt))) {
+    if (found.offset < 0) continue;
+    in_kafka = true;
+    const std::string_view mark(static_cast<const char*>(found.metadata), found.metadata_size);
+    if (mark == kStartedAtNewest) marked[{found.topic, found.partition}] = found.offset;
+  }
+  if (in_kafka || TRY(StoreKnowsAny(all))) return marked;
+  return StartGroupAtTheEnd(all);
+}
+
+Result<bool> KafkaConsumer::StoreKnowsAny(const std::vector<KafkaPartition>& partitions) {
+  for (const auto& [topic, number] : partitions) {
+    if (TRY(positions_(topic, number))) return true;
+  }
+  return false;
+}
+
+Result<std::vector<KafkaPartition>> KafkaConsumer::AllPartitions() {
+  std::vector<KafkaPartition> all;
+  for (const std::string& topic : options_.topics) {
+    const KafkaClient::Topic found = TRY(client_->AskTopic(topic, kBrokerTimeout));
+    for (int32_t i = 0; i < found.partitions; ++i) all.emplace_back(topic, i);
+  }
+  return all;
+}
+
+Result<KafkaPartitionsPtr> KafkaConsumer::Committed(const std::vector<KafkaPartition>& partitions) {
+  KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
+  for (const auto& [topic, number] : partitions) rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number);
+  const rd_kafka_resp_err_t error =
+      rd_kafka_committed(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
+  if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return list;
+  return Fail(client_->Explain(error, "offsets of group " + options_.group_id));
+}
+
+Result<KafkaConsumer::Offsets> KafkaConsumer::StartGroupAtTheEnd(const std::vector<KafkaPartition>& partitions) {
+  Offsets starts;
+  const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
+  for (const auto& [topic, number] : partitions) {
+    const int64_t end = TRY(client_->AskOffsets(topic, number, kBrokerTimeout)).end;
+    starts[{topic, number}] = end;
+    rd_kafka_topic_partition_t* entry = rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number);
+    entry->offset = end;
+    entry->metadata = rd_kafka_mem_malloc(nullptr, kStartedAtNewest.size());  // the list frees it
+    if (entry->metadata == nullptr) OutOfMemory();
+    std::ranges::copy(kStartedAtNewest, static_cast<char*>(entry->metadata));
+    entry->metadata_size = kStartedAtNewest.size();
+  }
+  const rd_kafka_resp_err_t error = rd_kafka_commit(client_->handle(), list.get(), 0);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(error, "start group " + options_.group_id));
+  deps_.log.Info("kafka: group {} is new and starts after the newest record (metric_store.consumer.offset_type)",
+                 options_.group_id);
+  return starts;
+}
+
+void KafkaConsumer::Release(std::span<const StreamPosition> durable) {
+  const auto progress = reader_->progress();
+  const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(durable.size())));
+  for (const StreamPosition& position : durable) {
+    const auto found = progress.find({position.stream, position.partition});
+    if (found == progress.end() || position.next_offset > found->second.next) continue;
+    rd_kafka_topic_partition_list_add(list.get(), position.stream.c_str(), position.partition)->offset =
+        position.next_offset;
+  }
+  if (list->cnt == 0) return;
+  // Only tools read it. If this commit is lost, the next one covers more.
+  const rd_kafka_resp_err_t error = rd_kafka_commit(client_->handle(), list.get(), 1);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) deps_.log.Debug("kafka: commit: {}", rd_kafka_err2str(error));
+}
+
+Status KafkaConsumer::OnEvent(const rd_kafka_message_t& event) {
+  switch (event.err) {
+    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
+      deps_.log.Warn("kafka: {}; the partitions went to other members meanwhile", rd_kafka_message_errstr(&event));
+      return {};
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return {};  // CheckTrouble() reports it, if it lasts
+    default: break;
+  }
+  trouble_ = client_->Explain(event.err, event.rkt != nullptr ? format("topic {}", rd_kafka_topic_name(event.rkt))
+                                                              : format("group {}", options_.group_id));
+  return Fail(*trouble_);
+}
+
+// librdkafka reports a problem once, and not its end. So while nothing arrives, the brokers are asked now and then
+// whether the topics can be read, until they can.
+Status KafkaConsumer::CheckTrouble() {
+  const std::optional<Error> down = client_->down();
+  if (!down && !trouble_) return {};
+  const auto now = deps_.clock.Steady();
+  if (now < next_check_) return Fail(trouble_ ? *trouble_ : *down);
+  next_check_ = now + kCheckInterval;
+  for (const std::string& topic : options_.topics) {
+    const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBriefTimeout);
+    if (found && found->exists) continue;
+    trouble_ = found ? client_->Explain(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "topic " + topic) : found.error();
+    return Fail(*trouble_);
+  }
+  client_->ForgetDown();
+  trouble_.reset();
+  return {};
+}
+
+}  // namespace mi::stream

@@ -1,0 +1,85 @@
+// Reads the series of one or several topics as a member of a consumer group. Each worker has its own KafkaConsumer.
+//
+// The store holds the positions. When partitions are assigned, each is looked up there and read from that offset. If
+// the lookup fails, the next Poll tries again, and nothing of the assignment is read until it succeeds. A partition
+// that the store does not know is read from its first record, except if `offset_type` is newest and the group is new:
+// neither the store nor Kafka has an offset of any of the partitions. Such a group starts at the end of all partitions
+// and commits that to Kafka at once, so that a second worker, or a restart before anything was stored, starts at the
+// same records. If the topic no longer has the stored offset, or not yet (it was created again), reading starts at its
+// first record; both are logged.
+//
+// What Release() is given is also committed to Kafka, for tools that show the lag. It is read back only to decide
+// whether a group is new.
+//
+// Rebalances happen inside Poll, on the worker's thread. Poll returns nothing of a partition that was revoked: its
+// records are dropped, and the next reader starts at the store's position. The destructor leaves the group.
+//
+// Threads: as SeriesConsumer. Errors: kUnavailable: no broker answers, or one refuses us; the message names the option.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "stream/kafka/client.h"
+#include "stream/kafka/dead_letters.h"
+#include "stream/kafka/options.h"
+#include "stream/kafka/partition_reader.h"
+#include "stream/ports.h"
+
+namespace mi::stream {
+
+class KafkaConsumer final : public SeriesConsumer {
+ public:
+  // Connects in the background; joins the group in Start. kInvalid: an option that librdkafka does not accept.
+  static Result<std::unique_ptr<KafkaConsumer>> Create(const KafkaConsumerOptions& options, const KafkaDeps& deps);
+  ~KafkaConsumer() override;
+
+  Status Start(PositionLookup positions) override;
+  Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
+  Status Rewind() override;
+  Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
+  void Release(std::span<const StreamPosition> durable) override;
+  Lag CurrentLag() const override { return reader_->lag(); }
+  void Wake() override {
+    reader_->Wake();
+    letters_.Wake();
+  }
+  // How many partitions are being read. Threads: safe.
+  size_t assigned() const { return reader_->progress().size(); }
+
+ private:
+  using Offsets = std::map<KafkaPartition, int64_t>;
+
+  KafkaConsumer(const KafkaConsumerOptions& options, const KafkaDeps& deps)
+      : options_(options), deps_(deps), letters_(options.kafka, deps) {}
+  Status Connect();
+  void OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions);
+  Status ReadUnlocated();
+  Status ReadFromStored(const std::vector<KafkaPartition>& partitions);
+  Result<KafkaStart> StartOf(const KafkaPartition& partition, std::optional<int64_t> stored);
+  Result<Offsets> NewestStarts();
+  Result<bool> StoreKnowsAny(const std::vector<KafkaPartition>& partitions);
+  Result<std::vector<KafkaPartition>> AllPartitions();
+  Result<KafkaPartitionsPtr> Committed(const std::vector<KafkaPartition>& partitions);
+  Result<Offsets> StartGroupAtTheEnd(const std::vector<KafkaPartition>& partitions);
+  Status OnEvent(const rd_kafka_message_t& event);
+  Status CheckTrouble();
+
+  const KafkaConsumerOptions options_;
+  const KafkaDeps deps_;
+  KafkaDeadLetters letters_;
+  std::unique_ptr<KafkaClient> client_;
+  std::unique_ptr<KafkaPartitionReader> reader_;
+  PositionLookup positions_;
+  bool subscribed_ = false;
+  std::vector<KafkaPartition> unlocated_;  // assigned, but their positions are not known yet
+  std::optional<Error> trouble_;           // with topics or the group
+  std::chrono::steady_clock::time_point next_check_;
+};
+
+}  // namespace mi::stream

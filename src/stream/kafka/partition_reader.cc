@@ -1,0 +1,264 @@
+#include "stream/kafka/partition_reader.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+
+namespace mi::stream {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr uint64_t kMaxPolledBytes = 64ULL << 20;  // of keys and values
+
+// Builds a poll: one batch per tenant and time. Records keep the order in which they came, so the last record of a
+// partition gives the partition's position, and a record's origin is the offset after it.
+class PolledBuilder {
+ public:
+  PolledBuilder(codec::KafkaRecordDecoder& decoder, const Clock& clock) : decoder_(decoder), clock_(clock) {}
+
+  void Add(const rd_kafka_message_t& record) {
+    ++records_;
+    bytes_ += record.len + record.key_len;
+    const StreamPosition at = Advance(record);
+    if (record.payload == nullptr) {
+      ++tombstones_;
+      return;
+    }
+    const std::string_view value(static_cast<const char*>(record.payload), record.len);
+    int64_t time_ms = rd_kafka_message_timestamp(&record, nullptr);
+    if (time_ms < 0) time_ms = clock_.NowMs();
+    Result<codec::KafkaRecord> decoded = decoder_.Decode(value, time_ms);
+    if (!decoded) {
+      const std::string_view key(static_cast<const char*>(record.key), record.key_len);
+      polled_.poison.push_back({at, std::string(value), decoded.error().message(), std::string(key)});
+      return;
+    }
+    const size_t batch = BatchOf(decoded->tenant, decoded->seen_at_ms);
+    const Origin origin{part_, at.next_offset};
+    if (decoded->metadata) {
+      polled_.origins[batch].metadata.push_back(origin);
+      return polled_.batches[batch].AddMetadata(std::move(*decoded->metadata));
+    }
+    polled_.origins[batch].series.push_back(origin);
+    polled_.batches[batch].Add(decoded->fingerprint, decoded->labels.canonical());
+    ++polled_.series;
+  }
+
+  bool empty() const { return records_ == 0; }
+  bool full(size_t max_series) const { return records_ >= max_series || bytes_ >= kMaxPolledBytes; }
+  size_t tombstones() const { return tombstones_; }
+  Polled Take() { return std::move(polled_); }
+
+ private:
+  // Moves the partition's position behind the record.
+  StreamPosition Advance(const rd_kafka_message_t& record) {
+    const std::string_view topic = rd_kafka_topic_name(record.rkt);
+    std::vector<StreamPosition>& next = polled_.next;
+    const auto is_here = [&](const StreamPosition& at) {
+      return at.partition == record.partition && at.stream == topic;
+    };
+    if (part_ >= next.size() || !is_here(next[part_])) {  // most records follow one of the same partition
+      part_ = static_cast<size_t>(std::ranges::find_if(next, is_here) - next.begin());
+      if (part_ == next.size()) next.push_back({std::string(topic), record.partition, 0});
+    }
+    next[part_].next_offset = record.offset + 1;
+    return next[part_];
+  }
+
+  size_t BatchOf(const model::Tenant& tenant, int64_t seen_at_ms) {
+    const auto [at, inserted] = batches_.try_emplace({tenant, seen_at_ms}, polled_.batches.size());
+    if (inserted) {
+      polled_.batches.emplace_back(tenant, seen_at_ms);
+      polled_.origins.emplace_back();
+    }
+    return at->second;
+  }
+
+  codec::KafkaRecordDecoder& decoder_;
+  const Clock& clock_;
+  size_t part_ = 0;  // index into polled_.next: the last record's partition
+  std::map<std::pair<model::Tenant, int64_t>, size_t> batches_;
+  Polled polled_;
+  size_t records_ = 0;
+  size_t bytes_ = 0;
+  size_t tombstones_ = 0;
+};
+
+}  // namespace
+
+KafkaClientSpec KafkaReaderSpec(const std::string& group_id) {
+  return {.type = RD_KAFKA_CONSUMER,
+          .hosts_option = "metric_store.consumer.hosts",
+          .topic_option = "metric_store.consumer.topics",
+          .defaults = {{"session.timeout.ms", "10000"},
+                       {"topic.metadata.refresh.interval.ms", "10000"},
+                       {"queued.max.messages.kbytes", "32768"},
+                       {"partition.assignment.strategy", "range"},
+                       {"check.crcs", "true"}},
+          // An offset that the topic no longer has means the earliest record, whatever `offset_type` is for new groups.
+          .fixed = {{"group.id", group_id},
+                    {"enable.auto.commit", "false"},
+                    {"enable.auto.offset.store", "false"},
+                    {"auto.offset.reset", "earliest"}}};
+}
+
+// The registry calls it before each rendering and cannot forget it. So both share it, and the reader detaches itself.
+struct KafkaPartitionReader::LagGauges {
+  Mutex mutex;
+  const KafkaPartitionReader* reader GUARDED_BY(mutex) = nullptr;
+
+  void Attach(const KafkaPartitionReader* to) EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    reader = to;
+  }
+  void Refresh(KafkaReadMetrics& metrics) EXCLUDES(mutex) {
+    MutexLock lock(mutex);
+    if (reader == nullptr) return;
+    for (const auto& [partition, at] : reader->progress()) {
+      metrics.lag(partition.first, partition.second)
+          .Set(static_cast<double>(std::max<int64_t>(0, at.end - at.applied)));
+    }
+  }
+};
+
+KafkaPartitionReader::KafkaPartitionReader(KafkaClient& client, const std::string& identity_secret,
+                                           const KafkaDeps& deps, Hooks hooks)
+    : client_(client),
+      deps_(deps),
+      hooks_(std::move(hooks)),
+      metrics_(deps.metrics),
+      decoder_(identity_secret),
+      gauges_(std::make_shared<LagGauges>()) {
+  gauges_->Attach(this);
+  deps.metrics.OnRender(
+      [gauges = gauges_, metrics = KafkaReadMetrics(deps.metrics)]() mutable { gauges->Refresh(metrics); });
+}
+
+KafkaPartitionReader::~KafkaPartitionReader() {
+  gauges_->Attach(nullptr);
+  Forget();
+}
+
+Status KafkaPartitionReader::Assign(const std::vector<KafkaStart>& starts) {
+  std::map<KafkaPartition, Progress> progress;
+  for (const KafkaStart& start : starts) progress[start.partition] = {start.offset, start.offset, start.end};
+  const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(starts.size())));
+  for (const auto& [partition, offset, end] : starts) {
+    rd_kafka_topic_partition_list_add(list.get(), partition.first.c_str(), partition.second)->offset = offset;
+  }
+  if (const rd_kafka_resp_err_t error = rd_kafka_assign(client_.handle(), list.get());
+      error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return Fail(client_.Explain(error, "read the assigned partitions"));
+  }
+  dropped_ = true;
+  MutexLock lock(mutex_);
+  progress_ = std::move(progress);
+  oldest_in_hand_ms_ = 0;
+  looked_at_ms_ = deps_.clock.NowMs();
+  return {};
+}
+
+void KafkaPartitionReader::AcceptAssignment() {
+  const KafkaPartitionsPtr none(rd_kafka_topic_partition_list_new(0));
+  rd_kafka_assign(client_.handle(), none.get());
+  Forget();
+}
+
+void KafkaPartitionReader::Revoke() {
+  rd_kafka_assign(client_.handle(), nullptr);
+  Forget();
+}
+
+void KafkaPartitionReader::Forget() {
+  dropped_ = true;
+  MutexLock lock(mutex_);
+  for (const auto& [partition, at] : progress_) metrics_.lag(partition.first, partition.second).Set(0);
+  progress_.clear();
+  oldest_in_hand_ms_ = 0;
+}
+
+// Waits only for the first record, then takes what was fetched already. A rebalance runs inside
+// rd_kafka_consumer_poll: what was collected until then may belong to another reader now, so it is dropped, together
+// with the record that the same call returned. The store's positions bring it back.
+Result<Polled> KafkaPartitionReader::Poll(size_t max_series, milliseconds max_wait) {
+  MarkApplied();
+  const auto deadline = std::chrono::steady_clock::now() + max_wait;
+  std::optional<PolledBuilder> builder(std::in_place, decoder_, deps_.clock);
+  Status event;
+  while (event && !builder->full(max_series)) {
+    const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+    const milliseconds wait = builder->empty() ? std::clamp(left, milliseconds(0), kPollSlice) : milliseconds(0);
+    dropped_ = false;
+    const KafkaMessagePtr record(rd_kafka_consumer_poll(client_.handle(), static_cast<int>(wait.count())));
+    if (dropped_) builder.emplace(decoder_, deps_.clock);
+    if (hooks_.after_look) TRY(hooks_.after_look());
+    if (record == nullptr) {
+      if (!builder->empty() || woken_.exchange(false) || left <= milliseconds(0)) break;
+    } else if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      if (!dropped_) builder->Add(*record);
+    } else {
+      if (record->err == RD_KAFKA_RESP_ERR__FATAL) client_.ReportFatal();
+      event = hooks_.on_event(*record);
+    }
+  }
+  if (!event && builder->empty()) return Fail(event.error());
+  metrics_.tombstones.Add(static_cast<double>(builder->tombstones()));
+  Polled polled = builder->Take();
+  NotePolled(polled);
+  return polled;
+}
+
+void KafkaPartitionReader::MarkApplied() {
+  MutexLock lock(mutex_);
+  for (auto& [partition, at] : progress_) at.applied = at.next;
+  oldest_in_hand_ms_ = 0;
+}
+
+void KafkaPartitionReader::NotePolled(const Polled& polled) {
+  for (const StreamPosition& next : polled.next) SkipTo({next.stream, next.partition}, next.next_offset);
+  MutexLock lock(mutex_);
+  looked_at_ms_ = deps_.clock.NowMs();
+  for (const model::SeriesBatch& batch : polled.batches) {
+    if (oldest_in_hand_ms_ == 0 || batch.seen_at_ms() < oldest_in_hand_ms_) oldest_in_hand_ms_ = batch.seen_at_ms();
+  }
+}
+
+void KafkaPartitionReader::SkipTo(const KafkaPartition& partition, int64_t offset) {
+  MutexLock lock(mutex_);
+  const auto found = progress_.find(partition);
+  if (found != progress_.end()) found->second.next = std::max(found->second.next, offset);
+}
+
+// The ends that the last fetches reported: librdkafka has them cached.
+void KafkaPartitionReader::RefreshEnds() const {
+  for (auto& [partition, at] : progress_) {
+    int64_t first = 0;
+    int64_t end = 0;
+    if (rd_kafka_get_watermark_offsets(client_.handle(), partition.first.c_str(), partition.second, &first, &end) ==
+            RD_KAFKA_RESP_ERR_NO_ERROR &&
+        end >= 0) {
+      at.end = std::max({at.end, end, at.next});
+    }
+  }
+}
+
+std::map<KafkaPartition, KafkaPartitionReader::Progress> KafkaPartitionReader::progress() const {
+  MutexLock lock(mutex_);
+  RefreshEnds();
+  return progress_;
+}
+
+SeriesConsumer::Lag KafkaPartitionReader::lag() const {
+  MutexLock lock(mutex_);
+  RefreshEnds();
+  SeriesConsumer::Lag lag;
+  for (const auto& [partition, at] : progress_) {
+    lag.records += static_cast<uint64_t>(std::max<int64_t>(0, at.end - at.applied));
+  }
+  // What is not polled yet arrived after the last poll.
+  if (lag.records > 0) lag.oldest_seen_at_ms = oldest_in_hand_ms_ != 0 ? oldest_in_hand_ms_ : looked_at_ms_;
+  return lag;
+}
+
+}  // namespace mi::stream

@@ -1,0 +1,362 @@
+#include "stream/kafka/publisher.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "codec/kafka_record.h"
+#include "stream/kafka/pending_batch.h"
+
+namespace mi::stream {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kPollWait{50};            // activity and probes are late by at most this
+constexpr std::chrono::seconds kShowDenied{30};  // how long Health() shows that a write was denied
+constexpr std::chrono::seconds kLogAgain{10};    // one outage has several reasons, one after the other
+constexpr size_t kSmallestMessageLimit = 1'000;  // librdkafka's minimum for message.max.bytes
+constexpr size_t kBatchOverhead = 200;           // the headers of a batch of one record, rounded up
+// The outcome of a record that a broker refused as part of a batch. MSG_SIZE_TOO_LARGE stands for a record that was
+// refused alone.
+constexpr rd_kafka_resp_err_t kBatchTooLarge = RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
+
+const Error* FirstError(const PublishResult& result) {
+  if (!result.failures.empty()) return &result.failures.front().error;
+  return result.metadata_failure ? &*result.metadata_failure : nullptr;
+}
+
+std::string ReasonOf(const Error& error) {
+  switch (error.code()) {
+    case Errc::kOverloaded: return "queue";
+    case Errc::kTooLarge: return "too_large";
+    case Errc::kUnavailable: return "unavailable";
+    case Errc::kInvalid:
+    case Errc::kCorrupt:
+    case Errc::kOutdated:
+    case Errc::kInternal: return "internal";
+  }
+  return "internal";
+}
+
+bool IsDenial(rd_kafka_resp_err_t error) {
+  return error == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+         error == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<KafkaPublisher>> KafkaPublisher::Create(const KafkaPublisherOptions& options,
+                                                               const KafkaDeps& deps) {
+  std::unique_ptr<KafkaPublisher> publisher(new KafkaPublisher(options, deps));
+  publisher->producer_ = TRY(publisher->CreateProducer(std::nullopt));
+  publisher->thread_ = std::thread([self = publisher.get()] { self->Run(); });
+  return publisher;
+}
+
+KafkaPublisher::KafkaPublisher(const KafkaPublisherOptions& options, const KafkaDeps& deps)
+    : options_(options),
+      deps_(deps),
+      metrics_(deps.metrics),
+      activity_(options, deps.metrics),
+      topic_(options.topic, options.new_topic_partitions, options.admin_timeout, deps.log) {
+  unavailable_.emplace(Errc::kUnavailable, "Kafka: not connected yet (metric_store.producer.hosts)");
+  metrics_.up.Set(0);
+}
+
+KafkaPublisher::~KafkaPublisher() {
+  if (!thread_.joinable()) return;
+  Stop();
+  ending_ = true;
+  thread_.join();
+}
+
+// The settings in `fixed` keep two promises: nothing is lost, and an answer means that the brokers have the record.
+Result<std::unique_ptr<KafkaPublisher::Producer>> KafkaPublisher::CreateProducer(std::optional<size_t> topic_limit) {
+  KafkaClientSpec spec{.type = RD_KAFKA_PRODUCER,
+                       .hosts_option = "metric_store.producer.hosts",
+                       .topic_option = "metric_store.producer.topic",
+                       .defaults = {{"compression.codec", "lz4"},
+                                    {"linger.ms", "5"},
+                                    {"message.timeout.ms", "10000"},
+                                    {"queue.buffering.max.kbytes", "262144"},
+                                    {"queue.buffering.max.messages", "1000000"},
+                                    {"allow.auto.create.topics", "false"}},
+                       .fixed = {{"enable.idempotence", "true"},
+                                 {"acks", "all"},
+                                 {"enable.gapless.guarantee", "false"},
+                                 {"delivery.report.only.error", "false"}},
+                       .on_delivery = [this](const rd_kafka_message_t& record) { OnDelivery(record); }};
+  if (topic_limit) {
+    const std::string bytes = std::to_string(*topic_limit);
+    spec.fixed.insert(spec.fixed.end(), {{"message.max.bytes", bytes}, {"batch.size", bytes}});
+  }
+  KafkaDeps deps = deps_;
+  deps.fatal = [this](const Error& error) { OnFatal(error); };
+  auto producer = std::make_unique<Producer>();
+  producer->client = TRY(KafkaClient::Create(spec, options_.kafka, deps));
+  rd_kafka_t* handle = producer->client->handle();
+  producer->topic.reset(rd_kafka_topic_new(handle, options_.topic.c_str(), nullptr));
+  producer->activity_topic.reset(rd_kafka_topic_new(handle, ActivityTopic(options_.topic).c_str(), nullptr));
+  producer->max_record_bytes = std::stoul(producer->client->Setting("message.max.bytes"));
+  producer->max_batch_bytes = std::stoul(producer->client->Setting("batch.size"));
+  return producer;
+}
+
+void KafkaPublisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) {
+  if (batch->empty()) return done({});
+  std::optional<Error> refusal;
+  {
+    MutexLock lock(mutex_);
+    refusal = stopped_ ? Error(Errc::kUnavailable, "publishing to Kafka is stopped") : unavailable_;
+    if (!refusal) ++pending_;
+  }
+  if (refusal) return Refuse(*batch, done, *refusal);
+  auto pending =
+      std::make_unique<PendingBatch>(batch->size(), batch->metadata().size(), std::move(done), deps_.clock.Steady());
+  Send(*batch, *pending.release());  // whoever settles its last record deletes it
+}
+
+void KafkaPublisher::Refuse(const model::SeriesBatch& batch, Done& done, const Error& error) {
+  metrics_.errors(ReasonOf(error)).Add();
+  done(AllFailed(batch, error));
+}
+
+void KafkaPublisher::Send(const model::SeriesBatch& batch, PendingBatch& pending) {
+  const size_t records = batch.size() + batch.metadata().size();
+  size_t settled = 1;  // the publishing thread's own part
+  codec::KafkaRecordText text;
+  Status accepted;
+  for (size_t i = 0; i < records; ++i) {
+    // Once the queue is full, the rest of the batch is refused as well: the sender's order is kept.
+    if (accepted || accepted.error().code() != Errc::kOverloaded) {
+      accepted = {};
+      if (i < batch.size()) {
+        accepted = codec::EncodeSeriesRecord(batch.tenant(), batch.seen_at_ms(), batch[i].labels, text);
+      } else {
+        codec::EncodeMetadataRecord(batch.tenant(), batch.seen_at_ms(), batch.metadata()[i - batch.size()], text);
+      }
+      if (accepted) accepted = Produce(producer_->topic.get(), text.key, text.value, pending.record(i));
+    }
+    if (accepted) continue;
+    pending.Refuse(i, accepted.error());
+    ++settled;
+  }
+  if (pending.Settle(settled)) Finish(std::unique_ptr<PendingBatch>(&pending));
+}
+
+Status KafkaPublisher::Produce(rd_kafka_topic_t* topic, std::string_view key, std::string_view value,
+                               void* opaque) const {
+  // librdkafka copies both and does not write to them.
+  auto* bytes = const_cast<char*>(value.data());  // NOLINT(cppcoreguidelines-pro-type-const-cast)
+  const int sent = rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, bytes, value.size(),
+                                    key.empty() ? nullptr : key.data(), key.size(), opaque);
+  if (sent == 0) return {};
+  const KafkaClient& client = *producer_->client;
+  switch (const rd_kafka_resp_err_t error = rd_kafka_last_error()) {
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+      return Fail(Errc::kOverloaded,
+                  format("{} records wait for Kafka, limit {} or {} KiB (librdkafka.queue.buffering.max.messages, "
+                         "librdkafka.queue.buffering.max.kbytes)",
+                         rd_kafka_outq_len(client.handle()), client.Setting("queue.buffering.max.messages"),
+                         client.Setting("queue.buffering.max.kbytes")));
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+      return Fail(
+          Errc::kTooLarge,
+          format("a record of {}, limit {} (librdkafka.message.max.bytes; max.message.bytes of topic {})",
+                 FormatBytes(key.size() + value.size()), FormatBytes(producer_->max_record_bytes), options_.topic));
+    default: return Fail(client.Explain(error, "publish to topic " + options_.topic));
+  }
+}
+
+void KafkaPublisher::Finish(std::unique_ptr<PendingBatch> pending) {
+  PublishResult result = pending->Outcome([&](rd_kafka_resp_err_t error) { return ErrorOf(error); });
+  if (const Error* first = FirstError(result)) metrics_.errors(ReasonOf(*first)).Add();
+  metrics_.published.Add(static_cast<double>(pending->series() - result.failures.size()));
+  const std::chrono::duration<double> took = deps_.clock.Steady() - pending->began();
+  metrics_.publish_seconds.Observe(took.count());
+  {
+    Done done = pending->TakeDone();
+    pending.reset();
+    done(std::move(result));
+  }  // `done` and what it holds are destroyed before Flush() can return
+  MutexLock lock(mutex_);
+  if (--pending_ == 0) answered_.NotifyAll();
+}
+
+Error KafkaPublisher::ErrorOf(rd_kafka_resp_err_t error) {
+  switch (error) {
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+      return {Errc::kUnavailable, "Kafka had not acknowledged the record when publishing ended"};
+    case kBatchTooLarge:
+      return {Errc::kUnavailable, format("topic {} accepts less than {} per batch (its max.message.bytes); set "
+                                         "librdkafka.message.max.bytes and librdkafka.batch.size to that limit",
+                                         options_.topic, FormatBytes(producer_->max_batch_bytes))};
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+      return {Errc::kTooLarge, format("a record of {} or more is larger than topic {} accepts (its max.message.bytes)",
+                                      FormatBytes(producer_->max_batch_bytes), options_.topic)};
+    default: break;
+  }
+  Error explained = producer_->client->Explain(error, "publish to topic " + options_.topic);
+  if (IsDenial(error)) {
+    MutexLock lock(mutex_);
+    denied_.emplace(explained, deps_.clock.Steady() + kShowDenied);
+  }
+  return explained;
+}
+
+Status KafkaPublisher::Health() const {
+  MutexLock lock(mutex_);
+  if (stopped_) return Fail(Errc::kUnavailable, "publishing to Kafka is stopped");
+  if (unavailable_) return Fail(*unavailable_);
+  if (denied_ && deps_.clock.Steady() < denied_->second) return Fail(denied_->first);
+  return {};
+}
+
+bool KafkaPublisher::Flush(milliseconds timeout) {
+  const TimePoint deadline = std::chrono::steady_clock::now() + timeout;
+  MutexLock lock(mutex_);
+  while (pending_ > 0 || !activity_.empty()) {
+    if (!answered_.WaitUntil(mutex_, deadline)) return pending_ == 0 && activity_.empty();
+  }
+  return true;
+}
+
+void KafkaPublisher::Stop() {
+  {
+    MutexLock lock(mutex_);
+    stopped_ = true;
+  }
+  send_activity_now_ = true;
+  if (Flush(options_.stop_timeout)) return;
+  giving_up_ = true;
+  MutexLock lock(mutex_);
+  while (pending_ > 0) answered_.Wait(mutex_);
+}
+
+void KafkaPublisher::Run() {
+  while (!ending_) {
+    rd_kafka_t* handle = producer_->client->handle();
+    rd_kafka_poll(handle, static_cast<int>(kPollWait.count()));
+    metrics_.queued.Set(rd_kafka_outq_len(handle));
+    if (giving_up_) GiveUp();
+    bool available = false;
+    {
+      MutexLock lock(mutex_);
+      available = !unavailable_;
+    }
+    activity_.Send(
+        {deps_.clock.Steady(), send_activity_now_, available, producer_->max_record_bytes},
+        [this](std::string_view record) { return Produce(producer_->activity_topic.get(), {}, record, nullptr); });
+    if (activity_.empty()) answered_.NotifyAll();  // a Flush that misses this one gets the next
+    if (!giving_up_) ProbeWhenDue();
+  }
+  GiveUp();
+  while (rd_kafka_outq_len(producer_->client->handle()) > 0) {
+    rd_kafka_poll(producer_->client->handle(), static_cast<int>(kPollWait.count()));
+  }
+}
+
+// What waits and what is in flight is reported as failed.
+void KafkaPublisher::GiveUp() {
+  rd_kafka_purge(producer_->client->handle(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+}
+
+void KafkaPublisher::OnDelivery(const rd_kafka_message_t& record) {
+  auto* ours = static_cast<PendingBatch::Record*>(record._private);
+  if (ours == nullptr) return activity_.OnDelivery(record.len, record.err == RD_KAFKA_RESP_ERR_NO_ERROR);
+  ours->error = OutcomeOf(record);
+  PendingBatch& batch = *ours->batch;
+  if (batch.Settle(1)) Finish(std::unique_ptr<PendingBatch>(&batch));
+}
+
+rd_kafka_resp_err_t KafkaPublisher::OutcomeOf(const rd_kafka_message_t& record) {
+  switch (record.err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT: return record.err;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case kBatchTooLarge:
+      probe_ = true;
+      topic_.ForgetSettings();
+      // A broker refuses a whole batch for its size. A record that fills a batch was alone in it, so it can never
+      // succeed. The others may.
+      return record.len + record.key_len >= producer_->max_batch_bytes ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+                                                                       : kBatchTooLarge;
+    default: probe_ = true; return record.err;
+  }
+}
+
+// librdkafka reports nothing more for the records of a dead producer, so they are given up.
+void KafkaPublisher::OnFatal(const Error& error) {
+  SetUnavailable(error);
+  giving_up_ = true;
+  deps_.fatal(error);
+}
+
+void KafkaPublisher::ProbeWhenDue() {
+  if (const std::optional<Error> down = producer_->client->down()) {
+    probe_ = true;
+    SetUnavailable(*down);
+  }
+  const TimePoint now = deps_.clock.Steady();
+  if (!probe_ || now < next_probe_) return;
+  next_probe_ = now + options_.probe_interval;
+  probe_ = false;  // before the question: what goes wrong meanwhile counts
+  Status usable = topic_.Check(*producer_->client);
+  if (usable) usable = AdoptTopicLimit();
+  if (usable) {
+    producer_->client->ForgetDown();
+    return SetAvailable();
+  }
+  probe_ = true;
+  if (!giving_up_) SetUnavailable(usable.error());
+}
+
+// A broker refuses a whole batch that is larger than the topic's max.message.bytes, so the producer must not make
+// larger ones. librdkafka cannot change the limits of a handle. Before the first record another producer takes its
+// place; after it, only a restart helps.
+Status KafkaPublisher::AdoptTopicLimit() {
+  if (topic_.max_bytes() == 0) return {};
+  const size_t limit =
+      std::max(kSmallestMessageLimit, topic_.max_bytes() - std::min(kBatchOverhead, topic_.max_bytes()));
+  if (limit >= producer_->max_record_bytes) return {};
+  const std::string accepts = FormatBytes(topic_.max_bytes());
+  if (was_available_) {
+    OnFatal({Errc::kUnavailable,
+             format("topic {} now accepts at most {} per batch (its max.message.bytes), and this process sends up to "
+                    "{}: a restart adopts the new limit",
+                    options_.topic, accepts, FormatBytes(producer_->max_record_bytes))});
+    return Fail(Errc::kUnavailable, "restarting");
+  }
+  deps_.log.Info("kafka: topic {} accepts at most {} per batch (its max.message.bytes), so no more is sent at once",
+                 options_.topic, accepts);
+  producer_ = TRY(CreateProducer(limit));
+  return {};
+}
+
+void KafkaPublisher::SetAvailable() {
+  was_available_ = true;
+  metrics_.up.Set(1);
+  MutexLock lock(mutex_);
+  if (!unavailable_) return;
+  unavailable_.reset();
+  deps_.log.Info("kafka: publishing to topic {}", options_.topic);
+}
+
+void KafkaPublisher::SetUnavailable(const Error& why) {
+  metrics_.up.Set(0);
+  bool was_available = false;
+  {
+    MutexLock lock(mutex_);
+    was_available = !unavailable_;
+    unavailable_ = why;
+  }
+  const TimePoint now = deps_.clock.Steady();
+  if (!was_available && (why.message() == logged_ || now < logged_at_ + kLogAgain)) return;
+  logged_ = why.message();
+  logged_at_ = now;
+  deps_.log.Warn("kafka: nothing can be published: {}", logged_);
+}
+
+}  // namespace mi::stream

@@ -1,0 +1,81 @@
+// Reads all partitions of the topics once, from their beginning or from a time on, up to the end that they had at
+// Start: this fills an empty database (`metric-index replay`). It is not a member of a group. With a time it starts no
+// later than the store's positions, so that nothing is skipped. The positions that it returns are the topic's own, so a
+// consumer group continues where the replay ended.
+//
+//   auto replay = KafkaReplay::Create(options, deps);          // stop the consumers of that database first
+//   replay->Start(positions);                                  // repeat it while it is kUnavailable
+//   while (!replay->finished()) {
+//     auto polled = replay->Poll(10'000, 1s);                  // repeat it on an error
+//     if (!polled->empty() && applier.Apply(*polled) != index::Applier::Applied::kAll) break;
+//     Show(replay->progress());
+//   }
+//
+// An index::Worker can poll it as well. It polls until it is stopped, so its owner watches
+// finished() && CurrentLag().records == 0.
+//
+// Threads: as SeriesConsumer; finished() and progress() are safe. Errors: kInvalid: a topic does not exist.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "stream/kafka/client.h"
+#include "stream/kafka/dead_letters.h"
+#include "stream/kafka/options.h"
+#include "stream/kafka/partition_reader.h"
+#include "stream/ports.h"
+
+namespace mi::stream {
+
+class KafkaReplay final : public SeriesConsumer {
+ public:
+  struct Progress {
+    uint64_t read = 0;   // offsets that were passed, over all partitions
+    uint64_t total = 0;  // offsets between start and end, including those that compaction has removed
+  };
+
+  // Requires: options.lane < options.lanes.
+  static Result<std::unique_ptr<KafkaReplay>> Create(const KafkaReplayOptions& options, const KafkaDeps& deps);
+
+  Status Start(PositionLookup positions) override;
+  Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
+  Status Rewind() override { return reader_->Assign(starts_); }
+  Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
+  void Release(std::span<const StreamPosition> /*durable*/) override {}
+  Lag CurrentLag() const override;
+  void Wake() override {
+    reader_->Wake();
+    letters_.Wake();
+  }
+
+  // Whether Poll has returned everything before the end.
+  bool finished() const;
+  Progress progress() const;
+
+ private:
+  KafkaReplay(const KafkaReplayOptions& options, const KafkaDeps& deps)
+      : options_(options), deps_(deps), letters_(options.kafka, deps) {}
+  Status Connect();
+  Result<std::vector<KafkaStart>> StartsOf(const std::string& topic);
+  Status SeekToTime(const std::string& topic, std::vector<KafkaStart>& starts);
+  Status OnEvent(const rd_kafka_message_t& event);
+  // How many of the offsets between start and end are before `offset` of their partition, over all partitions.
+  uint64_t CountBefore(int64_t KafkaPartitionReader::Progress::* offset) const;
+
+  const KafkaReplayOptions options_;
+  const KafkaDeps deps_;
+  KafkaDeadLetters letters_;
+  std::unique_ptr<KafkaClient> client_;
+  std::unique_ptr<KafkaPartitionReader> reader_;
+  std::vector<KafkaStart> starts_;  // with the ends at Start(); not changed while started_
+  std::atomic<bool> started_ = false;
+};
+
+}  // namespace mi::stream
