@@ -391,7 +391,7 @@ TEST_F(KafkaConsumerTest, ReadsWhatIsLeftWhenItsOffsetHasExpired) {
   EXPECT_TRUE(deps_.log->Has("but it begins at 2"));
 }
 
-TEST_F(KafkaConsumerTest, ReadsATopicFromItsBeginningThatWasMadeAgain) {
+TEST_F(KafkaConsumerTest, ReadsATopicFromItsBeginningThatWasCreatedAgain) {
   bystander_->MakeTopic(topic_, 1);
   for (const char* name : {"a", "b", "c"}) Write(name);
   {
@@ -403,7 +403,7 @@ TEST_F(KafkaConsumerTest, ReadsATopicFromItsBeginningThatWasMadeAgain) {
   Write("d");
   const auto consumer = Open();
   EXPECT_THAT(TakeMany(*consumer, 1), ElementsAre("d{}"));
-  EXPECT_TRUE(deps_.log->Has("the topic was made again"));
+  EXPECT_TRUE(deps_.log->Has("the topic was created again"));
   EXPECT_EQ(stored_.all()[0].next_offset, 1);
 }
 
