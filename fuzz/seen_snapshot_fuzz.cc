@@ -78,14 +78,14 @@ std::string FileOf(Input input, uint64_t& entries) {
     checksums += bytes.substr(bytes.size() - kChecksumBytes);
   }
   SnapshotHeader header{.shards = 64,
-                        .file_bytes = kSnapshotHeaderBytes + shards.size(),
+                        .file_bytes = SnapshotHeader::kBytes + shards.size(),
                         .entries = entries,
                         .shards_digest = SnapshotChecksum(checksums)};
   if ((lies & 1) != 0) header.shards = input.Take<uint32_t>();
   if ((lies & 2) != 0) header.file_bytes = input.Take<uint64_t>();
   if ((lies & 4) != 0) header.entries = input.Take<uint64_t>();
   header.binding.activity_interval_s = (lies & 8) != 0 ? input.Take<uint64_t>() : 0;
-  return EncodeHeader(header).value() + shards;
+  return header.Encode().value() + shards;
 }
 
 }  // namespace
@@ -99,6 +99,6 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   if (seen == nullptr) return 0;
   Check(seen->stats().entries <= entries);  // a key that occurs twice is one entry
   seen->Sweep();
-  for (size_t shard = 0; shard < seen->shards(); ++shard) seen->CopyShard(shard);
+  for (size_t shard = 0; shard < SeenSet::kShards; ++shard) seen->CopyShard(shard);
   return 0;
 }

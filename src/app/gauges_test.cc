@@ -13,7 +13,7 @@ TEST(RenderedGauges, AreReadWhenMetricsAreAndNoMoreOnceTheirSubjectIsGone) {
   const auto metrics = telemetry::Metrics::Create();
   {
     const ManualClock clock;
-    const auto seen = dedupe::SeenSet::Create({}, clock);
+    const auto seen = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock);
     const RenderedGauges figures = ShowSeenTable(*seen, *metrics);
     seen->Insert(model::Fingerprint{1, 2}, clock.NowMs());
     EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n"));

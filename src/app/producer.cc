@@ -18,7 +18,8 @@ Result<std::unique_ptr<Producer>> Producer::Create(const config::Config& config,
 
 Producer::Producer(const config::Config& config, const Service::Deps& deps, telemetry::Health& health,
                    std::unique_ptr<stream::KafkaPublisher> kafka)
-    : redis_(dedupe::RedisTier::Create(RedisOptionsOf(config), {deps.log, deps.metrics})),
+    : redis_(std::make_unique<dedupe::RedisTier>(RedisOptionsOf(config), RedisWriteOptionsOf(config),
+                                                 dedupe::RedisTier::Deps{deps.log, deps.metrics})),
       kafka_(std::move(kafka)),
       kafka_health_("kafka", Need::kAtStart, health, deps.log),
       redis_health_("redis", Need::kNever, health, deps.log),
@@ -28,8 +29,8 @@ Producer::Producer(const config::Config& config, const Service::Deps& deps, tele
 Status Producer::Start(const config::Config& config, const Service::Deps& deps) {
   const dedupe::SeenOptions seen_options = FleetSeenOptionsOf(config);
   receiver_ = TRY(Receiver::Create(config, seen_options,
-                                   {dedupe::SeenSet::Create(seen_options, deps.clock), *kafka_, *kafka_, redis_.get(),
-                                    deps.clock, deps.log, deps.metrics}));
+                                   {std::make_unique<dedupe::SeenSet>(seen_options, deps.clock), *kafka_, *kafka_,
+                                    redis_.get(), deps.clock, deps.log, deps.metrics}));
   sweep_.emplace([this] { return *cleanup_interval_.Get(); }, [this] { receiver_->Sweep(); });
   health_.emplace(kHealthInterval, [this] {
     kafka_health_.Report(kafka_->Health());
@@ -40,7 +41,7 @@ Status Producer::Start(const config::Config& config, const Service::Deps& deps) 
 
 Status Producer::Reconfigure(const config::Config& config) {
   TRY(receiver_->Reconfigure(config, FleetSeenOptionsOf(config)));
-  redis_->Reconfigure(RedisOptionsOf(config).writes);
+  redis_->Reconfigure(RedisWriteOptionsOf(config));
   cleanup_interval_.Set(config.metric_store.cache.cleanup_interval);
   return {};
 }
@@ -50,7 +51,8 @@ void Producer::Stop() {
   sweep_.reset();
   health_.reset();
   kafka_->Stop();
-  redis_->Stop(kTimeForRedis);
+  redis_->Drain(kTimeForRedis);
+  redis_->Stop();
   receiver_->Stop(kTimeToForward);
 }
 

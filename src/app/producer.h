@@ -14,7 +14,7 @@
 #include "base/periodic.h"
 #include "base/result.h"
 #include "config/config.h"
-#include "dedupe/redis_tier.h"
+#include "dedupe/redis/tier.h"
 #include "net/http.h"
 #include "stream/kafka/publisher.h"
 #include "telemetry/health.h"

@@ -32,7 +32,7 @@ Receiver::Receiver(const config::Config& config, const dedupe::SeenOptions& seen
       remote_send_(std::move(remote_send)),
       seen_(std::move(deps.seen)),
       gauges_(ShowSeenTable(*seen_, deps.metrics)),
-      seen_metadata_(dedupe::SeenSet::Create(MetadataSeenOptionsOf(seen_options), deps.clock)),
+      seen_metadata_(std::make_unique<dedupe::SeenSet>(MetadataSeenOptionsOf(seen_options), deps.clock)),
       receive_metrics_(deps.metrics),
       options_(ReceiveOptionsOf(config)),
       cache_(config.identity.secret, *seen_) {

@@ -65,20 +65,23 @@ dedupe::SeenOptions FleetSeenOptionsOf(const config::Config& config) {
 }
 
 dedupe::RedisOptions RedisOptionsOf(const config::Config& config) {
-  const config::CacheOptions& cache = config.metric_store.cache;
   return {.host = config.redis.host,
-          .port = static_cast<uint16_t>(config.redis.port),
+          .port = config.redis.port,
           .username = config.redis.username,
           .password = config.redis.password,
           .db = config.redis.db,
           .pool_size = config.redis.pool_size,
-          .timeout = config.redis.timeout,
-          .writes = {.expires = cache.isexpire,
-                     .expire = std::chrono::seconds(Seconds(cache.expire)),
-                     .spread = std::chrono::seconds(Seconds(cache.dist_interval)),
-                     .workers = cache.worker_num,
-                     .flush_keys = cache.flush_lens,
-                     .flush_interval = cache.flush_interval}};
+          .timeout = config.redis.timeout};
+}
+
+dedupe::RedisWriteOptions RedisWriteOptionsOf(const config::Config& config) {
+  const config::CacheOptions& cache = config.metric_store.cache;
+  return {.expires = cache.isexpire,
+          .expire = cache.expire,
+          .spread = cache.dist_interval,
+          .workers = cache.worker_num,
+          .flush_keys = cache.flush_lens,
+          .flush_interval = cache.flush_interval};
 }
 
 stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& config) {

@@ -7,7 +7,7 @@
 #include "catalog/catalog.h"
 #include "catalog/follower.h"
 #include "config/config.h"
-#include "dedupe/redis_tier.h"
+#include "dedupe/redis/options.h"
 #include "dedupe/seen_set.h"
 #include "forward/options.h"
 #include "net/server.h"
@@ -26,6 +26,7 @@ dedupe::SeenOptions SeenOptionsOf(const config::Config& config);
 // With Redis behind the table: what is older than metric_store.cache.default_expire is asked for again there.
 dedupe::SeenOptions FleetSeenOptionsOf(const config::Config& config);
 dedupe::RedisOptions RedisOptionsOf(const config::Config& config);
+dedupe::RedisWriteOptions RedisWriteOptionsOf(const config::Config& config);
 stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& config);
 stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config);
 store::MysqlOptions MysqlOptionsOf(const config::Config& config);

@@ -56,7 +56,7 @@ Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapsh
     return restored;
   }
   if (Exists(snapshot_path)) Discard(snapshot_path, restored.error(), deps.log);
-  auto seen = dedupe::SeenSet::Create(options, deps.clock);
+  auto seen = std::make_unique<dedupe::SeenSet>(options, deps.clock);
   if (const Status filled = FillFromStore(*seen, deps); !filled) return Fail(filled.error());
   deps.log.Info("{} known series from the catalogue in {:.1f} s", seen->stats().entries,
                 SecondsSince(deps.clock, begun));

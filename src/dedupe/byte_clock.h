@@ -1,7 +1,10 @@
-// The one-byte clocks of an entry: a point in time as a number of units, modulo 255, from 1 on.
+// The one-byte clocks of an entry. A clock is the number of a time unit, modulo 255, plus 1.
 //
-// Ages up to kOldestAge are told apart; the few values beyond stand for "a little in the future", so that a machine's
-// clock that is set back by some units makes nobody old.
+//   age:  0 ................ kGreatestAge ........ kOldestAge | 241 ... 254
+//         given out and asked for    | until the next sweep   | the future
+//
+// Ages up to kOldestAge are distinguished. The few values beyond mean "a little in the future", so no entry becomes old
+// when the machine's clock is set back by a few units.
 #pragma once
 
 #include <algorithm>
@@ -10,10 +13,10 @@
 namespace mi::dedupe {
 
 inline constexpr uint32_t kClockTurn = 255;
-// No time: a free slot's clock, and that of an entry which is still on its way from an older generation.
+// No time: the clock of a free slot, and of an entry that is being copied from an older generation.
 inline constexpr uint8_t kPendingClock = 0;
 inline constexpr uint32_t kOldestAge = 240;
-// The oldest age that is given out or asked for: the rest is the time until a sweep comes by.
+// The oldest age that is given to an entry or compared with.
 inline constexpr uint32_t kGreatestAge = 200;
 
 // Units since `then`; 0 for the future.
@@ -29,7 +32,8 @@ inline uint8_t ClockOfAge(uint8_t now, uint32_t age) {
 
 inline uint8_t ClockOfUnit(int64_t unit) { return static_cast<uint8_t>(unit % kClockTurn + 1); }
 
-// Activity windows at one moment. Their borders are phased by key, so that they do not all turn at once.
+// Activity windows at one moment. A key's window is (now + phase of the key) / interval, so that the windows of all
+// series do not end at the same time.
 class ActivityWindows {
  public:
   ActivityWindows(int64_t now_s, uint32_t interval_s)
@@ -38,9 +42,9 @@ class ActivityWindows {
         turned_from_(interval_s - static_cast<uint32_t>(now_s % interval_s)),
         clock_{ClockOfUnit(number_), ClockOfUnit(number_ + 1)} {}
 
-  // The clock of (now_s + phase) / interval, without a division a key.
+  // The clock of the key's window, without a division per key.
   uint8_t ClockOf(uint64_t key) const { return clock_[Turned(key)]; }
-  // The same, not reduced.
+  // The number of the key's window.
   int64_t NumberOf(uint64_t key) const { return number_ + (Turned(key) ? 1 : 0); }
 
  private:
@@ -55,7 +59,7 @@ class ActivityWindows {
   uint8_t clock_[2];
 };
 
-// The confirmed clock at one moment: `confirm_after` is about a hundred units.
+// The confirmed clock at one moment. Its unit is a hundredth of `confirm_after`.
 class ConfirmClock {
  public:
   ConfirmClock(int64_t now_s, uint64_t confirm_after_s)
@@ -67,8 +71,8 @@ class ConfirmClock {
   bool enabled() const { return units_ != 0; }
   uint8_t now() const { return now_; }
 
-  // From 75 % of confirm_after on, at a point that the key decides. A clock is rounded down: one more unit, so that
-  // nothing is due before.
+  // Due at an age between 75 % and 100 % of confirm_after, which depends on the key. Clocks are rounded down, so `>`
+  // and not `>=`: no entry is due before 75 %.
   bool Due(uint64_t key, uint8_t confirmed) const {
     const uint64_t jitter = ((key * 0x9e3779b97f4a7c15) >> 32) * (units_ / 4 + 1) >> 32;
     return Age(now_, confirmed) > (uint64_t{units_} * 3 + 3) / 4 + jitter;

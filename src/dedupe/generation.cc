@@ -3,17 +3,22 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <cassert>
+
+#include "base/fatal.h"
 
 namespace mi::dedupe {
 
-std::unique_ptr<Generation> Generation::Create(size_t pages, Pages kind) {
+namespace {
+
+Line* MapPages(size_t pages, Generation::Pages kind) {
   constexpr size_t kHugeBytes = size_t{2} << 20;
   const size_t bytes = pages * kPageBytes;
-  const bool huge = kind == Pages::kHuge && bytes >= kHugeBytes;
-  // Huge pages begin at their own multiples: what was mapped too much for that is given back.
+  const bool huge = kind == Generation::Pages::kHuge && bytes >= kHugeBytes;
+  // A huge page begins at a multiple of its size. Maps more than needed and unmaps what is before and behind.
   const size_t mapped = huge ? bytes + kHugeBytes : bytes;
   void* const memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
+  if (memory == MAP_FAILED) OutOfMemory();
   char* lines = static_cast<char*>(memory);
   if (huge) {
     const size_t before = -reinterpret_cast<uintptr_t>(lines) % kHugeBytes;
@@ -22,8 +27,12 @@ std::unique_ptr<Generation> Generation::Create(size_t pages, Pages kind) {
     if (before != kHugeBytes) munmap(lines + bytes, kHugeBytes - before);
     madvise(lines, bytes, MADV_HUGEPAGE);
   }
-  return std::unique_ptr<Generation>(new Generation(reinterpret_cast<Line*>(lines), pages));
+  return reinterpret_cast<Line*>(lines);
 }
+
+}  // namespace
+
+Generation::Generation(size_t pages, Pages kind) : lines_(MapPages(pages, kind)), line_count_(pages * kPageLines) {}
 
 Generation::~Generation() { munmap(lines_, line_count_ * sizeof(Line)); }
 
@@ -52,12 +61,18 @@ void Generation::Remove(Line& line, unsigned slot) {
   StoreClock(line.confirmed, slot, kPendingClock);
 }
 
+// Readers may look up and move clocks while a line is copied. The order makes that safe:
+//   1. place copies in the next generation, with pending clocks;
+//   2. freeze the line: an atomic `or` that returns the last clocks;
+//   3. fill the pending clocks of the copies.
+// Before 2 a clock moves in the old line, and 2 picks it up. After 2 a reader that finds the line frozen finds the copy
+// too, and moves the copy's clock (Entry::Advance). Step 3 then leaves that clock alone, since it is no longer pending.
 size_t Generation::CopyLine(size_t index) {
+  assert(next.load(std::memory_order_relaxed) != nullptr);
   Line& from = lines_[index];
   Generation& to = *next.load(std::memory_order_relaxed);
   std::array<Entry, Line::kSlots> copies;
   size_t lost = 0;
-  // First the copies, then the frost, then their clocks: a reader that meets the frost finds the copy.
   for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
     const uint64_t key = from.Key(slot);
     if (key == 0) continue;
@@ -82,7 +97,7 @@ size_t Generation::CopyLine(size_t index) {
 
 void Generation::RepairOverflow(size_t page) {
   Line* const first = lines_ + page * kPageLines;
-  uint64_t passed = 0;  // a bit a line: entries stand beyond it that belong to it or before
+  uint64_t passed = 0;  // one bit per line: an entry's probe passes it
   for (size_t at = 0; at < kPageLines; ++at) {
     for (unsigned slot = 0; slot < Line::kSlots; ++slot) {
       const uint64_t key = first[at].Key(slot);

@@ -1,7 +1,11 @@
-// One generation of a shard's lines: whole pages of memory, and where a key stands in them.
+// One generation of a shard: whole pages of lines, and the rule by which a key has its place in them.
+//
+// A key's home line depends on its upper bits. If the home line is full, the entry is placed in another line of the
+// same page, and every line that was tried before gets the flag kOverflow. So a probe ends at the first line without
+// it.
 //
 // Threads: Find and the clocks are lock-free; Place, CopyLine, Remove and RepairOverflow need the shard's lock.
-// Ownership: maps its pages, unmaps them when it goes; who reads without the lock holds a pin (ReaderPins).
+// Ownership: owns its pages. A reader without the lock holds a pin (ReaderPins) while it uses them.
 #pragma once
 
 #include <atomic>
@@ -16,7 +20,7 @@ namespace mi::dedupe {
 
 class Generation;
 
-// An entry that was found. Valid while the reader holds its pin, or the shard's lock.
+// Where an entry is. Valid while the reader holds its pin or the shard's lock.
 struct Entry {
   Generation* generation = nullptr;
   Line* line = nullptr;
@@ -29,19 +33,19 @@ struct Entry {
     return ClockIn(std::atomic_ref(line->*word).load(std::memory_order_acquire), slot);
   }
 
-  // Moves a clock to `to` if `stale(clock)`; true for exactly one of those who try at once. Follows the entry when it
-  // is being copied to the next generation.
+  // Moves a clock to `to` if `stale(clock)`. Returns true to exactly one of the threads that try at the same time. If
+  // the entry was copied to the next generation, moves the copy's clock.
   template <typename Stale>
   bool Advance(ClockWord word, uint8_t to, Stale stale) const;
 };
 
 class alignas(64) Generation {
  public:
-  // Nothing when there is no memory. Pages are zeroed when they are first touched: huge ones take a third off a look-up
-  // in ten million, but a quarter of a millisecond each to touch, and 5 ms where a virtual machine has to fetch them
-  // from its host. So they are for tables that are filled while nobody waits.
+  // The kernel zeroes a page when it is first touched. Huge pages make a look-up among ten million entries a third
+  // faster, but the first touch of each takes 0.25 ms, or 5 ms where a virtual machine fetches it from its host. So
+  // they are for tables that are filled at start, while no request waits.
   enum class Pages { kSmall, kHuge };
-  static std::unique_ptr<Generation> Create(size_t pages, Pages kind);
+  Generation(size_t pages, Pages kind);
   ~Generation();
   Generation(const Generation&) = delete;
   Generation& operator=(const Generation&) = delete;
@@ -51,7 +55,7 @@ class alignas(64) Generation {
   size_t slots() const { return line_count_ * Line::kSlots; }
   Line* lines() const { return lines_; }
 
-  // The line depends on the key's upper bits, in order of keys: any number of lines, no division.
+  // Lines are in the order of the keys. Works for any number of lines, without a division.
   Line* Home(uint64_t key) const {
     return lines_ + static_cast<size_t>((static_cast<unsigned __int128>(key) * line_count_) >> 64);
   }
@@ -67,23 +71,21 @@ class alignas(64) Generation {
     return {};
   }
 
-  // Nothing when the key's page is full. Requires: the key is not in here.
+  // Returns no entry if the key's page is full. Requires: the key is not in this generation.
   Entry Place(uint64_t key, uint8_t active, uint8_t confirmed);
 
-  // Copies the entries of line `index` to `next` and freezes it. Gives how many found no place. From here on their
-  // clocks are those in `next`. Requires: `next` is linked.
+  // Copies the entries of line `index` to `next` and freezes the line: from then on their clocks are those in `next`.
+  // Returns how many entries found no place there. Requires: `next` is set.
   size_t CopyLine(size_t index);
 
   static void Remove(Line& line, unsigned slot);
-  // Recomputes where entries of a page overflow, after some were removed.
+  // Recomputes the flags kOverflow of a page after entries were removed.
   void RepairOverflow(size_t page);
 
-  // The generation that this one is being copied to; linked once, for good.
+  // The generation that this one is being copied to. Set once.
   std::atomic<Generation*> next{nullptr};
 
  private:
-  Generation(Line* lines, size_t pages) : lines_(lines), line_count_(pages * kPageLines) {}
-
   Line* const lines_;
   const size_t line_count_;
 };
@@ -91,7 +93,7 @@ class alignas(64) Generation {
 template <typename Stale>
 bool Entry::Advance(ClockWord word, uint8_t to, Stale stale) const {
   Entry at = *this;
-  // A copy arrives with a pending clock. Until it is filled in, the frozen original says what it is.
+  // A copy is placed with a pending clock. Until CopyLine fills it in, the clock of the frozen original counts.
   uint8_t inherited = kPendingClock;
   while (at) {
     std::atomic_ref ref(at.line->*word);

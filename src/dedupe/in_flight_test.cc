@@ -5,7 +5,7 @@
 
 #include <thread>
 
-#include "dedupe/dedupe_testing.h"
+#include "dedupe/testing/series.h"
 
 namespace mi::dedupe {
 namespace {
@@ -110,7 +110,7 @@ TEST_F(InFlightTest, AWaiterMayClaimAgainFromItsCallback) {
 
 TEST_F(InFlightTest, ASeriesIsMarkedSeenOnlyWhenItsFlushSucceeded) {
   ManualClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   Told failed, durable;
   in_flight_->Claim(SeriesRange(0, 1), failed.waiter);
   SettlePublished(SeriesRange(0, 1), Failed("flush failed"), *seen, *in_flight_);
@@ -125,7 +125,7 @@ TEST_F(InFlightTest, ASeriesIsMarkedSeenOnlyWhenItsFlushSucceeded) {
 
 TEST_F(InFlightTest, ASeriesIsSeenBeforeItsWaitersAreTold) {
   ManualClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   bool seen_when_told = false;
   auto waiter = std::make_shared<Waiter>([&](const Status&) { seen_when_told = seen->Contains(Series(0)); });
   in_flight_->Claim(SeriesRange(0, 1), waiter);
@@ -136,7 +136,7 @@ TEST_F(InFlightTest, ASeriesIsSeenBeforeItsWaitersAreTold) {
 // Requests over the same new series on several threads, as a fleet starts: look up, claim, publish, settle.
 TEST_F(InFlightTest, ManyRequestsAtOncePublishEachSeriesOnce) {
   ManualClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   constexpr size_t kSeries = 20'000;
   constexpr size_t kBatch = 100;
   std::vector<std::atomic<int>> published(kSeries);

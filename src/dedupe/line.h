@@ -1,12 +1,13 @@
-// One cache line of the seen table: six entries and their clocks. Read and touched without locks, filled under one.
+// One cache line of the seen table: six entries with two clocks each. Readers take no lock; inserting needs one.
 //
 //   bytes  0..47  six keys of 8 bytes; 0 is a free slot
-//   bytes 48..55  activity clocks of the six, flags, a spare byte
-//   bytes 56..63  confirmed clocks of the six, flags, a spare byte
-// A free slot's clocks are pending (0).
+//   bytes 48..55  the six activity clocks, flags, a spare byte
+//   bytes 56..63  the six confirmed clocks, flags, a spare byte
+// The clocks of a free slot are 0 (kPendingClock).
 //
-// The clocks of a line share a word with its flags, so that "frozen" can never miss a clock that moves at the same
-// moment. A key is stored last (release) and read first (acquire): who finds a key finds its clocks.
+// A line's clocks share a word with its flags. So an atomic operation that sets kFrozen cannot miss a clock that moves
+// at the same moment. A key is stored last (release) and read first (acquire): a reader that finds a key also finds its
+// clocks.
 #pragma once
 
 #include <atomic>
@@ -17,9 +18,9 @@ namespace mi::dedupe {
 
 struct alignas(64) Line {
   static constexpr unsigned kSlots = 6;
-  // An entry whose home is this line or one before it stands further on.
+  // The probe for a key that comes to this line must go on: an entry was placed beyond it.
   static constexpr uint64_t kOverflow = uint64_t{1} << 48;
-  // Copied to the next generation: clocks stand still here and move there.
+  // Copied to the next generation: the clocks no longer move here but there.
   static constexpr uint64_t kFrozen = uint64_t{1} << 49;
 
   uint64_t keys[kSlots];
@@ -29,7 +30,7 @@ struct alignas(64) Line {
   uint64_t Key(unsigned slot) { return std::atomic_ref(keys[slot]).load(std::memory_order_acquire); }
   void SetKey(unsigned slot, uint64_t key) { std::atomic_ref(keys[slot]).store(key, std::memory_order_release); }
 
-  // The slot of `key`, or kSlots. All six are compared: where an entry stands is random, a branch on it costs more.
+  // The slot of `key`, or kSlots. All six are compared: an entry's slot is random, so a branch on it would cost more.
   unsigned SlotOf(uint64_t key) {
     unsigned matches = 1U << kSlots;
     for (unsigned slot = 0; slot < kSlots; ++slot) matches |= static_cast<unsigned>(Key(slot) == key) << slot;
@@ -44,13 +45,13 @@ struct alignas(64) Line {
 };
 static_assert(sizeof(Line) == 64);
 
-// An entry that finds its home line full stands in another line of the same page.
+// An entry whose home line is full is placed in another line of the same page.
 inline constexpr size_t kPageBytes = 4096;
 inline constexpr size_t kPageLines = kPageBytes / sizeof(Line);
 inline constexpr size_t kPageSlots = kPageLines * Line::kSlots;
 
-// The step-th line to try, by exclusive or: the second is the other half of a 128-byte pair, which processors tend to
-// fetch along. Requires: step < kPageLines.
+// The step-th line to try, by exclusive or. The second is the other half of a 128-byte pair, which processors tend to
+// fetch together. Requires: step < kPageLines.
 inline Line* ProbeOf(Line* home, size_t step) {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the exclusive or is one of addresses
   return reinterpret_cast<Line*>(reinterpret_cast<uintptr_t>(home) ^ (step * sizeof(Line)));

@@ -6,12 +6,14 @@ namespace mi::dedupe {
 
 namespace {
 
-// Lines copied with each insert into a growing shard, and at a time where nobody inserts: about a microsecond, and
-// about a tenth of a millisecond of work. Any number above 1 is done long before the next generation is full.
-constexpr size_t kLinesAnInsert = 8;
-constexpr size_t kLinesASlice = 1024;
+// Lines that are copied with each insert into a growing shard: about a microsecond of work. Any number above 1
+// completes the copy long before the next generation is full.
+constexpr size_t kLinesPerInsert = 8;
+// Lines that are copied at a time, under the lock, to finish a growth: about 0.1 ms of work.
+constexpr size_t kLinesPerSlice = 1024;
 
-// Sizes form a ladder of its own for each shard: one page, 1.4^(index / kShards), and so on by factors of 1.4.
+// The next size of a shard, in pages. The sizes of shard i are 1.4^(i / kShards), 1.4^(i / kShards + 1), and so on, so
+// that shards with the same number of entries grow at different times.
 size_t PagesAbove(size_t shard, size_t pages) {
   if (pages == 0) return 1;
   double step = std::pow(LineTable::kGrowth, static_cast<double>(shard) / LineTable::kShards);
@@ -31,8 +33,7 @@ LineTable::LineTable() {
     Shard& shard = shards_[index];
     const MutexLock lock(shard.mutex);
     shard.index = index;
-    shard.current = Generation::Create(1, Generation::Pages::kSmall);
-    if (shard.current == nullptr) throw std::bad_alloc();
+    shard.current = std::make_unique<Generation>(1, Generation::Pages::kSmall);
     directory_[index] = shard.current.get();
   }
   pages_ = kShards;
@@ -62,12 +63,13 @@ bool LineTable::InsertNew(Shard& shard, uint64_t key, Clocks clocks) {
     StartCopy(shard, PagesAbove(shard.index, shard.current->pages()));
   }
   Entry placed = (shard.next != nullptr ? shard.next : shard.current)->Place(key, clocks.active, clocks.confirmed);
-  // A page of its shard's may fill up before the others; growing does not help against keys that are made to meet.
-  if (!placed && shard.next == nullptr && std::max(shard.entries, shard.reserved) * 2 > shard.current->slots() &&
-      StartCopy(shard, PagesAbove(shard.index, shard.current->pages()))) {
+  // One page may be full before the others, and then the shard grows early. But not while it is less than half full:
+  // then the keys were made to collide, and growing does not help.
+  if (!placed && shard.next == nullptr && std::max(shard.entries, shard.reserved) * 2 > shard.current->slots()) {
+    StartCopy(shard, PagesAbove(shard.index, shard.current->pages()));
     placed = shard.next->Place(key, clocks.active, clocks.confirmed);
   }
-  if (shard.next != nullptr) CopySlice(shard, kLinesAnInsert);
+  if (shard.next != nullptr) CopySlice(shard, kLinesPerInsert);
   if (!placed) {
     --entries_;
     return false;
@@ -83,14 +85,11 @@ bool LineTable::TakeEntry() {
   return false;
 }
 
-bool LineTable::StartCopy(Shard& shard, size_t pages, Generation::Pages kind) {
-  auto next = Generation::Create(pages, kind);
-  if (next == nullptr) return false;
+void LineTable::StartCopy(Shard& shard, size_t pages, Generation::Pages kind) {
+  shard.next = std::make_unique<Generation>(pages, kind);
   pages_ += pages;
-  shard.next = std::move(next);
   shard.copied = 0;
   shard.current->next.store(shard.next.get(), std::memory_order_seq_cst);
-  return true;
 }
 
 void LineTable::CopySlice(Shard& shard, size_t lines) {
@@ -110,7 +109,7 @@ void LineTable::FinishCopy(Shard& shard) {
   while (true) {
     const MutexLock lock(shard.mutex);
     if (shard.next == nullptr) return;
-    CopySlice(shard, kLinesASlice);
+    CopySlice(shard, kLinesPerSlice);
   }
 }
 
@@ -153,7 +152,8 @@ void LineTable::Shrink(size_t index) {
   {
     const MutexLock lock(shard.mutex);
     const size_t pages = PagesFor(index, shard.entries + shard.entries / 8);
-    if (shard.next != nullptr || pages * 2 > shard.current->pages() || !StartCopy(shard, pages)) return;
+    if (shard.next != nullptr || pages * 2 > shard.current->pages()) return;
+    StartCopy(shard, pages);
   }
   FinishCopy(shard);
 }
@@ -161,11 +161,12 @@ void LineTable::Shrink(size_t index) {
 void LineTable::Reserve(size_t index, size_t entries) {
   Shard& shard = shards_[index];
   const MutexLock lock(shard.mutex);
-  // A little more room than growing leaves: pages fill unevenly, and here each is filled at once.
+  // A little more room than growth leaves: pages fill unevenly, and here one page after the other is filled.
   const size_t pages = PagesFor(index, entries + entries / 16);
   shard.reserved = entries;
   if (shard.next != nullptr || shard.entries != 0 || pages <= shard.current->pages()) return;
-  if (StartCopy(shard, pages, Generation::Pages::kHuge)) CopySlice(shard, shard.current->line_count());
+  StartCopy(shard, pages, Generation::Pages::kHuge);
+  CopySlice(shard, shard.current->line_count());
 }
 
 void LineTable::Retire(std::unique_ptr<Generation> generation) {
@@ -176,7 +177,7 @@ void LineTable::Retire(std::unique_ptr<Generation> generation) {
 
 void LineTable::Collect() {
   if (retired_count_.load(std::memory_order_relaxed) == 0) return;
-  std::vector<Retired> gone;  // outlives the lock: giving memory back takes a while
+  std::vector<Retired> gone;  // destroyed after the lock is released: unmapping takes a while
   const MutexLock lock(retired_mutex_);
   for (size_t at = 0; at < retired_.size();) {
     if (!retired_[at].readers.Gone()) {

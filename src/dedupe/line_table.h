@@ -1,12 +1,14 @@
-// Fingerprints with two clocks each, in shards that grow by themselves.
+// A hash table of fingerprints with two clocks each, in 64 shards that grow independently (docs/adr/0006).
 //
-// The upper half of a fingerprint chooses the shard, the lower half is the key that is kept and chooses the line. So a
-// shard knows all that it takes to move its entries to a larger generation: it does so in slices, a few lines with each
-// insert, while readers look in the old generation first and then in the new one. Memory and work come a shard at a
-// time: the sizes of the shards are staggered, so that they do not all grow at once.
+//   fingerprint.hi ──> shard          fingerprint.lo ──> key, its line
+//   directory_[shard] ──> current generation ──next──> larger generation, while the shard grows
 //
-// Threads: safe. Reading takes a pin a batch and no lock; inserting locks a shard for a slice of work. Memory is given
-// back off any lock, once no reader can see it.
+// A shard grows by copying its lines to a larger generation in slices, a few lines with each insert. Meanwhile readers
+// look in the old generation first and then in the new one. The sizes of the shards are staggered, so they do not all
+// grow at the same time.
+//
+// Threads: safe. Reading takes one pin per batch and no lock. Inserting locks a shard for a slice of work. Memory is
+//          freed without holding a shard's lock, once no reader can see it.
 #pragma once
 
 #include <array>
@@ -30,8 +32,8 @@ class LineTable {
  public:
   static constexpr int kShardBits = 6;
   static constexpr size_t kShards = size_t{1} << kShardBits;
-  // A shard's latest generation is filled up to here, and the next is larger by the factor. So a settled table takes
-  // 64 / 6 / 0.85 = 12.5 to 17.6 bytes an entry, depending on when its shards grew: 15 over staggered shards.
+  // A generation is filled up to kFull, and the next one is larger by kGrowth. So a table that is not growing takes
+  // 64 / 6 / 0.85 = 12.5 to 17.6 bytes per entry, depending on when its shards grew; 15 on average over all shards.
   static constexpr double kFull = 0.85;
   static constexpr double kGrowth = 1.4;
 
@@ -42,15 +44,15 @@ class LineTable {
   // 0 marks a free slot.
   static uint64_t KeyOf(model::Fingerprint fingerprint) { return fingerprint.lo != 0 ? fingerprint.lo : 1; }
 
-  // A fingerprint with the same shard and key: all that the table knows of one.
+  // A fingerprint with this shard and key, which is all that the table keeps of one.
   static model::Fingerprint Recall(size_t shard, uint64_t key) {
     return {.hi = uint64_t{shard} << (64 - kShardBits), .lo = key};
   }
 
-  // Settles most at once: at_home(index, line, slot, key) is called for each fingerprint with its home line and says
-  // whether it took it. It must not branch on what it sees, and must bear the slot kSlots: then the key is not in this
-  // line, and what it says does not count. For the rest found(index, entry) is called, in any order; the entry is false
-  // when it is not in the table.
+  // Calls at_home(index, line, slot, key) for each fingerprint with its home line; the result says whether that
+  // answered it. at_home must not branch on what it finds. It must accept slot == kSlots (not found); its result is
+  // then ignored. For the fingerprints that are not answered, calls found(index, entry), in any order; `entry` is false
+  // if the fingerprint is not in the table.
   template <typename AtHome, typename Found>
   void FindEach(std::span<const model::Fingerprint> fingerprints, AtHome at_home, Found found);
   template <typename Found>
@@ -62,25 +64,26 @@ class LineTable {
     uint8_t active;
     uint8_t confirmed;
   };
-  // Puts each in with the clocks that clocks_of(index, key) gives, or calls found(index, entry) for those that are in
-  // already. Gives how many are inside then. Refused are those beyond `max_entries`, those that there is no memory for,
-  // and those whose page is full of keys that were made to meet there.
+  // Inserts each with the clocks that clocks_of(index, key) returns, or calls found(index, entry) if it is there
+  // already. Returns how many are in the table then. Refuses what exceeds `max_entries`, and keys whose page is full
+  // while the shard is not, which only happens with keys that were made to collide.
   template <typename ClocksOf, typename Found>
   size_t InsertEach(std::span<const model::Fingerprint> fingerprints, ClocksOf clocks_of, Found found);
 
   enum class Verdict { kKeep, kDrop };
-  // Calls visit(entry) for each entry of a shard under its lock, a page at a time, after growth in it has been brought
-  // to its end. Begins again, and calls restarted(), when the shard grows meanwhile.
-  void Visit(size_t shard, const std::function<Verdict(const Entry&)>& visit, const std::function<void()>& restarted);
-  // Gives a shard that is much too large for what is left in it a smaller generation.
+  // Calls visit(entry) for each entry of a shard, under the shard's lock, one page at a time. Finishes a growth first.
+  // If the shard grows meanwhile, calls restarted() and begins again.
+  void Visit(
+      size_t shard, const std::function<Verdict(const Entry&)>& visit, const std::function<void()>& restarted = [] {});
+  // Moves a shard that is much too large for its entries to a smaller generation.
   void Shrink(size_t shard);
-  // Makes room for `entries` in an empty shard at once; they may come in the order in which Visit gives them. 0: all
-  // that were to come have come.
+  // Makes room for `entries` in an empty shard. They may then be inserted in the order of their keys. Call it with 0
+  // after that.
   void Reserve(size_t shard, size_t entries);
-  // Gives back memory that no reader can see any more. Inserting does it, too.
+  // Frees memory that no reader can see any more. InsertEach does it, too.
   void Collect();
 
-  void SetMaxEntries(uint64_t max_entries) { max_entries_ = max_entries; }  // 0: bounded by memory alone
+  void SetMaxEntries(uint64_t max_entries) { max_entries_ = max_entries; }  // 0: no limit
   uint64_t entries() const { return entries_; }
   uint64_t slots() const { return pages_ * kPageSlots; }
   uint64_t bytes() const { return pages_ * kPageBytes + sizeof(*this) + 2 * kShards * sizeof(Generation); }
@@ -90,17 +93,17 @@ class LineTable {
     Mutex mutex;
     size_t index = 0;
     uint64_t entries GUARDED_BY(mutex) = 0;
-    uint64_t reserved GUARDED_BY(mutex) = 0;  // entries that are still to come, in the order of their lines
+    uint64_t reserved GUARDED_BY(mutex) = 0;  // entries that will be inserted in the order of their keys
     std::unique_ptr<Generation> current GUARDED_BY(mutex);
-    std::unique_ptr<Generation> next GUARDED_BY(mutex);  // being filled from `current`
-    size_t copied GUARDED_BY(mutex) = 0;                 // lines of `current` that are in `next`
+    std::unique_ptr<Generation> next GUARDED_BY(mutex);  // while the shard grows
+    size_t copied GUARDED_BY(mutex) = 0;                 // lines of `current` that were copied to `next`
   };
   struct Retired {
     std::unique_ptr<Generation> generation;
     ReaderPins::Readers readers;
   };
 
-  // Where a key is looked for first.
+  // Where the search for a key begins.
   struct Probe {
     Generation* generation;
     Line* home;
@@ -111,19 +114,19 @@ class LineTable {
     __builtin_prefetch(home);
     return {generation, home};
   }
-  // In the probe's generation, then in those that it is being copied to.
+  // Searches the probe's generation, then those that it is being copied to.
   static Entry Find(const Probe& probe, uint64_t key);
 
   static Entry FindLocked(Shard& shard, uint64_t key) REQUIRES(shard.mutex);
   bool InsertNew(Shard& shard, uint64_t key, Clocks clocks) REQUIRES(shard.mutex);
   bool TakeEntry();
-  bool StartCopy(Shard& shard, size_t pages, Generation::Pages kind = Generation::Pages::kSmall) REQUIRES(shard.mutex);
+  void StartCopy(Shard& shard, size_t pages, Generation::Pages kind = Generation::Pages::kSmall) REQUIRES(shard.mutex);
   void CopySlice(Shard& shard, size_t lines) REQUIRES(shard.mutex);
   void FinishCopy(Shard& shard) EXCLUDES(shard.mutex);
   void VisitPage(Shard& shard, size_t page, const std::function<Verdict(const Entry&)>& visit) REQUIRES(shard.mutex);
   void Retire(std::unique_ptr<Generation> generation);
 
-  // What readers follow, apart from what only writers touch.
+  // Read by look-ups; in other cache lines than what writers change.
   std::array<std::atomic<Generation*>, kShards> directory_{};
   ReaderPins pins_;
   std::array<Shard, kShards> shards_;
@@ -135,6 +138,10 @@ class LineTable {
   std::vector<Retired> retired_ GUARDED_BY(retired_mutex_);
 };
 
+// Two costs decide how fast this is: cache misses, and mispredicted branches.
+//   - Home lines are prefetched kAhead fingerprints before they are read.
+//   - One entry in twelve is not in its home line, and no processor can predict which. So there is no branch on it: the
+//     index and probe are always stored in `rest`, and rest_count grows only if the entry was not answered.
 template <typename AtHome, typename Found>
 void LineTable::FindEach(std::span<const model::Fingerprint> fingerprints, AtHome at_home, Found found) {
   constexpr size_t kAhead = 24;  // about as many cache misses as a core has in flight
@@ -158,7 +165,6 @@ void LineTable::FindEach(std::span<const model::Fingerprint> fingerprints, AtHom
     const Probe probe = probes[turn];
     if (index + kAhead < fingerprints.size()) probes[turn] = Prefetch(fingerprints[index + kAhead]);
     turn = turn + 1 == kAhead ? 0 : turn + 1;
-    // One in twelve stands elsewhere, and no processor guesses which: a branch here costs as much as all the rest.
     const unsigned slot = probe.home->SlotOf(key);
     const bool settled = at_home(index, *probe.home, slot, key) & (slot < Line::kSlots);
     rest[rest_count] = {index, probe};
@@ -173,7 +179,7 @@ size_t LineTable::InsertEach(std::span<const model::Fingerprint> fingerprints, C
   constexpr size_t kAhead = 16;
   size_t inside = 0;
   {
-    const ReaderPins::Pin pin(pins_);  // for looking ahead; the work itself is done under the shards' locks
+    const ReaderPins::Pin pin(pins_);  // for the prefetch; everything else is done under the shards' locks
     for (size_t index = 0; index < fingerprints.size(); ++index) {
       if (index + kAhead < fingerprints.size()) Prefetch(fingerprints[index + kAhead]);
       Shard& shard = shards_[ShardOf(fingerprints[index])];

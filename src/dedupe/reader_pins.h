@@ -1,10 +1,10 @@
-// Tells when everybody who might still read something has gone: the waiting is done by who gives memory back, never by
-// a reader.
+// Tells a writer when memory that it has unlinked can be freed, because no reader can still see it. Only the writer
+// waits, never a reader.
 //
-// A reader holds a pin while it follows pointers (once a batch). Whoever unlinks something notes which pins were held
-// then, and may free it when all of those have been let go since.
+// A reader holds a pin while it follows pointers, once per batch. A writer that unlinks memory notes which pins are
+// held at that moment (Current), and frees the memory when each of these has been released since (Gone).
 //
-// Threads: safe, lock-free. Any number of readers: pins are counters, shared when there are more threads than pins.
+// Threads: safe, lock-free, for any number of readers. Pins are counters; several threads may share one.
 #pragma once
 
 #include <array>
@@ -28,10 +28,10 @@ class ReaderPins {
     std::atomic<uint64_t>& word_;
   };
 
-  // Readers that may hold what was unlinked before the call.
+  // The readers that may see what was unlinked before the call.
   class Readers {
    public:
-    // True from the first call on that finds all of them gone.
+    // Whether all of them have released their pins since.
     bool Gone();
 
    private:
@@ -41,7 +41,7 @@ class ReaderPins {
   Readers Current() const;
 
  private:
-  // Low half: how many hold the pin. High half: how often it was free since.
+  // Low half: how many readers hold the pin. High half: how often the number has returned to 0.
   static constexpr uint64_t kHolders = 0xffff'ffff;
   struct alignas(64) Word {
     std::atomic<uint64_t> value{0};

@@ -1,49 +1,51 @@
-// Remembers which series are already durable, so that each is published once and the rest cost nothing.
+// Remembers which series are already durable, so that each one is published only once.
 //
-// A line of 64 bytes is 6 entries (8-byte key, 1-byte confirmed clock, 1-byte activity clock) and flags; what the key
-// does not hold of a fingerprint chooses the shard (README.md, docs/adr: the seen table grows a shard at a time).
+// Two tables of fingerprints: the series, and the aliases (see LookupAliases). Each entry has two one-byte clocks: when
+// the series was last active, and when the shared tier last confirmed it. line_table.h says how the tables grow.
 //
-// Threads: safe. Lookup takes no lock and never waits, also while the table grows; Insert locks a shard for
-// microseconds, never across I/O. Ownership: copies fingerprints; keeps no reference to the caller's memory.
-// Errors: none; when `max_series` is reached, or there is no memory, an insert is refused and counted. The caller
-//         publishes again later: a duplicate is cheap, a lost series is not.
+// Threads: safe. Lookup takes no lock and never waits, also while a table grows. Insert locks a shard for microseconds,
+//          never across I/O.
+// Ownership: copies fingerprints; keeps no reference to the caller's memory. The clock outlives it.
+// Errors: none. An insert is refused and counted when `max_series` is reached. The caller publishes the series again
+//         later: a duplicate is cheap, a lost series is not.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "base/clock.h"
+#include "dedupe/line_table.h"
 #include "model/fingerprint.h"
 
 namespace mi::dedupe {
 
 struct SeenOptions {
-  uint64_t activity_interval_s = 3600;  // a window; how finely "last seen" is known; at least 1
-  // Entries without activity for so long leave the table; 0: never. Told in whole windows: an entry stays one or two
-  // longer, and 199 windows at most.
+  uint64_t activity_interval_s = 3600;  // length of an activity window, the resolution of "last seen"; at least 1
+  // Entries that were not active for this long leave the table; 0: never. Counted in whole windows: an entry stays one
+  // or two windows longer, and at most 199 windows.
   uint64_t idle_expire_s = 86'400;
-  uint64_t confirm_after_s = 0;  // 0: there is nothing to ask (standalone); else age after which kKnownConfirm is said
-  uint64_t max_series = 0;       // 0: bounded by memory alone
+  uint64_t confirm_after_s = 0;  // age at which kKnownConfirm is answered; 0: there is no shared tier to ask
+  uint64_t max_series = 0;       // 0: no limit
 };
 
 enum class Seen : uint8_t {
-  kUnknown,         // not durable as far as this table knows
+  kUnknown,         // not known to be durable
   kKnown,           // durable
   kKnownNewWindow,  // durable, and this is its first activity in its window: put it on the activity stream
-  // Durable, but old: ask behind us again, in the background (jittered, from 75 % of confirm_after on). Said once, then
-  // not before the entry is old again: an answer that got lost must not silence it for ever.
+  // Durable, but confirmed long ago: ask the shared tier again, in the background. Answered to one caller, at an age
+  // between 75 % and 100 % of confirm_after that depends on the key, and again only after that time has passed once
+  // more. So an answer that got lost is repeated.
   kKnownConfirm,
 };
 
-// How a sighting counts.
 enum class Touch : uint8_t {
   kActive,  // samples: moves the activity clock
-  kStale,   // only stale markers: known or not, but no activity
+  kStale,   // only stale markers: not an activity
 };
 
-// The entries of one shard, for the snapshot: activity clocks as they stood at `at_s`.
+// A copy of the entries of one shard, for the snapshot. The activity clocks are as of `at_s`.
 struct SeenEntries {
   std::vector<uint64_t> keys;
   std::vector<uint8_t> active;
@@ -52,47 +54,70 @@ struct SeenEntries {
 
 class SeenSet {
  public:
-  static std::unique_ptr<SeenSet> Create(SeenOptions options, const Clock& clock);
-  virtual ~SeenSet() = default;
+  SeenSet(const SeenOptions& options, const Clock& clock);
 
-  // One answer per fingerprint, in order; prefetches ahead. Requires: the three spans have one size.
-  virtual void Lookup(std::span<const model::Fingerprint> fingerprints, std::span<const Touch> touches,
-                      std::span<Seen> answers) = 0;
-  virtual bool Contains(model::Fingerprint fingerprint) = 0;  // no activity
+  // One answer per fingerprint, in order. Requires: the three spans have the same size.
+  void Lookup(std::span<const model::Fingerprint> fingerprints, std::span<const Touch> touches,
+              std::span<Seen> answers);
+  bool Contains(model::Fingerprint fingerprint);  // not an activity
 
-  // Marks series durable, active now (or at `last_seen_ms`, when filled from the store). Idempotent.
-  // Gives how many are in the table afterwards, new or not; less than all only when it is full.
-  virtual size_t Insert(std::span<const model::Fingerprint> fingerprints) = 0;
-  virtual size_t Insert(model::Fingerprint fingerprint, int64_t last_seen_ms) = 0;
+  // Marks series durable, and active now or at `last_seen_ms`. Idempotent. Returns how many of them are in the table
+  // afterwards, new or not: fewer than all only if the table is full.
+  size_t Insert(std::span<const model::Fingerprint> fingerprints);
+  size_t Insert(model::Fingerprint fingerprint, int64_t last_seen_ms);
 
-  // What is behind us has confirmed these: they are young again. Unknown ones are passed over. No activity.
-  virtual void Confirm(std::span<const model::Fingerprint> fingerprints) = 0;
+  // The shared tier has confirmed these series. Not an activity. Ignores unknown ones.
+  void Confirm(std::span<const model::Fingerprint> fingerprints);
 
-  // Aliases: hashes of another encoding of a known series (unsorted labels, 2.0 symbols). They say kKnown until their
-  // activity window turns, and are then forgotten, so that the true fingerprint is looked up, and touched, again. At
-  // most a quarter of the table; not in stats().entries.
-  virtual void LookupAliases(std::span<const model::Fingerprint> aliases, std::span<Seen> answers) = 0;
-  virtual void InsertAliases(std::span<const model::Fingerprint> aliases) = 0;
+  // An alias is the hash of another encoding (unsorted labels, 2.0 symbols) of a known series. It is answered kKnown
+  // until its activity window ends, and is then forgotten, so that the true fingerprint is looked up, and its activity
+  // counted, again. Aliases take at most a quarter of the table's slots and do not count in stats().entries.
+  // Requires: aliases.size() == answers.size().
+  void LookupAliases(std::span<const model::Fingerprint> aliases, std::span<Seen> answers);
+  void InsertAliases(std::span<const model::Fingerprint> aliases);
 
-  // Removes idle entries and old generations that are no longer needed. Call it every cleanup_interval, from one
-  // thread. Works in slices: no lookup or insert waits longer than a slice (well below a millisecond).
-  virtual void Sweep() = 0;
+  // Removes idle entries and frees memory that is no longer needed. Call it every cleanup_interval, from one thread.
+  // Works in slices: no lookup or insert waits longer than a slice, well below a millisecond.
+  void Sweep();
 
-  virtual void Reconfigure(SeenOptions options) = 0;  // idle_expire, confirm_after, max_series; live
+  // Changes idle_expire_s, confirm_after_s and max_series.
+  void Reconfigure(const SeenOptions& options);
 
   struct Stats {
     uint64_t entries;
     uint64_t alias_entries;
     uint64_t bytes;
-    uint64_t refused_inserts;  // because of max_series, or for want of memory
+    uint64_t refused_inserts;  // because of max_series, or of keys that were made to collide
   };
-  virtual Stats stats() const = 0;
+  Stats stats() const;
 
-  // For the snapshot: all entries, shard by shard. Copying runs beside everything else.
-  virtual size_t shards() const = 0;
-  virtual SeenEntries CopyShard(size_t shard) = 0;
-  // Puts copied entries into an empty shard, as old as they are by now. Requires: keys.size() == active.size().
-  virtual void FillShard(size_t shard, const SeenEntries& entries) = 0;
+  // For the snapshot: all entries, shard by shard. Other calls go on meanwhile.
+  static constexpr size_t kShards = LineTable::kShards;
+  SeenEntries CopyShard(size_t shard);
+  // Puts copied entries into an empty shard; their ages count on from `at_s`.
+  // Requires: keys.size() == active.size().
+  void FillShard(size_t shard, const SeenEntries& entries);
+
+ private:
+  struct Now;
+
+  template <bool kConfirms>
+  void LookupAt(const Now& now, std::span<const model::Fingerprint> fingerprints, std::span<const Touch> touches,
+                std::span<Seen> answers);
+  template <typename ActiveOf>
+  size_t InsertSeen(std::span<const model::Fingerprint> fingerprints, const Now& now, ActiveOf active_of);
+  void SweepSeries(size_t shard);
+  void SweepAliases(size_t shard);
+  uint32_t IdleAge() const;
+  Now ReadClock() const;
+
+  const Clock& clock_;
+  const uint32_t interval_s_;
+  std::atomic<uint64_t> idle_expire_s_;
+  std::atomic<uint64_t> confirm_after_s_;
+  std::atomic<uint64_t> refused_inserts_ = 0;
+  LineTable table_;
+  LineTable aliases_;
 };
 
 }  // namespace mi::dedupe

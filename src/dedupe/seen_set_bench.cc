@@ -11,9 +11,9 @@
 #include <ctime>
 #include <thread>
 
-#include "dedupe/dedupe_testing.h"
 #include "dedupe/in_flight.h"
 #include "dedupe/seen_snapshot.h"
+#include "dedupe/testing/series.h"
 
 namespace mi::dedupe {
 namespace {
@@ -44,7 +44,7 @@ void CountSeries(benchmark::State& state, size_t batch) {
 // Requests in another order than they were inserted in, so that no cache helps.
 void BM_LookupKnown(benchmark::State& state) {
   const SystemClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   const auto series = static_cast<uint64_t>(state.range(0));
   InsertAll(*seen, series);
   std::vector<Fingerprint> requests;
@@ -65,7 +65,7 @@ BENCHMARK(BM_LookupKnown)->Arg(10'000)->Arg(1'000'000)->Arg(10'000'000);
 
 void BM_LookupUnknown(benchmark::State& state) {
   const SystemClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   InsertAll(*seen, static_cast<uint64_t>(state.range(0)));
   const auto requests = SeriesRange(1ULL << 40, (1ULL << 40) + 2'000'000);
   const std::vector<Touch> touches(kBatch, Touch::kActive);
@@ -86,7 +86,7 @@ void BM_Insert(benchmark::State& state) {
   const auto all = SeriesRange(0, series);
   double worst_bytes = 0;
   for (auto _ : state) {
-    const auto seen = SeenSet::Create({}, clock);
+    const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
     for (uint64_t at = 0; at < series; at += kBatch) {
       Check(seen->Insert(std::span(all).subspan(at, kBatch)) == kBatch);
       if (at < series / 10) continue;
@@ -133,12 +133,12 @@ void BM_LongestBatch(benchmark::State& state) {
   const bool swept = state.range(0) != 0;
   const SystemClock clock;
   for (auto _ : state) {
-    const auto seen = SeenSet::Create({}, clock);
+    const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
     std::atomic<bool> done = false;
     std::jthread cleaner([&] {
       while (swept && !done) {
         seen->Sweep();
-        for (size_t shard = 0; shard < seen->shards(); ++shard) seen->CopyShard(shard);
+        for (size_t shard = 0; shard < SeenSet::kShards; ++shard) seen->CopyShard(shard);
       }
     });
     Longest insert;
@@ -161,7 +161,7 @@ BENCHMARK(BM_LongestBatch)->ArgName("swept")->Arg(0)->Arg(1)->Iterations(1)->Uni
 
 void BM_Sweep(benchmark::State& state) {
   const SystemClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   InsertAll(*seen, 10'000'000);
   for (auto _ : state) seen->Sweep();
   Check(seen->stats().entries == 10'000'000);
@@ -174,7 +174,7 @@ std::string SnapshotPath() { return "/tmp/seen_set_bench." + std::to_string(getp
 
 void BM_SnapshotWrite(benchmark::State& state) {
   const SystemClock clock;
-  const auto seen = SeenSet::Create({}, clock);
+  const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
   InsertAll(*seen, 10'000'000);
   for (auto _ : state) {
     Check(WriteSnapshot(*seen, SnapshotPath(), [] { return Result<SnapshotBinding>(kBinding); }).has_value());
@@ -186,7 +186,7 @@ BENCHMARK(BM_SnapshotWrite)->UseRealTime()->Unit(benchmark::kMillisecond);
 void BM_SnapshotRead(benchmark::State& state) {
   const SystemClock clock;
   {
-    const auto seen = SeenSet::Create({}, clock);
+    const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
     InsertAll(*seen, 10'000'000);
     Check(WriteSnapshot(*seen, SnapshotPath(), [] { return Result<SnapshotBinding>(kBinding); }).has_value());
   }

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <thread>
 
-#include "dedupe/dedupe_testing.h"
 #include "dedupe/seen_set.h"
+#include "dedupe/testing/series.h"
 
 namespace mi::dedupe {
 namespace {
@@ -32,7 +32,7 @@ class SeenSetRace : public ::testing::Test {
   }
 
   ManualClock clock_;
-  std::unique_ptr<SeenSet> seen_ = SeenSet::Create({}, clock_);
+  std::unique_ptr<SeenSet> seen_ = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   std::atomic<uint64_t> inserted_ = 0;
   std::atomic<bool> done_ = false;
 };
@@ -114,7 +114,7 @@ TEST_F(SeenSetRace, SweepsCopiesAndRereadOptionsDisturbNobody) {
   std::jthread copier([&] {
     while (!done_) {
       uint64_t copied = 0;
-      for (size_t shard = 0; shard < seen_->shards(); ++shard) copied += seen_->CopyShard(shard).keys.size();
+      for (size_t shard = 0; shard < SeenSet::kShards; ++shard) copied += seen_->CopyShard(shard).keys.size();
       ASSERT_GE(copied, kBatch);
     }
   });

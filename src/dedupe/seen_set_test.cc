@@ -6,7 +6,7 @@
 #include <random>
 #include <unordered_map>
 
-#include "dedupe/dedupe_testing.h"
+#include "dedupe/testing/series.h"
 
 namespace mi::dedupe {
 namespace {
@@ -24,7 +24,7 @@ using testing::SeriesRange;
 
 class SeenSetTest : public ::testing::Test {
  protected:
-  std::unique_ptr<SeenSet> Make(SeenOptions options = {}) { return SeenSet::Create(options, clock_); }
+  std::unique_ptr<SeenSet> Make(SeenOptions options = {}) { return std::make_unique<SeenSet>(options, clock_); }
 
   ManualClock clock_;
 };

@@ -1,38 +1,105 @@
 #include "dedupe/seen_snapshot.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "base/file_descriptor.h"
 #include "base/format.h"
-#include "dedupe/snapshot_file.h"
-#include "dedupe/snapshot_format.h"
 
 namespace mi::dedupe {
 
 namespace {
 
-Status WriteTo(SnapshotFile& file, SeenSet& seen, const std::function<Result<SnapshotBinding>()>& binding) {
-  SnapshotHeader header{.shards = static_cast<uint32_t>(seen.shards()), .file_bytes = kSnapshotHeaderBytes};
+// A file, and its path for error messages: kUnavailable with what the system said.
+class File {
+ public:
+  static Result<File> Open(std::string path, int flags) {
+    FileDescriptor descriptor(open(path.c_str(), flags | O_CLOEXEC, 0644));
+    if (!descriptor.valid()) return SystemError("open", path);
+    return File(std::move(path), std::move(descriptor));
+  }
+
+  static std::unexpected<Error> SystemError(std::string_view call, const std::string& path) {
+    return Fail(Errc::kUnavailable, format("{} {}: {}", call, path, std::generic_category().message(errno)));
+  }
+
+  Result<uint64_t> Size() const {
+    struct stat status{};
+    if (fstat(descriptor_.get(), &status) != 0) return SystemError("stat", path_);
+    return static_cast<uint64_t>(status.st_size);
+  }
+
+  Status WriteAt(uint64_t offset, std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t written = pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return SystemError("write", path_);
+      bytes.remove_prefix(static_cast<size_t>(written));
+      offset += static_cast<uint64_t>(written);
+    }
+    return {};
+  }
+
+  // kCorrupt if the file is too short.
+  Status ReadAt(uint64_t offset, std::span<char> bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t read = pread(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (read < 0 && errno == EINTR) continue;
+      if (read < 0) return SystemError("read", path_);
+      if (read == 0) return Fail(Errc::kCorrupt, format("{} ends at byte {}", path_, offset));
+      bytes = bytes.subspan(static_cast<size_t>(read));
+      offset += static_cast<uint64_t>(read);
+    }
+    return {};
+  }
+
+  Status Sync() {
+    if (fsync(descriptor_.get()) != 0) return SystemError("sync", path_);
+    return {};
+  }
+
+ private:
+  File(std::string path, FileDescriptor descriptor) : path_(std::move(path)), descriptor_(std::move(descriptor)) {}
+
+  std::string path_;
+  FileDescriptor descriptor_;
+};
+
+// The header is written last. Without it the file is not a snapshot.
+Status WriteTo(const std::string& path, SeenSet& seen, const std::function<Result<SnapshotBinding>()>& binding) {
+  File file = TRY(File::Open(path, O_WRONLY | O_CREAT | O_TRUNC));
+  SnapshotHeader header{.shards = SeenSet::kShards, .file_bytes = SnapshotHeader::kBytes};
   std::string checksums;
-  for (size_t shard = 0; shard < seen.shards(); ++shard) {
+  for (size_t shard = 0; shard < SeenSet::kShards; ++shard) {
     const SeenEntries entries = seen.CopyShard(shard);
     const std::string bytes = EncodeShard(entries);
-    if (auto written = file.WriteAt(header.file_bytes, bytes); !written) return written;
+    TRY(file.WriteAt(header.file_bytes, bytes));
     header.file_bytes += bytes.size();
     header.entries += entries.keys.size();
     checksums.append(bytes, bytes.size() - kChecksumBytes);
   }
   header.shards_digest = SnapshotChecksum(checksums);
-  auto bound = binding();
-  if (!bound) return Fail(bound.error());
-  header.binding = *std::move(bound);
-  // Last: until it stands there, the file is none.
-  const auto encoded = EncodeHeader(header);
-  if (!encoded) return Fail(encoded.error());
-  if (auto written = file.WriteAt(0, *encoded); !written) return written;
+  header.binding = TRY(binding());
+  TRY(file.WriteAt(0, TRY(header.Encode())));
   return file.Sync();
 }
 
-// Whether a snapshot bound to `then` may be trusted by a catalogue and a journal that are at `now`.
+// After this, `to` has the content of `from`, also after a power cut. Requires: both are in one directory.
+Status Replace(const std::string& from, const std::string& to) {
+  if (rename(from.c_str(), to.c_str()) != 0) return File::SystemError("rename to", to);
+  const std::string directory = std::filesystem::path(to).parent_path();
+  File opened = TRY(File::Open(directory.empty() ? "." : directory, O_RDONLY));
+  return opened.Sync();
+}
+
+// Whether a catalogue and a journal in the state `now` may trust a snapshot that is bound to `then`.
 Status CheckBinding(const SnapshotBinding& then, const SnapshotBinding& now) {
   const auto refuse = [](std::string_view what, const auto& snapshot, const auto& ours) {
     return Fail(Errc::kInvalid, format("the snapshot's {} is {}, ours {}", what, snapshot, ours));
@@ -55,100 +122,71 @@ Status CheckBinding(const SnapshotBinding& then, const SnapshotBinding& now) {
   return {};
 }
 
-Result<SnapshotHeader> ReadHeader(const SnapshotFile& file, const SnapshotBinding& now) {
-  const auto size = file.Size();
-  if (!size) return Fail(size.error());
-  std::string bytes(kSnapshotHeaderBytes, '\0');
-  if (auto read = file.ReadAt(0, bytes); !read) return Fail(read.error());
-  auto header = DecodeHeader(bytes);
-  if (!header) return header;
-  if (header->file_bytes != *size) {
-    return Fail(Errc::kCorrupt, format("the file has {} bytes, its header says {}", *size, header->file_bytes));
+Result<SnapshotHeader> ReadHeader(const File& file, const SnapshotBinding& now) {
+  const uint64_t size = TRY(file.Size());
+  std::string bytes(SnapshotHeader::kBytes, '\0');
+  TRY(file.ReadAt(0, bytes));
+  SnapshotHeader header = TRY(SnapshotHeader::Decode(bytes));
+  if (header.file_bytes != size) {
+    return Fail(Errc::kCorrupt, format("the file has {} bytes, its header says {}", size, header.file_bytes));
   }
-  if (auto checked = CheckBinding(header->binding, now); !checked) return Fail(checked.error());
+  TRY(CheckBinding(header.binding, now));
+  if (header.shards != SeenSet::kShards) {
+    return Fail(Errc::kInvalid,
+                format("a snapshot of {} shards, this program has {}", header.shards, SeenSet::kShards));
+  }
   return header;
 }
 
-// Reads the shards one after the other, so that the file never stands in memory as a whole.
-class ShardReader {
- public:
-  ShardReader(const SnapshotFile& file, uint64_t file_bytes) : file_(file), file_bytes_(file_bytes) {}
-
-  Result<SeenEntries> Next() {
-    if (auto read = Extend(kShardHeadBytes); !read) return Fail(read.error());
-    const uint64_t entries = EntriesOfShard(bytes_);
-    if (entries > (file_bytes_ - at_) / kSnapshotEntryBytes) {
-      return Fail(Errc::kCorrupt, format("a shard of {} entries in a file of {} bytes", entries, file_bytes_));
-    }
-    if (auto read = Extend(ShardBytes(entries)); !read) return Fail(read.error());
-    at_ += bytes_.size();
-    checksums_.append(bytes_, bytes_.size() - kChecksumBytes);
-    return DecodeShard(std::exchange(bytes_, {}));
-  }
-
-  uint64_t at() const { return at_; }
-  const std::string& checksums() const { return checksums_; }
-
- private:
-  Status Extend(uint64_t size) {
-    const size_t have = bytes_.size();
-    bytes_.resize(size);
-    return file_.ReadAt(at_ + have, std::span(bytes_).subspan(have));
-  }
-
-  const SnapshotFile& file_;
-  const uint64_t file_bytes_;
-  uint64_t at_ = kSnapshotHeaderBytes;
-  std::string bytes_;
-  std::string checksums_;
-};
-
-Status ReadShards(const SnapshotFile& file, const SnapshotHeader& header, SeenSet& seen) {
-  if (header.shards != seen.shards()) {
-    return Fail(Errc::kInvalid, format("a snapshot of {} shards, this program has {}", header.shards, seen.shards()));
-  }
-  ShardReader reader(file, header.file_bytes);
+// Reads one shard after the other: the file as a whole would need as much memory as the table.
+Status ReadShards(const File& file, const SnapshotHeader& header, SeenSet& seen) {
+  uint64_t at = SnapshotHeader::kBytes;
   uint64_t entries = 0;
-  for (size_t shard = 0; shard < seen.shards(); ++shard) {
-    const auto read = reader.Next();
-    if (!read) return Fail(read.error());
-    entries += read->keys.size();
-    seen.FillShard(shard, *read);
+  std::string checksums;
+  std::string bytes;
+  for (size_t shard = 0; shard < SeenSet::kShards; ++shard) {
+    bytes.resize(kShardHeadBytes);
+    TRY(file.ReadAt(at, bytes));
+    const uint64_t count = EntriesOfShard(bytes);
+    if (count > (header.file_bytes - at) / kSnapshotEntryBytes) {
+      return Fail(Errc::kCorrupt, format("a shard of {} entries in a file of {} bytes", count, header.file_bytes));
+    }
+    bytes.resize(ShardBytes(count));
+    TRY(file.ReadAt(at, bytes));
+    seen.FillShard(shard, TRY(DecodeShard(bytes)));
+    checksums.append(bytes, bytes.size() - kChecksumBytes);
+    at += bytes.size();
+    entries += count;
   }
-  if (reader.at() != header.file_bytes || entries != header.entries ||
-      SnapshotChecksum(reader.checksums()) != header.shards_digest) {
-    return Fail(Errc::kCorrupt, "the shards are not those that the header speaks of");
+  if (at != header.file_bytes || entries != header.entries || SnapshotChecksum(checksums) != header.shards_digest) {
+    return Fail(Errc::kCorrupt, "the shards do not match the header");
   }
   return {};
+}
+
+Result<std::unique_ptr<SeenSet>> ReadFrom(const std::string& path, const SnapshotBinding& now,
+                                          const SeenOptions& options, const Clock& clock) {
+  const File file = TRY(File::Open(path, O_RDONLY));
+  const SnapshotHeader header = TRY(ReadHeader(file, now));
+  auto seen = std::make_unique<SeenSet>(options, clock);
+  TRY(ReadShards(file, header, *seen));
+  return seen;
 }
 
 }  // namespace
 
 Status WriteSnapshot(SeenSet& seen, const std::string& path, const std::function<Result<SnapshotBinding>()>& binding) {
-  const std::string beside = path + ".tmp";
-  Status written = [&]() -> Status {
-    auto file = SnapshotFile::CreateEmpty(beside);
-    if (!file) return Fail(file.error());
-    return WriteTo(*file, seen, binding);
-  }();
-  if (written) written = ReplaceFile(beside, path);
-  if (!written) {
-    unlink(beside.c_str());
-    return Fail(written.error().Within("seen snapshot"));
-  }
-  return {};
+  const std::string temporary = path + ".tmp";
+  Status written = WriteTo(temporary, seen, binding);
+  if (written) written = Replace(temporary, path);
+  if (written) return {};
+  unlink(temporary.c_str());
+  return Fail(written.error().Within("seen snapshot"));
 }
 
-Result<std::unique_ptr<SeenSet>> ReadSnapshot(const std::string& path, const SnapshotBinding& now, SeenOptions options,
-                                              const Clock& clock) {
-  const auto refuse = [&](const Error& error) { return Fail(error.Within("seen snapshot " + path)); };
-  const auto file = SnapshotFile::OpenExisting(path);
-  if (!file) return refuse(file.error());
-  const auto header = ReadHeader(*file, now);
-  if (!header) return refuse(header.error());
-  auto seen = SeenSet::Create(options, clock);
-  if (auto read = ReadShards(*file, *header, *seen); !read) return refuse(read.error());
-  return seen;
+Result<std::unique_ptr<SeenSet>> ReadSnapshot(const std::string& path, const SnapshotBinding& now,
+                                              const SeenOptions& options, const Clock& clock) {
+  return TRY_WITHIN(ReadFrom(path, now, options, clock), "seen snapshot " + path);
 }
 
 }  // namespace mi::dedupe

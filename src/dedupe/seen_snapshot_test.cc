@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "dedupe/dedupe_testing.h"
+#include "dedupe/testing/series.h"
 
 namespace mi::dedupe {
 namespace {
@@ -34,7 +34,7 @@ class SeenSnapshot : public ::testing::Test {
     return ReadSnapshot(path_, now, options, clock_);
   }
   std::unique_ptr<SeenSet> Written(uint64_t series) {
-    auto seen = SeenSet::Create({}, clock_);
+    auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
     seen->Insert(SeriesRange(0, series));
     EXPECT_TRUE(Write(*seen));
     return seen;
@@ -87,7 +87,7 @@ TEST_F(SeenSnapshot, TakesNoMoreMemoryThanATableThatGrew) {
 }
 
 TEST_F(SeenSnapshot, KeepsTheAgeOfEachEntryOverTheTimeThatItLayThere) {
-  auto before = SeenSet::Create({}, clock_);
+  auto before = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   before->Insert(SeriesRange(0, 1000));
   clock_.Advance(hours(20));
   before->Insert(SeriesRange(1000, 2000));
@@ -119,7 +119,7 @@ TEST_F(SeenSnapshot, HoldsNoMoreThanItsReaderTakes) {
 }
 
 TEST_F(SeenSnapshot, AsksForItsBindingAfterTheEntriesAreCopied) {
-  auto seen = SeenSet::Create({}, clock_);
+  auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   seen->Insert(SeriesRange(0, 100));
   ASSERT_TRUE(WriteSnapshot(*seen, path_, [&] {
     seen->Insert(SeriesRange(100, 200));
@@ -183,7 +183,7 @@ TEST_F(SeenSnapshot, CutAnywhereIsRefused) {
 TEST_F(SeenSnapshot, WithTwoShardsExchangedIsRefused) {
   Written(0);
   const std::string good = Bytes();
-  auto seen = SeenSet::Create({}, clock_);
+  auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   clock_.Advance(hours(1));
   ASSERT_TRUE(Write(*seen));
   std::string mixed = Bytes();
@@ -196,7 +196,7 @@ TEST_F(SeenSnapshot, ThatIsNotThereIsUnavailable) { EXPECT_EQ(Read(binding_).err
 
 TEST_F(SeenSnapshot, ThatCannotBeBoundLeavesTheOldOneAlone) {
   Written(10);
-  auto seen = SeenSet::Create({}, clock_);
+  auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   const auto status = WriteSnapshot(
       *seen, path_, []() -> Result<SnapshotBinding> { return Fail(Errc::kUnavailable, "the catalogue is away"); });
   EXPECT_THAT(status.error().message(), HasSubstr("the catalogue is away"));
@@ -205,7 +205,7 @@ TEST_F(SeenSnapshot, ThatCannotBeBoundLeavesTheOldOneAlone) {
 }
 
 TEST_F(SeenSnapshot, IntoADirectoryThatIsNotThereSaysSo) {
-  auto seen = SeenSet::Create({}, clock_);
+  auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   const auto status =
       WriteSnapshot(*seen, directory_ + "/none/seen.snapshot", [&] { return Result<SnapshotBinding>(binding_); });
   ASSERT_FALSE(status);
@@ -214,7 +214,7 @@ TEST_F(SeenSnapshot, IntoADirectoryThatIsNotThereSaysSo) {
 }
 
 TEST_F(SeenSnapshot, OnAFullDiskIsUnavailable) {
-  auto seen = SeenSet::Create({}, clock_);
+  auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   std::filesystem::create_symlink("/dev/full", path_ + ".tmp");
   const auto status = Write(*seen);
   ASSERT_FALSE(status);

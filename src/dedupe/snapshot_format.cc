@@ -1,6 +1,7 @@
 #include "dedupe/snapshot_format.h"
 
 #include <bit>
+#include <cassert>
 #include <cstring>
 
 #include "base/format.h"
@@ -9,13 +10,13 @@ namespace mi::dedupe {
 
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "the snapshot is written as it stands in memory");
+static_assert(std::endian::native == std::endian::little, "the snapshot has the byte order of the memory");
 
 constexpr std::string_view kMagic = "MI-SEEN\n";
 constexpr uint32_t kVersion = 1;
-constexpr size_t kUuidField = 64;  // a byte of length, and room
+constexpr size_t kUuidField = 64;  // one byte of length, then the text
 
-// Where the fields of the header begin.
+// Offsets of the header's fields.
 enum HeaderField : size_t {
   kMagicAt = 0,
   kVersionAt = 8,
@@ -29,7 +30,7 @@ enum HeaderField : size_t {
   kCatalogUuidAt = 64,
   kJournalUuidAt = 128,
   kDigestAt = 192,
-  kHeaderChecksumAt = kSnapshotHeaderBytes - kChecksumBytes,
+  kHeaderChecksumAt = SnapshotHeader::kBytes - kChecksumBytes,
 };
 
 template <typename T>
@@ -47,7 +48,7 @@ T Get(std::string_view bytes, size_t at) {
 Status PutUuid(std::string& bytes, size_t at, std::string_view uuid) {
   if (uuid.size() >= kUuidField) {
     return Fail(Errc::kInvalid,
-                format("a uuid of {} bytes, the snapshot has room for {}", uuid.size(), kUuidField - 1));
+                format("a uuid of {} bytes, limit {} bytes in the snapshot", uuid.size(), kUuidField - 1));
   }
   bytes[at] = static_cast<char>(uuid.size());
   uuid.copy(bytes.data() + at + 1, uuid.size());
@@ -55,7 +56,19 @@ Status PutUuid(std::string& bytes, size_t at, std::string_view uuid) {
 }
 
 std::string GetUuid(std::string_view bytes, size_t at) {
-  return std::string(bytes.substr(at + 1, std::min<size_t>(static_cast<unsigned char>(bytes[at]), kUuidField - 1)));
+  const auto size = static_cast<unsigned char>(bytes[at]);
+  return std::string(bytes.substr(at + 1, std::min<size_t>(size, kUuidField - 1)));
+}
+
+// Puts the checksum of everything before `at` there.
+void PutChecksum(std::string& bytes, size_t at) {
+  SnapshotChecksum(std::string_view(bytes).substr(0, at)).copy(bytes.data() + at, kChecksumBytes);
+}
+
+// Whether the last bytes are the checksum of the others.
+bool ChecksumMatches(std::string_view bytes) {
+  const size_t at = bytes.size() - kChecksumBytes;
+  return SnapshotChecksum(bytes.substr(0, at)) == bytes.substr(at);
 }
 
 }  // namespace
@@ -66,33 +79,31 @@ std::string SnapshotChecksum(std::string_view bytes) {
   return {checksum.begin(), checksum.end()};
 }
 
-Result<std::string> EncodeHeader(const SnapshotHeader& header) {
-  std::string bytes(kSnapshotHeaderBytes, '\0');
+Result<std::string> SnapshotHeader::Encode() const {
+  std::string bytes(kBytes, '\0');
   kMagic.copy(bytes.data() + kMagicAt, kMagic.size());
   Put(bytes, kVersionAt, kVersion);
-  Put(bytes, kShardsAt, header.shards);
-  Put(bytes, kFileBytesAt, header.file_bytes);
-  Put(bytes, kEntriesAt, header.entries);
-  Put(bytes, kHighestIdAt, header.binding.highest_id);
-  Put(bytes, kJournalOffsetAt, header.binding.journal_next_offset);
-  Put(bytes, kSecretCheckAt, header.binding.secret_check);
-  Put(bytes, kIntervalAt, header.binding.activity_interval_s);
-  if (auto put = PutUuid(bytes, kCatalogUuidAt, header.binding.catalog_uuid); !put) return Fail(put.error());
-  if (auto put = PutUuid(bytes, kJournalUuidAt, header.binding.journal_uuid); !put) return Fail(put.error());
-  header.shards_digest.copy(bytes.data() + kDigestAt, kChecksumBytes);
-  SnapshotChecksum(std::string_view(bytes).substr(0, kHeaderChecksumAt))
-      .copy(bytes.data() + kHeaderChecksumAt, kChecksumBytes);
+  Put(bytes, kShardsAt, shards);
+  Put(bytes, kFileBytesAt, file_bytes);
+  Put(bytes, kEntriesAt, entries);
+  Put(bytes, kHighestIdAt, binding.highest_id);
+  Put(bytes, kJournalOffsetAt, binding.journal_next_offset);
+  Put(bytes, kSecretCheckAt, binding.secret_check);
+  Put(bytes, kIntervalAt, binding.activity_interval_s);
+  TRY(PutUuid(bytes, kCatalogUuidAt, binding.catalog_uuid));
+  TRY(PutUuid(bytes, kJournalUuidAt, binding.journal_uuid));
+  shards_digest.copy(bytes.data() + kDigestAt, kChecksumBytes);
+  PutChecksum(bytes, kHeaderChecksumAt);
   return bytes;
 }
 
-Result<SnapshotHeader> DecodeHeader(std::string_view bytes) {
-  if (!bytes.starts_with(kMagic)) return Fail(Errc::kCorrupt, "no seen snapshot: its first bytes are others");
+Result<SnapshotHeader> SnapshotHeader::Decode(std::string_view bytes) {
+  assert(bytes.size() == kBytes);
+  if (!bytes.starts_with(kMagic)) return Fail(Errc::kCorrupt, "not a seen snapshot: it begins with other bytes");
   if (const auto version = Get<uint32_t>(bytes, kVersionAt); version != kVersion) {
     return Fail(Errc::kInvalid, format("a seen snapshot of version {}, this program reads {}", version, kVersion));
   }
-  if (SnapshotChecksum(bytes.substr(0, kHeaderChecksumAt)) != bytes.substr(kHeaderChecksumAt)) {
-    return Fail(Errc::kCorrupt, "the header does not match its checksum");
-  }
+  if (!ChecksumMatches(bytes)) return Fail(Errc::kCorrupt, "the header does not match its checksum");
   return SnapshotHeader{
       .shards = Get<uint32_t>(bytes, kShardsAt),
       .file_bytes = Get<uint64_t>(bytes, kFileBytesAt),
@@ -109,33 +120,32 @@ Result<SnapshotHeader> DecodeHeader(std::string_view bytes) {
 
 std::string EncodeShard(const SeenEntries& entries) {
   const size_t count = entries.keys.size();
-  std::string bytes(ShardBytes(count), '\0');
+  std::string bytes;
+  bytes.reserve(ShardBytes(count));
+  bytes.resize(kShardHeadBytes);
   Put(bytes, 0, entries.at_s);
   Put(bytes, 8, uint64_t{count});
-  const size_t active_at = kShardHeadBytes + count * sizeof(uint64_t);
-  if (count != 0) {
-    std::memcpy(bytes.data() + kShardHeadBytes, entries.keys.data(), count * sizeof(uint64_t));
-    std::memcpy(bytes.data() + active_at, entries.active.data(), count);
-  }
-  const size_t checksum_at = active_at + count;
-  SnapshotChecksum(std::string_view(bytes).substr(0, checksum_at)).copy(bytes.data() + checksum_at, kChecksumBytes);
+  bytes.append(reinterpret_cast<const char*>(entries.keys.data()), count * sizeof(uint64_t));
+  bytes.append(reinterpret_cast<const char*>(entries.active.data()), count);
+  bytes.resize(ShardBytes(count));
+  PutChecksum(bytes, bytes.size() - kChecksumBytes);
   return bytes;
 }
 
-uint64_t EntriesOfShard(std::string_view head) { return Get<uint64_t>(head, 8); }
+uint64_t EntriesOfShard(std::string_view head) {
+  assert(head.size() >= kShardHeadBytes);
+  return Get<uint64_t>(head, 8);
+}
 
 Result<SeenEntries> DecodeShard(std::string_view bytes) {
   const size_t count = EntriesOfShard(bytes);
-  const size_t checksum_at = bytes.size() - kChecksumBytes;
-  if (SnapshotChecksum(bytes.substr(0, checksum_at)) != bytes.substr(checksum_at)) {
-    return Fail(Errc::kCorrupt, "entries do not match their checksum");
-  }
+  assert(bytes.size() == ShardBytes(count));
+  if (!ChecksumMatches(bytes)) return Fail(Errc::kCorrupt, "entries do not match their checksum");
   SeenEntries entries{
       .keys = std::vector<uint64_t>(count), .active = std::vector<uint8_t>(count), .at_s = Get<int64_t>(bytes, 0)};
-  if (count != 0) {
-    std::memcpy(entries.keys.data(), bytes.data() + kShardHeadBytes, count * sizeof(uint64_t));
-    std::memcpy(entries.active.data(), bytes.data() + checksum_at - count, count);
-  }
+  const std::string_view keys = bytes.substr(kShardHeadBytes, count * sizeof(uint64_t));
+  keys.copy(reinterpret_cast<char*>(entries.keys.data()), keys.size());
+  bytes.copy(reinterpret_cast<char*>(entries.active.data()), count, kShardHeadBytes + keys.size());
   return entries;
 }
 

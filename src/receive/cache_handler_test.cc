@@ -23,7 +23,7 @@ class CacheHandlerTest : public testing::Test {
   }
 
   ManualClock clock_;
-  std::unique_ptr<dedupe::SeenSet> seen_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
   CacheHandler handler_{"secret", *seen_};
 };
 

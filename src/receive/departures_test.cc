@@ -7,7 +7,7 @@
 
 #include "base/format.h"
 #include "codec/remote_write_encode.h"
-#include "dedupe/fake_shared_tier.h"
+#include "dedupe/testing/fake_shared_tier.h"
 #include "net/testing/fake_request.h"
 #include "receive/receive_testing.h"
 #include "receive/write_handler.h"
@@ -72,9 +72,9 @@ class DeparturesTest : public testing::Test {
   std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
   ReceiveMetrics metrics_{*registry_};
   // One window for all time: a sighting is never the first in its window.
-  std::unique_ptr<dedupe::SeenSet> seen_ =
-      dedupe::SeenSet::Create({.activity_interval_s = activity_interval_s_, .confirm_after_s = kConfirmAfterS}, clock_);
-  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(
+      dedupe::SeenOptions{.activity_interval_s = activity_interval_s_, .confirm_after_s = kConfirmAfterS}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   stream::FakeStream stream_;
   std::unique_ptr<stream::SeriesPublisher> stream_publisher_ = stream_.OpenPublisher();

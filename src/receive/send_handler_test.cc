@@ -43,8 +43,8 @@ class SendHandlerTest : public testing::Test {
   ManualClock clock_;
   std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
   ReceiveMetrics metrics_{*registry_};
-  std::unique_ptr<dedupe::SeenSet> seen_ = dedupe::SeenSet::Create({}, clock_);
-  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   stream::FakeStream stream_;
   std::unique_ptr<stream::SeriesPublisher> publisher_ = stream_.OpenPublisher();

@@ -91,8 +91,8 @@ class WriteHandlerTest : public testing::Test {
   ManualClock clock_;
   std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
   ReceiveMetrics metrics_{*registry_};
-  std::unique_ptr<dedupe::SeenSet> seen_ = dedupe::SeenSet::Create({}, clock_);
-  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = dedupe::SeenSet::Create({}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
+  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
   std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
   HeldPublisher publisher_;
   stream::FakeActivity activity_;

@@ -1,26 +1,23 @@
-// The tier over a real Redis; each test has a database of its own there.
-#include "dedupe/redis_tier.h"
+// The tier over a real Redis. Each test has a database of its own there.
+#include "dedupe/redis/tier.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <hiredis/hiredis.h>
 
+#include <csignal>
 #include <future>
 #include <memory>
 #include <thread>
 
 #include "base/eventually.h"
 #include "base/format.h"
-#include "dedupe/dedupe_testing.h"
-#include "dedupe/redis_connection.h"
-#include "dedupe/redis_key.h"
+#include "dedupe/testing/series.h"
 #include "support/real_service.h"
-#include "support/scarce_memory.h"
 
 namespace mi::dedupe {
 namespace {
 
-using mi::tests::ScarceMemory;
 using model::Fingerprint;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -33,6 +30,11 @@ using testing::Series;
 using testing::SeriesRange;
 
 constexpr milliseconds kPatience = std::chrono::seconds(20);
+
+struct FreeReply {
+  void operator()(redisReply* reply) const { freeReplyObject(reply); }
+};
+using RedisReply = std::unique_ptr<redisReply, FreeReply>;
 
 // What people would type into redis-cli.
 class Cli {
@@ -55,16 +57,20 @@ class Cli {
   std::unique_ptr<redisContext, decltype(&redisFree)> context_;
 };
 
-std::string KeyOf(Fingerprint fingerprint) { return std::string(RedisKey(fingerprint).view()); }
+std::string KeyOf(Fingerprint fingerprint) {
+  const std::array<char, 16> bytes = fingerprint.ToBytes();
+  return "mi:" + std::string(bytes.data(), bytes.size());
+}
 
 class RedisTierTest : public ::testing::Test {
  protected:
   void SetUp() override {
     redis_ = RealService::Get("redis");
     if (redis_ == nullptr) GTEST_SKIP() << RealService::kMissing;
+    std::signal(SIGPIPE, SIG_IGN);  // as in the service
     static uint64_t next_db = 0;
     options_ = {.port = redis_->port(), .db = ++next_db % 16, .timeout = std::chrono::seconds(10)};
-    options_.writes.flush_interval = milliseconds(1);
+    writes_.flush_interval = milliseconds(1);
     OpenCli()({"FLUSHDB"});
   }
 
@@ -74,15 +80,18 @@ class RedisTierTest : public ::testing::Test {
     return cli;
   }
 
-  void Start() { tier_ = RedisTier::Create(options_, {*log_, *metrics_}); }
-  // The tier, once it has reached Redis.
+  std::unique_ptr<RedisTier> MakeTier() {
+    return std::make_unique<RedisTier>(options_, writes_, RedisTier::Deps{*log_, *metrics_});
+  }
+  void Start() { tier_ = MakeTier(); }
+  // Returns once the tier has reached Redis.
   void StartAndReach() {
     Start();
     ASSERT_TRUE(Eventually([&] { return tier_->Health().has_value(); })) << tier_->Health().error().message();
   }
 
-  // What is told for a while gathers.
-  void PauseWithAPipelineUnderWay() {
+  // For the next 500 ms a write is under way, so that further writes gather.
+  void PauseWithAWriteUnderWay() {
     OpenCli()({"CLIENT", "PAUSE", "500", "ALL"});
     tier_->Remember(std::vector{Series(1'000'000)});
   }
@@ -93,7 +102,7 @@ class RedisTierTest : public ::testing::Test {
                   [answer](Result<std::vector<bool>> known) { answer->set_value(std::move(known)); });
     return answer->get_future();
   }
-  // How many of the series the tier knows; -1 when it does not say.
+  // How many of the series the tier knows; -1 if it does not answer.
   int64_t Known(std::vector<Fingerprint> series) {
     const auto known = Ask(std::move(series)).get();
     return known ? std::ranges::count(*known, true) : -1;
@@ -112,16 +121,17 @@ class RedisTierTest : public ::testing::Test {
 
   RealService* redis_ = nullptr;
   RedisOptions options_;
+  RedisWriteOptions writes_;
   std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   std::unique_ptr<RedisTier> tier_;
 };
 
-TEST_F(RedisTierTest, TellsAProducerWhatAnotherHasRemembered) {
+TEST_F(RedisTierTest, TellsOneProducerWhatAnotherHasRemembered) {
   StartAndReach();
   tier_->Remember(SeriesRange(0, 10));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 10)));
-  const auto other = RedisTier::Create(options_, {*log_, *metrics_});
+  const auto other = MakeTier();
   ASSERT_TRUE(Eventually([&] { return other->Health().has_value(); }));
   std::promise<Result<std::vector<bool>>> answer;
   other->Lookup({Series(100), Series(3), Series(101)}, 0, [&](auto known) { answer.set_value(std::move(known)); });
@@ -133,15 +143,14 @@ TEST_F(RedisTierTest, WritesTheKeysThatAreDocumented) {
   tier_->Remember(std::vector{Series(1)});
   ASSERT_TRUE(KnowsEventually({Series(1)}));
   Cli cli = OpenCli();
-  const std::array<char, 16> bytes = Series(1).ToBytes();
-  const RedisReply value = cli({"GET", "mi:" + std::string(bytes.data(), bytes.size())});
+  const RedisReply value = cli({"GET", KeyOf(Series(1))});
   EXPECT_EQ(std::string_view(value->str, value->len), "1");
-  EXPECT_EQ(cli.Integer({"DBSIZE"}), 1) << "the probe's key is none";
+  EXPECT_EQ(cli.Integer({"DBSIZE"}), 1) << "the probe writes no key";
 }
 
-TEST_F(RedisTierTest, SpreadsTheLivesOfKeys) {
-  options_.writes.expire = std::chrono::seconds(10'000);
-  options_.writes.spread = std::chrono::seconds(4000);
+TEST_F(RedisTierTest, SpreadsTheLifetimesOfKeys) {
+  writes_.expire = std::chrono::seconds(10'000);
+  writes_.spread = std::chrono::seconds(4000);
   StartAndReach();
   const auto series = SeriesRange(0, 1000);
   tier_->Remember(series);
@@ -156,21 +165,21 @@ TEST_F(RedisTierTest, SpreadsTheLivesOfKeys) {
   EXPECT_GT(longest, 9500);
 }
 
-TEST_F(RedisTierTest, LetsKeysLiveForEverWhenToldSo) {
-  options_.writes.expires = false;
+TEST_F(RedisTierTest, WritesKeysWithoutLifetimeIfIsexpireIsFalse) {
+  writes_.expires = false;
   StartAndReach();
   tier_->Remember(SeriesRange(0, 1));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 1)));
   EXPECT_EQ(OpenCli().Integer({"TTL", KeyOf(Series(0))}), -1);
 }
 
-TEST_F(RedisTierTest, TakesNewLivesAndPipelinesWhileItRuns) {
-  options_.writes.flush_interval = std::chrono::hours(1);
-  options_.writes.flush_keys = 100'000;
+TEST_F(RedisTierTest, TakesNewWriteOptionsWhileItRuns) {
+  writes_.flush_interval = std::chrono::hours(1);
+  writes_.flush_keys = 100'000;
   StartAndReach();
-  PauseWithAPipelineUnderWay();
+  PauseWithAWriteUnderWay();
   tier_->Remember(SeriesRange(0, 10));
-  RedisWriteOptions changed = options_.writes;
+  RedisWriteOptions changed = writes_;
   changed.expires = false;
   changed.flush_keys = 10;
   changed.workers = 2;
@@ -184,8 +193,8 @@ TEST_F(RedisTierTest, TakesNewLivesAndPipelinesWhileItRuns) {
   EXPECT_TRUE(KnowsEventually(SeriesRange(20, 1000)));
 }
 
-TEST_F(RedisTierTest, AnswersManyAndLargeLookupsAtOnceInTheirOrder) {
-  options_.writes.flush_keys = 100;
+TEST_F(RedisTierTest, AnswersManyAndLargeLookupsInOrder) {
+  writes_.flush_keys = 100;
   StartAndReach();
   tier_->Remember(SeriesRange(0, 20'000));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 20'000)));
@@ -197,7 +206,7 @@ TEST_F(RedisTierTest, AnswersManyAndLargeLookupsAtOnceInTheirOrder) {
   EXPECT_GE(Metric("redis_lookups_total", {{"result", "unknown"}}), 10'500);
 }
 
-// Keeps the only thread that asks, inside of an answer, until `kept` is over.
+// Blocks the only look-up thread, inside an answer, until `kept` is ready.
 class RedisTierLookupQueueTest : public RedisTierTest {
  protected:
   void StartAndKeep(std::shared_future<void> kept) {
@@ -213,7 +222,7 @@ class RedisTierLookupQueueTest : public RedisTierTest {
   }
 };
 
-TEST_F(RedisTierLookupQueueTest, RefusesWhatHasWaitedForTooLongAndBlamesNobody) {
+TEST_F(RedisTierLookupQueueTest, RefusesLateLookupsWithoutCallingRedisDown) {
   options_.timeout = std::chrono::seconds(2);
   std::promise<void> over;
   StartAndKeep(over.get_future().share());
@@ -223,12 +232,12 @@ TEST_F(RedisTierLookupQueueTest, RefusesWhatHasWaitedForTooLongAndBlamesNobody) 
   auto in_time = Ask(SeriesRange(0, 10));
   over.set_value();
   EXPECT_EQ(late.get().error().code(), Errc::kOverloaded);
-  EXPECT_TRUE(in_time.get()) << "it was not refused for the other";
+  EXPECT_TRUE(in_time.get()) << "only the late one is refused";
   EXPECT_TRUE(tier_->Health()) << HealthText();
   EXPECT_EQ(Metric("redis_errors_total"), 0);
 }
 
-TEST_F(RedisTierLookupQueueTest, LetsSoManySeriesWaitAndNoMore) {
+TEST_F(RedisTierLookupQueueTest, BoundsTheSeriesThatWait) {
   std::promise<void> over;
   StartAndKeep(over.get_future().share());
   auto most = Ask(SeriesRange(0, 1'000'000));
@@ -239,10 +248,10 @@ TEST_F(RedisTierLookupQueueTest, LetsSoManySeriesWaitAndNoMore) {
   EXPECT_TRUE(tier_->Health()) << HealthText();
 }
 
-TEST_F(RedisTierLookupQueueTest, LetsSoMuchMemoryWaitAndNoMore) {
+TEST_F(RedisTierLookupQueueTest, BoundsTheMemoryThatWaits) {
   std::promise<void> over;
   StartAndKeep(over.get_future().share());
-  auto large = Ask(SeriesRange(0, 1), 100 << 20);  // alone, anything may
+  auto large = Ask(SeriesRange(0, 1), 100 << 20);  // a look-up that is alone always fits
   EXPECT_EQ(Ask(SeriesRange(0, 1), 1).get().error().code(), Errc::kOverloaded);
   over.set_value();
   EXPECT_TRUE(large.get());
@@ -251,18 +260,18 @@ TEST_F(RedisTierLookupQueueTest, LetsSoMuchMemoryWaitAndNoMore) {
 
 TEST_F(RedisTierTest, OpensNoMoreConnectionsThanThePoolMayHold) {
   options_.pool_size = 5;
-  options_.writes.workers = 1000;
-  options_.writes.flush_keys = 10;
+  writes_.workers = 1000;
+  writes_.flush_keys = 10;
   StartAndReach();
   Cli cli = OpenCli();
   for (uint64_t at = 0; at < 5000; at += 10) tier_->Remember(SeriesRange(at, at + 10));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 5000)));
   const RedisReply clients = cli({"CLIENT", "LIST"});
   const std::string list(clients->str, clients->len);
-  EXPECT_LE(std::ranges::count(list, '\n'), 5 + 1) << list;  // and the one that asks
+  EXPECT_LE(std::ranges::count(list, '\n'), 5 + 1) << list;  // and the one of redis-cli
 }
 
-TEST_F(RedisTierTest, KnowsNothingAfterAFlushAndGoesOn) {
+TEST_F(RedisTierTest, KnowsNothingAfterFlushdb) {
   StartAndReach();
   tier_->Remember(SeriesRange(0, 10));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 10)));
@@ -272,7 +281,7 @@ TEST_F(RedisTierTest, KnowsNothingAfterAFlushAndGoesOn) {
   EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
 }
 
-TEST_F(RedisTierTest, FailsAtOnceWhileRedisIsAwayAndComesBackWithWhatItWasTold) {
+TEST_F(RedisTierTest, FailsAtOnceWhileRedisIsAwayAndWritesWhatWaitedOnceItIsBack) {
   StartAndReach();
   EXPECT_EQ(Up(), 1);
   redis_->Kill();
@@ -288,7 +297,7 @@ TEST_F(RedisTierTest, FailsAtOnceWhileRedisIsAwayAndComesBackWithWhatItWasTold) 
   EXPECT_EQ(Metric("redis_dropped_total"), 0);
 }
 
-TEST_F(RedisTierTest, HoldsNobodyLongerThanTheTimeOutWhenRedisStandsStill) {
+TEST_F(RedisTierTest, AnswersWithinTheTimeoutWhileRedisIsFrozen) {
   options_.timeout = milliseconds(300);
   StartAndReach();
   redis_->Freeze();
@@ -297,7 +306,7 @@ TEST_F(RedisTierTest, HoldsNobodyLongerThanTheTimeOutWhenRedisStandsStill) {
   for (uint64_t i = 0; i < 200; ++i) answers.push_back(Ask(SeriesRange(i, i + 100)));
   tier_->Remember(SeriesRange(0, 100));
   for (auto& answer : answers) EXPECT_FALSE(answer.get());
-  // It did not wait for Redis, which does not move before it is told to; and it stays so, however often it is tried.
+  // Redis does not move before Thaw(), so nobody waited for it. It stays down, however often it is probed.
   const double errors = Metric("redis_errors_total");
   ASSERT_TRUE(Eventually([&] { return Metric("redis_errors_total") >= errors + 2; }));
   EXPECT_EQ(Known(SeriesRange(0, 1)), -1);
@@ -305,7 +314,7 @@ TEST_F(RedisTierTest, HoldsNobodyLongerThanTheTimeOutWhenRedisStandsStill) {
   EXPECT_TRUE(KnowsEventually(SeriesRange(0, 100)));
 }
 
-TEST_F(RedisTierTest, TriesAnIdleConnectionAgainThatRedisHasClosed) {
+TEST_F(RedisTierTest, ReconnectsWhenRedisHasClosedAnIdleConnection) {
   StartAndReach();
   ASSERT_EQ(Known(SeriesRange(0, 1)), 0);
   for (int i = 0; i < 20; ++i) {
@@ -314,27 +323,27 @@ TEST_F(RedisTierTest, TriesAnIdleConnectionAgainThatRedisHasClosed) {
   }
 }
 
-TEST_F(RedisTierTest, KeepsOnlyAsMuchAsItsBoundWhileRedisIsAway) {
+TEST_F(RedisTierTest, BoundsTheWritesThatWaitWhileRedisIsAway) {
   options_.port = 1;  // nobody listens there
-  options_.writes.workers = 1;
+  writes_.workers = 1;
   Start();
   const auto series = SeriesRange(0, 100'000);
   for (int i = 0; i < 11; ++i) tier_->Remember(series);
-  EXPECT_GE(Metric("redis_dropped_total"), 99'000) << "but for a pipeline that a thread has taken already";
+  EXPECT_GE(Metric("redis_dropped_total"), 99'000) << "except a pipeline that a thread has already taken";
   tier_.reset();
   EXPECT_EQ(Metric("redis_dropped_total"), 1'100'000);
 }
 
-TEST_F(RedisTierTest, TakesFewerConnectionsWhileRedisIsAwayAndDropsNothing) {
-  options_.writes.flush_keys = 10;
-  options_.writes.workers = 8;
+TEST_F(RedisTierTest, ReducesItsConnectionsWhileRedisIsAwayAndDropsNothing) {
+  writes_.flush_keys = 10;
+  writes_.workers = 8;
   StartAndReach();
   redis_->Kill();
   ASSERT_TRUE(Eventually([&] { return !tier_->Health().has_value(); }));
   for (uint64_t at = 0; at < 1000; at += 10) tier_->Remember(SeriesRange(at, at + 10));
-  RedisWriteOptions changed = options_.writes;
+  RedisWriteOptions changed = writes_;
   changed.workers = 1;
-  tier_->Reconfigure(changed);  // comes back, although threads that are now too many wait for Redis
+  tier_->Reconfigure(changed);  // returns at once, although surplus threads wait for Redis
   redis_->Start();
   EXPECT_TRUE(KnowsEventually(SeriesRange(0, 1000)));
   Cli cli = OpenCli();
@@ -342,7 +351,8 @@ TEST_F(RedisTierTest, TakesFewerConnectionsWhileRedisIsAwayAndDropsNothing) {
     const RedisReply clients = cli({"CLIENT", "LIST"});
     return std::ranges::count(std::string_view(clients->str, clients->len), '\n');
   };
-  EXPECT_TRUE(Eventually([&] { return connections() <= 1 + 4 + 1 + 1; })) << connections();  // watch, look-ups, cli
+  EXPECT_TRUE(Eventually([&] { return connections() <= 1 + 4 + 1 + 1; }))
+      << connections();  // probe, look-ups, writes, cli
   changed.workers = 8;
   tier_->Reconfigure(changed);
   tier_->Remember(SeriesRange(1000, 2000));
@@ -350,88 +360,58 @@ TEST_F(RedisTierTest, TakesFewerConnectionsWhileRedisIsAwayAndDropsNothing) {
   EXPECT_EQ(Metric("redis_dropped_total"), 0);
 }
 
-TEST_F(RedisTierTest, TellsWhatWaitsAlsoWhenALookupIsUnderWayAtTheStop) {
-  options_.writes.flush_interval = std::chrono::hours(1);
-  options_.writes.flush_keys = 100'000;
+TEST_F(RedisTierTest, DrainsTheWritesAlsoWhileALookupIsUnderWay) {
+  writes_.flush_interval = std::chrono::hours(1);
+  writes_.flush_keys = 100'000;
   StartAndReach();
   Cli cli = OpenCli();
-  cli({"CLIENT", "PAUSE", "500", "ALL"});  // holds answers back, for the look-up and for what is told
+  cli({"CLIENT", "PAUSE", "500", "ALL"});  // delays the replies to the look-up and to the writes
   tier_->Remember(SeriesRange(0, 1500));
   auto asked = Ask(SeriesRange(0, 10));
-  tier_->Stop(kPatience);
+  tier_->Drain(kPatience);
+  tier_->Stop();
   EXPECT_FALSE(asked.get());
   EXPECT_EQ(Metric("redis_dropped_total"), 0);
   EXPECT_EQ(OpenCli().Integer({"DBSIZE"}), 1500);
 }
 
-TEST_F(RedisTierTest, DropsAPipelineThatThereIsNoMemoryForAndGoesOn) {
-  if (!ScarceMemory::kToBeHad) GTEST_SKIP();
-  options_.writes.flush_keys = 100'000;
-  StartAndReach();
-  const auto series = SeriesRange(0, 100'000);
-  {
-    const ScarceMemory scarce(1 << 20);  // a pipeline is 1.6 MB
-    tier_->Remember(series);
-    EXPECT_TRUE(Eventually([&] { return Metric("redis_dropped_total") == 100'000; }));
-    EXPECT_EQ(Ask(SeriesRange(0, 10)).get().value(), std::vector<bool>(10));
-  }
-  {
-    const ScarceMemory scarce(20'000);  // to keep them takes 25 kB in one piece
-    tier_->Remember(series);
-    EXPECT_EQ(Metric("redis_dropped_total"), 200'000);
-    EXPECT_GT(scarce.refusals(), 0U);
-  }
-  tier_->Remember(SeriesRange(0, 10));
-  EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
-}
-
-TEST_F(RedisTierTest, FailsALookupThatThereIsNoMemoryForAndGoesOn) {
-  if (!ScarceMemory::kToBeHad) GTEST_SKIP();
-  StartAndReach();
-  auto series = SeriesRange(0, 100'000);
-  {
-    const ScarceMemory scarce(1 << 20);
-    EXPECT_EQ(Ask(std::move(series)).get().error().code(), Errc::kOverloaded);
-  }
-  EXPECT_TRUE(tier_->Health()) << HealthText();
-  EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
-}
-
 TEST_F(RedisTierTest, DoesNotWaitForAPipelineToFillWhileNoneIsUnderWay) {
-  options_.writes.flush_interval = std::chrono::hours(1);
-  options_.writes.flush_keys = 100'000;
+  writes_.flush_interval = std::chrono::hours(1);
+  writes_.flush_keys = 100'000;
   StartAndReach();
   for (uint64_t i = 0; i < 100; ++i) tier_->Remember(SeriesRange(i, i + 1));
   EXPECT_TRUE(KnowsEventually(SeriesRange(0, 100)));
 }
 
-TEST_F(RedisTierTest, FlushesWhatWaitsWhenItStops) {
-  options_.writes.flush_interval = std::chrono::hours(1);
-  options_.writes.flush_keys = 100'000;
+TEST_F(RedisTierTest, DrainsTheWritesThatWait) {
+  writes_.flush_interval = std::chrono::hours(1);
+  writes_.flush_keys = 100'000;
   StartAndReach();
-  PauseWithAPipelineUnderWay();
+  PauseWithAWriteUnderWay();
   tier_->Remember(SeriesRange(0, 1500));
-  tier_->Stop(kPatience);
+  tier_->Drain(kPatience);
+  tier_->Stop();
   EXPECT_EQ(OpenCli().Integer({"DBSIZE"}), 1501);
   EXPECT_EQ(Metric("redis_dropped_total"), 0);
-  EXPECT_EQ(Known({Series(1)}), -1) << "asked after the stop";
+  EXPECT_EQ(Known({Series(1)}), -1) << "looked up after the stop";
   tier_->Remember(SeriesRange(0, 7));
   EXPECT_EQ(Metric("redis_dropped_total"), 7);
 }
 
-TEST_F(RedisTierTest, StopsInTimeWhenRedisStandsStill) {
+TEST_F(RedisTierTest, StopsInTimeWhileRedisIsFrozen) {
   options_.timeout = std::chrono::minutes(1);
   StartAndReach();
   redis_->Freeze();
   tier_->Remember(SeriesRange(0, 10));
   auto asked = Ask(SeriesRange(0, 10));
-  tier_->Stop(milliseconds(50));
+  tier_->Drain(milliseconds(50));
+  tier_->Stop();
   EXPECT_FALSE(asked.get());
   redis_->Thaw();
   EXPECT_EQ(Metric("redis_dropped_total"), 10);
 }
 
-TEST_F(RedisTierTest, SaysThatRedisTakesNoWritesAndGoesOnAsking) {
+TEST_F(RedisTierTest, ReportsRefusedWritesAndGoesOnWithLookups) {
   StartAndReach();
   Cli cli = OpenCli();
   cli({"CONFIG", "SET", "maxmemory", "1"});
@@ -445,7 +425,7 @@ TEST_F(RedisTierTest, SaysThatRedisTakesNoWritesAndGoesOnAsking) {
   EXPECT_TRUE(Eventually([&] { return tier_->Health().has_value(); }));
 }
 
-TEST_F(RedisTierTest, GoesOverAUnixSocket) {
+TEST_F(RedisTierTest, ConnectsOverAUnixSocket) {
   options_.host = redis_->directory() + "/socket";
   options_.port = 1;
   StartAndReach();
@@ -453,7 +433,7 @@ TEST_F(RedisTierTest, GoesOverAUnixSocket) {
   EXPECT_TRUE(KnowsEventually(SeriesRange(0, 10)));
 }
 
-TEST_F(RedisTierTest, KeepsToItsDatabase) {
+TEST_F(RedisTierTest, UsesItsDatabaseOnly) {
   StartAndReach();
   tier_->Remember(SeriesRange(0, 10));
   ASSERT_TRUE(KnowsEventually(SeriesRange(0, 10)));
@@ -464,14 +444,14 @@ TEST_F(RedisTierTest, KeepsToItsDatabase) {
   EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
 }
 
-TEST_F(RedisTierTest, NamesTheOptionOfADatabaseThatIsNotThere) {
+TEST_F(RedisTierTest, NamesTheOptionOfAMissingDatabase) {
   options_.db = 4711;
   Start();
   EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.db") != std::string::npos; })) << HealthText();
   EXPECT_EQ(tier_->Health().error().code(), Errc::kInvalid);
 }
 
-TEST_F(RedisTierTest, NamesTheOptionOfAPasswordThatIsWrongOrMissingAndComesAliveOnceItIsRight) {
+TEST_F(RedisTierTest, NamesTheOptionOfAWrongOrMissingPasswordAndRecoversOnceItIsRight) {
   {
     Cli cli = OpenCli();
     cli({"CONFIG", "SET", "requirepass", "right"});
@@ -483,7 +463,7 @@ TEST_F(RedisTierTest, NamesTheOptionOfAPasswordThatIsWrongOrMissingAndComesAlive
       EXPECT_EQ(HealthText().find("wrong invalid"), std::string::npos);
       EXPECT_EQ(Known(SeriesRange(0, 1)), -1);
     }
-    cli({"CONFIG", "SET", "requirepass", "wrong"});  // what the last one has
+    cli({"CONFIG", "SET", "requirepass", "wrong"});  // the password of the last tier
     EXPECT_TRUE(Eventually([&] { return tier_->Health().has_value(); })) << HealthText();
     cli({"CONFIG", "SET", "requirepass", ""});
   }
@@ -492,7 +472,7 @@ TEST_F(RedisTierTest, NamesTheOptionOfAPasswordThatIsWrongOrMissingAndComesAlive
   EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.password") != std::string::npos; })) << HealthText();
 }
 
-TEST_F(RedisTierTest, GoesInAsAnAclUserThatMayDoNoMoreThanItNeeds) {
+TEST_F(RedisTierTest, NeedsNoMoreThanTheDocumentedAclPermissions) {
   Cli cli = OpenCli();
   cli({"ACL", "SETUSER", "index", "on", ">secret", "~mi:*", "+mget", "+set", "+select", "resetchannels"});
   options_.username = "index";
@@ -504,7 +484,7 @@ TEST_F(RedisTierTest, GoesInAsAnAclUserThatMayDoNoMoreThanItNeeds) {
   cli({"ACL", "SETUSER", "index", "-set"});
   tier_->Remember(SeriesRange(10, 20));
   EXPECT_TRUE(Eventually([&] { return HealthText().find("redis.username") != std::string::npos; })) << HealthText();
-  EXPECT_EQ(Known(SeriesRange(0, 10)), 10) << "it may still ask";
+  EXPECT_EQ(Known(SeriesRange(0, 10)), 10) << "it may still look up";
 
   tier_.reset();
   options_.password = "wrong";

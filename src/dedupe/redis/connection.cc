@@ -1,0 +1,242 @@
+#include "dedupe/redis/connection.h"
+
+#include <hiredis/hiredis.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <string>
+#include <system_error>
+
+#include "base/fatal.h"
+#include "base/format.h"
+#include "base/quote.h"
+
+namespace mi::dedupe {
+namespace {
+
+using std::chrono::steady_clock;
+
+// MGETs of one look-up that are sent before the first is answered: enough to hide the round trip.
+constexpr size_t kPipelinedMgets = 8;
+
+constexpr std::string_view kKeyPrefix = "mi:";
+
+// `mi:` + the 16 bytes of a fingerprint.
+class Key {
+ public:
+  explicit Key(model::Fingerprint fingerprint) {
+    std::ranges::copy(fingerprint.ToBytes(), std::ranges::copy(kKeyPrefix, bytes_.begin()).out);
+  }
+  std::string_view view() const { return {bytes_.data(), bytes_.size()}; }
+
+ private:
+  std::array<char, kKeyPrefix.size() + 16> bytes_;
+};
+
+std::string AddressOf(const RedisOptions& options) {
+  return options.host.starts_with('/') ? options.host : format("{}:{}", options.host, options.port);
+}
+
+// How error replies begin that a changed option prevents.
+struct Refusal {
+  std::string_view beginning;
+  std::string_view option;
+};
+constexpr std::array<Refusal, 8> kRefusals = {{
+    {"WRONGPASS", "redis.password, redis.username"},
+    {"NOAUTH", "redis.password"},
+    {"ERR invalid password", "redis.password"},
+    {"ERR AUTH <password> called without", "redis.password"},
+    {"ERR Client sent AUTH, but no password", "redis.password"},
+    {"ERR wrong number of arguments for 'auth'", "redis.username"},
+    {"ERR DB index is out of range", "redis.db"},
+    {"NOPERM", "redis.username"},
+}};
+
+Error Refused(const RedisOptions& options, std::string_view reply) {
+  const std::string text = Printable(reply);
+  const auto* const refusal =
+      std::ranges::find_if(kRefusals, [&](const Refusal& one) { return text.starts_with(one.beginning); });
+  if (refusal != kRefusals.end()) {
+    return {Errc::kInvalid, format("redis at {} refuses: {} ({})", AddressOf(options), text, refusal->option)};
+  }
+  const Errc code = text.starts_with("LOADING") ? Errc::kUnavailable : Errc::kOverloaded;
+  return {code, format("redis at {} answers: {}", AddressOf(options), text)};
+}
+
+}  // namespace
+
+void RedisConnection::FreeContext::operator()(redisContext* context) const { redisFree(context); }
+void RedisConnection::FreeReply::operator()(redisReply* reply) const { freeReplyObject(reply); }
+
+// An idle connection may have been closed by the other side (a restart, `timeout` in redis.conf, a proxy), or may lead
+// to a server that is no longer the primary (a failover). So a failure on an existing connection is tried once more,
+// over a new one. Any failure closes the connection, because replies may be outstanding.
+template <typename Exchange>
+auto RedisConnection::Retrying(Deadline deadline, Exchange exchange) -> decltype(exchange()) {
+  if (context_ != nullptr) {
+    auto result = exchange();
+    if (result) return result;
+    Close();
+    if (steady_clock::now() >= deadline) return result;
+  }
+  if (const Status opened = Open(deadline); !opened) {
+    Close();
+    return Fail(opened.error());
+  }
+  auto result = exchange();
+  if (!result) Close();
+  return result;
+}
+
+Result<std::vector<bool>> RedisConnection::Find(std::span<const model::Fingerprint> fingerprints,
+                                                size_t keys_per_command, Deadline deadline) {
+  assert(keys_per_command > 0);
+  return Retrying(deadline, [&] { return SendMgets(fingerprints, keys_per_command, deadline); });
+}
+
+Status RedisConnection::Store(std::span<const model::Fingerprint> fingerprints,
+                              std::span<const std::chrono::seconds> lifetimes, Deadline deadline) {
+  assert(lifetimes.empty() || lifetimes.size() == fingerprints.size());
+  return Retrying(deadline, [&] { return SendSets(fingerprints, lifetimes, deadline); });
+}
+
+Status RedisConnection::Probe(Deadline deadline) {
+  return Retrying(deadline, [&] { return SendProbe(deadline); });
+}
+
+// Resolving the host's name is outside the deadline: getaddrinfo has none.
+Status RedisConnection::Open(Deadline deadline) {
+  context_.reset(options_.host.starts_with('/')
+                     ? redisConnectUnixNonBlock(options_.host.c_str())
+                     : redisConnectNonBlock(options_.host.c_str(), static_cast<int>(options_.port)));
+  if (context_ == nullptr) OutOfMemory();
+  if (context_->err != 0) return Fail(Broken());
+  TRY(Await(POLLOUT, deadline));
+  int fault = 0;
+  socklen_t size = sizeof(fault);
+  if (getsockopt(context_->fd, SOL_SOCKET, SO_ERROR, &fault, &size) != 0) fault = errno;
+  if (fault != 0) return Fail(Unavailable(std::generic_category().message(fault)));
+  TRY(LogIn(deadline));
+  return SendProbe(deadline);
+}
+
+// Each reply is read before the next command is sent: after a refused password, the rest is refused as well, with a
+// message that names the wrong option.
+Status RedisConnection::LogIn(Deadline deadline) {
+  if (!options_.username.empty()) {
+    Append({"AUTH", options_.username, options_.password});
+    TRY(Read(deadline));
+  } else if (!options_.password.empty()) {
+    Append({"AUTH", options_.password});
+    TRY(Read(deadline));
+  }
+  if (options_.db == 0) return {};
+  Append({"SELECT", format("{}", options_.db)});
+  TRY(Read(deadline));
+  return {};
+}
+
+Status RedisConnection::SendProbe(Deadline deadline) {
+  Append({"MGET", kKeyPrefix});
+  TRY(Read(deadline));
+  return {};
+}
+
+Result<std::vector<bool>> RedisConnection::SendMgets(std::span<const model::Fingerprint> fingerprints,
+                                                     size_t keys_per_command, Deadline deadline) {
+  const size_t commands = (fingerprints.size() + keys_per_command - 1) / keys_per_command;
+  const auto part_of = [&](size_t command) {
+    const auto rest = fingerprints.subspan(command * keys_per_command);
+    return rest.first(std::min(keys_per_command, rest.size()));
+  };
+  std::vector<bool> known;
+  known.reserve(fingerprints.size());
+  std::vector<Key> keys;
+  std::vector<std::string_view> words;
+  size_t sent = 0;
+  for (size_t answered = 0; answered < commands; ++answered) {
+    for (; sent < std::min(commands, answered + kPipelinedMgets); ++sent) {
+      const auto part = part_of(sent);
+      keys.clear();
+      for (const model::Fingerprint fingerprint : part) keys.emplace_back(fingerprint);
+      words.assign(1, "MGET");
+      for (const Key& key : keys) words.push_back(key.view());
+      Append(words);
+    }
+    const Reply reply = TRY(Read(deadline));
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != part_of(answered).size()) {
+      return Fail(Unavailable("the reply to MGET has another shape than documented"));
+    }
+    for (const redisReply* element : std::span(reply->element, reply->elements)) {
+      known.push_back(element->type == REDIS_REPLY_STRING);
+    }
+  }
+  return known;
+}
+
+Status RedisConnection::SendSets(std::span<const model::Fingerprint> fingerprints,
+                                 std::span<const std::chrono::seconds> lifetimes, Deadline deadline) {
+  for (size_t i = 0; i < fingerprints.size(); ++i) {
+    const Key key(fingerprints[i]);
+    if (lifetimes.empty()) {
+      Append({"SET", key.view(), "1"});
+    } else {
+      Append({"SET", key.view(), "1", "EX", std::to_string(lifetimes[i].count())});
+    }
+  }
+  for (size_t i = 0; i < fingerprints.size(); ++i) TRY(Read(deadline));
+  return {};
+}
+
+void RedisConnection::Append(std::span<const std::string_view> words) {
+  std::vector<const char*> texts;
+  std::vector<size_t> sizes;
+  texts.reserve(words.size());
+  sizes.reserve(words.size());
+  for (const std::string_view word : words) {
+    texts.push_back(word.data());
+    sizes.push_back(word.size());
+  }
+  const auto count = static_cast<int>(words.size());
+  if (redisAppendCommandArgv(context_.get(), count, texts.data(), sizes.data()) != REDIS_OK) OutOfMemory();
+}
+
+// The socket does not block: a write or read that is not possible yet moves no bytes and is no error.
+Result<RedisConnection::Reply> RedisConnection::Read(Deadline deadline) {
+  for (;;) {
+    void* found = nullptr;
+    if (redisGetReplyFromReader(context_.get(), &found) != REDIS_OK) return Fail(Broken());
+    if (found != nullptr) {
+      Reply reply(static_cast<redisReply*>(found));
+      if (reply->type == REDIS_REPLY_ERROR) return Fail(Refused(options_, {reply->str, reply->len}));
+      return reply;
+    }
+    int all_sent = 0;
+    if (redisBufferWrite(context_.get(), &all_sent) != REDIS_OK) return Fail(Broken());
+    TRY(Await(all_sent != 0 ? POLLIN : POLLIN | POLLOUT, deadline));
+    if (redisBufferRead(context_.get()) != REDIS_OK) return Fail(Broken());
+  }
+}
+
+Status RedisConnection::Await(short events, Deadline deadline) const {
+  const std::expected<short, WaitEnd> ready = WaitReady(context_->fd, events, deadline, stop_);
+  if (ready) return {};
+  if (ready.error() == WaitEnd::kStopped) return Fail(Unavailable("the process is stopping"));
+  return Fail(Unavailable(format("no answer within {} ms (redis.timeout)", options_.timeout.count())));
+}
+
+Error RedisConnection::Broken() const {
+  const bool system = context_->err == REDIS_ERR_IO && errno != 0 && context_->errstr[0] == '\0';
+  return Unavailable(system ? std::generic_category().message(errno) : std::string(context_->errstr));
+}
+
+Error RedisConnection::Unavailable(std::string_view why) const {
+  return {Errc::kUnavailable, format("redis at {} (redis.host, redis.port): {}", AddressOf(options_), why)};
+}
+
+}  // namespace mi::dedupe
