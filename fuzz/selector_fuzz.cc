@@ -1,5 +1,5 @@
-// Selectors: a selector that parses can be formatted and parsed again. The short cut for simple regular expressions must
-// decide as RE2 does. Evaluating any scalar expression of /api/v1/query must end.
+// Selectors: a selector that parses can be formatted and parsed again. The short cut for simple regular expressions
+// must decide as RE2 does. Evaluating any scalar expression of /api/v1/query must end.
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -8,6 +8,7 @@
 #include "model/labels.h"
 #include "query/scalar.h"
 #include "query/selector.h"
+#include "query/testing/match_operator_text.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 
 namespace mi::query {
 
-// Checked between the steps of a computation. Whatever the computation has found once the deadline has passed is not the
-// answer.
+// Checked between the steps of a computation. Whatever the computation has found once the deadline has passed is not
+// the answer.
 //
 // Threads: safe. Ownership: borrows the clock and the flag.
 class Deadline {

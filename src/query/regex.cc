@@ -3,6 +3,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <cassert>
 #include <optional>
 #include <utility>
 
@@ -89,6 +90,7 @@ bool Regex::ScansValues(std::string_view pattern) {
 }
 
 bool Regex::Matches(std::string_view text) const {
+  assert(IsValidUtf8(text));
   if (const auto* literals = std::get_if<Literals>(&form_)) {
     return std::ranges::binary_search(literals->values, text, std::less<>());
   }

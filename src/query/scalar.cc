@@ -32,6 +32,10 @@ double Apply(char op, double left, double right) {
   }
 }
 
+Value Apply(char op, Value left, Value right) {
+  return {.number = Apply(op, left.number, right.number), .is_vector = left.is_vector || right.is_vector};
+}
+
 bool IsHexadecimal(std::string_view word) { return word.starts_with("0x") || word.starts_with("0X"); }
 
 // Decimal, hexadecimal, or a duration in seconds.
@@ -81,19 +85,20 @@ class Evaluator {
     Value left = TRY((this->*operand)());
     while (!AtEnd() && operators.contains(Peek())) {
       const char op = Take();
-      left = Join(op, left, TRY((this->*operand)()));
+      left = Apply(op, left, TRY((this->*operand)()));
     }
     return left;
   }
 
-  // Every recursion of the descent passes through here, so this is where its depth is bounded.
+  // Every recursion of the descent passes through here, so this is where its depth is bounded. An error ends the whole
+  // descent, so only a success counts back.
   Evaluated Signed() {
-    const DepthGuard guard(depth_);
-    if (depth_ > kMaxDepth) return Syntax(format("nested more than {} deep", kMaxDepth));
-    if (AtEnd() || (Peek() != '-' && Peek() != '+')) return Power();
-    const bool negative = Take() == '-';
-    Value value = TRY(Signed());
+    if (++depth_ > kMaxDepth) return Syntax(format("nested more than {} deep", kMaxDepth));
+    const bool has_sign = !AtEnd() && (Peek() == '-' || Peek() == '+');
+    const bool negative = has_sign && Take() == '-';
+    Value value = TRY(has_sign ? Signed() : Power());
     if (negative) value.number = -value.number;
+    --depth_;
     return value;
   }
 
@@ -101,7 +106,7 @@ class Evaluator {
     const Value base = TRY(Primary());
     if (AtEnd() || Peek() != '^') return base;
     Take();
-    return Join('^', base, TRY(Signed()));
+    return Apply('^', base, TRY(Signed()));
   }
 
   Evaluated Primary() {
@@ -157,10 +162,6 @@ class Evaluator {
     return Value{.number = value.number, .is_vector = makes_vector};
   }
 
-  static Value Join(char op, Value left, Value right) {
-    return {.number = Apply(op, left.number, right.number), .is_vector = left.is_vector || right.is_vector};
-  }
-
   // A character that only this subset of PromQL could contain here is a syntax error. Any other may begin PromQL that
   // needs samples.
   Evaluated Unexpected() const {
@@ -177,14 +178,6 @@ class Evaluator {
                    "+ - * / % ^, time(), pi(), vector() and scalar(); ask /api/v1/series, /api/v1/labels and "
                    "/api/v1/label/<name>/values what exists"});
   }
-
-  struct DepthGuard {
-    explicit DepthGuard(int& counter) : depth(++counter) {}
-    ~DepthGuard() { --depth; }
-    DepthGuard(const DepthGuard&) = delete;
-    DepthGuard& operator=(const DepthGuard&) = delete;
-    int& depth;
-  };
 
   bool AtEnd() const { return at_ == text_.size(); }
   char Peek() const { return AtEnd() ? '\0' : text_[at_]; }

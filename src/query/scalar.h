@@ -20,8 +20,8 @@ struct Value {
 // `time_ms` is what time() returns, in ms since the epoch.
 std::expected<Value, ParseError> Evaluate(std::string_view expression, int64_t time_ms);
 
-// A duration as Prometheus writes it: 1h30m, 500ms. Units y, w, d, h, m, s, ms, each at most once and in this order; "0"
-// stands alone. Nothing for anything else, or for a duration that would overflow.
+// A duration as Prometheus writes it: 1h30m, 500ms. Units y, w, d, h, m, s, ms, each at most once and in this order;
+// "0" stands alone. Nothing for anything else, or for a duration that would overflow.
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text);
 
 }  // namespace mi::query

@@ -18,8 +18,9 @@ using catalog::Snapshot;
 // How a selector is answered
 //
 // A matcher decides by the value of one label, and the catalogue knows the series of each (label, value) pair. So a
-// matcher becomes a condition: a list of deciding pairs, and whether it selects the series with those pairs or all other
-// series. The latter is for matchers that also match '', because a series without the label has none of the pairs:
+// matcher becomes a condition: a list of deciding pairs, and whether it selects the series with those pairs or all
+// other series. The latter is for matchers that also match '', because a series without the label has none of the
+// pairs:
 //
 //   job="api"    selects the series with     job=api
 //   job!="api"   selects all series but with job=api          (also those without job)
@@ -104,8 +105,7 @@ void ScanValues(const Snapshot& snapshot, const Matcher& matcher, const Deadline
 }
 
 Condition LookUp(const Snapshot& snapshot, const Matcher& matcher, const Deadline* deadline) {
-  Condition condition{.matcher = &matcher,
-                      .sense = matcher.matches_empty() ? Sense::kWithoutPairs : Sense::kWithPairs};
+  Condition condition{.matcher = &matcher, .sense = matcher.matches_empty() ? Sense::kWithoutPairs : Sense::kWithPairs};
   if (TreatsAllValuesAlike(matcher)) {
     condition.any_value = Decides(matcher, "any");
     condition.max_series = condition.any_value ? snapshot.series() : 0;

@@ -1,4 +1,5 @@
-// The questions that selectors ask of a catalogue: which series, which label names, which values. All answers are exact.
+// The questions that selectors ask of a catalogue: which series, which label names, which values. All answers are
+// exact.
 //
 // Threads: safe, everything is const. Cost: a regular expression runs once over the values of its label, never over
 // series. Everything else is arithmetic on compressed sets.

@@ -41,7 +41,8 @@ struct Token {
 bool IsNameStart(char c) { return IsAlpha(c) || c == '_'; }
 bool IsNamePart(char c) { return IsAlnum(c) || c == '_'; }
 
-// The words of PromQL that are not metric names outside braces; all others (sum, offset, by, …) may be. '' if it is none.
+// The words of PromQL that are not metric names outside braces; all others (sum, offset, by, …) may be. '' if it is
+// none.
 std::string DescribeReserved(std::string_view word) {
   const std::string lower = ToLower(word);
   static constexpr std::array<std::string_view, 5> kKeywords = {"on", "ignoring", "group_left", "group_right", "bool"};
@@ -60,8 +61,8 @@ std::string NamedCharacter(std::string_view text) {
   return printable ? format("U+{:04X} '{}'", code, text.substr(0, first.size)) : format("U+{:04X}", code);
 }
 
-// Cuts a text into tokens, one at a time. Blanks and comments (# to the end of the line) lie between them. Braces change
-// which characters are legal, as in Prometheus' lexer: its messages differ inside and outside of them.
+// Cuts a text into tokens, one at a time. Blanks and comments (# to the end of the line) lie between them. Braces
+// change which characters are legal, as in Prometheus' lexer: its messages differ inside and outside of them.
 class Lexer {
  public:
   explicit Lexer(std::string_view text) : text_(text) {}
@@ -351,16 +352,6 @@ class Parser {
 };
 
 }  // namespace
-
-std::string_view ToString(MatchOperator op) {
-  switch (op) {
-    case MatchOperator::kEqual: return "=";
-    case MatchOperator::kNotEqual: return "!=";
-    case MatchOperator::kRegex: return "=~";
-    case MatchOperator::kNotRegex: return "!~";
-  }
-  return "?";
-}
 
 Result<Matcher> Matcher::Create(std::string name, MatchOperator op, std::string value) {
   std::optional<Regex> regex;

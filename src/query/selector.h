@@ -18,8 +18,6 @@ namespace mi::query {
 
 enum class MatchOperator { kEqual, kNotEqual, kRegex, kNotRegex };
 
-std::string_view ToString(MatchOperator op);  // "=", "!=", "=~", "!~"
-
 // One condition on one label. A value. Threads: compatible.
 class Matcher {
  public:
@@ -45,7 +43,8 @@ class Matcher {
   bool matches_empty_;
 };
 
-// All matchers must match. At least one of them does not match '', so that nobody asks for everything by a typing error.
+// All matchers must match. At least one of them does not match '', so that nobody asks for everything by a typing
+// error.
 struct Selector {
   std::vector<Matcher> matchers;
 };

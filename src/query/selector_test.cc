@@ -1,6 +1,7 @@
 #include "query/selector.h"
 
 #include "base/format.h"
+#include "query/testing/match_operator_text.h"
 
 namespace mi::query {
 namespace {

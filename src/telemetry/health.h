@@ -22,8 +22,8 @@ class Health {
   void SetReady(std::string_view part) EXCLUDES(mutex_);
 
   bool Ready() const EXCLUDES(mutex_);
-  // "ready\n", or one line per part that waits: "catalog: waiting for 12 of 40 series batches\n"; then one line per part
-  // that is impaired: "redis: impaired: no connection\n".
+  // "ready\n", or one line per part that waits: "catalog: waiting for 12 of 40 series batches\n"; then one line per
+  // part that is impaired: "redis: impaired: no connection\n".
   std::string Describe() const EXCLUDES(mutex_);
 
  private:

@@ -1,5 +1,7 @@
 #include "telemetry/log.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -51,7 +53,7 @@ std::unique_ptr<Log> Open(const LogOptions& options) {
   return *std::move(log);
 }
 
-TEST_F(LogTest, TextLinesAreTimeLevelMessage) {
+TEST_F(LogTest, TextLinesHaveTimeLevelAndMessage) {
   auto log = Open(ToFile());
   log->Warn("{} of {} hosts", 2, 3);
   EXPECT_THAT(Read(folder_ / "mi.log"), testing::MatchesRegex(kTime + " warn  2 of 3 hosts\n"));
@@ -89,8 +91,9 @@ TEST_F(LogTest, NoMessageBreaksItsLineOrTheTerminal) {
   options.format = "json";
   ASSERT_TRUE(log->Reconfigure(options));
   log->Error("two\nlines \x1b[31mred \xff \xc2\x9b");
-  EXPECT_THAT(Lines(folder_ / "mi.log").back(),
-              testing::EndsWith(R"("msg":"two\nlines \u001b[31mred )" "\xef\xbf\xbd" R"( \u009b"})"));
+  EXPECT_THAT(Lines(folder_ / "mi.log").back(), testing::EndsWith(R"("msg":"two\nlines \u001b[31mred )"
+                                                                  "\xef\xbf\xbd"
+                                                                  R"( \u009b"})"));
 }
 
 TEST_F(LogTest, WritesNothingBelowItsLevel) {
@@ -133,7 +136,16 @@ TEST_F(LogTest, AFailedReconfigurationChangesNothing) {
   EXPECT_EQ(Lines(folder_ / "mi.log").size(), 1U);
 }
 
-TEST_F(LogTest, NoLineIsLostWhileItIsReconfigured) {
+TEST_F(LogTest, WritesALineBeforeTheProcessEnds) {
+  const auto log_and_exit = [this] {
+    Open(ToFile())->Error("the last line");
+    _exit(1);
+  };
+  EXPECT_EXIT(log_and_exit(), testing::ExitedWithCode(1), "");
+  EXPECT_THAT(Lines(folder_ / "mi.log"), testing::ElementsAre(testing::EndsWith("the last line")));
+}
+
+TEST_F(LogTest, LosesNoLineWhileItIsReconfigured) {
   auto log = Open(ToFile("a.log"));
   constexpr int kThreads = 3;
   constexpr int kLines = 300;

@@ -32,7 +32,7 @@ TEST(Metrics, RendersTheTextFormatUnderOurPrefix) {
   EXPECT_THAT(text, HasSubstr("# TYPE metric_index_lag gauge\nmetric_index_lag -1.5\n"));
 }
 
-TEST(Metrics, TheSameNameAndLabelsAreTheSameObject) {
+TEST(Metrics, EqualNamesAndLabelsGiveTheSameObject) {
   auto metrics = Metrics::Create();
   Counter& first = metrics->GetCounter("a_total", "A.", {{"x", "1"}, {"y", "2"}});
   EXPECT_EQ(&first, &metrics->GetCounter("a_total", "A.", {{"y", "2"}, {"x", "1"}}));
@@ -41,12 +41,12 @@ TEST(Metrics, TheSameNameAndLabelsAreTheSameObject) {
   EXPECT_EQ(&metrics->GetHistogram("c", "C."), &metrics->GetHistogram("c", "C."));
 }
 
-TEST(Metrics, AGaugeThatWasRemovedIsShownNoMoreAndMayComeBack) {
+TEST(Metrics, ARemovedGaugeIsNotRenderedAndCanBeAddedAgain) {
   const auto metrics = Metrics::Create();
   metrics->GetGauge("g", "G.", {{"of", "a"}}).Set(1);
   metrics->GetGauge("g", "G.", {{"of", "b"}}).Set(2);
   metrics->RemoveGauge("g", {{"of", "a"}});
-  metrics->RemoveGauge("g", {{"of", "never there"}});
+  metrics->RemoveGauge("g", {{"of", "unknown"}});
   EXPECT_THAT(metrics->Render(), testing::Not(testing::HasSubstr("{of=\"a\"}")));
   EXPECT_THAT(metrics->Render(), testing::HasSubstr("metric_index_g{of=\"b\"} 2\n"));
   EXPECT_EQ(metrics->GetGauge("g", "G.", {{"of", "a"}}).Value(), 0);
@@ -75,7 +75,7 @@ TEST(Metrics, HistogramsCountIntoTheirBuckets) {
   EXPECT_EQ(Sample(text, "metric_index_seconds_sum"), 5);
 }
 
-TEST(Metrics, NoLabelValueBreaksTheExposition) {
+TEST(Metrics, AnyLabelValueIsRenderedValidly) {
   auto metrics = Metrics::Create();
   metrics->GetGauge("g", "G.", {{"url", "a\"b\\c\nd\xff"}}).Set(1);
   EXPECT_EQ(Sample(metrics->Render(), "metric_index_g{url=\"a\\\"b\\\\c\\nd\xEF\xBF\xBD\"}"), 1);
@@ -89,7 +89,7 @@ TEST(Metrics, RefreshesRunBeforeEachRendering) {
   EXPECT_EQ(Sample(metrics->Render(), "metric_index_calls"), 2);
 }
 
-TEST(Metrics, TheProcessIsDescribedAsEveryExporterDoes) {
+TEST(Metrics, IncludesTheMetricsOfTheProcess) {
   const std::string text = Metrics::Create()->Render();
   EXPECT_GT(Sample(text, "process_resident_memory_bytes"), 1e6);
   EXPECT_GT(Sample(text, "process_virtual_memory_bytes"), Sample(text, "process_resident_memory_bytes"));
@@ -101,7 +101,7 @@ TEST(Metrics, TheProcessIsDescribedAsEveryExporterDoes) {
   EXPECT_LE(Sample(text, "process_start_time_seconds"), static_cast<double>(std::time(nullptr)) + 1);
 }
 
-TEST(Metrics, ThreadsMayCountRegisterAndRenderAtOnce) {
+TEST(Metrics, ThreadsCanCountRegisterAndRenderConcurrently) {
   auto metrics = Metrics::Create();
   metrics->OnRender([&] { metrics->GetGauge("refreshed", "R.").Add(1); });
   std::vector<std::thread> threads;
@@ -132,7 +132,7 @@ TEST(Health, IsReadyOnceThereIsAPartAndNoneWaits) {
   EXPECT_EQ(health.Describe(), "ready\n");
 }
 
-TEST(Health, SaysWhatIsImpairedAndIsReadyAllTheSame) {
+TEST(Health, IsReadyDespiteAnImpairedPart) {
   Health health;
   health.SetReady("kafka");
   health.SetImpaired("redis", "no connection");
@@ -140,7 +140,7 @@ TEST(Health, SaysWhatIsImpairedAndIsReadyAllTheSame) {
   EXPECT_EQ(health.Describe(), "ready\nredis: impaired: no connection\n");
 }
 
-TEST(Health, MayBeToldAndAskedByManyThreads) {
+TEST(Health, IsSafeForManyThreads) {
   Health health;
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {

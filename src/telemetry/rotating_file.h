@@ -52,7 +52,7 @@ class RotatingFile {
   ino_t inode_ = 0;
   bool regular_ = false;  // devices and pipes are never set aside
   uint64_t size_ = 0;
-  bool prune_ = true;           // look through the backups before the next line; at the start too, as lumberjack does
+  bool prune_ = true;          // look through the backups before the next line; at the start too, as lumberjack does
   bool line_is_torn_ = false;  // the last line is incomplete: the disk became full in its middle
 };
 

@@ -33,7 +33,7 @@ class RotatingFileTest : public testing::Test {
   fs::path folder_;
 };
 
-TEST_F(RotatingFileTest, AFullFileIsSetAsideUnderLumberjacksName) {
+TEST_F(RotatingFileTest, SetsAFullFileAsideUnderLumberjacksName) {
   RotatingFile file(Path(), {.max_bytes = 10});
   ASSERT_TRUE(file.Write("12345678\n", kNoon).has_value());
   ASSERT_TRUE(file.Write("next\n", kNoon + 7).has_value());
@@ -41,14 +41,14 @@ TEST_F(RotatingFileTest, AFullFileIsSetAsideUnderLumberjacksName) {
   EXPECT_EQ(fs::file_size(Path()), 5U);
 }
 
-TEST_F(RotatingFileTest, TwoInOneMillisecondDoNotOverwriteEachOther) {
+TEST_F(RotatingFileTest, TwoBackupsOfOneMillisecondHaveDifferentNames) {
   RotatingFile file(Path(), {.max_bytes = 4});
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(file.Write("abcd\n", kNoon).has_value());
   EXPECT_EQ(Names(),
             (std::set<std::string>{"mi.log", "mi-2006-01-02T12-00-00.000.log", "mi-2006-01-02T12-00-00.001.log"}));
 }
 
-TEST_F(RotatingFileTest, WhatStoodBeforeTheStartCounts) {
+TEST_F(RotatingFileTest, CountsTheBytesOfAnExistingFile) {
   std::ofstream(Path()) << "12345678\n";
   RotatingFile file(Path(), {.max_bytes = 10});
   ASSERT_TRUE(file.Write("next\n", kNoon).has_value());
@@ -76,7 +76,7 @@ TEST_F(RotatingFileTest, RemovesBackupsPastTheirAge) {
                                             "mi-2006-01-05T12-00-00.000.log", "mi-2006-01-06T12-00-00.000.log"}));
 }
 
-TEST_F(RotatingFileTest, OldBackupsGoWithTheFirstLineAndWithNewLimits) {
+TEST_F(RotatingFileTest, RemovesOldBackupsWithTheFirstLineAndAfterNewLimits) {
   for (const char* name :
        {"mi-2006-01-01T00-00-00.000.log", "mi-2006-01-01T01-00-00.000.log", "mi-2005-01-01T00-00-00.000.log.gz"}) {
     std::ofstream(folder_ / name) << "x";
@@ -90,14 +90,14 @@ TEST_F(RotatingFileTest, OldBackupsGoWithTheFirstLineAndWithNewLimits) {
   EXPECT_EQ(Names(), (std::set<std::string>{"mi.log", "mi-2006-01-01T01-00-00.000.log"}));
 }
 
-TEST_F(RotatingFileTest, WhatIsNoRegularFileIsNeverSetAside) {
+TEST_F(RotatingFileTest, NeverSetsADeviceAside) {
   fs::create_symlink("/dev/null", Path());
   RotatingFile file(Path(), {.max_bytes = 4});
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(file.Write("abcd\n", kNoon).has_value());
   EXPECT_EQ(Names(), (std::set<std::string>{"mi.log"}));
 }
 
-TEST_F(RotatingFileTest, SaysWhyItCannotWrite) {
+TEST_F(RotatingFileTest, ReportsWhyItCannotWrite) {
   fs::create_symlink("/dev/full", Path());
   RotatingFile file(Path(), {});
   const auto written = file.Write("line\n", kNoon);

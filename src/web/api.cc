@@ -80,16 +80,17 @@ class Api::EndpointHandler final : public net::Handler {
     }
     Question question{.label = std::string(label.value_or("")), .tenants = *std::move(tenants)};
     const uint64_t limit = api_.options_.max_form_bytes;
-    return {.handle = [this, question = std::move(question)](const net::Request& whole, net::Reply reply) mutable {
-              Handle(std::move(question), whole, std::move(reply));
-            },
+    return {.handle = [this, question = std::move(question)](
+                          const net::Request& whole,
+                          net::Reply reply) mutable { Handle(std::move(question), whole, std::move(reply)); },
             .max_body_bytes = limit,
-            .too_large = [limit](uint64_t bytes) {
-              net::Response response = ErrorResponse(
-                  {.message = format("form is {}, limit {}", FormatBytesAbove(bytes, limit), FormatBytes(limit))});
-              response.status = 413;
-              return response;
-            }};
+            .too_large =
+                [limit](uint64_t bytes) {
+                  net::Response response = ErrorResponse(
+                      {.message = format("form is {}, limit {}", FormatBytesAbove(bytes, limit), FormatBytes(limit))});
+                  response.status = 413;
+                  return response;
+                }};
   }
 
   void Answer(PendingQuery query) {
@@ -106,8 +107,8 @@ class Api::EndpointHandler final : public net::Handler {
                        .reply = std::move(reply)};
     if (api_.queue_.TryPush(std::move(query))) return;
     // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
-    query.reply(ErrorResponse({.type = ErrorType::kUnavailable,
-                               .message = format("{} queries wait already", api_.options_.queue_capacity)}));
+    query.reply(ErrorResponse(
+        {.type = ErrorType::kUnavailable, .message = format("{} queries wait already", api_.options_.queue_capacity)}));
   }
 
   ApiResult<net::Response> Compute(PendingQuery& query) {
@@ -178,9 +179,8 @@ Api::Api(ApiOptions options, ApiDependencies dependencies)
   add("/api/v1/query", "query", &AnswerQuery);
   add("/api/v1/query_range", "query_range", &AnswerQueryRange);
   // Answered while the catalogue is loaded, too: data sources ask for it first.
-  handlers_.emplace_back("/api/v1/status/buildinfo", std::make_unique<Page>(kMethods, [version = options_.version] {
-                           return BuildInfo(version);
-                         }));
+  handlers_.emplace_back("/api/v1/status/buildinfo",
+                         std::make_unique<Page>(kMethods, [version = options_.version] { return BuildInfo(version); }));
   for (unsigned i = 0; i < options_.threads; ++i) {
     threads_.emplace_back([this] {
       while (std::optional<PendingQuery> query = queue_.Pop()) query->handler->Answer(*std::move(query));

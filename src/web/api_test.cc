@@ -1,8 +1,8 @@
 #include "web/api.h"
 
 #include "base/format.h"
-#include "query/testing/fake_snapshot.h"
 #include "net/testing/fake_request.h"
+#include "query/testing/fake_snapshot.h"
 #include "web/series_json.h"
 
 namespace mi::web {
@@ -36,7 +36,7 @@ class QueryApi : public testing::Test {
                        .last_seen_ms = kNow});
   }
 
-  // Made at the first request, so that a test can set things before.
+  // Created at the first request, so that a test can prepare its catalogue before.
   const net::Router& Router() {
     if (!api_) {
       api_ = std::make_unique<Api>(ApiOptions{.threads = 2, .version = "0.1.0"},
@@ -87,7 +87,7 @@ TEST_F(QueryApi, ListsSeriesOfAllTenantsMerged) {
   Gives("/api/v1/series?match[]=nothing", "[]");
 }
 
-TEST_F(QueryApi, KeepsToTheTenantsThatAreAskedFor) {
+TEST_F(QueryApi, AnswersForTheRequestedTenantsOnly) {
   Gives("/select/team-b/prometheus/api/v1/series?match[]={__name__!=''}", format("[{},{}]", kUpA, kBatch));
   Gives("/select/0/prometheus/api/v1/series?match[]=up", format("[{},{}]", kUpA, kUpB));
   Gives("/select/0:0%7Cteam-b/prometheus/api/v1/labels", R"(["__name__","cluster.name","code","instance","job"])");
@@ -105,7 +105,7 @@ TEST_F(QueryApi, KeepsToTheTenantsThatAreAskedFor) {
   EXPECT_THAT(differ.body, HasSubstr(R"(the path asks for tenant \"team-b\", X-Scope-OrgID for \"team-c\")"));
 }
 
-TEST_F(QueryApi, AnswersUnderEachPrefixByGetAndByForm) {
+TEST_F(QueryApi, AnswersUnderEachPrefixToGetAndPost) {
   const std::string want = format(R"({{"status":"success","data":[{}]}})", kUpB);
   for (const std::string prefix : {"", "/prometheus", "/select/0/prometheus"}) {
     EXPECT_EQ(Get(prefix + "/api/v1/series?match[]=up{job='db'}").body, want);
@@ -119,7 +119,7 @@ TEST_F(QueryApi, AnswersUnderEachPrefixByGetAndByForm) {
   EXPECT_EQ(json.status, 400);
 }
 
-TEST_F(QueryApi, ListsLabelNamesAndValuesSortedAndThenCut) {
+TEST_F(QueryApi, SortsLabelNamesAndValuesAndThenCutsThem) {
   Gives("/api/v1/labels", R"(["__name__","cluster.name","code","instance","job"])");
   Gives("/api/v1/labels?match[]=up", R"(["__name__","instance","job"])");
   Gives("/api/v1/label/__name__/values", R"(["batch.runs","http_requests_total","up"])");
@@ -137,7 +137,7 @@ TEST_F(QueryApi, ListsLabelNamesAndValuesSortedAndThenCut) {
   Gives("/api/v1/series?match[]=up&limit=2", format("[{},{}]", kUpA, kUpB));
 }
 
-TEST_F(QueryApi, KeepsToTheTimeRange) {
+TEST_F(QueryApi, AnswersForTheTimeRangeOnly) {
   Gives(format("/api/v1/series?match[]=up&start={}&end={}", kNow / 1000 - 60, kNow / 1000),
         format("[{},{}]", kUpA, kUpB));
   Gives(format("/api/v1/series?match[]=up&end={}", kNow / 1000 - 7200), "[]");
@@ -145,7 +145,7 @@ TEST_F(QueryApi, KeepsToTheTimeRange) {
   Gives(format("/api/v1/label/job/values?start={}", kNow / 1000), R"(["api","db"])");
 }
 
-TEST_F(QueryApi, RefusesInPrometheusWords) {
+TEST_F(QueryApi, RefusesWithPrometheusMessages) {
   Refuses("/api/v1/series", 400, "bad_data", "no match[] parameter provided");
   Refuses("/api/v1/series?match[]=up{", 400, "bad_data",
           R"(invalid parameter \"match[]\": 1:4: parse error: unexpected end of input inside braces)");
@@ -163,7 +163,7 @@ TEST_F(QueryApi, RefusesInPrometheusWords) {
   Refuses("/api/v1/metadata?limit_per_metric=x", 400, "bad_data", "limit_per_metric must be a number");
 }
 
-TEST_F(QueryApi, KnowsItsPathsAndMethods) {
+TEST_F(QueryApi, RefusesUnknownPathsAndMethods) {
   EXPECT_EQ(Get("/api/v1/label/job").status, 404);
   EXPECT_EQ(Get("/api/v1/nothing").status, 404);
   const Received put = Send(Router(), FakeRequest("PUT", "/api/v1/labels"));
@@ -174,7 +174,7 @@ TEST_F(QueryApi, KnowsItsPathsAndMethods) {
   EXPECT_THAT(large.body, HasSubstr("limit 1 MiB"));
 }
 
-TEST_F(QueryApi, GivesMetadataByFamily) {
+TEST_F(QueryApi, ReturnsMetadataByFamily) {
   constexpr std::string_view kHttpMeta = R"("http_requests_total":[{"type":"counter","unit":"1","help":"Requests."}])";
   constexpr std::string_view kUpMeta =
       R"("up":[{"type":"gauge","unit":"","help":"Whether \"it\" is up."},{"type":"gauge","unit":"","help":"Another text."}])";
@@ -194,7 +194,7 @@ TEST_F(QueryApi, GivesMetadataByFamily) {
                R"({"up":[{"type":"gauge","unit":"","help":"Whether \"it\" is up."}]})");
 }
 
-TEST_F(QueryApi, EvaluatesWhatNeedsNoSamples) {
+TEST_F(QueryApi, EvaluatesExpressionsWithoutSamples) {
   Gives("/api/v1/query?query=1%2B1", R"({"resultType":"scalar","result":[1700000000,"2"]})");
   Gives("/api/v1/query?query=1/3&time=4.5", R"({"resultType":"scalar","result":[4.500,"0.3333333333333333"]})");
   Gives("/api/v1/query?query=vector(1)&time=2023-11-14T22:13:20.007Z",
@@ -209,7 +209,7 @@ TEST_F(QueryApi, EvaluatesWhatNeedsNoSamples) {
         R"({"resultType":"matrix","result":[{"metric":{},"values":[[1,"1"]]}]})");
 }
 
-TEST_F(QueryApi, SaysThatItHasNoSamplesAndWhatItCannotRead) {
+TEST_F(QueryApi, RefusesExpressionsThatNeedSamplesOrAreInvalid) {
   for (const std::string_view target : {"/api/v1/query?query=up", "/api/v1/query?query=rate(up[5m])",
                                         "/api/v1/query_range?query=up&start=1&end=2&step=1"}) {
     const Received received = Get(target);
@@ -251,7 +251,7 @@ TEST_F(QueryApi, StreamsLongAnswersInBoundedChunks) {
   EXPECT_EQ(received.body, want);
 }
 
-TEST_F(QueryApi, SendsSoManyLongAnswersAtOnce) {
+TEST_F(QueryApi, BoundsTheNumberOfConcurrentStreams) {
   for (int i = 0; i < 3'000; ++i)
     AddSeries("", {{"__name__", "many"}, {"i", std::to_string(i)}, {"pad", std::string(40, 'x')}});
   const FakeRequest request("GET", "/api/v1/series?match[]=many");
@@ -265,11 +265,11 @@ TEST_F(QueryApi, SendsSoManyLongAnswersAtOnce) {
   EXPECT_EQ(refused.status, 503);
   EXPECT_THAT(refused.body, HasSubstr("16 long answers are being sent already"));
   EXPECT_EQ(Get("/api/v1/labels").status, 200);
-  streams.pop_back();  // its reader has gone
+  streams.pop_back();  // its reader has gone away
   EXPECT_EQ(Receive(ask()).status, 200);
 }
 
-TEST_F(QueryApi, WaitsForTheCatalogueAndWarnsOfAStoreThatIsAway) {
+TEST_F(QueryApi, WaitsForTheCatalogueAndWarnsIfTheStoreIsAway) {
   state_ = {.waits_for = "12 of 40 series"};
   const Received loading = Get("/api/v1/labels");
   EXPECT_EQ(loading.status, 503);
@@ -287,7 +287,7 @@ TEST_F(QueryApi, WaitsForTheCatalogueAndWarnsOfAStoreThatIsAway) {
              kUpA));
 }
 
-TEST_F(QueryApi, RefusesWhatDoesNotFitItsQueueAndAnswersTheRest) {
+TEST_F(QueryApi, RefusesAQueryThatDoesNotFitTheQueueAndAnswersTheOthers) {
   // One thread that is held inside a query, and a queue of one.
   std::promise<void> held;
   std::promise<void> let_go;
@@ -311,8 +311,9 @@ TEST_F(QueryApi, RefusesWhatDoesNotFitItsQueueAndAnswersTheRest) {
   held.get_future().wait();
   std::promise<net::Response> queued;
   const FakeRequest request("GET", "/api/v1/labels");
-  router.Find("/api/v1/labels")->Head(request).handle(
-      request, net::Reply([&](net::Response r) { queued.set_value(std::move(r)); }));
+  router.Find("/api/v1/labels")->Head(request).handle(request, net::Reply([&](net::Response r) {
+                                                        queued.set_value(std::move(r));
+                                                      }));
   const Received refused = Send(router, request);
   EXPECT_EQ(refused.status, 503);
   EXPECT_EQ(refused.headers.at("Retry-After"), "1");
@@ -344,7 +345,7 @@ class SlowSnapshot final : public query::FakeSnapshot {
   const std::function<void()> step_;
 };
 
-TEST_F(QueryApi, GivesUpWhatTakesTooLong) {
+TEST_F(QueryApi, GivesUpAQueryThatTakesTooLong) {
   auto slow = std::make_shared<SlowSnapshot>([this] { clock_.Advance(std::chrono::seconds(10)); });
   for (int i = 0; i < 1000; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
   fleet_ = slow;
@@ -357,7 +358,7 @@ TEST_F(QueryApi, GivesUpWhatTakesTooLong) {
   Gives("/api/v1/labels?match[]=up{i='7'}", R"(["__name__","i"])");
 }
 
-TEST_F(QueryApi, StopsInTheMiddleOfAQuestion) {
+TEST_F(QueryApi, StopsInTheMiddleOfAQuery) {
   std::promise<void> begun;
   std::atomic<bool> first = true;
   auto slow = std::make_shared<SlowSnapshot>([&] {
@@ -386,7 +387,7 @@ TEST_F(QueryApi, MeasuresEachEndpoint) {
   EXPECT_THAT(metrics, HasSubstr(R"(metric_index_query_seconds_count{endpoint="label_values"} 2)"));
 }
 
-// What Grafana's Prometheus data source sends, with the parameters it sends them with.
+// The requests of Grafana's Prometheus data source, with their parameters.
 class Grafana : public QueryApi {
  protected:
   static constexpr std::string_view kRange = "start=1699996380&end=1700000040";  // its hour, widened to minutes

@@ -126,9 +126,9 @@ ApiResult<net::Response> AnswerLabelValues(Question question) {
 
 ApiResult<net::Response> AnswerMetadata(Question question) {
   query::MetadataQuestion wanted{.tenants = std::move(question.tenants),
-                                   .family = std::string(Given(question.parameters, "metric").value_or("")),
-                                   .limit = TRY(ReadMetadataLimit(question.parameters, "limit")),
-                                   .limit_per_family = TRY(ReadMetadataLimit(question.parameters, "limit_per_metric"))};
+                                 .family = std::string(Given(question.parameters, "metric").value_or("")),
+                                 .limit = TRY(ReadMetadataLimit(question.parameters, "limit")),
+                                 .limit_per_family = TRY(ReadMetadataLimit(question.parameters, "limit_per_metric"))};
   if (wanted.limit_per_family == 0) wanted.limit_per_family.reset();
   const query::FoundMetadata found = query::Metadata(*question.snapshot, wanted);
   std::string data;

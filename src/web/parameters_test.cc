@@ -29,7 +29,7 @@ TEST(Time, IsUnixSecondsWithFractionsOrRfc3339) {
   f("292277025-08-18T07:12:54.999999999Z", INT64_MAX);
 }
 
-TEST(Time, RefusesWhatIsNone) {
+TEST(Time, RefusesOtherText) {
   for (const std::string_view text :
        {"", "x", "1x", "NaN", "Inf", "2023-11-14", "2023-11-14T22:13:20", "2023-11-14 22:13:20Z",
         "2023-13-14T22:13:20Z", "2023-02-29T22:13:20Z", "2023-11-14T24:13:20Z", "2023-11-14T22:60:20Z",
@@ -39,7 +39,7 @@ TEST(Time, RefusesWhatIsNone) {
   }
 }
 
-TEST(Range, IsNothingUnlessOneEndIsGiven) {
+TEST(Range, IsEmptyUnlessOneEndIsGiven) {
   EXPECT_EQ(*ReadRange(Form("")), std::nullopt);
   EXPECT_EQ(*ReadRange(Form("start=&end=")), std::nullopt);
   EXPECT_EQ(*ReadRange(Form("start=1")), (model::TimeRange{.start_ms = 1000}));
@@ -72,7 +72,7 @@ TEST(Tenants, AreSeparatedByBarsAndFolded) {
   }
 }
 
-TEST(UnescapeName, GivesBackTheNamesThatCannotStandInAPath) {
+TEST(UnescapeName, RestoresNamesThatDoNotFitIntoAPath) {
   auto f = [](std::string_view text, std::string_view want) { EXPECT_EQ(UnescapeName(text), want) << text; };
   f("job", "job");
   f("a_b__c", "a_b__c");
@@ -81,7 +81,7 @@ TEST(UnescapeName, GivesBackTheNamesThatCannotStandInAPath) {
   f("U___5e73__53F0_", "平台");
   f("U___1f600_x", "\xf0\x9f\x98\x80x");
   f("U__", "");
-  // What is not well escaped stands for itself.
+  // A name that is not well escaped stands for itself.
   for (const std::string_view text : {"U__a_", "U__a_2e", "U__a_zz_", "U___d800_", "U___110000_", "U___0000041_"}) {
     f(text, text);
   }
@@ -99,14 +99,14 @@ TEST(Selectors, AreBoundedInNumberAndInMemory) {
             R"(invalid parameter "match[]": more than 64 regular expressions are given)");
   EXPECT_TRUE(ReadSelectors(Form(form + R"(match[]={a%3D~"x|y"})")));
   EXPECT_TRUE(ReadSelectors(Form(form + R"(match[]={a%3D~".%2B",b!~"x",c%3D~".*"})")));
-  // Whatever has to be held against every value counts, compiled or not.
+  // Every pattern that must be compared with all values counts, compiled or not.
   EXPECT_FALSE(ReadSelectors(Form(form + R"(match[]={a%3D~"x.*"})")));
   EXPECT_FALSE(ReadSelectors(Form(form + R"(match[]={a%3D~"|x"})")));
   EXPECT_FALSE(ReadSelectors(Form(form + R"(match[]={a!~"x.%2B"})")));
 }
 
-// What is one too many is refused before it is compiled: it is not even said that it is none.
-TEST(Selectors, CompileNoMoreThanTheyMay) {
+// The last pattern is invalid. The error is that it is one too many, so it was not compiled.
+TEST(Selectors, AreRefusedBeforeTheyAreCompiled) {
   std::string matchers;
   for (size_t i = 0; i < kMaxScans; ++i) matchers += R"(a%3D~"x.y",)";
   EXPECT_EQ(ReadSelectors(Form("match[]={" + matchers + R"(a%3D~"x("})")).error().message,

@@ -118,9 +118,9 @@ struct Profile {
 std::expected<Profile, net::Response> ProfileFor(std::string_view name, const net::Request& request) {
   const auto seconds = TRY(ReadSeconds(request));
   if (name == "profile") {
-    return Profile{.seconds = seconds.value_or(kDefaultSeconds),
-                   .begin = telemetry::StartCpuProfile,
-                   .finish = [] { return ProfileOrWhyNot(telemetry::FinishCpuProfile(), "profile"); }};
+    return Profile{.seconds = seconds.value_or(kDefaultSeconds), .begin = telemetry::StartCpuProfile, .finish = [] {
+                     return ProfileOrWhyNot(telemetry::FinishCpuProfile(), "profile");
+                   }};
   }
   if (name == "heap") {
     return Profile{.seconds = seconds.value_or(0),
@@ -157,8 +157,8 @@ class PprofHandlers::Profiler {
     Request request{std::move(profile), std::move(reply)};
     if (requests_.TryPush(std::move(request))) return;
     // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
-    request.reply(Refuse(
-        503, stopping_ ? std::string(kStopping) : format("{} requests for profiles wait already", kMaxWaiting)));
+    request.reply(
+        Refuse(503, stopping_ ? std::string(kStopping) : format("{} requests for profiles wait already", kMaxWaiting)));
   }
 
   void Stop() {
@@ -174,8 +174,8 @@ class PprofHandlers::Profiler {
     steady_clock::time_point until{};
   };
 
-  // Begins each request as it comes. Finishes the running profile when its time is over, or when the queue is closed and
-  // every request in it has been answered.
+  // Begins each request as it comes. Finishes the running profile when its time is over, or when the queue is closed
+  // and every request in it has been answered.
   void Run() {
     std::optional<Request> running;
     while (true) {
@@ -216,10 +216,8 @@ class PprofHandlers::Handler final : public net::Handler {
       refused->headers.emplace_back("X-Go-Pprof", "1");
       return {.answer = std::move(refused)};
     }
-    return {.handle =
-                [this, name = std::move(name)](const net::Request& whole, net::Reply reply) {
-                  Handle(name, whole, std::move(reply));
-                },
+    return {.handle = [this, name = std::move(name)](const net::Request& whole,
+                                                     net::Reply reply) { Handle(name, whole, std::move(reply)); },
             .max_body_bytes = kMaxSymbolBytes,
             .too_large =
                 [](uint64_t bytes) {

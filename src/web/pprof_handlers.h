@@ -8,8 +8,8 @@
 
 namespace mi::web {
 
-// Profiles are taken on a thread of its own, one after another, in real time. Only one profile that takes time runs at a
-// time: a second one is answered 409. The number of waiting requests is bounded: one more is answered 503.
+// Profiles are taken on a thread of its own, one after another, in real time. Only one profile that takes time runs at
+// a time: a second one is answered 409. The number of waiting requests is bounded: one more is answered 503.
 //
 // Threads: safe. Ownership: outlives the router, and the server that uses it.
 class PprofHandlers {

@@ -26,10 +26,10 @@ class PprofHandlersTest : public testing::Test {
   net::Router router_;
 };
 
-// Whose name is asked for.
+// The test asks for its name.
 extern "C" void a_function_of_the_pprof_test() {}
 
-TEST_F(PprofHandlersTest, TheIndexListsWhatThereIs) {
+TEST_F(PprofHandlersTest, TheIndexListsTheProfiles) {
   for (const char* path : {"/debug/pprof", "/debug/pprof/"}) {
     const net::Response page = Get(path);
     EXPECT_EQ(page.status, 200) << path;
@@ -37,7 +37,7 @@ TEST_F(PprofHandlersTest, TheIndexListsWhatThereIs) {
   }
 }
 
-TEST_F(PprofHandlersTest, WhatOnlyGoHasIs404WithTheReason) {
+TEST_F(PprofHandlersTest, ProfilesThatOnlyGoHasAre404WithTheReason) {
   for (const char* name : {"allocs", "block", "mutex", "threadcreate", "trace"}) {
     const net::Response absent = Get(std::string("/debug/pprof/") + name);
     EXPECT_EQ(absent.status, 404) << name;
@@ -48,7 +48,7 @@ TEST_F(PprofHandlersTest, WhatOnlyGoHasIs404WithTheReason) {
   EXPECT_EQ(Get("/debug/pprof/heap/more").status, 404);
 }
 
-TEST_F(PprofHandlersTest, SecondsAreCheckedOnce) {
+TEST_F(PprofHandlersTest, SecondsAreValidated) {
   for (const char* query : {"0", "-1", "1.5", "many", "3601", "99999999999999999999", ""}) {
     const net::Response refused = Get(std::string("/debug/pprof/profile?seconds=") + query);
     EXPECT_EQ(refused.status, 400) << query;
@@ -63,7 +63,7 @@ TEST_F(PprofHandlersTest, OtherMethodsAreRefused) {
   EXPECT_EQ(net::HeaderOf(refused, "Allow"), "GET, HEAD, POST");
 }
 
-TEST_F(PprofHandlersTest, SymbolsAreNamedByGetAndByPost) {
+TEST_F(PprofHandlersTest, GetAndPostNameSymbols) {
   const auto address = reinterpret_cast<uintptr_t>(&a_function_of_the_pprof_test);
   const std::string asked = format("{:#x}+0x1+nonsense+{:#x}", address, address);
   const std::string line = format("{:#x} a_function_of_the_pprof_test\n", address);
@@ -79,13 +79,13 @@ TEST_F(PprofHandlersTest, TheCommandLineIsSeparatedByNul) {
   EXPECT_FALSE(line.body.ends_with('\0'));
 }
 
-TEST_F(PprofHandlersTest, ThreadsStandInTwoForms) {
+TEST_F(PprofHandlersTest, ThreadsHaveTwoForms) {
   EXPECT_THAT(Get("/debug/pprof/threads").body,
               AllOf(StartsWith("--- threadz 1 ---\n"), HasSubstr("CollectThreadStacks")));
   EXPECT_THAT(Get("/debug/pprof/goroutine").body, StartsWith("goroutine profile: total "));
 }
 
-TEST_F(PprofHandlersTest, OneProfileIsTakenAtATimeAndQuickQuestionsDoNotWaitForIt) {
+TEST_F(PprofHandlersTest, OneProfileRunsAtATimeAndQuickRequestsDoNotWaitForIt) {
   net::FakeAnswer first = Send(FakeRequest("GET", "/debug/pprof/heap?seconds=3600"));
   const net::Response second = Get("/debug/pprof/profile?seconds=1");
   EXPECT_EQ(second.status, 409);
@@ -96,7 +96,7 @@ TEST_F(PprofHandlersTest, OneProfileIsTakenAtATimeAndQuickQuestionsDoNotWaitForI
   EXPECT_NE(first.Take().status, 409);  // a profile, or why there is none
 }
 
-TEST_F(PprofHandlersTest, AStopEndsAProfileWithWhatThereIs) {
+TEST_F(PprofHandlersTest, AStopAnswersTheRunningProfile) {
   net::FakeAnswer profile = Send(FakeRequest("GET", "/debug/pprof/profile?seconds=3600"));
   EXPECT_EQ(Get("/debug/pprof/symbol").status, 200);  // in order, so the profile has begun
   handlers_.Stop();

@@ -21,7 +21,7 @@ class StatusPages : public testing::Test {
   net::Router router_;
 };
 
-TEST_F(StatusPages, SayWhatTheyAlwaysSaid) {
+TEST_F(StatusPages, AnswerLikeThePreviousService) {
   EXPECT_EQ(Get("/").body, "ok");
   EXPECT_EQ(Get("/", "POST").status, 405);
   for (const std::string method : {"GET", "POST", "DELETE", "HEAD"}) {
@@ -31,7 +31,7 @@ TEST_F(StatusPages, SayWhatTheyAlwaysSaid) {
   EXPECT_EQ(Get("/-/healthy").status, 200);
 }
 
-TEST_F(StatusPages, SayWhatIsWaitedFor) {
+TEST_F(StatusPages, NameThePartThatWaits) {
   health_.SetWaiting("catalog", "12 of 40 series");
   for (const std::string_view path : {"/ready", "/-/ready"}) {
     EXPECT_EQ(Get(path).status, 503);

@@ -82,7 +82,8 @@ void Ask(benchmark::State& state, Endpoint endpoint, std::string_view parameters
   const std::shared_ptr<const catalog::Snapshot> fleet = Fleet();
   size_t bytes = 0;
   for (auto _ : state) {
-    bytes = Read(endpoint({.parameters = net::FormParameters::Parse(parameters), .label = label, .snapshot = fleet}).value());
+    bytes = Read(
+        endpoint({.parameters = net::FormParameters::Parse(parameters), .label = label, .snapshot = fleet}).value());
     if (bytes < min_bytes || bytes > 2 * min_bytes) return state.SkipWithError(format("{} bytes", bytes).c_str());
   }
   state.counters["bytes"] = static_cast<double>(bytes);

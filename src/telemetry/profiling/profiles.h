@@ -1,5 +1,5 @@
-// Where the process spends its time and its memory, in the forms that pprof reads. gperftools does the work. Builds with
-// a sanitizer have no gperftools; every function then says so.
+// Where the process spends its time and its memory, in the forms that pprof reads. gperftools does the work. Builds
+// with a sanitizer have no gperftools; every function then says so.
 #pragma once
 
 #include <string>
@@ -9,9 +9,9 @@
 namespace mi::telemetry {
 
 // Restarts the program once, with the settings that gperftools reads only from the environment and only before main:
-// the sampling of the heap, and a stack walker that neither locks nor needs frame pointers (docs/measured.md). Variables
-// that the environment sets already are kept. Call it first in main, before there are threads or open files. Returns if
-// nothing is missing, or if the restart fails; then the heap is not sampled, and HeapProfile says why.
+// the sampling of the heap, and a stack walker that neither locks nor needs frame pointers (docs/measured.md).
+// Variables that the environment sets already are kept. Call it first in main, before there are threads or open files.
+// Returns if nothing is missing, or if the restart fails; then the heap is not sampled, and HeapProfile says why.
 void RestartForProfiling(char** argv);
 
 // Samples the whole process 100 times per CPU second (CPUPROFILE_FREQUENCY), until FinishCpuProfile.

@@ -23,7 +23,7 @@ using testing::HasSubstr;
   asm volatile("");  // so that the call above is no tail call
 }
 
-// A thread that waits until the fixture goes.
+// A thread that waits until the fixture is destroyed.
 class ThreadStacks : public testing::Test {
  protected:
   ThreadStacks() {
@@ -107,7 +107,7 @@ TEST(ThreadText, IsWhatPprofReads) {
   EXPECT_THAT(GoroutineText(threads), testing::StartsWith("goroutine profile: total 2\n2 @ 0x10 0x20\n#\t0x10\t?\n"));
 }
 
-TEST(Symbols, NameWhatIsStaticAndWhatIsInALibrary) {
+TEST(Symbols, NameStaticFunctions) {
   const Symbols symbols;
   const auto address = [](auto* function) { return reinterpret_cast<uintptr_t>(function); };
   EXPECT_THAT(Demangled(symbols.NameOf(address(&WaitInAFunctionWithAName))), HasSubstr("WaitInAFunctionWithAName"));
@@ -115,7 +115,7 @@ TEST(Symbols, NameWhatIsStaticAndWhatIsInALibrary) {
   EXPECT_EQ(Demangled("main"), "main");
 }
 
-TEST(Symbols, TheRunningFileIsHiddenFromTheMemoryMap) {
+TEST(Symbols, HideTheRunningFileInTheMemoryMap) {
   std::ifstream file("/proc/self/maps");
   std::string maps{std::istreambuf_iterator<char>(file), {}};
   ASSERT_THAT(maps, HasSubstr("/bin/telemetry_test\n"));
@@ -125,7 +125,7 @@ TEST(Symbols, TheRunningFileIsHiddenFromTheMemoryMap) {
   EXPECT_THAT(maps, HasSubstr("/libc.so.6\n"));
 }
 
-// Works until it is told to stop.
+// Uses CPU time until it is destroyed.
 class Burner {
  public:
   ~Burner() {
@@ -157,7 +157,7 @@ TEST(CpuProfile, RunsOneAtATime) {
   EXPECT_TRUE(FinishCpuProfile());
 }
 
-TEST(HeapProfile, SaysWhyThereIsNone) {
+TEST(HeapProfile, ReportsWhyThereIsNone) {
   const Result<std::string> profile = HeapProfile();
   ASSERT_FALSE(profile);  // tests do not restart themselves
   EXPECT_THAT(profile.error().message(),

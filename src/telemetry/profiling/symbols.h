@@ -35,16 +35,16 @@ class Symbols {
   };
   void ReadTable();
 
-  std::span<const std::byte> file_;   // mapped
+  std::span<const std::byte> file_;  // mapped
   std::vector<Function> functions_;  // sorted by begin
 };
 
 // "mi::receive::Intake::Take(...)" for "_ZN2mi7receive…"; anything else unchanged.
 std::string Demangled(const std::string& name);
 
-// Replaces the path of the running file in the memory map of a profile by one that exists nowhere. Otherwise pprof would
-// read the file at that path on its own machine: after an upgrade a newer file, and always names without namespaces.
-// So pprof asks this process for names. PPROF_BINARY_PATH still leads pprof to a file, for line numbers.
+// Replaces the path of the running file in the memory map of a profile by one that exists nowhere. Otherwise pprof
+// would read the file at that path on its own machine: after an upgrade a newer file, and always names without
+// namespaces. So pprof asks this process for names. PPROF_BINARY_PATH still leads pprof to a file, for line numbers.
 void HideOwnFile(std::string& profile);
 
 }  // namespace mi::telemetry

@@ -148,8 +148,8 @@ ThreadStack StackOf(const fs::path& thread) {
   return stack;
 }
 
-// pprof reads every "0x…" of a line as an address, so the name must not contain any. Every frame but the innermost holds
-// a return address, which may already belong to the next function; one byte before it does not.
+// pprof reads every "0x…" of a line as an address, so the name must not contain any. Every frame but the innermost
+// holds a return address, which may already belong to the next function; one byte before it does not.
 std::string NameForPeople(const Symbols& symbols, uintptr_t address, size_t depth) {
   std::string name = Demangled(symbols.NameOf(depth == 0 ? address : address - 1));
   for (size_t at = 0; (at = name.find("0x", at)) != std::string::npos;) name.replace(at, 2, "0_");
