@@ -13,6 +13,7 @@ pkg_check_modules(snappy REQUIRED IMPORTED_TARGET snappy)
 pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)
+pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
 set_property(TARGET PkgConfig::hiredis PROPERTY INTERFACE_COMPILE_OPTIONS "")  # drops -D_FILE_OFFSET_BITS=64, which a shared precompiled header would not have
 pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)

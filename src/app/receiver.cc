@@ -15,19 +15,25 @@ dedupe::SeenOptions MetadataSeenOptionsOf(dedupe::SeenOptions series) {
   return series;
 }
 
+std::vector<forward::TargetOptions> RemoteSendTargetsOf(const config::Config& config) {
+  const std::optional<forward::TargetOptions> target = RemoteSendTargetOf(config);
+  if (!target) return {};
+  return {*target};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Receiver>> Receiver::Create(const config::Config& config,
                                                    const dedupe::SeenOptions& seen_options, Deps deps) {
   const forward::ForwardDeps forward{deps.log, deps.metrics};
-  auto remote_write = TRY(forward::RemoteWrite::Create(RemoteWriteTargetsOf(config), forward));
-  auto remote_send = TRY(forward::RemoteSend::Create(RemoteSendTargetOf(config), forward));
+  auto remote_write = TRY(forward::Forwarder::Create(RemoteWriteTargetsOf(config), forward));
+  auto remote_send = TRY(forward::Forwarder::Create(RemoteSendTargetsOf(config), forward));
   return std::unique_ptr<Receiver>(
       new Receiver(config, seen_options, std::move(deps), std::move(remote_write), std::move(remote_send)));
 }
 
 Receiver::Receiver(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
-                   std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send)
+                   std::unique_ptr<forward::Forwarder> remote_write, std::unique_ptr<forward::Forwarder> remote_send)
     : remote_write_(std::move(remote_write)),
       remote_send_(std::move(remote_send)),
       seen_(std::move(deps.seen)),
@@ -43,7 +49,7 @@ Receiver::Receiver(const config::Config& config, const dedupe::SeenOptions& seen
       receive::WriteHandlerDeps{{*seen_, *seen_metadata_, deps.activity, deps.clock, receive_metrics_},
                                 *departures_,
                                 options_,
-                                [this](const net::Request& request) { return remote_write_->Keep(request); }});
+                                [this](const net::Request& request) { return remote_write_->Prepare(request); }});
   send_.emplace(receive::SendHandlerOptions{.identity_secret = config.identity.secret},
                 receive::SendHandlerDeps{*seen_, deps.activity, deps.clock, receive_metrics_, *departures_, options_,
                                          [this](std::string points) { remote_send_->Send(std::move(points)); }});
@@ -57,7 +63,7 @@ void Receiver::RegisterRoutes(net::Router& router) {
 
 Status Receiver::Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options) {
   TRY_WITHIN(remote_write_->Reconfigure(RemoteWriteTargetsOf(config)), "remote.write");
-  TRY_WITHIN(remote_send_->Reconfigure(RemoteSendTargetOf(config)), "remote.send");
+  TRY_WITHIN(remote_send_->Reconfigure(RemoteSendTargetsOf(config)), "remote.send");
   options_.Set(ReceiveOptionsOf(config));
   seen_->Reconfigure(seen_options);
   seen_metadata_->Reconfigure(MetadataSeenOptionsOf(seen_options));
@@ -76,9 +82,11 @@ void Receiver::ExpireAll() {
 
 void Receiver::Stop(std::chrono::milliseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
-  remote_write_->Stop(time);
+  remote_write_->Drain(time);
+  remote_write_->Stop();
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-  remote_send_->Stop(std::max(left, std::chrono::milliseconds(0)));
+  remote_send_->Drain(std::max(left, std::chrono::milliseconds(0)));
+  remote_send_->Stop();
 }
 
 void Receiver::Sweep() {

@@ -17,8 +17,7 @@
 #include "dedupe/in_flight.h"
 #include "dedupe/seen_set.h"
 #include "dedupe/shared_tier.h"
-#include "forward/remote_send.h"
-#include "forward/remote_write.h"
+#include "forward/forwarder.h"
 #include "net/http.h"
 #include "receive/cache_handler.h"
 #include "receive/departures.h"
@@ -66,10 +65,10 @@ class Receiver {
 
  private:
   Receiver(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
-           std::unique_ptr<forward::RemoteWrite> remote_write, std::unique_ptr<forward::RemoteSend> remote_send);
+           std::unique_ptr<forward::Forwarder> remote_write, std::unique_ptr<forward::Forwarder> remote_send);
 
-  const std::unique_ptr<forward::RemoteWrite> remote_write_;
-  const std::unique_ptr<forward::RemoteSend> remote_send_;
+  const std::unique_ptr<forward::Forwarder> remote_write_;
+  const std::unique_ptr<forward::Forwarder> remote_send_;  // at most one target
   std::unique_ptr<dedupe::SeenSet> seen_;
   const RenderedGauges gauges_;
   std::unique_ptr<dedupe::SeenSet> seen_metadata_;

@@ -1,4 +1,4 @@
-// A TSDB that gets what came to us (docs/configuration.md: remote).
+// A TSDB that gets a copy of what we receive (docs/configuration.md: remote).
 #pragma once
 
 #include <chrono>
@@ -11,14 +11,14 @@
 namespace mi::forward {
 
 enum class WhenFull : uint8_t {
-  kDropOldest,  // the TSDB loses what waited longest; nobody waits
-  kBlock,       // the sender waits for its answer, up to receive.answer_timeout, and repeats
+  kDropOldest,  // the TSDB loses what has waited longest; no sender waits
+  kBlock,       // the sender waits for its answer, up to receive.answer_timeout, and then repeats the request
 };
 
-// Compared as a value: a reload leaves alone what is the same.
+// A reload leaves a target alone if its options compare equal.
 struct TargetOptions {
   std::string url;           // http:// or https://
-  std::string content_type;  // for requests that have none
+  std::string content_type;  // for requests without one
   uint64_t queue_bytes = 64 << 20;
   WhenFull when_full = WhenFull::kDropOldest;
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);

@@ -1,18 +1,13 @@
 #include "forward/target.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <bit>
-#include <exception>
-#include <new>
+#include <cassert>
 #include <utility>
 
+#include "base/backoff.h"
 #include "base/format.h"
 #include "base/quote.h"
-#include "forward/backoff.h"
-#include "forward/failure.h"
 
 namespace mi::forward {
 namespace {
@@ -20,31 +15,24 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+constexpr milliseconds kFirstPause{100};
+constexpr milliseconds kLongestPause{10'000};
+constexpr size_t kShownBytes = 300;  // of an answer, in the log
 constexpr std::string_view kDropped = "forward_dropped_total";
 constexpr std::string_view kDroppedHelp =
-    "Requests that were not passed on: the queue was full, the TSDB refused them, the service or target ended, or "
-    "memory or threads are exhausted.";
-constexpr size_t kShownBytes = 300;
-
-// OpenSSL writes without MSG_NOSIGNAL.
-void BlockSigpipe() {
-  sigset_t pipe;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-}
+    "Requests that were not forwarded: the queue was full, the TSDB refused them, or the service or target ended.";
 
 telemetry::MetricLabels With(telemetry::MetricLabels labels, const std::string& reason) {
   labels.emplace_back("reason", reason);
   return labels;
 }
 
-std::string Explain(const net::ClientResponse& response) {
+std::string Describe(const net::ClientResponse& response) {
   std::string text = format("answers {}", response.status);
-  if (response.body.empty()) return text;
+  const std::string_view line = std::string_view(response.body).substr(0, response.body.find('\n'));
+  if (line.empty()) return text;
   text += ": ";
-  const std::string_view body(response.body);
-  AppendPrintable(body.substr(0, std::min(body.find('\n'), kShownBytes)), text);
+  AppendPrintable(line.substr(0, kShownBytes), text);
   return text;
 }
 
@@ -53,34 +41,24 @@ std::string Explain(const net::ClientResponse& response) {
 TargetMetrics::TargetMetrics(telemetry::Metrics& metrics, const telemetry::MetricLabels& labels)
     : queue_bytes(metrics.GetGauge("forward_queue_bytes", "Bytes of requests that wait for a TSDB.", labels)),
       sent(metrics.GetCounter("forward_sent_total", "Requests that a TSDB has taken.", labels)),
-      sent_bytes(metrics.GetCounter("forward_sent_bytes_total", "Their bodies, bytes.", labels)),
+      sent_bytes(metrics.GetCounter("forward_sent_bytes_total", "Bytes of the bodies of these requests.", labels)),
       retries(metrics.GetCounter("forward_retries_total", "Attempts that failed and were repeated.", labels)),
       dropped_full(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "queue_full"))),
       dropped_refused(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "refused"))),
-      dropped_stopped(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "stopped"))),
-      dropped_exhausted(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "exhausted"))) {}
+      dropped_stopped(metrics.GetCounter(kDropped, kDroppedHelp, With(labels, "stopped"))) {}
 
-Result<std::shared_ptr<Target>> Target::Create(TargetOptions options, ForwardDeps deps, size_t number) {
-  Result<net::Url> url = net::Url::Parse(options.url);
-  if (!url) return Fail(url.error());
-  std::shared_ptr<const net::TlsContext> tls;
-  if (url->tls) {
-    auto created = net::TlsContext::Create();
-    if (!created) return Fail(created.error());
-    tls = *std::move(created);
-  }
-  return std::make_shared<Target>(std::move(options), number, *std::move(url), std::move(tls), deps);
-}
-
-Target::Target(TargetOptions options, size_t number, net::Url url, std::shared_ptr<const net::TlsContext> tls,
-               ForwardDeps deps)
+Target::Target(TargetOptions options, size_t number, net::Url url, ForwardDeps deps, DeadlineTimer& timer)
     : url_text_(options.url),
+      shown_(Shown(options.url)),
       number_(number),
       url_(std::move(url)),
-      tls_(std::move(tls)),
       log_(deps.log),
-      metrics_(deps.metrics, {{"url", Shown(options.url)}, {"target", format("{}", number)}}),
-      options_(std::move(options)) {}
+      metrics_(deps.metrics, {{"url", shown_}, {"target", format("{}", number)}}),
+      timer_(timer),
+      options_(std::move(options)) {
+  MutexLock lock(mutex_);
+  for (Lane& lane : lanes_) lane.thread = std::thread([this, &lane] { Run(lane); });
+}
 
 Target::~Target() { Stop(); }
 
@@ -91,85 +69,78 @@ WhenFull Target::when_full() const {
 
 void Target::Add(Request request) {
   MutexLock lock(mutex_);
-  const size_t bytes = request->bytes();
-  if (!closed_) MakeRoom(bytes);
-  if (closed_) {
-    metrics_.dropped_stopped.Add();
-  } else if (!HasRoom(bytes)) {
-    metrics_.dropped_full.Add();
-  } else {
-    Enqueue(std::move(request));
-  }
+  if (closed_) return metrics_.dropped_stopped.Add();
+  MakeRoom(request->bytes());
+  if (!HasRoom(request->bytes())) return metrics_.dropped_full.Add();
+  Enqueue(std::move(request));
 }
 
-void Target::Admit(Request request, Deadline deadline, Admitted admitted) {
+void Target::AddWhenRoom(Request request, Deadline deadline, Admitted admitted) {
   Status outcome;
   {
     MutexLock lock(mutex_);
     if (closed_) {
-      outcome = Failure(Errc::kUnavailable, "the service is stopping");
+      outcome = Fail(Errc::kUnavailable, format("the service is stopping"));
     } else if (request->bytes() > options_.queue_bytes) {
-      metrics_.dropped_full.Add();  // there never will be room
+      metrics_.dropped_full.Add();  // there will never be room, and its sender would repeat it forever
     } else if (waiters_.empty() && HasRoom(request->bytes())) {
       Enqueue(std::move(request));
     } else {
-      waiters_.push_back({std::move(request), deadline, std::move(admitted)});
+      const uint64_t number = next_number_++;
+      const auto timer = timer_.At(deadline, [weak = weak_from_this(), number] {
+        if (const auto target = weak.lock()) target->Expire(number);
+      });
+      waiters_.emplace(number, Waiter{std::move(request), std::move(admitted), timer});
       return;
     }
   }
   admitted(std::move(outcome));
 }
 
-std::optional<Target::Deadline> Target::Expire(Deadline now) {
-  Waiters late;
-  std::optional<Deadline> next;
+void Target::Expire(uint64_t waiter) {
+  Admitted admitted;
   {
     MutexLock lock(mutex_);
-    for (auto at = waiters_.begin(); at != waiters_.end();) {
-      const auto here = at++;
-      if (here->deadline <= now) {
-        late.splice(late.end(), waiters_, here);
-      } else {
-        next = std::min(next.value_or(here->deadline), here->deadline);
-      }
-    }
+    const auto found = waiters_.find(waiter);
+    if (found == waiters_.end()) return;
+    admitted = std::move(found->second.admitted);
+    waiters_.erase(found);
   }
-  for (Waiter& waiter : late) {
-    waiter.admitted(Failure(Errc::kOverloaded, format("the queue for {} is full, and it is told to block "
-                                                      "(remote.write.queue_bytes, remote.write.when_full)",
-                                                      Shown(url_text_))));
-  }
-  return next;
+  admitted(Fail(Errc::kOverloaded, format("the queue for {} is full, and it is told to block "
+                                          "(remote.write.queue_bytes, remote.write.when_full)",
+                                          shown_)));
 }
 
 void Target::Reconfigure(TargetOptions options) {
-  Waiters admitted;
+  std::vector<Admitted> admitted;
   {
     MutexLock lock(mutex_);
+    assert(options.url == url_text_);
     options_ = std::move(options);
-    ++options_number_;
+    for (Lane& lane : lanes_) lane.client_is_outdated = true;
     MakeRoom(0);
-    admitted = AdmitWaiting();
+    admitted = AdmitWaiters();
   }
-  for (Waiter& waiter : admitted) waiter.admitted({});
+  for (Admitted& one : admitted) one({});
 }
 
 void Target::Close() {
-  Waiters waiters;
+  std::map<uint64_t, Waiter> waiters;
   {
     MutexLock lock(mutex_);
     closed_ = true;
     waiters.swap(waiters_);
   }
-  for (Waiter& waiter : waiters) waiter.admitted(Failure(Errc::kUnavailable, "the service is stopping"));
+  for (auto& [number, waiter] : waiters) {
+    timer_.Cancel(waiter.timer);
+    waiter.admitted(Fail(Errc::kUnavailable, format("the service is stopping")));
+  }
 }
 
-bool Target::AwaitSent(Deadline deadline) {
+void Target::AwaitSent(Deadline deadline) {
   MutexLock lock(mutex_);
-  while (bytes_ > 0) {
-    if (!sent_.WaitUntil(mutex_, deadline)) return bytes_ == 0;
+  while (bytes_ > 0 && sent_.WaitUntil(mutex_, deadline)) {
   }
-  return true;
 }
 
 void Target::Stop() {
@@ -198,32 +169,21 @@ void Target::Stop() {
 
 void Target::Enqueue(Request request) {
   Lane& lane = lanes_[request->sender % kLanes];
-  const size_t bytes = request->bytes();
-  const size_t before = lane.queue.size();
-  try {
-    lane.queue.push_back({.request = std::move(request), .number = next_number_++});
-    if (!lane.thread.joinable()) lane.thread = std::thread([this, &lane] { Run(lane); });
-  } catch (const std::exception& error) {  // bad_alloc, or system_error where there are threads enough
-    if (lane.queue.size() > before) lane.queue.pop_back();
-    metrics_.dropped_exhausted.Add();
-    if (std::has_single_bit(++exhausted_)) {
-      Log(telemetry::Level::kError, "forward: {} cannot be sent to: {}; the request is dropped, number {}",
-          Shown(url_text_), error.what(), exhausted_);
-    }
-    return;
-  }
-  bytes_ += bytes;
+  bytes_ += request->bytes();
   metrics_.queue_bytes.Set(static_cast<double>(bytes_));
+  lane.queue.push_back({.request = std::move(request), .number = next_number_++});
   lane.changed.NotifyOne();
 }
 
+// Drops the oldest request of all lanes until there is room. It is the first of its lane, or the second if the first is
+// being sent. Costs one look at each lane per dropped request.
 void Target::MakeRoom(size_t bytes) {
   if (bytes > options_.queue_bytes) return;
   while (!HasRoom(bytes)) {
     Lane* oldest = nullptr;
     size_t index = 0;
     for (Lane& lane : lanes_) {
-      const size_t first = !lane.queue.empty() && lane.queue.front().on_the_wire ? 1 : 0;
+      const size_t first = !lane.queue.empty() && lane.queue.front().is_being_sent ? 1 : 0;
       if (lane.queue.size() <= first) continue;
       if (oldest != nullptr && oldest->queue[index].number < lane.queue[first].number) continue;
       oldest = &lane;
@@ -243,53 +203,59 @@ void Target::Remove(Lane& lane, size_t index) {
   if (bytes_ == 0) sent_.NotifyAll();
 }
 
-Target::Waiters Target::AdmitWaiting() {
-  Waiters admitted;
-  while (!waiters_.empty() && HasRoom(waiters_.front().request->bytes())) {
-    Enqueue(waiters_.front().request);
-    admitted.splice(admitted.end(), waiters_, waiters_.begin());
+std::vector<Target::Admitted> Target::AdmitWaiters() {
+  std::vector<Admitted> admitted;
+  while (!waiters_.empty() && HasRoom(waiters_.begin()->second.request->bytes())) {
+    Waiter& waiter = waiters_.begin()->second;
+    timer_.Cancel(waiter.timer);
+    Enqueue(std::move(waiter.request));
+    admitted.push_back(std::move(waiter.admitted));
+    waiters_.erase(waiters_.begin());
   }
   return admitted;
 }
 
 net::Client& Target::ClientOf(Lane& lane) {
-  if (lane.client == nullptr || lane.options_number != options_number_) {
-    lane.options_number = options_number_;
-    lane.client = net::Client::Create({.to = {.host = url_.host, .port = url_.port, .tls = tls_},
-                                       .connect_timeout = options_.connect_timeout,
-                                       .timeout = options_.timeout});
+  if (std::exchange(lane.client_is_outdated, false)) {
+    lane.client = std::make_unique<net::Client>(
+        net::ClientOptions{.connect_timeout = options_.connect_timeout, .timeout = options_.timeout});
   }
   return *lane.client;
 }
 
+// One lane: sends the first request of its queue again and again until the TSDB has taken or refused it, or until the
+// request was dropped because the queue is full.
 void Target::Run(Lane& lane) {
-  BlockSigpipe();
-  Backoff backoff;
+  Backoff backoff(kFirstPause, kLongestPause);
   mutex_.Lock();
   while (!stopping_) {
     if (lane.queue.empty()) {
       lane.changed.Wait(mutex_);
       continue;
     }
-    Queued& first = lane.queue.front();
-    first.on_the_wire = true;
-    const Request request = first.request;
-    const uint64_t number = first.number;
+    lane.queue.front().is_being_sent = true;
+    const Request request = lane.queue.front().request;
+    const uint64_t number = lane.queue.front().number;
+    net::Client& client = ClientOf(lane);
+    const std::string content_type = options_.content_type;
     mutex_.Unlock();
 
-    const Attempt attempt = Try(lane, *request);
-    Note(attempt, *request);
+    const Attempt attempt = Send(client, *request, content_type);
+    Record(attempt, *request);
+    std::vector<Admitted> admitted;
+    mutex_.Lock();
     if (attempt.outcome != Attempt::Outcome::kFailed) {
       backoff.Reset();
-      Finish(lane);
+      Remove(lane, 0);
+      admitted = AdmitWaiters();
+      mutex_.Unlock();
+      for (Admitted& one : admitted) one({});
       mutex_.Lock();
       continue;
     }
-    const auto again = steady_clock::now() + std::max(backoff.Next(), attempt.wait_for.value_or(milliseconds(0)));
-    mutex_.Lock();
-    lane.queue.front().on_the_wire = false;
-    MakeRoom(0);  // a smaller bound may have come meanwhile
-    // Until it is time, or the request was dropped for want of room.
+    lane.queue.front().is_being_sent = false;
+    MakeRoom(0);  // Reconfigure may have set a smaller bound meanwhile
+    const auto again = steady_clock::now() + std::max<milliseconds>(backoff.Next(), attempt.retry_after);
     while (!stopping_ && !lane.queue.empty() && lane.queue.front().number == number) {
       if (!lane.changed.WaitUntil(mutex_, again)) break;
     }
@@ -297,70 +263,37 @@ void Target::Run(Lane& lane) {
   mutex_.Unlock();
 }
 
-Target::Attempt Target::Try(Lane& lane, const PassedRequest& request) {
+Target::Attempt Target::Send(net::Client& client, const ForwardedRequest& request,
+                             const std::string& content_type) const {
   using enum Attempt::Outcome;
-  try {
-    std::string content_type;
-    net::Client* client = nullptr;
-    {
-      MutexLock lock(mutex_);
-      if (stopping_) return {kFailed, {}, {}};  // Stop has cancelled the clients that there were
-      content_type = options_.content_type;
-      client = &ClientOf(lane);
-    }
-    return Send(*client, request, content_type);
-  } catch (const std::bad_alloc&) {
-    return {kFailed, {}, {}};
+  net::Headers with_type;
+  if (!request.has_content_type) {
+    with_type = request.headers;
+    with_type.emplace_back("Content-Type", content_type);
   }
-}
-
-Target::Attempt Target::Send(net::Client& client, const PassedRequest& request, const std::string& content_type) const {
-  using enum Attempt::Outcome;
-  Result<net::ClientResponse> response = [&] {
-    if (request.has_content_type) return client.Send("POST", url_.target, request.headers, request.body);
-    auto headers = request.headers;
-    headers.emplace_back("Content-Type", content_type);
-    return client.Send("POST", url_.target, headers, request.body);
-  }();
-  if (!response) return {kFailed, response.error().message(), {}};
-  if (response->status / 100 == 2) return {kSent, {}, {}};
+  const auto response =
+      client.Post(url_.text(), request.has_content_type ? request.headers : with_type, request.body);
+  if (!response) return {kFailed, response.error().message()};
+  if (response->status / 100 == 2) return {kSent};
   const bool again = response->status == 429 || response->status / 100 == 5;
-  if (!again) return {kRefused, Explain(*response), {}};
-  return {kFailed, Explain(*response), ParseRetryAfter(response->Header("Retry-After"), time(nullptr))};
+  if (!again) return {kRefused, Describe(*response)};
+  return {kFailed, Describe(*response), response->retry_after.value_or(std::chrono::seconds(0))};
 }
 
-void Target::Finish(Lane& lane) {
-  Waiters admitted;
-  {
-    MutexLock lock(mutex_);
-    Remove(lane, 0);
-    admitted = AdmitWaiting();
-  }
-  for (Waiter& waiter : admitted) waiter.admitted({});
-}
-
-template <typename... Args>
-void Target::Log(telemetry::Level level, format_string<Args...> text, Args&&... args) const noexcept {
-  try {
-    if (log_.Enabled(level)) log_.Write(level, format(text, std::forward<Args>(args)...));
-  } catch (...) {  // NOLINT(bugprone-empty-catch): out of memory: the line is lost, the request is not
-  }
-}
-
-// The 1st, 2nd, 4th … refusal and outage are logged: a night of them is a dozen lines, also when each of the lanes
-// finds a TSDB that flutters in another state.
-void Target::Note(const Attempt& attempt, const PassedRequest& request) {
+// Logs the 1st, 2nd, 4th … refusal and outage: a night of them gives a dozen lines, also if a TSDB comes and goes and
+// the lanes find it in different states.
+void Target::Record(const Attempt& attempt, const ForwardedRequest& request) {
   using enum Attempt::Outcome;
   const bool failed = attempt.outcome == kFailed;
-  bool news = false;
+  bool is_news = false;
   uint64_t refused = 0;
   uint64_t outages = 0;
   {
     MutexLock lock(mutex_);
-    const bool flipped = std::exchange(failing_, failed) != failed;
-    if (flipped && failed) ++outages_;
+    const bool changed = std::exchange(failing_, failed) != failed;
+    if (changed && failed) ++outages_;
     outages = outages_;
-    news = flipped && std::has_single_bit(outages_) && !stopping_;
+    is_news = changed && std::has_single_bit(outages_) && !stopping_;
     if (attempt.outcome == kRefused) refused = ++refused_;
   }
   switch (attempt.outcome) {
@@ -371,18 +304,15 @@ void Target::Note(const Attempt& attempt, const PassedRequest& request) {
     case kRefused:
       metrics_.dropped_refused.Add();
       if (std::has_single_bit(refused)) {
-        Log(telemetry::Level::kWarn, "forward: {} {}; the request is dropped, number {}", Shown(url_text_),
-            attempt.what, refused);
+        log_.Warn("forward: {} {}; the request is dropped, number {}", shown_, attempt.what, refused);
       }
       break;
     case kFailed: metrics_.retries.Add(); break;
   }
-  if (!news) return;
-  if (failed) {
-    Log(telemetry::Level::kWarn, "forward: {} {}; trying again, outage number {}", Shown(url_text_),
-        attempt.what.empty() ? "cannot be sent to: out of memory" : attempt.what, outages);
-  } else {
-    Log(telemetry::Level::kInfo, "forward: {} answers again", Shown(url_text_));
+  if (is_news && failed) {
+    log_.Warn("forward: {} {}; trying again, outage number {}", shown_, attempt.what, outages);
+  } else if (is_news) {
+    log_.Info("forward: {} answers again", shown_);
   }
 }
 

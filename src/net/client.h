@@ -1,59 +1,73 @@
-// A small blocking HTTP/1.1 client over http or https: one connection, kept alive.
+// A blocking HTTP/1.1 client over http and https. One object keeps one connection open from request to request.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
-#include "net/wire.h"
 
 namespace mi::net {
 
 struct Url {
-  std::string host;
-  std::string port;    // "80" or "443" when the text has none
-  std::string target;  // path and query, never empty
-  bool tls = false;
-  // kInvalid for anything but http[s]://host[:port][/…].
+  std::string origin;  // "http://host:port"; without the port if the text has none
+  std::string target;  // path and query; begins with "/"
+  // kInvalid for anything but http[s]://host[:port][/path]. The message never repeats the text: it may hold a token.
   static Result<Url> Parse(std::string_view text);
+  std::string text() const { return origin + target; }
+};
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
+struct ClientOptions {
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);  // name resolution included
+  std::chrono::milliseconds timeout = std::chrono::seconds(30);         // for a whole request, connecting included
+  uint64_t max_answer_bytes = 1 << 20;                                  // for the body of an answer
 };
 
 struct ClientResponse {
-  int status = 0;
-  std::vector<std::pair<std::string, std::string>> headers;
+  int status = 0;  // never 1xx
   std::string body;
-  std::string_view Header(std::string_view name) const;  // case-insensitive; '' when absent
+  std::optional<std::chrono::seconds> retry_after;  // the header
 };
 
-struct ClientOptions {
-  WireTarget to;
-  std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
-  std::chrono::milliseconds timeout = std::chrono::seconds(30);  // of a request, connecting included
-  uint64_t max_answer_bytes = 1 << 20;  // of a body; whoever is asked must not fill the memory of who asks
-};
+// The value of Retry-After: seconds, or a date (RFC 9110, 10.2.3). At most five minutes. Nothing if it is neither.
+std::optional<std::chrono::seconds> ParseRetryAfter(std::string_view value, int64_t now_s);
 
-// Threads: confined to one thread, but for Cancel.
+// https verifies the server's certificate against the system's authorities; SSL_CERT_FILE and SSL_CERT_DIR name others.
+// Redirects are not followed, and no proxy is used, whatever the environment says.
+//
+// Threads: confined to one, except Cancel().
+// Errors: kUnavailable if the server cannot be reached, does not answer in time, or sends too long a body.
 class Client {
  public:
-  // Does not connect yet.
-  static std::unique_ptr<Client> Create(ClientOptions options);
-  // For tools and tests that read whole catalogues: takes answers of any length.
-  static std::unique_ptr<Client> Create(std::string host, std::string port, std::chrono::milliseconds timeout);
-  virtual ~Client() = default;
+  explicit Client(ClientOptions options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
 
-  // Sends a request and waits for its answer; connects (again) when needed. kUnavailable when that fails or takes too
-  // long, or when the answer does.
-  virtual Result<ClientResponse> Send(std::string_view method, std::string_view target,
-                                      const std::vector<std::pair<std::string, std::string>>& headers,
-                                      std::string_view body) = 0;
+  Result<ClientResponse> Get(const std::string& url, const Headers& headers);
+  // Sends exactly these headers, and Host and Content-Length.
+  Result<ClientResponse> Post(const std::string& url, const Headers& headers, std::string_view body);
 
-  // Ends a Send that waits, and all that follow, with kUnavailable. Threads: safe.
-  virtual void Cancel() = 0;
+  // Ends a request that waits, and all later ones, with kUnavailable. Threads: safe.
+  void Cancel();
+
+ private:
+  struct Handles;  // of libcurl
+
+  Result<ClientResponse> Perform(const std::string& url, const Headers& headers);
+  Status Wait();
+
+  const ClientOptions options_;
+  const std::unique_ptr<Handles> handles_;
+  std::atomic<bool> cancelled_ = false;
 };
 
 }  // namespace mi::net

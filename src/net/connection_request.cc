@@ -72,7 +72,14 @@ Response Connection::NoMemory() const {
 
 void Connection::RefuseTooLarge() {
   const HeadDecision& decision = arriving_->decision;
-  if (decision.too_large) return Refuse(decision.too_large(arriving_->body_bytes));
+  if (decision.too_large) {
+    try {
+      return Refuse(decision.too_large(arriving_->body_bytes));
+    } catch (const std::exception& fault) {
+      state_.log.Error("{} {}: {}", arriving_->head().method(), arriving_->head().path(), fault.what());
+      return Refuse(PlainError(500, "internal error"));
+    }
+  }
   Refuse(PlainError(
       413, format("body is {}, limit {}", FormatBytes(arriving_->body_bytes), FormatBytes(decision.max_body_bytes))));
 }

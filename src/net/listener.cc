@@ -126,10 +126,6 @@ std::expected<Listeners, int> ListenOn(Candidate candidate, unsigned count) {
 
 }  // namespace
 
-FileDescriptor::~FileDescriptor() {
-  if (fd_ >= 0) close(fd_);
-}
-
 Result<ListenAddress> ListenAddress::Parse(std::string_view text) {
   const auto fail = [&](std::string_view why) {
     return Fail(Errc::kInvalid,

@@ -66,7 +66,7 @@ Loop::Loop(ServerState& state, FileDescriptor listener, bool ipv6)
     : state_(state),
       work_(context_.get_executor()),
       mailbox_(std::make_shared<Mailbox>(*this)),
-      acceptor_(context_, ipv6 ? Tcp::v6() : Tcp::v4(), listener.Release()),
+      acceptor_(context_, ipv6 ? Tcp::v6() : Tcp::v4(), listener.release()),
       ipv6_(ipv6),
       sweep_timer_(context_),
       accept_timer_(context_) {}
@@ -213,7 +213,7 @@ void Loop::Adopt(FileDescriptor socket, std::string peer, bool rejected) {
   setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   std::unique_ptr<Connection> made;
   try {
-    Tcp::socket stream(context_, ipv6_ ? Tcp::v6() : Tcp::v4(), socket.Release());
+    Tcp::socket stream(context_, ipv6_ ? Tcp::v6() : Tcp::v4(), socket.release());
     made = std::make_unique<Connection>(*this, std::move(stream), std::move(peer),
                                         rejected ? Connection::Purpose::kReject : Connection::Purpose::kServe);
   } catch (...) {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
-#include <random>
 #include <thread>
+
+#include "base/backoff.h"
 
 namespace mi::loadgen {
 namespace {
@@ -40,11 +40,11 @@ struct Plan {
 
 class Connection {
  public:
-  explicit Connection(Plan& plan, unsigned number)
+  explicit Connection(Plan& plan)
       : plan_(plan),
-        client_(net::Client::Create(plan.options.url.host, plan.options.url.port, kRequestTimeout)),
-        headers_(plan.traffic.Headers()),
-        chance_(plan.traffic.options().seed + number) {
+        client_({.connect_timeout = kRequestTimeout, .timeout = kRequestTimeout}),
+        url_(plan.options.url.text()),
+        headers_(plan.traffic.Headers()) {
     if (!plan.options.tenant.empty()) headers_.emplace_back("X-Scope-OrgID", plan.options.tenant);
   }
 
@@ -95,10 +95,10 @@ class Connection {
   // True when it was acknowledged. 5xx, 429 and lost connections are tried again, with backoff, until the time is up.
   bool SendOne(const Request& request) {
     if (!Pace(request.count)) return false;
-    milliseconds backoff = kMinBackoff;
+    Backoff backoff(kMinBackoff, kMaxBackoff);
     for (;;) {
       const auto sent_at = steady_clock::now();
-      const auto answer = client_->Send("POST", plan_.options.url.target, headers_, request.body);
+      const auto answer = client_.Post(url_, headers_, request.body);
       if (!answer) {
         ++result_.connection_failures;
       } else {
@@ -107,7 +107,8 @@ class Connection {
         if (answer->status / 100 == 2) return Acknowledge(request, steady_clock::now() - sent_at);
         if (answer->status / 100 != 5 && answer->status != 429) return ++result_.refused, false;
       }
-      if (!BackOff(answer ? RetryAfter(*answer) : milliseconds(0), backoff)) return ++result_.unfinished, false;
+      const milliseconds asked = answer ? answer->retry_after.value_or(std::chrono::seconds(0)) : milliseconds(0);
+      if (!WaitToRetry(std::min(asked, kMaxBackoff), backoff)) return ++result_.unfinished, false;
       ++result_.retries;
     }
   }
@@ -118,28 +119,17 @@ class Connection {
     return true;
   }
 
-  // What the server asks for; 0 when it does not. Dates are left to the backoff.
-  static milliseconds RetryAfter(const net::ClientResponse& answer) {
-    const std::string_view text = answer.Header("Retry-After");
-    uint32_t seconds = 0;
-    std::from_chars(text.data(), text.data() + text.size(), seconds);
-    return std::min<milliseconds>(std::chrono::seconds(seconds), kMaxBackoff);
-  }
-
-  // Waits as long as was asked for, else a time that doubles. False when the end came first.
-  bool BackOff(milliseconds asked, milliseconds& backoff) {
-    std::uniform_real_distribution<double> jitter(0.5, 1.0);
-    const duration<double, std::milli> wait = asked.count() > 0 ? asked : backoff * jitter(chance_);
-    const auto until = steady_clock::now() + std::chrono::duration_cast<steady_clock::duration>(wait);
-    plan_.SleepUntil(until);
-    backoff = std::min(backoff * 2, kMaxBackoff);
+  // Waits as long as the server asked for, else as long as the backoff says. False if the end came first.
+  bool WaitToRetry(milliseconds asked, Backoff& backoff) {
+    const milliseconds pause = backoff.Next();
+    plan_.SleepUntil(steady_clock::now() + (asked.count() > 0 ? asked : pause));
     return !plan_.Over();
   }
 
   Plan& plan_;
-  std::unique_ptr<net::Client> client_;
-  std::vector<std::pair<std::string, std::string>> headers_;
-  std::mt19937_64 chance_;
+  net::Client client_;
+  const std::string url_;
+  net::Headers headers_;
   SendResult result_;
 };
 
@@ -163,7 +153,7 @@ SendResult Send(const Traffic& traffic, const SendOptions& options) {
   std::vector<std::thread> threads;
   threads.reserve(options.connections);
   for (unsigned i = 0; i < options.connections; ++i) {
-    threads.emplace_back([&, i] { parts[i] = Connection(plan, i).Run(); });
+    threads.emplace_back([&, i] { parts[i] = Connection(plan).Run(); });
   }
   for (std::thread& thread : threads) thread.join();
   SendResult all;

@@ -27,7 +27,7 @@ class SenderTest : public net::ServerTest {
   }
   // 10 requests of 100 series.
   SendResult Run(SendOptions options) {
-    options.url = {.host = "127.0.0.1", .port = std::to_string(server_->port()), .target = "/write"};
+    options.url = {.origin = "http://127.0.0.1:" + std::to_string(server_->port()), .target = "/write"};
     return Send(Traffic({.series = 1000, .batch = 100}), options);
   }
 
@@ -119,7 +119,7 @@ TEST_F(SenderTest, WhatIsNotAcknowledgedInTheEndIsSaidSo) {
 
 TEST_F(SenderTest, NobodyThereIsAFailureNotACrash) {
   Receive();
-  net::Url url{.host = "127.0.0.1", .port = std::to_string(server_->port()), .target = "/write"};
+  const net::Url url{.origin = "http://127.0.0.1:" + std::to_string(server_->port()), .target = "/write"};
   server_.reset();
   const SendResult result = Send(Traffic({.series = 10}), {.url = url, .duration = std::chrono::milliseconds(60)});
   EXPECT_GT(result.connection_failures, 0);

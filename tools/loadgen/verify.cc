@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <thread>
 
@@ -24,7 +25,9 @@ constexpr std::chrono::milliseconds kQuestionTimeout{60'000};  // of one questio
 class Reckoning {
  public:
   explicit Reckoning(const VerifyOptions& options)
-      : options_(options), client_(net::Client::Create(options.base.host, options.base.port, kQuestionTimeout)) {}
+      : options_(options), client_({.connect_timeout = kQuestionTimeout,
+                 .timeout = kQuestionTimeout,
+                 .max_answer_bytes = std::numeric_limits<uint64_t>::max()}) {}
 
   // Reads the file; the identities of each metric name that are not found yet.
   Status ReadFile() {
@@ -45,7 +48,7 @@ class Reckoning {
   // What the server says of itself; false where it says nothing, and when it does not answer: asking shows why.
   bool IndexIsBehind() {
     constexpr std::string_view kLag = "\nmetric_index_index_lag_records ";
-    const auto answer = client_->Send("GET", "/metrics", {}, "");
+    const auto answer = client_.Get(options_.base.origin + "/metrics", {});
     if (!answer || answer->status != 200) return false;
     const size_t at = answer->body.find(kLag);
     return at != std::string::npos && !answer->body.substr(at + kLag.size()).starts_with("0\n");
@@ -77,11 +80,11 @@ class Reckoning {
 
  private:
   Status StrikeOutName(const std::string& name, Fingerprints& missing) {
-    const std::string target = options_.base.target == "/" ? "" : options_.base.target;
+    const std::string path = options_.base.target == "/" ? "" : options_.base.target;
     const std::string form = format("match[]={}", Escape(format("{{__name__=\"{}\"}}", name)));
-    std::vector<std::pair<std::string, std::string>> headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
+    net::Headers headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
     if (!options_.tenant.empty()) headers.emplace_back("X-Scope-OrgID", options_.tenant);
-    const auto answer = client_->Send("POST", target + "/api/v1/series", headers, form);
+    const auto answer = client_.Post(options_.base.origin + path + "/api/v1/series", headers, form);
     if (!answer) return Fail(answer.error());
     if (answer->status == 503) return {};  // it still loads; asked again until the patience ends
     if (answer->status != 200) {
@@ -130,7 +133,7 @@ class Reckoning {
   }
 
   const VerifyOptions& options_;
-  std::unique_ptr<net::Client> client_;
+  net::Client client_;
   const model::Fingerprinter hash_{"", model::Tenant()};
   simdjson::dom::parser parser_;
   std::map<std::string, Fingerprints> wanted_;

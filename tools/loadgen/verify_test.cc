@@ -54,7 +54,7 @@ class VerifyTest : public net::ServerTest {
     const std::string path =
         testing::TempDir() + "/verify_" + testing::UnitTest::GetInstance()->current_test_info()->name();
     std::ofstream(path, std::ios::binary) << lines;
-    return Verify({.base = {.host = "127.0.0.1", .port = std::to_string(server_->port()), .target = "/"},
+    return Verify({.base = {.origin = "http://127.0.0.1:" + std::to_string(server_->port()), .target = "/"},
                    .tenant = "team-a",
                    .acknowledged_file = path,
                    .patience = patience});
@@ -113,7 +113,7 @@ TEST_F(VerifyTest, SaysWhatItCannotRead) {
   ASSERT_FALSE(file.has_value());
   EXPECT_THAT(file.error().message(), HasSubstr("/nowhere/at/all"));
   server_.reset();
-  const auto server = Verify({.base = {.host = "127.0.0.1", .port = "1", .target = "/"},
+  const auto server = Verify({.base = {.origin = "http://127.0.0.1:1", .target = "/"},
                               .acknowledged_file = testing::TempDir() + "/verify_SaysWhatItCannotRead",
                               .patience = kNone});
   EXPECT_FALSE(server.has_value());

@@ -1,14 +1,11 @@
-#include "forward/remote_write.h"
+#include "forward/forwarder.h"
 
 #include <future>
 
 #include "base/eventually.h"
 #include "base/format.h"
-#include "forward/backoff.h"
-#include "forward/remote_send.h"
 #include "net/testing/fake_request.h"
 #include "net/testing/server_fixture.h"
-#include "support/scarce_memory.h"
 
 namespace mi::forward {
 namespace {
@@ -120,21 +117,21 @@ class FakeTsdb {
   std::unique_ptr<net::Server> server_;
 };
 
-class RemoteWriteTest : public ::testing::Test {
+class ForwarderTest : public ::testing::Test {
  protected:
   static constexpr std::string_view kSenderHeaders[][2] = {
       {"Content-Type", "application/x-protobuf"}, {"Content-Encoding", "snappy"}, {"User-Agent", "Prometheus/3.16"}};
 
   TargetOptions To(const FakeTsdb& tsdb) { return {.url = tsdb.url(), .content_type = "application/x-protobuf"}; }
   void Start(const std::vector<TargetOptions>& targets) {
-    auto created = RemoteWrite::Create(targets, {*log_, *metrics_});
+    auto created = Forwarder::Create(targets, {*log_, *metrics_});
     ASSERT_TRUE(created.has_value()) << created.error().message();
-    remote_write_ = *std::move(created);
+    forwarder_ = *std::move(created);
   }
 
   std::future<Status> Pass(const net::Request& request, milliseconds patience = kPatience) {
     auto passed = std::make_shared<std::promise<Status>>();
-    remote_write_->Keep(request)(steady_clock::now() + patience,
+    forwarder_->Prepare(request)(steady_clock::now() + patience,
                                  [passed](Status status) { passed->set_value(std::move(status)); });
     return passed->get_future();
   }
@@ -159,10 +156,10 @@ class RemoteWriteTest : public ::testing::Test {
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   FakeTsdb tsdb_;
   FakeTsdb other_;
-  std::unique_ptr<RemoteWrite> remote_write_;
+  std::unique_ptr<Forwarder> forwarder_;
 };
 
-TEST_F(RemoteWriteTest, PassesARequestOnAsItCame) {
+TEST_F(ForwarderTest, PassesARequestOnAsItCame) {
   Start({To(tsdb_)});
   std::string body(300'000, '\0');
   for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i * 7);
@@ -192,7 +189,7 @@ TEST_F(RemoteWriteTest, PassesARequestOnAsItCame) {
   EXPECT_EQ(Metric("forward_sent_bytes_total", tsdb_.shown()), 300'000);
 }
 
-TEST_F(RemoteWriteTest, GivesAContentTypeOnlyToWhatHasNone) {
+TEST_F(ForwarderTest, GivesAContentTypeOnlyToWhatHasNone) {
   Start({{.url = tsdb_.url(), .content_type = "application/x-mine"}});
   Pass(net::FakeRequest("POST", "/", "none"));
   EXPECT_THAT(tsdb_.AwaitRequests(1)[0].headers, Contains(Pair("Content-Type", "application/x-mine")));
@@ -200,14 +197,14 @@ TEST_F(RemoteWriteTest, GivesAContentTypeOnlyToWhatHasNone) {
   EXPECT_THAT(tsdb_.AwaitRequests(2)[1].headers, Contains(Pair("Content-Type", "application/x-protobuf")));
 }
 
-TEST_F(RemoteWriteTest, GivesEveryTargetTheSame) {
+TEST_F(ForwarderTest, GivesEveryTargetTheSame) {
   Start({To(tsdb_), To(other_)});
   Pass("a");
   EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("a"));
   EXPECT_THAT(other_.AwaitBodies(1), ElementsAre("a"));
 }
 
-TEST_F(RemoteWriteTest, KeepsASendersOrderAlsoOverFailures) {
+TEST_F(ForwarderTest, KeepsASendersOrderAlsoOverFailures) {
   Start({To(tsdb_)});
   tsdb_.AnswerWith({.status = 503});
   std::vector<std::string> sent;
@@ -224,7 +221,7 @@ TEST_F(RemoteWriteTest, KeepsASendersOrderAlsoOverFailures) {
   EXPECT_TRUE(std::ranges::equal(taken, std::span(sent).subspan(1)));
 }
 
-TEST_F(RemoteWriteTest, LetsNoSenderWaitForAnother) {
+TEST_F(ForwarderTest, LetsNoSenderWaitForAnother) {
   Start({To(tsdb_)});
   tsdb_.Hold();
   for (int sender = 0; sender < 40; ++sender) {
@@ -237,7 +234,7 @@ TEST_F(RemoteWriteTest, LetsNoSenderWaitForAnother) {
   tsdb_.AwaitRequests(40);
 }
 
-TEST_F(RemoteWriteTest, TriesAgainWhatMaySucceedLater) {
+TEST_F(ForwarderTest, TriesAgainWhatMaySucceedLater) {
   Start({To(tsdb_)});
   for (const int status : {500, 503, 429}) {
     tsdb_.AnswerWith({.status = status});
@@ -251,7 +248,7 @@ TEST_F(RemoteWriteTest, TriesAgainWhatMaySucceedLater) {
   EXPECT_GE(Metric("forward_retries_total", tsdb_.shown()), 6);
 }
 
-TEST_F(RemoteWriteTest, DropsAndCountsWhatIsRefusedForGood) {
+TEST_F(ForwarderTest, DropsAndCountsWhatIsRefusedForGood) {
   Start({To(tsdb_)});
   int sent = 0;
   for (const int status : {400, 401, 404, 409, 413, 302}) {
@@ -263,7 +260,7 @@ TEST_F(RemoteWriteTest, DropsAndCountsWhatIsRefusedForGood) {
   EXPECT_EQ(tsdb_.requests(), 6U);
 }
 
-TEST_F(RemoteWriteTest, ComesBackWithEverythingWhenTheTsdbDoes) {
+TEST_F(ForwarderTest, ComesBackWithEverythingWhenTheTsdbDoes) {
   Start({To(tsdb_)});
   tsdb_.Stop();
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(Pass(format("{}", i)).get());
@@ -272,7 +269,7 @@ TEST_F(RemoteWriteTest, ComesBackWithEverythingWhenTheTsdbDoes) {
   EXPECT_EQ(tsdb_.AwaitBodies(10).size(), 10U);
 }
 
-TEST_F(RemoteWriteTest, WaitsAsLongAsItIsTold) {
+TEST_F(ForwarderTest, WaitsAsLongAsItIsTold) {
   Start({To(tsdb_)});
   tsdb_.AnswerWith({.status = 429, .headers = {{"Retry-After", "1"}}});
   Pass("x");
@@ -282,17 +279,7 @@ TEST_F(RemoteWriteTest, WaitsAsLongAsItIsTold) {
   EXPECT_GE(steady_clock::now() - begun, milliseconds(900)) << "the first pause would be a tenth of that";
 }
 
-TEST(RetryAfter, IsSecondsOrADate) {
-  EXPECT_EQ(ParseRetryAfter("7", 0), std::chrono::seconds(7));
-  EXPECT_EQ(ParseRetryAfter("0", 0), std::chrono::seconds(0));
-  EXPECT_EQ(ParseRetryAfter("-3", 0), std::chrono::seconds(0));
-  EXPECT_EQ(ParseRetryAfter("99999999999", 0), std::chrono::seconds(300));
-  EXPECT_EQ(ParseRetryAfter("Sun, 06 Nov 1994 08:49:37 GMT", 784111770), std::chrono::seconds(7));
-  EXPECT_EQ(ParseRetryAfter("Sun, 06 Nov 1994 08:49:37 GMT", 784111800), std::chrono::seconds(0));
-  for (const char* text : {"", "soon", "7 s", "Sun, 06 Nov 1994"}) EXPECT_EQ(ParseRetryAfter(text, 0), std::nullopt);
-}
-
-TEST_F(RemoteWriteTest, DropsWhatIsOldestWhenItsQueueIsFullAndHoldsNobody) {
+TEST_F(ForwarderTest, DropsWhatIsOldestWhenItsQueueIsFullAndHoldsNobody) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 5 << 20;
   Start({options, To(other_)});
@@ -312,7 +299,7 @@ TEST_F(RemoteWriteTest, DropsWhatIsOldestWhenItsQueueIsFullAndHoldsNobody) {
   EXPECT_TRUE(Eventually([&] { return QueueBytes(tsdb_) == 0; }));
 }
 
-TEST_F(RemoteWriteTest, DropsARequestThatItsQueueCouldNeverHold) {
+TEST_F(ForwarderTest, DropsARequestThatItsQueueCouldNeverHold) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
   Start({options});
@@ -325,7 +312,7 @@ TEST_F(RemoteWriteTest, DropsARequestThatItsQueueCouldNeverHold) {
 }
 
 // Its sender would bring it again for ever.
-TEST_F(RemoteWriteTest, DropsARequestThatItsQueueCouldNeverHoldAlsoWhenItIsToldToBlock) {
+TEST_F(ForwarderTest, DropsARequestThatItsQueueCouldNeverHoldAlsoWhenItIsToldToBlock) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
   options.when_full = WhenFull::kBlock;
@@ -336,7 +323,7 @@ TEST_F(RemoteWriteTest, DropsARequestThatItsQueueCouldNeverHoldAlsoWhenItIsToldT
   EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("small"));
 }
 
-TEST_F(RemoteWriteTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
+TEST_F(ForwarderTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 2 << 20;
   options.when_full = WhenFull::kBlock;
@@ -354,7 +341,7 @@ TEST_F(RemoteWriteTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 0);
 }
 
-TEST_F(RemoteWriteTest, TellsWhoWaitedTooLongAndPassesNothingOn) {
+TEST_F(ForwarderTest, TellsWhoWaitedTooLongAndPassesNothingOn) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 2 << 20;
   options.when_full = WhenFull::kBlock;
@@ -369,21 +356,21 @@ TEST_F(RemoteWriteTest, TellsWhoWaitedTooLongAndPassesNothingOn) {
   EXPECT_THAT(late.error().message(), Not(HasSubstr("secret")));
   auto stopped = Pass(large);
   EXPECT_TRUE(IsPending(stopped));
-  remote_write_->ExpireAll();
+  forwarder_->ExpireAll();
   EXPECT_FALSE(stopped.get());
   tsdb_.Release();
   tsdb_.AwaitRequests(1);
   EXPECT_EQ(other_.AwaitRequests(1).size(), 1U);
 }
 
-TEST_F(RemoteWriteTest, KeepsNoMoreThanItsQueuesCouldHold) {
+TEST_F(ForwarderTest, KeepsNoMoreThanItsQueuesCouldHold) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
   Start({options});
   net::FakeRequest request("POST", "/", std::string(700'000, 'x'));
-  auto first = remote_write_->Keep(request);  // waits to become durable
+  auto first = forwarder_->Prepare(request);  // waits to become durable
   bool passed = false;
-  remote_write_->Keep(request)(steady_clock::now(), [&](const Status& status) { passed = status.has_value(); });
+  forwarder_->Prepare(request)(steady_clock::now(), [&](const Status& status) { passed = status.has_value(); });
   EXPECT_TRUE(passed);
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 1);
   first = nullptr;  // refused in the end: its room is free again
@@ -392,17 +379,17 @@ TEST_F(RemoteWriteTest, KeepsNoMoreThanItsQueuesCouldHold) {
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 1);
 }
 
-TEST_F(RemoteWriteTest, TakesOtherTargetsWhileItRuns) {
+TEST_F(ForwarderTest, TakesOtherTargetsWhileItRuns) {
   Start({});
-  EXPECT_FALSE(remote_write_->Keep(net::FakeRequest("POST", "/", "x")));
-  EXPECT_TRUE(remote_write_->Reconfigure({To(tsdb_)}));
+  EXPECT_FALSE(forwarder_->Prepare(net::FakeRequest("POST", "/", "x")));
+  EXPECT_TRUE(forwarder_->Reconfigure({To(tsdb_)}));
   tsdb_.Hold();
   Pass("a");
   tsdb_.AwaitRequests(1);
   Pass("b");
   TargetOptions changed = To(tsdb_);
   changed.queue_bytes = 1 << 20;
-  EXPECT_TRUE(remote_write_->Reconfigure({To(other_), changed}));
+  EXPECT_TRUE(forwarder_->Reconfigure({To(other_), changed}));
   Pass("c");
   EXPECT_THAT(other_.AwaitBodies(1), ElementsAre("c"));
   tsdb_.Release();
@@ -411,34 +398,36 @@ TEST_F(RemoteWriteTest, TakesOtherTargetsWhileItRuns) {
   tsdb_.Hold();
   Pass("d");
   tsdb_.AwaitRequests(4);
-  EXPECT_FALSE(remote_write_->Reconfigure({To(other_), {.url = "nonsense"}})) << "changes nothing";
+  EXPECT_FALSE(forwarder_->Reconfigure({To(other_), {.url = "nonsense"}})) << "changes nothing";
   Pass("e");
-  EXPECT_TRUE(remote_write_->Reconfigure({To(other_)}));
+  EXPECT_TRUE(forwarder_->Reconfigure({To(other_)}));
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "stopped"), 2);
   tsdb_.Release();
 }
 
-TEST_F(RemoteWriteTest, SendsWhatWaitsWhenItStops) {
+TEST_F(ForwarderTest, SendsWhatWaitsWhenItStops) {
   Start({To(tsdb_)});
   for (int i = 0; i < 100; ++i) Pass(format("{}", i));
-  remote_write_->Stop(kPatience);
+  forwarder_->Drain(kPatience);
+  forwarder_->Stop();
   EXPECT_EQ(tsdb_.requests(), 100U);
   Pass("late");
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "stopped"), 1);
 }
 
-TEST_F(RemoteWriteTest, StopsInTimeWhenTheTsdbStandsStill) {
+TEST_F(ForwarderTest, StopsInTimeWhenTheTsdbStandsStill) {
   Start({To(tsdb_)});
   tsdb_.Hold();
   Pass("a");
   tsdb_.AwaitRequests(1);
   Pass("b");
-  remote_write_->Stop(milliseconds(10));
+  forwarder_->Drain(milliseconds(10));
+  forwarder_->Stop();
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "stopped"), 2);
   tsdb_.Release();
 }
 
-TEST_F(RemoteWriteTest, CountsApartWhatDiffersOnlyInTheQuery) {
+TEST_F(ForwarderTest, CountsApartWhatDiffersOnlyInTheQuery) {
   TargetOptions second = To(tsdb_);
   second.url = tsdb_.url("/write?token=other");
   Start({To(tsdb_), second});
@@ -448,58 +437,17 @@ TEST_F(RemoteWriteTest, CountsApartWhatDiffersOnlyInTheQuery) {
     auto& sent = metrics_->GetCounter("forward_sent_total", "", {{"url", tsdb_.shown()}, {"target", number}});
     EXPECT_TRUE(Eventually([&] { return sent.Value() == 1; })) << number;
   }
-  EXPECT_TRUE(remote_write_->Reconfigure({second})) << "keeps its number";
+  EXPECT_TRUE(forwarder_->Reconfigure({second})) << "keeps its number";
   Pass("y");
   tsdb_.AwaitRequests(3);
   auto& sent = metrics_->GetCounter("forward_sent_total", "", {{"url", tsdb_.shown()}, {"target", "2"}});
   EXPECT_TRUE(Eventually([&] { return sent.Value() == 2; }));
 }
 
-// No thread finds room for a stack of that size: as where a limit of threads is reached.
-class NoMoreThreads {
- public:
-  NoMoreThreads() {
-    pthread_getattr_default_np(&before_);
-    pthread_attr_t huge;
-    pthread_attr_init(&huge);
-    pthread_attr_setstacksize(&huge, size_t{1} << 46);
-    pthread_setattr_default_np(&huge);
-    pthread_attr_destroy(&huge);
-  }
-  ~NoMoreThreads() { pthread_setattr_default_np(&before_); }
-
- private:
-  pthread_attr_t before_;
-};
-
-TEST_F(RemoteWriteTest, DropsAndCountsWhatNoThreadCanBeHadFor) {
-  Start({To(tsdb_)});
-  {
-    const NoMoreThreads none;
-    EXPECT_TRUE(Pass("lost").get());
-  }
-  EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "exhausted"), 1);
-  EXPECT_EQ(QueueBytes(tsdb_), 0);
-  EXPECT_TRUE(Pass("kept").get());
-  EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("kept"));
-}
-
-TEST_F(RemoteWriteTest, TriesAgainWhatHadNoMemory) {
-  if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP();
-  Start({To(tsdb_)});
-  {
-    const tests::ScarceMemory scarce(60 << 10);  // a connection's buffer is larger
-    Pass("x");
-    EXPECT_TRUE(Eventually([&] { return Metric("forward_retries_total", tsdb_.shown()) > 0; }));
-    EXPECT_GT(scarce.refusals(), 0U);
-  }
-  EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("x"));
-}
-
-TEST_F(RemoteWriteTest, LogsATsdbThatFluttersADozenTimesAtMost) {
+TEST_F(ForwarderTest, LogsATsdbThatFluttersADozenTimesAtMost) {
   net::LogBook log;
-  auto created = RemoteWrite::Create({To(tsdb_)}, {log, *metrics_});
-  remote_write_ = *std::move(created);
+  auto created = Forwarder::Create({To(tsdb_)}, {log, *metrics_});
+  forwarder_ = *std::move(created);
   for (int i = 0; i < 20; ++i) {
     tsdb_.AnswerWith({.status = 503, .headers = {{"Retry-After", "0"}}});
     const size_t before = tsdb_.requests();
@@ -509,25 +457,25 @@ TEST_F(RemoteWriteTest, LogsATsdbThatFluttersADozenTimesAtMost) {
     EXPECT_TRUE(Eventually([&] { return QueueBytes(tsdb_) == 0; }));
   }
   EXPECT_EQ(Metric("forward_sent_total", tsdb_.shown()), 20);
-  remote_write_.reset();
+  forwarder_.reset();
   log.Write(telemetry::Level::kInfo, "end");
   int lines = 0;
   while (log.Next() != "end") ++lines;
   EXPECT_LE(lines, 10) << "the outages 1, 2, 4, 8, 16, and their ends";
 }
 
-TEST_F(RemoteWriteTest, SendsPointsOnAndChangesWhereTo) {
-  auto send = *RemoteSend::Create(std::nullopt, {*log_, *metrics_});
+TEST_F(ForwarderTest, SendsPointsOnAndChangesWhereTo) {
+  auto send = *Forwarder::Create({}, {*log_, *metrics_});
   send->Send("[nowhere]");
-  EXPECT_TRUE(send->Reconfigure(TargetOptions{.url = tsdb_.url("/api/put"), .content_type = "application/json"}));
+  EXPECT_TRUE(send->Reconfigure({{.url = tsdb_.url("/api/put"), .content_type = "application/json"}}));
   send->Send("[1]");
   const FakeTsdb::Got got = tsdb_.AwaitRequests(1)[0];
   EXPECT_EQ(got.body, "[1]");
   EXPECT_THAT(got.headers, Contains(Pair("Content-Type", "application/json")));
-  EXPECT_TRUE(send->Reconfigure(TargetOptions{.url = other_.url("/api/put"), .content_type = "application/json"}));
+  EXPECT_TRUE(send->Reconfigure({{.url = other_.url("/api/put"), .content_type = "application/json"}}));
   send->Send("[2]");
   EXPECT_THAT(other_.AwaitBodies(1), ElementsAre("[2]"));
-  send->Stop(kPatience);
+  send->Drain(kPatience);
 }
 
 }  // namespace
