@@ -109,6 +109,20 @@ class MariaDb(Real):
         subprocess.run(["mariadb", f"--socket={self.directory}/socket", "--user=root", "-e", f"KILL CONNECTION {connection}"],
                        capture_output=True, check=False)
 
+    def back_up(self, folder):
+        """Copies the files of the stopped server, which then starts again."""
+        self.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(["cp", "-a", self.directory / "data", folder], check=True)
+        self.start()
+
+    def restore(self, folder):
+        """The server is killed and starts with the files of the backup."""
+        self.kill()
+        shutil.rmtree(self.directory / "data")
+        subprocess.run(["cp", "-a", folder, self.directory / "data"], check=True)
+        self.start()
+
 
 class Kafka(Real):
     def __init__(self):

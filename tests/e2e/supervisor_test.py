@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The program file for supervisor, under the real supervisor: start, crash, restart, stop; and that supervisor
+"""The program file for supervisor, under the real supervisor: start, crash, fatal condition, restart, stop; and that supervisor
 gives up on a wrong configuration."""
 import os
 import pathlib
@@ -72,6 +72,10 @@ serverurl=unix://{self.directory}/s.sock
         os.kill(first, signal.SIGKILL)
         second = self.running(after=first)
         self.assertEqual(request(f"http://127.0.0.1:{port}/ready")[0], 200)
+        shutil.rmtree(self.directory / "data")  # a fatal condition: exit code 1
+        second = self.running(after=second)
+        self.assertEqual(request(f"http://127.0.0.1:{port}/ready")[0], 200)
+        self.assertIn("fatal, the process ends", (self.directory / "console.log").read_text())
         self.assertIn("stopped", self.ctl("stop", "metric-index"))
         self.assertIn("STOPPED", self.ctl("status"))
         self.assertFalse(pathlib.Path(f"/proc/{second}").exists())
