@@ -81,11 +81,11 @@ void Fleet::OpenQueryService() {
   reader_ = database_->catalog().OpenReader();
   query_service_ = std::make_unique<QueryService>(config_, deps_.clock, deps_.log, deps_.metrics,
                                                   [this] { return follower_->Health(); });
-  follower_.emplace(FollowerOptionsOf(config_),
-                    catalog::FollowerDeps{query_service_->catalog(), *reader_, deps_.clock, deps_.log, [this] {
-                                            query_service_->SetReady();
-                                            listener_->health().SetReady("catalog");
-                                          }});
+  follower_.emplace(FollowerOptionsOf(config_), catalog::FollowerDeps{query_service_->catalog(), *reader_, deps_.clock,
+                                                                      deps_.log, deps_.fatal, [this] {
+                                                                        query_service_->SetReady();
+                                                                        listener_->health().SetReady("catalog");
+                                                                      }});
   query_service_->RegisterRoutes(listener_->router());
   listener_->health().SetWaiting("catalog", "the catalogue to be loaded");
 }

@@ -34,7 +34,7 @@ model::SeriesBatch BatchOf(const std::string& tenant, uint64_t count) {
 TEST(RenderedGauges, ShowTheLargestTenantsAndForgetThoseThatAreLargestNoMore) {
   const auto metrics = telemetry::Metrics::Create();
   store::FakeCatalog database;
-  const auto catalog = catalog::Catalog::Create({});
+  const auto catalog = std::make_unique<catalog::Catalog>(catalog::CatalogOptions{});
   const RenderedGauges figures = ShowCatalog(*catalog, *metrics);
   const auto add = [&](const std::string& tenant, uint64_t count) {
     const model::SeriesBatch batch = BatchOf(tenant, count);

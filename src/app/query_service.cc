@@ -16,7 +16,7 @@ QueryService::QueryService(const config::Config& config, const Clock& clock, tel
       ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
       created_(clock.Steady()),
       store_health_(std::move(store_health)),
-      catalog_(catalog::Catalog::Create(CatalogOptionsOf(config, log))),
+      catalog_(std::make_unique<catalog::Catalog>(CatalogOptionsOf(config, log))),
       gauges_(ShowCatalog(*catalog_, metrics)) {
   api_.emplace(web::ApiOptions{.version = std::string(version::kVersion)},
                web::ApiDependencies{.snapshot = [this] { return catalog_->Current(); },

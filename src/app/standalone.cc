@@ -14,7 +14,6 @@
 #include "base/live.h"
 #include "base/periodic.h"
 #include "base/stop_signal.h"
-#include "catalog/stoppable_reader.h"
 #include "index/worker.h"
 #include "store/sqlite_catalog.h"
 #include "stream/activity_queue.h"
@@ -84,7 +83,6 @@ class Standalone final : public Service {
   CatalogFeed feed_{query_service_.catalog()};
   const std::shared_ptr<index::LagProbe> lag_ = index::LagProbe::Create(deps_.clock, deps_.metrics);
   std::unique_ptr<index::Worker> index_;
-  std::optional<catalog::StoppableReader> loader_reader_;
   StopSignal stop_loading_;
   std::thread loader_;
 
@@ -149,12 +147,12 @@ Status Standalone::OpenReceiver() {
 // arrives.
 void Standalone::LoadCatalog() {
   catalog::Catalog& catalog = query_service_.catalog();
-  for (Status loaded = catalog.Load(*loader_reader_); !loaded; loaded = catalog.Load(*loader_reader_)) {
+  for (Status loaded = catalog.Load(*reader_); !loaded; loaded = catalog.Load(*reader_)) {
+    if (catalog.loading_stopped()) return;
     deps_.log.Error("the catalogue cannot be loaded, trying again: {}", loaded.error().message());
     listener_->health().SetWaiting("catalog", loaded.error().message());
     if (!stop_loading_.WaitFor(kLoadRetry)) return;
   }
-  if (loader_reader_->stopped()) return;
   query_service_.SetReady();
   listener_->health().SetReady("catalog");
   index_->Start();
@@ -183,7 +181,6 @@ Status Standalone::Start() {
   receiver_->RegisterRoutes(listener_->router());
   query_service_.RegisterRoutes(listener_->router());
   started_ = true;
-  loader_reader_.emplace(*reader_);
   loader_ = std::thread([this] { LoadCatalog(); });
   sweep_.emplace([this] { return *cleanup_interval_.Get(); }, [this] { receiver_->Sweep(); });
   health_.emplace(kHealthInterval, [this] { CheckHealth(); });
@@ -210,7 +207,7 @@ void Standalone::Stop() {
   health_.reset();
   snapshot_.reset();
   journal_->Stop();
-  loader_reader_->Stop();
+  query_service_.catalog().StopLoading();
   stop_loading_.Request();
   if (loader_.joinable()) loader_.join();
   index_->Stop();

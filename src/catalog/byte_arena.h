@@ -1,6 +1,6 @@
-// Bytes that are written once and stay where they are until everything goes.
+// Memory for bytes that are written once and never moved. It is freed as a whole.
 //
-// Threads: one writer; readers follow pointers that were published to them.
+// Threads: one writer. Readers follow pointers that were published to them.
 #pragma once
 
 #include <algorithm>
@@ -21,13 +21,13 @@ class ByteArena {
     return at;
   }
 
-  // The same at the beginning of a new chunk, with `spare` bytes left behind it.
+  // The same at the beginning of a new chunk that has room for `spare` more bytes behind it.
   uint8_t* AllocateInNewChunk(size_t size, size_t spare) {
     AddChunk(size + spare);
     return Allocate(size);
   }
 
-  // What one more Allocate can get behind the one before it, and where that would begin.
+  // How many bytes are left in the chunk, and where they begin.
   size_t left() const { return static_cast<size_t>(end_ - at_); }
   uint8_t* cursor() const { return at_; }
   size_t bytes() const { return bytes_; }
@@ -37,7 +37,7 @@ class ByteArena {
   static constexpr size_t kLargest = size_t{8} << 20;
   static constexpr size_t kMallocHeader = 16;
 
-  // Chunks grow with the whole, so that the slack of the last one stays near 3 %.
+  // A chunk is 1/32 of all before it, so that about 3 % is unused at most.
   void AddChunk(size_t at_least) {
     const size_t size = std::max(at_least, std::clamp(bytes_ / 32, kSmallest, kLargest));
     chunks_.push_back(std::make_unique_for_overwrite<uint8_t[]>(size));

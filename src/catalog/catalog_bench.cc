@@ -143,7 +143,7 @@ double CpuSeconds() {
 }
 
 struct Built {
-  std::unique_ptr<Catalog> catalog = Catalog::Create({});
+  std::unique_ptr<Catalog> catalog = std::make_unique<Catalog>(CatalogOptions{});
   double seconds = 0;
   uint64_t resident = 0;  // bytes
 };

@@ -1,8 +1,8 @@
 // The catalogue against a naive one, after random interleavings of everything that changes it.
 #include <random>
 
-#include "catalog/naive_catalog.h"
 #include "catalog/set_builder.h"
+#include "catalog/testing/naive_catalog.h"
 
 namespace mi::catalog {
 namespace {
@@ -225,7 +225,7 @@ class Story {
   std::mt19937 random_;
   uint64_t next_id_ = 0;
   NaiveCatalog naive_;
-  std::unique_ptr<Catalog> catalog_ = Catalog::Create({.activity_interval_s = kInterval});
+  std::unique_ptr<Catalog> catalog_ = std::make_unique<Catalog>(CatalogOptions{.activity_interval_s = kInterval});
   std::vector<std::pair<std::shared_ptr<const Snapshot>, size_t>> kept_;
 };
 

@@ -3,8 +3,7 @@
 #include <atomic>
 #include <thread>
 
-#include "catalog/naive_catalog.h"
-#include "support/scarce_memory.h"
+#include "catalog/testing/naive_catalog.h"
 
 namespace mi::catalog {
 namespace {
@@ -60,7 +59,7 @@ std::vector<std::string> Families(const Snapshot& snapshot, std::vector<std::str
 }
 
 TEST(Catalog, IsEmptyAtFirst) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   const auto snapshot = catalog->Current();
   EXPECT_EQ(snapshot->series(), 0);
   EXPECT_TRUE(snapshot->All().empty());
@@ -75,7 +74,7 @@ TEST(Catalog, IsEmptyAtFirst) {
 }
 
 TEST(Catalog, ShowsWhatIsAppendedWhenAppendReturns) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   const auto before = catalog->Current();
   AppendTo(*catalog, {Series(7, {{"__name__", "up"}, {"job", "a"}})});
   EXPECT_EQ(before->series(), 0);
@@ -88,13 +87,13 @@ TEST(Catalog, ShowsWhatIsAppendedWhenAppendReturns) {
 TEST(Catalog, TakesAnyBytesAndNoLabelsAtAll) {
   const LabelMap strange = {
       {"a\0b"s, "\0"s}, {"quote\"", "back\\slash"}, {"line\n", "\n"}, {"\xff", "\xfe"}, {" ", " "}};
-  const auto appended = Catalog::Create({});
+  const auto appended = std::make_unique<Catalog>(CatalogOptions{});
   AppendTo(*appended, {Series(1, {}), Series(2, strange)});
   EXPECT_THAT(ReadAll(*appended->Current()), ElementsAre(LabelMap{}, strange));
 
   NaiveCatalog stored;
   stored.series = {Series(1, {}), Series(2, strange)};
-  const auto loaded = Catalog::Create({});
+  const auto loaded = std::make_unique<Catalog>(CatalogOptions{});
   ASSERT_TRUE(loaded->Load(stored));
   EXPECT_THAT(ReadAll(*loaded->Current()), ElementsAre(LabelMap{}, strange));
   EXPECT_TRUE(loaded->Current()->FindPair("a\0b"s, "\0"s));
@@ -102,7 +101,7 @@ TEST(Catalog, TakesAnyBytesAndNoLabelsAtAll) {
 }
 
 TEST(Catalog, SnapshotsOutliveIt) {
-  auto catalog = Catalog::Create({});
+  auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   AppendTo(*catalog, {Series(1, {{"a", "b"}})});
   const auto snapshot = catalog->Current();
   catalog.reset();
@@ -110,7 +109,7 @@ TEST(Catalog, SnapshotsOutliveIt) {
 }
 
 TEST(Catalog, PassesOverIdsThatItKnows) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   NaiveCatalog stored;
   stored.series = {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}})};
   ASSERT_TRUE(catalog->Load(stored));
@@ -145,7 +144,7 @@ TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
     Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
   };
   Lines log;
-  const auto catalog = Catalog::Create({.logger = &log});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{.logger = &log});
   Broken broken;
   ASSERT_TRUE(catalog->Load(broken));
   ASSERT_TRUE(catalog->Load(broken));
@@ -173,7 +172,7 @@ TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
     Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
     Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
   };
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   Failing failing;
   EXPECT_EQ(catalog->Load(failing).error(), Error(Errc::kUnavailable, "gone"));
   EXPECT_EQ(catalog->Current()->series(), 1);
@@ -181,7 +180,7 @@ TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
 
 TEST(Catalog, RefusesWhatIsAboveItsLimitAndSaysSoOnce) {
   Lines log;
-  const auto catalog = Catalog::Create({.max_series = 2, .logger = &log});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{.max_series = 2, .logger = &log});
   AppendTo(*catalog,
            {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}}), Series(3, {{"a", "3"}}), Series(4, {{"a", "4"}})});
   EXPECT_EQ(catalog->Current()->series(), 2);
@@ -199,7 +198,7 @@ TEST(Catalog, RefusesWhatIsAboveItsLimitAndSaysSoOnce) {
 }
 
 TEST(Catalog, MovesTimesByAppendAndByUpdate) {
-  const auto catalog = Catalog::Create({.activity_interval_s = 60});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{.activity_interval_s = 60});
   AppendTo(*catalog, {Series(5, {{"a", "1"}}), Series(8, {{"a", "2"}})});
   const auto snapshot = catalog->Current();
   store::ApplyResult applied;
@@ -224,14 +223,14 @@ TEST(Catalog, MovesTimesByAppendAndByUpdate) {
 }
 
 TEST(Catalog, AnEndlessActivityIntervalDoesNotOverflow) {
-  const auto catalog = Catalog::Create({.activity_interval_s = UINT64_MAX});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{.activity_interval_s = UINT64_MAX});
   AppendTo(*catalog, {Series(1, {})});
   const auto snapshot = catalog->Current();
   EXPECT_EQ(snapshot->SeenIn(snapshot->All(), {kSeen + 1'000'000'000, INT64_MAX}).size(), 1);
 }
 
 TEST(Catalog, KeepsTheLatestMetadataByFamilyAndTenant) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   const auto tenant = [](const char* name) { return model::Tenant::Parse(name).value(); };
   auto batch = [&](const char* of, std::vector<model::MetricMetadata> entries, int64_t seen_at_ms = kSeen) {
     model::SeriesBatch made(tenant(of), seen_at_ms);
@@ -257,7 +256,7 @@ TEST(Catalog, KeepsTheLatestMetadataByFamilyAndTenant) {
 }
 
 TEST(Catalog, DoesNotGrowByHelpThatChangesEachTime) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   const auto say = [&](int family, int time) {
     model::SeriesBatch batch({}, kSeen + time);
     batch.AddMetadata(
@@ -275,28 +274,8 @@ TEST(Catalog, DoesNotGrowByHelpThatChangesEachTime) {
   EXPECT_THAT(Families(*catalog->Current(), {}), Contains("/family7/" + std::string(1000, 'a' + 50 % 26)));
 }
 
-// Half a series would be known, and never found.
-TEST(CatalogDeathTest, EndsTheProcessRatherThanKeepHalfASeries) {
-  if (!tests::ScarceMemory::kToBeHad) GTEST_SKIP() << "the sanitizer has an operator new of its own";
-  const auto log = *telemetry::Log::Create({.level = "error"});
-  const auto catalog = Catalog::Create({.logger = log.get()});
-  NaiveCatalog stored;
-  for (uint64_t id = 1; id <= 5'000; ++id) stored.series.push_back(Series(id, {{"a", std::to_string(id)}}));
-  Told told;
-  for (const NaiveSeries& one : stored.series) told.Add(one);
-  const auto when_poor = [](auto work) {
-    const tests::ScarceMemory scarce(16 << 10);
-    work();
-  };
-  EXPECT_DEATH(when_poor([&] { catalog->Append(told.batches, told.applied); }), "catalogue: out of memory");
-  EXPECT_DEATH(when_poor([&] { (void)catalog->Load(stored); }), "catalogue: out of memory");
-  EXPECT_DEATH(when_poor([&] { (void)catalog->LoadAll(stored); }), "catalogue: out of memory");
-  catalog->Append(told.batches, told.applied);
-  EXPECT_EQ(catalog->Current()->series(), 5'000) << "not while there is memory";
-}
-
 TEST(Catalog, CountsSeriesByTenantMostFirst) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   AppendTo(*catalog, {Series(1, {{"a", "1"}}, "x"), Series(2, {{"a", "1"}}, "y"), Series(3, {{"b", "1"}}, "y"),
                       Series(4, {{"c", "1"}}, "")});
   EXPECT_THAT(catalog->SeriesByTenant(10),
@@ -307,7 +286,7 @@ TEST(Catalog, CountsSeriesByTenantMostFirst) {
 }
 
 TEST(Catalog, EndsAWalkOverValuesWhenTold) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   AppendTo(*catalog, {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}}), Series(3, {{"a", "3"}})});
   int visits = 0;
   catalog->Current()->ForEachValue("a", [&](std::string_view, PairId) { return ++visits < 2; });
@@ -317,7 +296,7 @@ TEST(Catalog, EndsAWalkOverValuesWhenTold) {
 // Readers ask everything of a snapshot, twice, while the writer goes on over several windows: same answers, and (TSan)
 // no races.
 TEST(Catalog, SnapshotsStayWhileTheWriterGoesOn) {
-  const auto catalog = Catalog::Create({});
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   std::atomic<bool> done = false;
   auto digest = [](const Snapshot& snapshot) {
     std::vector<uint64_t> answers = {snapshot.series(), snapshot.All().size(), snapshot.OfTenant("t").size()};

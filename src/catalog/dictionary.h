@@ -1,9 +1,9 @@
-// Label names and (name, value) pairs, each stored once and numbered in the order in which they came.
+// Label names and (name, value) pairs. Each is stored once and gets the next number.
 //
-// Two names are reserved and not found by anybody's look-up: kTenants, whose values are the tenants, and kShapes, whose
-// values are label name sets with their tenant (shape.h). Pairs of kShapes have postings like any other pair.
+// Two names are reserved, and no look-up by text finds them. The values of kTenants are the tenants. The values of
+// kShapes are sets of label names with their tenant (interner.h); these pairs have postings like others.
 //
-// Threads: one writer. Readers hold a View and see what was there when it was made, without locks.
+// Threads: one writer. Readers hold a View and see, without locks, what there was when it was made.
 #pragma once
 
 #include <atomic>
@@ -13,10 +13,9 @@
 #include <string_view>
 
 #include "catalog/byte_arena.h"
-#include "catalog/catalog.h"
 #include "catalog/id_table.h"
+#include "catalog/snapshot.h"
 #include "catalog/stable_array.h"
-#include "catalog/text_hash.h"
 #include "catalog/varint.h"
 
 namespace mi::catalog {
@@ -29,14 +28,14 @@ inline constexpr PairId kNoPair = UINT32_MAX;
 
 struct Name {
   std::string_view text;
-  std::atomic<PairId> newest{kNoPair};  // of its pairs: the head of the chain over Pair::older
+  std::atomic<PairId> newest{kNoPair};  // of its pairs: the head of a chain over Pair::older
 };
 
 struct Pair {
-  const uint8_t* value;  // a text behind its length
+  const uint8_t* value;  // the text, behind its length
   NameId name;
   PairId older;  // of the same name
-  // Where its series stand; see postings.h.
+  // The series that have it: see postings.h.
   std::atomic<const uint8_t*> sealed{nullptr};
   std::atomic<uint64_t> tail{0};
 };
@@ -45,7 +44,7 @@ class Dictionary {
  public:
   Dictionary();
 
-  // For the writer. Ids are below kNoPair: the caller minds pair_count().
+  // For the writer. The caller makes sure that pair_count() stays below kNoPair.
   NameId InternName(std::string_view name);
   PairId InternPair(NameId name, std::string_view value);
   PairId pair_count() const { return static_cast<PairId>(pairs_.size()); }
@@ -56,7 +55,7 @@ class Dictionary {
   std::string_view Value(PairId id) const { return GetText(pairs_[id].value); }
   size_t bytes() const;
 
-  // What there was at one moment. Valid as long as the dictionary.
+  // The dictionary as it was at one moment. Valid as long as the dictionary.
   class View {
    public:
     explicit View(const Dictionary& dictionary);
@@ -69,7 +68,7 @@ class Dictionary {
     std::optional<NameId> FindName(std::string_view name) const;
     std::optional<PairId> FindPair(NameId name, std::string_view value) const;
 
-    // Newest first; `visit(PairId)` returns false to end it.
+    // Visits the newest first. visit(PairId) returns false to end it.
     template <typename Visit>
     void ForEachPair(NameId name, Visit visit) const {
       PairId id = dictionary_->names_[name].newest.load(std::memory_order_acquire);

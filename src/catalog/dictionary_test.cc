@@ -1,6 +1,6 @@
 #include "catalog/dictionary.h"
 
-#include "catalog/shape.h"
+#include "catalog/interner.h"
 
 namespace mi::catalog {
 namespace {

@@ -1,196 +1,164 @@
 #include "catalog/follower.h"
 
 #include <algorithm>
-#include <new>
 #include <utility>
 
 #include "base/format.h"
 
 namespace mi::catalog {
-namespace {
 
 using std::chrono::milliseconds;
-
-}  // namespace
 
 Follower::Follower(const FollowerOptions& options, FollowerDeps deps)
     : options_(options),
       deps_(std::move(deps)),
-      reader_(deps_.reader),
       gaps_(options.max_gaps),
-      recounted_(deps_.clock.Steady()) {}
+      recounted_(deps_.clock.Steady()),
+      backoff_(options.interval, std::max(options.max_retry, options.interval)) {}
 
 void Follower::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = std::make_unique<Periodic>([this] { return pause_; }, [this] { Run(); });
 }
 
 void Follower::Stop() {
-  stop_.Request();
-  reader_.Stop();
-  if (thread_.joinable()) thread_.join();
+  deps_.catalog.StopLoading();
+  thread_.reset();
 }
 
 void Follower::Run() {
-  milliseconds pause = options_.interval;
-  do {
-    const Status round = StepWithinMemory();
-    Note(round);
-    pause = round ? options_.interval : std::min(pause * 2, std::max(options_.max_retry, options_.interval));
-  } while (stop_.WaitFor(pause));
-}
-
-Status Follower::StepWithinMemory() {
-  try {
-    return Step();
-  } catch (const std::bad_alloc&) {
-    recognised_.reset();
-    return Fail(Errc::kUnavailable, "out of memory");
-  }
+  if (replaced_) return;
+  const Status round = Step();
+  if (deps_.catalog.loading_stopped()) return;
+  Note(round);
+  if (round) backoff_.Reset();
+  pause_ = round ? options_.interval : backoff_.Next();
 }
 
 Status Follower::Step() {
-  Status round = RecogniseWhenDue();
-  if (round) round = ReadNewSeries();
-  if (round) round = ReadGaps();
-  if (round) round = ReadMovesWhenDue();
-  if (round) round = ReadMetadataWhenDue();
-  if (round) round = RecountWhenDue();
-  if (!round) recognised_.reset();
-  if (round && !std::exchange(loaded_, true) && deps_.on_loaded && !stop_.requested()) deps_.on_loaded();
-  return round;
+  if (!seen_mark_) seen_mark_ = TRY(deps_.reader.State()).seen_mark;
+  TRY(ReadNewSeries());
+  TRY(ReadGaps());
+  TRY(ReadMovesWhenDue());
+  TRY(ReadMetadataWhenDue());
+  TRY(RecountWhenDue());
+  if (!std::exchange(loaded_, true) && deps_.on_loaded) deps_.on_loaded();
+  return {};
 }
 
 void Follower::Note(const Status& round) {
-  MutexLock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!round && !error_) deps_.log.Error("the catalogue does not follow the store: {}", round.error().message());
   if (round && error_) deps_.log.Info("the catalogue follows the store again");
   error_ = round ? std::nullopt : std::optional(round.error());
 }
 
 Status Follower::Health() const {
-  MutexLock lock(mutex_);
+  const MutexLock lock(mutex_);
   return error_ ? Status(Fail(*error_)) : Status();
 }
 
-Status Follower::RecogniseWhenDue() {
-  const Time now = deps_.clock.Steady();
-  if (recognised_ && now - *recognised_ < options_.moves_interval) return {};
-  Status recognised = Recognise();
-  if (recognised) recognised_ = now;
-  return recognised;
-}
-
-Status Follower::Recognise() {
-  const Result<store::CatalogState> state = reader_.State();
-  if (!state) return Fail(state.error());
-  bool same = uuid_ == state->uuid;
-  if (same) {
-    const Result<bool> stand = MarkersStand();
-    if (!stand) return Fail(stand.error());
-    same = *stand;
+// A replaced or restored store is recognised by markers: series that were read, with their fingerprints.
+//
+//   ids in the store that was read:   1 ...... 90 .......... 100 <- marker
+//   the same after a restore:         1 ...... 90 | 91' .... 100' 101' 102'
+//
+// A backup ends at some id, and the ids above it are given again, to other series. So a series that was read is missing
+// now, or has another fingerprint. The newest series that was read is the first to change. Its marker is checked after
+// each reading of new series, before the next reading replaces it: otherwise 102' would become the marker, and nothing
+// would ever show that 91 to 100 are wrong. A marker is kept until it was checked, also when the store went away in
+// between. Without new series, the check takes place every moves_interval and after each failure.
+Status Follower::ReadNewSeries() {
+  Catalog::NewSeries loaded;
+  const Status read = deps_.catalog.LoadSeries(deps_.reader, loaded);
+  gaps_.Add(loaded.skipped, deps_.clock.Steady());
+  if (loaded.newest_id != 0) {
+    markers_.push_back({loaded.newest_id, loaded.newest});
+    markers_checked_.reset();
   }
-  if (!same) BeginAnew(*state);
-  return {};
+  if (!read) {
+    markers_checked_.reset();
+    return read;
+  }
+  return IsDue(markers_checked_, options_.moves_interval) ? CheckMarkers() : Status();
 }
 
-// Not only the newest: a store that was restored, and has grown since, gives a newest one of its own.
-Result<bool> Follower::MarkersStand() {
+Status Follower::CheckMarkers() {
   std::vector<store::IdRange> ids;
   ids.reserve(markers_.size());
-  for (const Marker& marker : markers_) ids.push_back({marker.id, marker.id});
-  size_t standing = 0;
-  const Status read = reader_.ReadSeriesIn(ids, [&](const store::StoredSeries& series) {
-    if (std::ranges::find(markers_, Marker{series.id, series.fingerprint}) != markers_.end()) ++standing;
+  for (const Marker& marker : markers_) {
+    if (!ids.empty() && ids.back().last + 1 == marker.id) {
+      ids.back().last = marker.id;
+    } else {
+      ids.push_back({marker.id, marker.id});
+    }
+  }
+  size_t unchanged = 0;
+  TRY(deps_.reader.ReadSeriesIn(ids, [&](const store::StoredSeries& series) {
+    if (std::ranges::find(markers_, Marker{series.id, series.fingerprint}) != markers_.end()) ++unchanged;
     return true;
-  });
-  if (!read) return Fail(read.error());
-  if (reader_.stopped()) return true;  // it was cut short
-  if (standing < markers_.size()) return false;
+  }));
+  if (unchanged < markers_.size()) {
+    const Error error(Errc::kCorrupt,
+                      "the store was replaced or restored: series that were read before are missing or "
+                      "have other ids");
+    replaced_ = true;
+    deps_.fatal(error);
+    return Fail(error);
+  }
   if (!markers_.empty()) markers_.erase(markers_.begin(), markers_.end() - 1);
-  return true;
-}
-
-void Follower::BeginAnew(const store::CatalogState& state) {
-  if (!uuid_.empty()) {
-    deps_.log.Warn("the store is not as it was ({} up to id {}): the catalogue is read anew", state.uuid,
-                   state.highest_id);
-    deps_.catalog.Clear();
-    gaps_.Clear();
-    moves_read_.reset();
-    metadata_read_.reset();
-    markers_.clear();
-  }
-  uuid_ = state.uuid;
-  seen_mark_ = state.seen_mark;
-}
-
-Status Follower::ReadNewSeries() {
-  for (;;) {
-    Catalog::Reading reading;
-    const Status read = deps_.catalog.LoadSeries(reader_, reading);
-    gaps_.Add(reading.skipped, deps_.clock.Steady());
-    if (reading.newest_id != 0) markers_.push_back({reading.newest_id, reading.newest});
-    if (!read || reading.newest_id == 0) return read;
-    // Before the next reading, which could hide that this one was of another store.
-    const Result<bool> stand = MarkersStand();
-    if (!stand) return Fail(stand.error());
-    if (*stand) return {};
-    const Result<store::CatalogState> state = reader_.State();
-    if (!state) return Fail(state.error());
-    BeginAnew(*state);
-  }
+  markers_checked_ = deps_.clock.Steady();
+  return {};
 }
 
 Status Follower::ReadGaps() {
   if (gaps_.empty()) return {};
   const Time asked_at = deps_.clock.Steady();
   std::vector<store::IdRange> found;
-  const Status read = deps_.catalog.LoadMissing(reader_, gaps_.Ranges(), found);
+  const Status read = deps_.catalog.LoadMissing(deps_.reader, gaps_.Ranges(), found);
   gaps_.Found(found);
-  // Asked once more after it had grown too old: only then it is dead.
+  // A gap is dropped only after one more question, asked when no transaction can be that old.
   if (read) gaps_.DropOlderThan(asked_at - options_.longest_transaction);
   return read;
 }
 
 Status Follower::ReadMovesWhenDue() {
+  if (!IsDue(moves_read_, options_.moves_interval)) return {};
+  constexpr size_t kUpdatesAtATime = 10'000;
   const Time now = deps_.clock.Steady();
-  if (moves_read_ && now - *moves_read_ < options_.moves_interval) return {};
   std::vector<store::SeenUpdate> updates;
-  const Result<uint64_t> mark = reader_.ReadSeenChanges(seen_mark_, [&](const store::SeenUpdate& update) {
+  Result<uint64_t> mark = deps_.reader.ReadSeenChanges(*seen_mark_, [&](const store::SeenUpdate& update) {
     updates.push_back(update);
-    if (updates.size() < 10'000) return;
+    if (updates.size() < kUpdatesAtATime) return;
     deps_.catalog.UpdateSeen(updates);
     updates.clear();
   });
   deps_.catalog.UpdateSeen(updates);
-  if (!mark) return Fail(mark.error());
-  seen_mark_ = *mark;
+  seen_mark_ = TRY(mark);
   moves_read_ = now;
   return {};
 }
 
 Status Follower::ReadMetadataWhenDue() {
+  if (!IsDue(metadata_read_, options_.metadata_interval)) return {};
   const Time now = deps_.clock.Steady();
-  if (metadata_read_ && now - *metadata_read_ < options_.metadata_interval) return {};
-  const Status read = deps_.catalog.LoadMetadata(reader_);
-  if (read) metadata_read_ = now;
-  return read;
+  TRY(deps_.catalog.LoadMetadata(deps_.reader));
+  metadata_read_ = now;
+  return {};
 }
 
 Status Follower::RecountWhenDue() {
+  if (!IsDue(recounted_, options_.recount_interval)) return {};
   const Time now = deps_.clock.Steady();
-  if (now - recounted_ < options_.recount_interval) return {};
-  // Up to what was read: series above it come with the next round, however many come meanwhile.
-  const Result<uint64_t> stored = markers_.empty() ? 0 : reader_.CountSeries(markers_.back().id);
-  if (!stored) return Fail(stored.error());
-  // What was counted and committed late is in a gap that is remembered, or was forgotten.
-  if (Status read = ReadGaps(); !read) return read;
+  // Counts up to the newest series that was read. Later ones come with the next round.
+  const uint64_t stored = markers_.empty() ? 0 : TRY(deps_.reader.CountSeries(markers_.back().id));
+  // A series that was counted and not read before is in a gap that is remembered, or in one that was forgotten.
+  TRY(ReadGaps());
   recounted_ = now;
   const Catalog::Stats have = deps_.catalog.stats();
   const uint64_t accounted = have.series + have.unreadable;
-  if (*stored <= accounted) return {};
-  deps_.log.Warn("the store has {} series, the catalogue {}: it looks for the others", *stored, accounted);
-  return deps_.catalog.LoadAll(reader_);
+  if (stored <= accounted) return {};
+  deps_.log.Warn("the store has {} series, the catalogue {}: reading the whole store again", stored, accounted);
+  return deps_.catalog.LoadAll(deps_.reader);
 }
 
 }  // namespace mi::catalog

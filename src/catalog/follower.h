@@ -1,30 +1,28 @@
-// Keeps a catalogue in step with a store that other processes write: new series by their ids, those that were committed
-// out of order by asking for the gaps, moved times, metadata; and now and then whether the counts agree.
+// Keeps a catalogue in step with a store that other processes write. It reads new series by their ids, series that were
+// committed out of order by asking for the gaps between ids, changed times, and metadata. Now and then it compares the
+// number of series.
 //
-// When the store goes away the catalogue stays as it is, and goes on when it is back. When another one stands in its
-// place (a backup was restored, a failover lost its tail), with or without a reading that failed in between, the
-// catalogue is read anew, and answers from the old one meanwhile.
+// While the store is away, the catalogue stays as it is. A store that was replaced or restored is fatal, because ids
+// then mean other series: the follower calls `fatal` and reads no more.
 //
-// Errors: Health(). Out of memory while it reads: a round that failed. While the catalogue takes what was read: see
-// catalog.h.
 // Ownership: borrows everything. Threads: one of its own; Start and Stop from one thread, Health() from any.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
-#include <string>
-#include <thread>
 #include <vector>
 
+#include "base/backoff.h"
 #include "base/clock.h"
+#include "base/fatal.h"
 #include "base/mutex.h"
+#include "base/periodic.h"
 #include "base/result.h"
-#include "base/stop_signal.h"
 #include "catalog/catalog.h"
 #include "catalog/gaps.h"
-#include "catalog/stoppable_reader.h"
 #include "store/ports.h"
 #include "telemetry/log.h"
 
@@ -32,13 +30,14 @@ namespace mi::catalog {
 
 struct FollowerOptions {
   std::chrono::milliseconds interval{1'000};
-  // Of last_seen: a reading goes back by the longest transaction. Also of the question whether it is still that store.
+  // Of changed times: each reading goes back by the longest transaction. Also of the check whether the store was
+  // replaced.
   std::chrono::milliseconds moves_interval{10'000};
   std::chrono::milliseconds metadata_interval{60'000};
   std::chrono::milliseconds recount_interval{600'000};
-  std::chrono::milliseconds longest_transaction{60'000};  // of the store's writers: a gap that is older stays one
+  std::chrono::milliseconds longest_transaction{60'000};  // of the store's writers: an older gap stays one
   std::chrono::milliseconds max_retry{5'000};
-  size_t max_gaps = 10'000;  // ranges of ids; what is forgotten above it comes with a recount
+  size_t max_gaps = 10'000;  // ranges of ids; the recount finds the series in gaps that were forgotten
 };
 
 struct FollowerDeps {
@@ -46,7 +45,8 @@ struct FollowerDeps {
   store::CatalogReader& reader;
   const Clock& clock;
   telemetry::Logger& log;
-  std::function<void()> on_loaded;  // once, from the follower's thread: the catalogue can be asked
+  FatalHandler fatal;               // from the follower's thread
+  std::function<void()> on_loaded;  // once, from the follower's thread: the catalogue is complete
 };
 
 class Follower {
@@ -55,18 +55,17 @@ class Follower {
   ~Follower() { Stop(); }
 
   void Start();
-  // Ends a long load early.
+  // Ends a long load early. Idempotent.
   void Stop();
 
-  // One round: what the thread does again and again. Public for tests.
+  // One round of what the thread repeats. Public for tests.
   Status Step();
 
-  // Why the catalogue does not follow at the moment.
+  // Why the catalogue does not follow the store at the moment.
   Status Health() const EXCLUDES(mutex_);
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  // A series that was read, by which a store that was restored is told: the ids behind a backup's end are given anew.
   struct Marker {
     uint64_t id;
     model::Fingerprint fingerprint;
@@ -74,38 +73,36 @@ class Follower {
   };
 
   void Run();
-  Status StepWithinMemory();
   void Note(const Status& round) EXCLUDES(mutex_);
-  Status RecogniseWhenDue();
-  // Whether this is still the store that was read; if not, begins anew.
-  Status Recognise();
-  Result<bool> MarkersStand();
-  void BeginAnew(const store::CatalogState& state);
   Status ReadNewSeries();
+  Status CheckMarkers();
   Status ReadGaps();
   Status ReadMovesWhenDue();
   Status ReadMetadataWhenDue();
   Status RecountWhenDue();
+  bool IsDue(const std::optional<Time>& last, std::chrono::milliseconds interval) const {
+    return !last || deps_.clock.Steady() - *last >= interval;
+  }
 
   const FollowerOptions options_;
   const FollowerDeps deps_;
-  StopSignal stop_;
-  StoppableReader reader_;
 
   // The thread's alone.
-  std::optional<Time> recognised_;  // nothing after a failure: what comes back may be another store
   bool loaded_ = false;
-  std::string uuid_;
-  uint64_t seen_mark_ = 0;
-  std::vector<Marker> markers_;  // ascending: the newest of each reading since it was last looked whether they stand
+  bool replaced_ = false;  // `fatal` was called
+  std::optional<uint64_t> seen_mark_;
+  std::vector<Marker> markers_;  // the newest series of each reading since the last check; ascending
+  std::optional<Time> markers_checked_;
   Gaps gaps_;
   std::optional<Time> moves_read_;
   std::optional<Time> metadata_read_;
-  Time recounted_;
+  std::optional<Time> recounted_;
+  Backoff backoff_;
+  std::chrono::milliseconds pause_{0};
 
   mutable Mutex mutex_;
   std::optional<Error> error_ GUARDED_BY(mutex_);
-  std::thread thread_;
+  std::unique_ptr<Periodic> thread_;
 };
 
 }  // namespace mi::catalog

@@ -15,12 +15,14 @@ using std::chrono::seconds;
 using store::IdRange;
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::Not;
 using testing::UnorderedElementsAre;
 
 constexpr int64_t kSeenMs = 1'700'000'000'000;
 
-// A store into which transactions commit in any order, and which can be replaced by another.
+// A store into which transactions commit in any order, and which can be restored from a backup.
 class Table final : public store::CatalogReader {
  public:
   struct Row {
@@ -41,14 +43,15 @@ class Table final : public store::CatalogReader {
 
   Result<store::CatalogState> State() override {
     if (away) return Fail(Errc::kUnavailable, "gone");
-    return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, changes};
+    return store::CatalogState{"uuid", rows.empty() ? 0 : rows.rbegin()->first, changes};
   }
   Result<uint64_t> CountSeries(uint64_t up_to_id) override {
     if (before_counting) before_counting();
     return std::distance(rows.begin(), rows.upper_bound(up_to_id));
   }
   Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
-    if (away || fail_reading) return Fail(Errc::kUnavailable, "gone");
+    if (away) return Fail(Errc::kUnavailable, "gone");
+    ++readings;
     if (after_id == 0) ++whole_readings;
     size_t shown = 0;
     for (auto at = rows.upper_bound(after_id); at != rows.end(); ++at) {
@@ -83,20 +86,23 @@ class Table final : public store::CatalogReader {
 
   std::map<uint64_t, Row> rows;
   std::vector<store::StoredMetadata> metadata;
-  std::string uuid = "first";
   uint64_t changes = 0;
   int metadata_reads = 0;
   std::vector<store::IdRange> asked;
   std::atomic<bool> away = false;
-  bool fail_reading = false;
   std::function<void()> before_counting;
+  std::atomic<int> readings = 0;
   int whole_readings = 0;
   size_t fail_after = SIZE_MAX;  // rows of one reading
 
  private:
   static store::StoredSeries Shown(const std::pair<const uint64_t, Row>& row) {
-    return {
-        row.first, "", row.second.content, model::Fingerprint{row.second.changed, 0}, kSeenMs, row.second.last_seen_ms};
+    return {row.first,
+            "",
+            row.second.content,
+            model::Fingerprint{std::hash<std::string>()(row.second.content), 0},
+            kSeenMs,
+            row.second.last_seen_ms};
   }
 };
 
@@ -125,11 +131,18 @@ class FollowerTest : public testing::Test {
 
   Table table_;
   ManualClock clock_{kSeenMs};
-  const std::unique_ptr<Catalog> catalog_ = Catalog::Create({});
+  FollowerDeps Deps(std::function<void()> on_loaded = {}) {
+    return {
+        *catalog_,           table_, clock_, *log_, [this](const Error& error) { fatal_.push_back(error.message()); },
+        std::move(on_loaded)};
+  }
+
+  const std::unique_ptr<Catalog> catalog_ = std::make_unique<Catalog>(CatalogOptions{});
   const std::unique_ptr<telemetry::Logger> log_ = *telemetry::Log::Create({.level = "error"});
   int loaded_ = 0;
+  std::vector<std::string> fatal_;
   Follower follower_{{.moves_interval = milliseconds(0), .longest_transaction = seconds(60)},
-                     {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }}};
+                     Deps([this] { ++loaded_; })};
 };
 
 TEST_F(FollowerTest, LoadsEverythingAndThenWhatIsNew) {
@@ -201,8 +214,7 @@ TEST_F(FollowerTest, ReadsMetadataNowAndThen) {
 TEST_F(FollowerTest, KeepsItsAnswersWhileTheStoreIsAwayAndSaysSo) {
   table_.Commit(1);
   table_.away = true;
-  Follower follower({.interval = milliseconds(1), .max_retry = milliseconds(1)},
-                    {*catalog_, table_, clock_, *log_, [this] { ++loaded_; }});
+  Follower follower({.interval = milliseconds(1), .max_retry = milliseconds(1)}, Deps([this] { ++loaded_; }));
   auto wait_until = [&](bool healthy) {
     while (follower.Health().has_value() != healthy) std::this_thread::yield();
   };
@@ -220,84 +232,71 @@ TEST_F(FollowerTest, KeepsItsAnswersWhileTheStoreIsAwayAndSaysSo) {
   EXPECT_EQ(loaded_, 1);
 }
 
-TEST_F(FollowerTest, ReadsAnewWhenTheStoreThatComesBackIsAnotherOrOlder) {
-  table_.Commit(1, 4);
-  ASSERT_TRUE(follower_.Step());
-  auto goes_and_comes_back = [&](auto change) {
-    table_.away = true;
-    EXPECT_FALSE(follower_.Step());
-    table_.away = false;
-    change();
-    ASSERT_TRUE(follower_.Step());
-  };
-  goes_and_comes_back([&] { table_.rows.erase(3), table_.rows.erase(4); });
-  EXPECT_THAT(Ids(), ElementsAre(1, 2)) << "yesterday's backup";
-  goes_and_comes_back([&] {
-    table_.uuid = "second";
-    table_.rows.clear();
-    table_.Commit(2, 9);
-  });
-  EXPECT_THAT(Ids(), ElementsAre(2, 3, 4, 5, 6, 7, 8, 9)) << "another one";
-  goes_and_comes_back([&] {
-    for (uint64_t id = 8; id <= 12; ++id) table_.Commit(id + 100), table_.rows[id] = table_.rows[id + 100];
-    for (uint64_t id = 108; id <= 112; ++id) table_.rows.erase(id);
-  });
-  EXPECT_EQ(table_.rows.at(9).content, "m{id=\"109\"}");
-  EXPECT_EQ(catalog_->Current()->series(), 11) << "a backup that has grown past what was read: ids mean other series";
-}
-
-TEST_F(FollowerTest, ReadsAnewWhenABackupIsRestoredWithoutAReadingThatFails) {
-  table_.Commit(1, 4);
-  ASSERT_TRUE(follower_.Step());
-  table_.rows.erase(3), table_.rows.erase(4);
-  ASSERT_TRUE(follower_.Step());
-  EXPECT_THAT(Ids(), ElementsAre(1, 2)) << "no ghosts";
-  table_.CommitAs(2, "another");
-  ASSERT_TRUE(follower_.Step());
-  EXPECT_EQ(catalog_->Current()->series(), 2);
-  EXPECT_TRUE(catalog_->Current()->FindPair("id", "another")) << "an id that was given again";
-  EXPECT_EQ(loaded_, 1);
-}
-
-TEST_F(FollowerTest, ReadsAnewWhenARestoredBackupHasGrownPastWhatWasReadBeforeItWasLookedAt) {
-  Follower seldom({.moves_interval = seconds(10)}, {*catalog_, table_, clock_, *log_, {}});
-  table_.Commit(1, 4);
-  ASSERT_TRUE(seldom.Step());
-  table_.CommitAs(3, "other 3");
-  table_.CommitAs(4, "other 4");
-  table_.Commit(5, 6);
-  ASSERT_TRUE(seldom.Step());
-  EXPECT_EQ(catalog_->Current()->series(), 6);
-  EXPECT_TRUE(catalog_->Current()->FindPair("id", "other 3"));
-  EXPECT_TRUE(catalog_->Current()->FindPair("id", "other 4"));
-  EXPECT_FALSE(catalog_->Current()->FindPair("id", "3"));
-}
-
-TEST_F(FollowerTest, ReadsAnewWhenAStoreIsRestoredBetweenAReadingThatFailedAndTheNext) {
-  table_.Commit(1, 4);
-  table_.fail_after = 3;
-  EXPECT_FALSE(follower_.Step());
-  table_.fail_after = SIZE_MAX;
-  table_.CommitAs(3, "another");
-  ASSERT_TRUE(follower_.Step());
-  EXPECT_EQ(catalog_->Current()->series(), 4);
-  EXPECT_TRUE(catalog_->Current()->FindPair("id", "another"));
-}
-
-TEST_F(FollowerTest, AnswersFromBeforeUntilAReplacedStoreHasBeenRead) {
+TEST_F(FollowerTest, AStoreThatComesBackOlderIsFatal) {
   table_.Commit(1, 4);
   ASSERT_TRUE(follower_.Step());
   table_.away = true;
   EXPECT_FALSE(follower_.Step());
   table_.away = false;
-  table_.uuid = "second";
-  table_.fail_reading = true;
+  ASSERT_TRUE(follower_.Step());
+  EXPECT_THAT(fatal_, IsEmpty());
+  table_.rows.erase(3), table_.rows.erase(4);
   EXPECT_FALSE(follower_.Step());
-  EXPECT_THAT(Ids(), ElementsAre(1, 2, 3, 4));
+  EXPECT_THAT(fatal_, ElementsAre(HasSubstr("replaced or restored")));
+}
+
+TEST_F(FollowerTest, AnIdThatWasGivenToAnotherSeriesIsFatal) {
+  table_.Commit(1, 4);
+  ASSERT_TRUE(follower_.Step());
+  table_.CommitAs(4, "another");
+  EXPECT_FALSE(follower_.Step());
+  EXPECT_THAT(fatal_, ElementsAre(HasSubstr("replaced or restored")));
+}
+
+TEST_F(FollowerTest, ARestoredStoreIsFatalAlsoIfItHasGrownPastWhatWasRead) {
+  Follower seldom({.moves_interval = seconds(10)}, Deps());
+  table_.Commit(1, 4);
+  ASSERT_TRUE(seldom.Step());
+  table_.CommitAs(3, "other 3");
+  table_.CommitAs(4, "other 4");
+  table_.Commit(5, 6);
+  EXPECT_FALSE(seldom.Step());
+  EXPECT_THAT(fatal_, ElementsAre(HasSubstr("replaced or restored")));
+}
+
+TEST_F(FollowerTest, AStoreThatIsRestoredBetweenAFailedReadingAndTheNextIsFatal) {
+  table_.Commit(1, 4);
+  table_.fail_after = 3;
+  EXPECT_FALSE(follower_.Step());
+  EXPECT_THAT(fatal_, IsEmpty());
+  table_.fail_after = SIZE_MAX;
+  table_.CommitAs(3, "another");
+  EXPECT_FALSE(follower_.Step());
+  EXPECT_THAT(fatal_, ElementsAre(HasSubstr("replaced or restored")));
+}
+
+TEST_F(FollowerTest, ReadsNoMoreAfterAFatalCondition) {
+  table_.Commit(1, 4);
+  std::atomic<int> fatal_calls = 0;
+  FollowerDeps deps = Deps();
+  deps.fatal = [&](const Error&) { ++fatal_calls; };
+  Follower follower({.interval = milliseconds(1), .moves_interval = milliseconds(0)}, std::move(deps));
+  follower.Start();
+  while (catalog_->Current()->series() < 4) std::this_thread::yield();
+  table_.away = true;
+  while (follower.Health()) std::this_thread::yield();
+  table_.rows.erase(4);
+  table_.away = false;
+  while (fatal_calls == 0) std::this_thread::yield();
+  const int readings = table_.readings;
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_EQ(table_.readings, readings);
+  follower.Stop();
+  EXPECT_EQ(fatal_calls, 1);
 }
 
 TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {
-  Follower forgetful({.max_gaps = 1}, {*catalog_, table_, clock_, *log_, {}});
+  Follower forgetful({.max_gaps = 1}, Deps());
   table_.Commit(1);
   table_.Commit(9);
   ASSERT_TRUE(forgetful.Step());
@@ -312,7 +311,7 @@ TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {
 }
 
 TEST_F(FollowerTest, FindsWhatItHasMissedInAStoreThatNeverRests) {
-  Follower forgetful({.max_gaps = 1}, {*catalog_, table_, clock_, *log_, {}});
+  Follower forgetful({.max_gaps = 1}, Deps());
   table_.Commit(1);
   table_.Commit(3);
   table_.Commit(5);
@@ -348,9 +347,8 @@ TEST_F(FollowerTest, RemembersAllBlocksThatManyWritersHaveOpen) {
   table_.asked.clear();
   table_.Commit(kBlock * kBlocks + 1);
   ASSERT_TRUE(follower_.Step());
-  EXPECT_THAT(table_.asked, ElementsAre(IdRange{kBlock * kBlocks, kBlock * kBlocks},
-                                        IdRange{kBlock * kBlocks + 1, kBlock * kBlocks + 1}))
-      << "no gap is left, only markers";
+  EXPECT_THAT(table_.asked, ElementsAre(IdRange{kBlock * kBlocks, kBlock * kBlocks + 1}))
+      << "no gap is left, only the markers";
 }
 
 }  // namespace

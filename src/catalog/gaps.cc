@@ -4,12 +4,12 @@ namespace mi::catalog {
 
 void Gaps::Add(std::span<const store::IdRange> skipped, Time now) {
   for (const store::IdRange& range : skipped) ranges_.emplace_hint(ranges_.end(), range.first, Rest{range.last, now});
-  ForgetTheLowest();
+  ForgetLowest();
 }
 
 void Gaps::Found(std::span<const store::IdRange> runs) {
   for (const store::IdRange& run : runs) Remove(run);
-  ForgetTheLowest();
+  ForgetLowest();
 }
 
 void Gaps::Remove(const store::IdRange& run) {
@@ -22,17 +22,17 @@ void Gaps::Remove(const store::IdRange& run) {
       continue;
     }
     at = ranges_.erase(at);
-    if (first < run.first) ranges_.emplace_hint(at, first, Rest{run.first - 1, rest.noticed});
+    if (first < run.first) ranges_.emplace_hint(at, first, Rest{run.first - 1, rest.added});
     if (rest.last > run.last) ranges_.emplace_hint(at, run.last + 1, rest);
   }
 }
 
-void Gaps::ForgetTheLowest() {
-  while (ranges_.size() > most_) ranges_.erase(ranges_.begin());
+void Gaps::ForgetLowest() {
+  while (ranges_.size() > max_ranges_) ranges_.erase(ranges_.begin());
 }
 
 void Gaps::DropOlderThan(Time time) {
-  std::erase_if(ranges_, [&](const auto& range) { return range.second.noticed < time; });
+  std::erase_if(ranges_, [&](const auto& range) { return range.second.added < time; });
 }
 
 std::vector<store::IdRange> Gaps::Ranges() const {

@@ -1,8 +1,8 @@
-// The ids that a reading passed over: transactions that were under way commit late, or never. Each is asked for again
-// until it is found, or older than any transaction can be.
+// The ids between series that were read. They belong to transactions that were still open, which commit later or never.
+// The follower asks for them again until it finds them, or until they are older than any transaction can be.
 //
-// Kept as ranges: a transaction takes its ids in a block of up to ten thousand, and what several writers have open at a
-// time is so many blocks.
+// They are kept as ranges: a transaction takes its ids in a block of up to ten thousand, so there is about one range
+// per open transaction.
 //
 // Threads: confined to one.
 #pragma once
@@ -21,30 +21,29 @@ class Gaps {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  // Remembers the newest `most` ranges: the older ones are the likelier to be dead.
-  explicit Gaps(size_t most) : most_(most) {}
+  // Keeps at most `max_ranges`, those with the highest ids. The lowest are the least likely to be filled.
+  explicit Gaps(size_t max_ranges) : max_ranges_(max_ranges) {}
 
-  // Requires: ranges ascending, above all that were added before.
+  // Requires: ranges are ascending, and above all that were added before.
   void Add(std::span<const store::IdRange> skipped, Time now);
-  // What is found in the middle of a range leaves two.
+  // Removes ids that were found. A run in the middle of a range leaves two ranges.
   void Found(std::span<const store::IdRange> runs);
-  // Those that were added before it were rolled back.
+  // Removes ranges that were added before `time`.
   void DropOlderThan(Time time);
-  void Clear() { ranges_.clear(); }
 
-  std::vector<store::IdRange> Ranges() const;  // ascending, none touches another
+  std::vector<store::IdRange> Ranges() const;  // ascending; none touches another
   bool empty() const { return ranges_.empty(); }
 
  private:
   struct Rest {
     uint64_t last;
-    Time noticed;
+    Time added;
   };
 
   void Remove(const store::IdRange& run);
-  void ForgetTheLowest();
+  void ForgetLowest();
 
-  const size_t most_;
+  const size_t max_ranges_;
   std::map<uint64_t, Rest> ranges_;  // by their first id
 };
 

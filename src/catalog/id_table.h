@@ -1,17 +1,51 @@
-// Hash → dense ids, open addressing. The keys live elsewhere: whoever looks up brings the comparison.
+// A hash table from texts to dense ids, with open addressing, and its hash function. The table keeps only hashes and
+// ids; the caller keeps the texts and compares them.
 //
-// Threads: one writer; readers search a Slots that they hold. The writer goes on filling the same slots, so a reader
-// passes over ids that are newer than what it may look at. A grown table is a new Slots; the old one lives as long as
-// somebody holds it.
+// Threads: one writer. Readers search a Slots object that they hold. The writer continues to fill the same slots, so a
+// reader ignores ids that are newer than what it may see. When the table grows it gets a new Slots object; the old
+// one lives as long as a reader holds it.
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 namespace mi::catalog {
+
+// A fast hash of a text, for tables in memory. The seed is random, so that a sender who chooses label values cannot
+// choose collisions.
+inline uint64_t HashText(std::string_view text, uint64_t seed) {
+  constexpr uint64_t kFirst = 0x9e3779b97f4a7c15;
+  constexpr uint64_t kSecond = 0xd1b54a32d192ed03;
+  const auto mix = [](uint64_t a, uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = static_cast<Wide>(a) * b;
+    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+  };
+  const auto load = [](const char* at, auto value) -> uint64_t {
+    std::memcpy(&value, at, sizeof(value));
+    return value;
+  };
+  uint64_t hash = mix(seed ^ kFirst, text.size() ^ kSecond);
+  const char* at = text.data();
+  size_t left = text.size();
+  for (; left > 8; left -= 8, at += 8) hash = mix(hash ^ load(at, uint64_t{}), kFirst);
+  // The last 1 to 8 bytes are read without a loop, some of them twice.
+  uint64_t tail = 0;
+  if (left == 8) {
+    tail = load(at, uint64_t{});
+  } else if (left >= 4) {
+    tail = load(at, uint32_t{}) << 32 | load(at + left - 4, uint32_t{});
+  } else if (left > 0) {
+    tail = load(at, uint8_t{}) << 16 | load(at + left / 2, uint8_t{}) << 8 | load(at + left - 1, uint8_t{});
+  }
+  return mix(hash ^ tail, kSecond);
+}
 
 class IdTable {
  public:
@@ -20,7 +54,7 @@ class IdTable {
     explicit Slots(size_t capacity)
         : capacity_(capacity), slots_(std::make_unique<std::atomic<uint64_t>[]>(capacity)) {}
 
-    // The first id under `hash` of which `matches` says true.
+    // The first id under `hash` for which matches(id) is true.
     template <typename Matches>
     std::optional<uint32_t> Find(uint64_t hash, Matches matches) const {
       const uint64_t tag = hash >> 32;
@@ -34,7 +68,7 @@ class IdTable {
 
    private:
     friend class IdTable;
-    // Any capacity will do, not only powers of two: the tag as a fraction of the whole.
+    // The tag as a fraction of the capacity, which therefore need not be a power of two.
     size_t Home(uint64_t tag) const { return static_cast<size_t>(tag * capacity_ >> 32); }
     size_t Next(size_t i) const { return i + 1 == capacity_ ? 0 : i + 1; }
     void Put(uint64_t slot) {
@@ -52,8 +86,9 @@ class IdTable {
     return slots_->Find(hash, matches);
   }
 
-  // Requires: id < 2^32 - 1. Growth is by half, at 80 % full: 53 to 80 % of the slots are in use.
+  // Grows by half when 80 % of the slots are used, so 53 to 80 % of them are. Requires: id < 2^32 - 1.
   void Insert(uint64_t hash, uint32_t id) {
+    assert(id < UINT32_MAX);
     if ((used_ + 1) * 5 > slots_->capacity_ * 4) Grow();
     slots_->Put(hash >> 32 << 32 | (uint64_t{id} + 1));
     ++used_;

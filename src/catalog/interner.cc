@@ -1,28 +1,41 @@
 #include "catalog/interner.h"
 
 #include <algorithm>
-
-#include "catalog/shape.h"
+#include <cassert>
 
 namespace mi::catalog {
 
+void WriteShape(PairId tenant, std::span<NameId> names, std::string& out) {
+  std::ranges::sort(names);
+  out.resize((names.size() + 1) * kMaxVarint);
+  auto* const begin = reinterpret_cast<uint8_t*>(out.data());
+  uint8_t* at = PutVarint(tenant, begin);
+  NameId before = 0;
+  for (const NameId name : names) {
+    at = PutVarint(name - before, at);
+    before = name;
+  }
+  out.resize(static_cast<size_t>(at - begin));
+}
+
 std::span<const PairId> Interner::operator()(std::string_view tenant, std::span<const model::Label> labels) {
+  assert(dictionary_.pair_count() + labels.size() + 2 <= kNoPair);
   names_.clear();
   pairs_.clear();
-  if (memory_.size() < labels.size()) memory_.resize(labels.size());
+  if (previous_.size() < labels.size()) previous_.resize(labels.size());
   for (size_t i = 0; i < labels.size(); ++i) {
-    Memory& memory = memory_[i];
-    const bool same_name = memory.pair != kNoPair && memory.name_text == labels[i].name;
+    Previous& previous = previous_[i];
+    const bool same_name = previous.pair != kNoPair && previous.name_text == labels[i].name;
     if (!same_name) {
-      memory.name = dictionary_.InternName(labels[i].name);
-      memory.name_text = dictionary_.name(memory.name).text;
+      previous.name = dictionary_.InternName(labels[i].name);
+      previous.name_text = dictionary_.name(previous.name).text;
     }
-    if (!same_name || memory.value != labels[i].value) {
-      memory.pair = dictionary_.InternPair(memory.name, labels[i].value);
-      memory.value = dictionary_.Value(memory.pair);
+    if (!same_name || previous.value != labels[i].value) {
+      previous.pair = dictionary_.InternPair(previous.name, labels[i].value);
+      previous.value = dictionary_.Value(previous.pair);
     }
-    names_.push_back(memory.name);
-    pairs_.push_back(memory.pair);
+    names_.push_back(previous.name);
+    pairs_.push_back(previous.pair);
   }
   pairs_.push_back(Shape(Tenant(tenant)));
   std::ranges::sort(pairs_);

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <tuple>
 
-#include "catalog/text_hash.h"
-
 namespace mi::catalog {
 namespace {
 
@@ -18,7 +16,7 @@ auto Words(const model::MetricMetadata& metadata) { return std::tie(metadata.typ
 
 size_t HeapBytes(const store::StoredMetadata& said) {
   const size_t inside = std::string().capacity();
-  size_t bytes = sizeof(said) + 2 * kMallocHeader;  // the counts of its pointer among them
+  size_t bytes = sizeof(said) + 2 * kMallocHeader;  // including the counts of the shared pointer
   for (const std::string* text :
        {&said.tenant.name(), &said.metadata.family, &said.metadata.type, &said.metadata.help, &said.metadata.unit}) {
     if (text->capacity() > inside) bytes += text->capacity() + 1 + kMallocHeader;
@@ -40,7 +38,6 @@ void MetadataLog::Add(const store::StoredMetadata& said) {
     table_.Insert(hash, id);
     return;
   }
-  // The stores' rule.
   int64_t& last_seen_ms = last_seen_ms_[*known];
   const auto words = Words(At(*known).metadata);
   if (std::pair(said.last_seen_ms, Words(said.metadata)) <= std::pair(last_seen_ms, words)) return;

@@ -1,7 +1,10 @@
-// What senders say about metric families: the latest word on each family of each tenant, as in the stores.
+// The metadata of metric families: for each family of each tenant the latest, by the same rule as in the stores
+// (model::MetadataRank).
 //
-// Threads: one writer. Readers hold a View, which stays as it was: what a view shares the writer copies before it
-// changes it, a few pointers, and a text goes with the last view that shows it.
+// Threads: one writer. Readers hold a View, which never changes (copy on write):
+//   View ──> chunks ──> chunk of 64 pointers ──> StoredMetadata
+// Before the writer changes a chunk that a view shares, it copies the chunk's pointers. A text is freed with the last
+// view that has it.
 #pragma once
 
 #include <array>
@@ -19,29 +22,28 @@ class MetadataLog {
  public:
   class View;
 
-  // Passes over what is older than what it has. Of one moment the greatest type, help, unit stands: whoever replays
-  // comes to the same.
+  // Ignores metadata of a lower rank than what it has.
   void Add(const store::StoredMetadata& said);
 
-  // As it is now. For the writer to call.
+  // The metadata as they are now. For the writer.
   View Share();
   size_t bytes() const;
 
  private:
   static constexpr uint32_t kChunk = 64;
-  using Entry = std::shared_ptr<const store::StoredMetadata>;  // shared with the views, as is what leads to it
+  using Entry = std::shared_ptr<const store::StoredMetadata>;  // shared with the views, as are Chunk and Chunks
   using Chunk = std::array<Entry, kChunk>;
   using Chunks = std::vector<std::shared_ptr<const Chunk>>;
 
   const store::StoredMetadata& At(uint32_t id) const { return *(*chunks_)[id / kChunk]->at(id % kChunk); }
   void Put(uint32_t id, const store::StoredMetadata& said);
-  // Makes a chunk, or copies one that a view shares.
+  // The chunk, to be changed: makes it if it is new, copies it if a view shares it.
   Chunk& Own(uint32_t chunk);
 
   std::shared_ptr<Chunks> chunks_ = std::make_shared<Chunks>();
-  bool is_shared_ = false;                     // by a view: chunks_, and every chunk that is not in owned_
-  std::vector<std::shared_ptr<Chunk>> owned_;  // by number, where it was made since the last view
-  std::vector<int64_t> last_seen_ms_;          // moves more often than the texts
+  bool is_shared_ = false;                     // a view shares chunks_ and every chunk that is not in owned_
+  std::vector<std::shared_ptr<Chunk>> owned_;  // by number: the chunks that were made since the last view
+  std::vector<int64_t> last_seen_ms_;          // kept apart, since it changes more often than the texts
   IdTable table_;
   size_t text_bytes_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "catalog/postings.h"
 
+#include <cassert>
 #include <cstring>
 
 namespace mi::catalog {
@@ -8,12 +9,12 @@ namespace {
 constexpr uint8_t kHasOlder = 1;
 constexpr uint8_t kIsBits = 2;
 
-// Pair::tail: the window it speaks of, and the newest entry in that window's tail.
+// Pair::tail is a window, and the pair's newest entry (index + 1) in the array of that window.
 uint64_t PackTail(uint32_t window, uint32_t entry) { return uint64_t{window} << 32 | entry; }
 uint32_t TailWindow(uint64_t packed) { return static_cast<uint32_t>(packed >> 32); }
 uint32_t TailNewest(uint64_t packed) { return static_cast<uint32_t>(packed); }
 
-void AppendVarint(uint64_t value, std::vector<uint8_t>& out) {
+void Append(uint64_t value, std::vector<uint8_t>& out) {
   uint8_t bytes[kMaxVarint];
   out.insert(out.end(), bytes, PutVarint(value, bytes));
 }
@@ -26,11 +27,11 @@ void EncodeGaps(std::span<const uint16_t> values, std::vector<uint8_t>& out) {
     while (i + run < values.size() && values[i + run] == values[i] + run) ++run;
     const uint32_t gap = values[i] - next;
     if (run >= kShortestRun) {
-      AppendVarint(uint64_t{gap} << 1 | 1, out);
-      AppendVarint(run - kShortestRun, out);
+      Append(uint64_t{gap} << 1 | 1, out);
+      Append(run - kShortestRun, out);
     } else {
       run = 1;
-      AppendVarint(uint64_t{gap} << 1, out);
+      Append(uint64_t{gap} << 1, out);
     }
     next = values[i] + run;
     i += run;
@@ -78,8 +79,8 @@ void PostingNode::AddTo(uint64_t* window_words) const {
   });
 }
 
-// The order of the two loads matters: the writer seals a window before a pair's tail speaks of a later one, so whoever
-// sees the later tail also sees the sealed node.
+// The order of the two loads matters. The writer seals a window before it stores a later window in a pair's tail. So a
+// reader that finds the later window in the tail also finds the sealed node of its own window.
 PostingsView::Place PostingsView::Find(const Pair& pair) const {
   const uint64_t tail = pair.tail.load(std::memory_order_acquire);
   const bool is_ours = TailNewest(tail) != 0 && TailWindow(tail) == window();
@@ -146,6 +147,7 @@ void PostingsView::AddTo(const Pair& pair, SetBuilder& out) const {
 }
 
 void Postings::Add(Dictionary& dictionary, Ordinal ordinal, std::span<const PairId> pairs) {
+  assert(ordinal == size_);
   const uint32_t window = ordinal / kWindow;
   for (const PairId id : pairs) {
     Pair& pair = dictionary.pair(id);

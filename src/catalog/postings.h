@@ -1,13 +1,15 @@
-// In which series each pair stands. Ordinals only grow, so every list is appended to and nothing is ever rewritten:
+// Which series have each pair. Ordinals ascend, so every list is only appended to. A window is 16,384 ordinals.
 //
-//   sealed  a chain of nodes over Pair::sealed, newest first, at most one for each window of 16,384 ordinals. A node
-//           is gaps and runs in varints, or 2 KB of bits where that is shorter.
-//   tail    the window that is still filling: a chain of entries over Pair::tail, newest first, in an array that the
-//           window's snapshots share. When the window is full its entries become nodes and a new tail begins.
+//   Pair::tail ───> entry ──> entry ──> ...      the series in the window that is being filled, newest first
+//   Pair::sealed ─> node ──> node ──> ...        one node per full window in which the pair has series, newest first
 //
-// An append costs the same however much there is already; sealing costs a millisecond every 16,384 series.
+//   entry  an ordinal. All entries of a window are in one array, which the snapshots of the window share.
+//   node   gaps and runs in varints, or 2 KB of bits if that is shorter.
+// When a window is full, its entries become nodes (it is sealed), and a new array begins.
 //
-// Threads: one writer. Readers hold a PostingsView, which passes over what is newer than itself.
+// An append costs the same whatever the size of the lists. Sealing takes a millisecond per 16,384 series.
+//
+// Threads: one writer. Readers hold a PostingsView, which ignores series that are newer than itself.
 #pragma once
 
 #include <array>
@@ -25,18 +27,18 @@
 
 namespace mi::catalog {
 
-// One series of a pair in the window that is filling.
+// One series of a pair in the window that is being filled.
 struct TailEntry {
   uint32_t older;      // index + 1 in the tail's entries, 0: none
-  uint16_t in_window;  // its ordinal
-  uint16_t count;      // of the pair's series in this window up to here
+  uint16_t in_window;  // the ordinal within the window
+  uint16_t count;      // of the pair's series in this window, up to this one
 };
 using Tail = StableArray<TailEntry, 8192>;
 
 using WindowBits = std::array<uint64_t, kWindowWords>;
 
-// A sealed node, as it reads. The bytes: flags (1: an older node, 2: bits), the older node's address if any, then as
-// varints window, `before` and `count`, then gaps or bits.
+// A decoded node. Its bytes: flags (1: there is an older node, 2: bits), the address of the older node if there is one,
+// window, `before` and `count` as varints, then gaps or bits.
 struct PostingNode {
   const uint8_t* older = nullptr;
   uint32_t window = 0;
@@ -47,25 +49,25 @@ struct PostingNode {
 
   static PostingNode At(const uint8_t* at);
 
-  // Calls visit(first, count) for each run of ordinals in the window, ascending; false ends it, and is given back.
+  // Calls visit(first, count) for each run of ordinals in the window, ascending. Ends and returns false if it does.
   template <typename Visit>
   bool ForEachRun(Visit visit) const;
   void AddTo(uint64_t* window_words) const;
 };
 
-// The postings as they were when `series` series stood in the log. A value that shares the tail.
+// The postings as they were when there were `series` series. A value that shares the tail.
 class PostingsView {
  public:
   PostingsView(uint32_t series, std::shared_ptr<const Tail> tail) : series_(series), tail_(std::move(tail)) {}
 
   uint64_t Count(const Pair& pair) const;
   void AddTo(const Pair& pair, SetBuilder& out) const;
-  // Calls visit(first, count) for each run of ordinals, newest window first; false ends it, and is given back.
+  // Calls visit(first, count) for each run of ordinals, the newest window first. Ends and returns false if it does.
   template <typename Visit>
   bool ForEachRun(const Pair& pair, Visit visit) const;
 
  private:
-  // Where the pair's series are to be found: its tail entries if this view's window is still filling, and nodes.
+  // Where the pair's series are: in the tail if this view's window is not sealed yet, and in nodes.
   struct Place {
     uint32_t newest_entry;  // index + 1, 0: none
     bool window_may_be_sealed;
@@ -74,7 +76,7 @@ class PostingsView {
 
   uint32_t window() const { return series_ / kWindow; }
   Place Find(const Pair& pair) const;
-  // The part of this view's own window that it may see, of a node that was sealed after the view was made.
+  // The part that this view may see of its own window, if that was sealed after the view was made.
   WindowBits VisibleBits(const PostingNode& node) const;
 
   uint32_t series_;
@@ -83,7 +85,7 @@ class PostingsView {
 
 class Postings {
  public:
-  // Requires: ordinals ascending from 0 without gaps, pairs of one ordinal distinct.
+  // Requires: ordinals ascend from 0 without gaps, and the pairs of an ordinal are distinct.
   void Add(Dictionary& dictionary, Ordinal ordinal, std::span<const PairId> pairs);
   PostingsView View() const { return {size_, tail_}; }
   size_t bytes() const { return nodes_.bytes() + tail_->bytes() + touched_.capacity() * sizeof(PairId); }
@@ -95,13 +97,13 @@ class Postings {
   uint32_t size_ = 0;
   ByteArena nodes_;
   std::shared_ptr<Tail> tail_ = std::make_shared<Tail>();  // shared with the snapshots of its window
-  std::vector<PairId> touched_;                            // that have entries in the tail
+  std::vector<PairId> touched_;                            // pairs with entries in the tail
   std::vector<uint16_t> values_;                           // reused
   std::vector<uint8_t> gaps_;                              // reused
 };
 
-// Gaps and runs: (gap << 1), or (gap << 1 | 1) and the run's length - kShortestRun; a gap counts from behind the run
-// before it.
+// Gaps and runs: the varint (gap << 1) for a single ordinal, or (gap << 1 | 1) and (length - kShortestRun) for a run.
+// A gap is counted from the end of the run before it.
 inline constexpr uint32_t kShortestRun = 3;
 
 template <typename Visit>

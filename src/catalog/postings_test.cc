@@ -1,6 +1,6 @@
 #include "catalog/postings.h"
 
-#include "catalog/naive_catalog.h"
+#include "catalog/testing/naive_catalog.h"
 
 namespace mi::catalog {
 namespace {

@@ -19,7 +19,8 @@ SeenTimes SeenTimes::FromMs(int64_t first_seen_ms, int64_t last_seen_ms) {
   return {ClampSeconds(first_seen_ms / 1000), ClampSeconds(last)};
 }
 
-// Room for a jump is left behind every record, so that the next one can always be reached.
+// Room for a jump stays behind every record, so that the next record can always be reached from it. The first record of
+// a block needs none: the block has its address.
 uint8_t* SeriesLog::Place(size_t size, bool begins_block) {
   if (records_.left() >= size + kJump) return records_.Allocate(size);
   uint8_t* jump = begins_block ? nullptr : records_.cursor();
@@ -79,7 +80,7 @@ std::optional<Ordinal> SeriesLog::Find(uint64_t id) const {
     const auto& [first_id, run] = *std::prev(above);
     if (id - first_id < run.count) return run.first + static_cast<Ordinal>(id - first_id);
   }
-  // The last block before which every id is below: in [low, high).
+  // Binary search in [low, high) for the last block with highest_before < id.
   uint32_t low = 0;
   uint32_t high = (size_ - 1) / kBlock + 1;
   while (high - low > 1) {

@@ -1,14 +1,16 @@
-// Every series in the order in which it came: the id, the pairs it is made of, when it was seen. About 30 bytes a
-// series.
+// Every series in the order in which it was added: its id, its pairs, when it was seen. About 30 bytes per series.
 //
-// Ids ascend, but for those of transactions that were committed late (store/ports.h). These come in runs, since a
-// transaction takes its ids in a block, and are found by a map of the runs. A record is its pair ids, ascending, as
-// deltas in varints. Records stand in blocks of 16; a block knows where it begins and the highest id before it,
-// everything else is found by walking at most 15 records. Times are whole seconds: first_seen rounded down, last_seen
-// up, so that a series is never missed, and at most taken for a second longer than it was.
+//   blocks_   [where it begins, highest id before it]      one per 16 series
+//   records_  head | pair ids, ascending, as deltas        one per series
+//   times_    first and last seen                          one per series
 //
-// Threads: one writer. Readers may ask for ordinals below the size that was published to them. Times are the exception
-// to "what is published stays": they move in place, and a reader sees the newest.
+// A series is found by its block and then by walking at most 15 records. Ids ascend, except those of transactions that
+// committed late (store/ports.h). A transaction takes its ids in a block, so late ids come in runs, which are found by
+// a map. Times are whole seconds: first_seen rounded down, last_seen up (see Snapshot::SeenIn).
+//
+// Threads: one writer. Readers may read ordinals below the size that was published to them. Times change in place, and
+// a
+//          reader sees the newest; everything else never changes.
 #pragma once
 
 #include <algorithm>
@@ -21,24 +23,24 @@
 #include <vector>
 
 #include "catalog/byte_arena.h"
-#include "catalog/catalog.h"
+#include "catalog/snapshot.h"
 #include "catalog/stable_array.h"
 #include "catalog/varint.h"
 
 namespace mi::catalog {
 
-// Seconds since the epoch.
+// In seconds since the epoch.
 struct SeenTimes {
   uint32_t first = 0;
   uint32_t last = 0;
 
-  // Down for first, up for last; what does not fit 1970 to 2106 becomes the nearest that does.
+  // Rounds `first` down and `last` up. A time outside of 1970 to 2106 becomes the nearest inside.
   static SeenTimes FromMs(int64_t first_seen_ms, int64_t last_seen_ms);
 };
 
 class SeriesLog {
  public:
-  // Requires: no series has the id, which is above 0; pairs ascending and not empty.
+  // Requires: id > 0, and no series has it; pairs are ascending and not empty.
   void Append(uint64_t id, std::span<const PairId> pairs, SeenTimes times);
   void SetTimes(Ordinal ordinal, SeenTimes times) {
     times_[ordinal].store(uint64_t{times.first} << 32 | times.last, std::memory_order_relaxed);
@@ -52,7 +54,7 @@ class SeriesLog {
     return {static_cast<uint32_t>(packed >> 32), static_cast<uint32_t>(packed)};
   }
 
-  // Calls visit(PairId) for each pair, ascending, and gives the id.
+  // Calls visit(PairId) for each pair, ascending, and returns the id.
   template <typename Visit>
   uint64_t Read(Ordinal ordinal, Visit visit) const {
     const Block& block = blocks_[ordinal / kBlock];
@@ -72,12 +74,12 @@ class SeriesLog {
     return highest + record.id_step;
   }
 
-  // Nothing when no series has the id. The writer's alone.
+  // Returns nothing if no series has the id. For the writer only.
   std::optional<Ordinal> Find(uint64_t id) const;
 
  private:
   static constexpr uint32_t kBlock = 16;
-  // A record that does not fit behind the one before it: a zero and the address where it stands instead.
+  // Stands in the place of a record that does not fit into its chunk: a zero byte, then the record's address.
   static constexpr size_t kJump = 1 + sizeof(const uint8_t*);
 
   static constexpr size_t kRunBytes = 64;  // a node of the map
@@ -86,7 +88,7 @@ class SeriesLog {
     const uint8_t* at;
     uint64_t highest_before;
   };
-  // Ids that came late, one after the other, as did their ordinals.
+  // Consecutive late ids with consecutive ordinals.
   struct LateRun {
     uint32_t count;
     Ordinal first;
@@ -94,7 +96,7 @@ class SeriesLog {
   struct Record {
     const uint8_t* body;
     const uint8_t* end;
-    int64_t id_step;  // from the highest id before it; below 0: it came late
+    int64_t id_step;  // from the highest id before it; negative if the id is late
   };
 
   static Record RecordAt(const uint8_t* at);
@@ -110,7 +112,7 @@ class SeriesLog {
   uint64_t highest_id_ = 0;
 };
 
-// The head is (bytes of the body << 1 | id_step != 1), then the step in zigzag when it is not 1.
+// The head is the varint (bytes of the body << 1 | id_step != 1), then the step in zigzag if it is not 1.
 inline SeriesLog::Record SeriesLog::RecordAt(const uint8_t* at) {
   if (*at == 0) std::memcpy(&at, at + 1, sizeof(at));
   uint64_t head = 0;

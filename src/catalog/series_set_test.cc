@@ -1,7 +1,7 @@
 #include "catalog/series_set.h"
 
-#include "catalog/naive_catalog.h"
 #include "catalog/set_builder.h"
+#include "catalog/testing/naive_catalog.h"
 
 namespace mi::catalog {
 namespace {

@@ -1,17 +1,18 @@
 #include "catalog/set_builder.h"
 
+#include <roaring/roaring.h>
+
 #include <bit>
 #include <cstring>
-
-#include "catalog/series_bitmap.h"
 
 namespace mi::catalog {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the serialised bitmap is little-endian");
 
-// The library's portable format, without runs: cookie, number of blocks, (key, size - 1) a block, offset a block, then
-// each block as an array of 16-bit numbers or, above 4096 of them, as plain bits.
+// CRoaring's portable format, without runs:
+//   cookie | number of blocks | per block: key, size - 1 | per block: offset | the blocks
+// A block is an array of 16-bit numbers or, if there are more than 4096, plain bits.
 constexpr uint32_t kCookieWithoutRuns = 12346;
 constexpr uint32_t kLargestArray = 4096;
 
@@ -48,6 +49,8 @@ void SetBits(uint64_t* words, uint32_t begin, uint32_t count) {
   }
 }
 
+// Writes the set in CRoaring's portable format and lets the library read it: a block of plain bits is then copied, and
+// not added number by number.
 SeriesSet SetBuilder::Build() const {
   std::vector<Count> counts;
   size_t bytes = 2 * sizeof(uint32_t);
@@ -81,7 +84,7 @@ SeriesSet SetBuilder::Build() const {
       at += sizeof(block);
     }
   }
-  return SeriesSet(std::make_unique<SeriesSet::Bitmap>(roaring_bitmap_portable_deserialize_safe(buffer.get(), bytes)));
+  return SeriesSet(roaring_bitmap_portable_deserialize_safe(buffer.get(), bytes));
 }
 
 }  // namespace mi::catalog

@@ -1,5 +1,5 @@
-// Collects ordinals in any order, many times each, and makes a SeriesSet of them: plain bits first, compressed once at
-// the end. Costs 8 KB for every 65,536 ordinals in which something stands.
+// Collects ordinals in any order, and repeated ones, and makes a SeriesSet of them. They are plain bits until they are
+// compressed at the end. Takes 8 KB for every 65,536 ordinals among which there is one in the set.
 //
 // Threads: compatible.
 #pragma once
@@ -13,7 +13,7 @@
 
 namespace mi::catalog {
 
-// Postings are sealed in windows of this many ordinals: a quarter of a block of a compressed bitmap.
+// The number of ordinals in a window of the postings (postings.h): a quarter of a block of a compressed bitmap.
 inline constexpr uint32_t kWindow = 1U << 14;
 inline constexpr uint32_t kWindowWords = kWindow / 64;
 
@@ -25,7 +25,7 @@ class SetBuilder {
   // For ordinals below `series`.
   explicit SetBuilder(uint32_t series) : blocks_((uint64_t{series} + kBlock - 1) / kBlock) {}
 
-  // The kWindowWords words of a window, to set bits in.
+  // The words of a window (kWindowWords of them), to set bits in.
   uint64_t* Window(uint32_t window) {
     return Words(window / kWindowsInBlock) + window % kWindowsInBlock * kWindowWords;
   }

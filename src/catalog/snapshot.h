@@ -1,63 +1,74 @@
-// A snapshot: how far one may look into the storage, and the questions that can be asked up to there.
-//
-// It copies nothing and costs a hundred bytes. It keeps the storage alive and, for as long as it lives, a replaced hash
-// table or tail (a few MB): hold it for a question, not for a day.
+// What the catalogue held at one moment: the questions that can be asked of it.
 #pragma once
 
-#include <memory>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
-#include "catalog/catalog.h"
-#include "catalog/storage.h"
+#include "catalog/series_set.h"
+#include "model/labels.h"
+#include "model/time_range.h"
+#include "store/ports.h"
 
 namespace mi::catalog {
 
-// Counted by the writer, told in the stats.
-struct PassedOver {
-  uint64_t unreadable = 0;
-  uint64_t refused = 0;
+// The number of a (label name, value) pair within one process. Never stored, never shown.
+using PairId = uint32_t;
+
+// One series, read into buffers that the caller reuses. The views point into the snapshot.
+struct SeriesView {
+  uint64_t id = 0;
+  std::string_view tenant;
+  int64_t first_seen_ms = 0;         // whole seconds, rounded down
+  int64_t last_seen_ms = 0;          // whole seconds, rounded up
+  std::vector<model::Label> labels;  // sorted by name, including __name__
 };
 
-class SnapshotImpl final : public Snapshot {
+// An interface, because the tests of query and web use a plain one.
+// Threads: safe. All views live as long as the snapshot.
+class Snapshot {
  public:
-  // Everything that stands in the storage now. Called by the writer.
-  SnapshotImpl(const std::shared_ptr<Storage>& storage, uint64_t activity_interval_s, PassedOver passed_over);
+  virtual ~Snapshot() = default;
 
-  uint64_t series() const override { return series_; }
-  SeriesSet All() const override { return SeriesSet::Range(0, series_); }
-  SeriesSet OfTenant(std::string_view tenant) const override;
-  std::vector<std::string_view> Tenants() const override;
-  std::vector<std::string_view> LabelNames() const override;
-  void ForEachValue(std::string_view name,
-                    const std::function<bool(std::string_view value, PairId pair)>& visit) const override;
-  std::optional<PairId> FindPair(std::string_view name, std::string_view value) const override;
-  SeriesSet WithPair(PairId pair) const override { return WithAnyPair({&pair, 1}); }
-  SeriesSet WithAnyPair(std::span<const PairId> pairs) const override;
-  SeriesSet WithLabel(std::string_view name) const override;
-  uint64_t CountWithPair(PairId pair) const override { return postings_.Count(dictionary_.pair(pair)); }
-  uint64_t CountWithPair(PairId pair, const SeriesSet& within) const override;
-  bool AnyWithPair(PairId pair, const SeriesSet& within) const override;
-  void CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const override;
-  SeriesSet SeenIn(const SeriesSet& set, model::TimeRange range) const override;
-  void Read(Ordinal ordinal, SeriesView& out) const override;
-  void ForEachMetadata(std::span<const std::string> tenants,
-                       const std::function<bool(const store::StoredMetadata&)>& visit) const override;
+  virtual uint64_t series() const = 0;
+  virtual SeriesSet All() const = 0;
+  virtual SeriesSet OfTenant(std::string_view tenant) const = 0;
+  virtual std::vector<std::string_view> Tenants() const = 0;
 
-  // Series by tenant, in no order.
-  std::vector<std::pair<std::string_view, uint64_t>> CountByTenant() const;
-  const Catalog::Stats& stats() const { return stats_; }
+  // Every label name, sorted by bytes.
+  virtual std::vector<std::string_view> LabelNames() const = 0;
+  // Visits every value of a label, in any order. A visitor that returns false ends it.
+  virtual void ForEachValue(std::string_view name,
+                            const std::function<bool(std::string_view value, PairId pair)>& visit) const = 0;
+  virtual std::optional<PairId> FindPair(std::string_view name, std::string_view value) const = 0;
 
- private:
-  // The union of the shapes of which `wanted(ShapeView)` says true.
-  template <typename Wanted>
-  SeriesSet WithShapes(Wanted wanted) const;
+  virtual SeriesSet WithPair(PairId pair) const = 0;
+  virtual SeriesSet WithAnyPair(std::span<const PairId> pairs) const = 0;
+  virtual SeriesSet WithLabel(std::string_view name) const = 0;
+  virtual uint64_t CountWithPair(PairId pair) const = 0;
+  virtual uint64_t CountWithPair(PairId pair, const SeriesSet& within) const = 0;
+  virtual bool AnyWithPair(PairId pair, const SeriesSet& within) const = 0;
 
-  std::shared_ptr<const Storage> storage_;  // shared with the catalogue and the other snapshots
-  Dictionary::View dictionary_;
-  PostingsView postings_;
-  uint32_t series_;
-  MetadataLog::View metadata_;
-  int64_t activity_interval_s_;
-  Catalog::Stats stats_;
+  // For every pair, how many series of `within` have it: counts[pair]. A pair beyond the end of `counts` has none. Some
+  // entries are pairs of the catalogue's own, whose ids are never returned. Costs about 10 ns per label of each series
+  // of `within`, and is the cheapest way to count many pairs within a selector. Without a selector, CountWithPair(pair)
+  // is cheaper.
+  virtual void CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const = 0;
+
+  // Those of `set` that existed in the range: first_seen <= end and last_seen + activity_interval >= start. Times are
+  // whole seconds, first_seen rounded down and last_seen up. So no series is missing, and a series may be included that
+  // missed the range by less than a second.
+  virtual SeriesSet SeenIn(const SeriesSet& set, model::TimeRange range) const = 0;
+
+  virtual void Read(Ordinal ordinal, SeriesView& out) const = 0;
+
+  // Visits the latest metadata of each family of the given tenants (none: of all), sorted by family and tenant.
+  virtual void ForEachMetadata(std::span<const std::string> tenants,
+                               const std::function<bool(const store::StoredMetadata&)>& visit) const = 0;
 };
 
 }  // namespace mi::catalog

@@ -1,7 +1,9 @@
-// An array that grows and never moves: the writer appends while readers index what was published to them.
+// An array that grows and never moves its elements, so that a writer can append while readers read.
 //
-// Threads: one writer. A reader may index any element that the writer had appended before something with
-// release/acquire order (the snapshot pointer, a chain's head) told the reader of it.
+//   directory_ ──> [chunk 0] [chunk 1] ...   chunks of equal size; a larger directory replaces a full one
+//
+// Threads: one writer. A reader may read an element that was appended before the reader learned of it by a load with
+// acquire order (of the snapshot's pointer, or of the head of a chain).
 #pragma once
 
 #include <atomic>
@@ -16,7 +18,7 @@ class StableArray {
  public:
   StableArray() { GrowDirectory(16); }
 
-  // A new element, value-initialised: the writer fills it before it tells anybody.
+  // A new element, value-initialised. The writer fills it before it publishes it.
   T& Append() {
     if (size_ == chunks_.size() * kChunk) AddChunk();
     const size_t at = size_++;
@@ -39,7 +41,7 @@ class StableArray {
     directories_.back()[chunks_.size() - 1] = chunks_.back().get();
   }
 
-  // Old directories stay: a reader may be looking at one. Together they are no longer than the newest.
+  // Old directories are kept, since a reader may use one. Together they are not longer than the newest.
   void GrowDirectory(size_t capacity) {
     auto directory = std::make_unique<T*[]>(capacity);
     for (size_t i = 0; i < chunks_.size(); ++i) directory[i] = chunks_[i].get();

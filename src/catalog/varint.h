@@ -1,15 +1,17 @@
-// Little-endian base-128 numbers: what the catalogue's own memory is written in. Never stored, never sent.
+// Numbers in base 128, the lowest digit first: the encoding of the catalogue's own memory. Never stored, never sent.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 
+#include "base/varint.h"
+
 namespace mi::catalog {
 
 inline constexpr size_t kMaxVarint = 10;
 
-// Requires: kMaxVarint bytes at `at`, or as many as the value takes. Gives the position behind it.
+// Returns the position behind the number. Requires: room for VarintSize(value) bytes at `at`.
 inline uint8_t* PutVarint(uint64_t value, uint8_t* at) {
   while (value >= 0x80) {
     *at++ = static_cast<uint8_t>(value | 0x80);
@@ -19,7 +21,7 @@ inline uint8_t* PutVarint(uint64_t value, uint8_t* at) {
   return at;
 }
 
-// Trusts the bytes: they are our own.
+// Does not check the bytes: they were written by PutVarint.
 inline const uint8_t* GetVarint(const uint8_t* at, uint64_t& value) {
   uint64_t byte = *at++;
   value = byte & 0x7f;
@@ -30,13 +32,7 @@ inline const uint8_t* GetVarint(const uint8_t* at, uint64_t& value) {
   return at;
 }
 
-inline size_t VarintSize(uint64_t value) {
-  size_t size = 1;
-  for (; value >= 0x80; value >>= 7) ++size;
-  return size;
-}
-
-// Text behind its length.
+// A text that is stored behind its length.
 inline std::string_view GetText(const uint8_t* at) {
   uint64_t size = 0;
   at = GetVarint(at, size);

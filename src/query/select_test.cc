@@ -235,7 +235,7 @@ TEST(Select, ScansALabelOnceForRepeatedMatchers) {
 // A matcher with too many pairs to keep finds them again when it is evaluated.
 TEST(Select, IsExactForAMatcherOfManyValues) {
   constexpr uint64_t kSeries = 70'000;
-  const std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create({});
+  const std::unique_ptr<catalog::Catalog> catalog = std::make_unique<catalog::Catalog>(catalog::CatalogOptions{});
   std::vector<model::SeriesBatch> batches;
   batches.emplace_back(model::Tenant(), 0);
   store::ApplyResult applied;

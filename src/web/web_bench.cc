@@ -48,7 +48,8 @@ model::Labels MakeSeries(uint64_t number) {
 
 std::shared_ptr<const catalog::Snapshot> Fleet() {
   static const std::shared_ptr<const catalog::Snapshot> fleet = [] {
-    static const std::unique_ptr<catalog::Catalog> catalog = catalog::Catalog::Create({});
+    static const std::unique_ptr<catalog::Catalog> catalog =
+        std::make_unique<catalog::Catalog>(catalog::CatalogOptions{});
     constexpr uint64_t kBatch = 10'000;
     for (uint64_t from = 0; from < kSeries; from += kBatch) {
       std::vector<model::SeriesBatch> batches;

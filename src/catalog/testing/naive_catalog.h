@@ -1,4 +1,4 @@
-// The catalogue as one would write it without a care: for the tests, which hold the real one against it.
+// The catalogue in its simplest form. The tests compare the real one with it.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ struct NaiveSeries {
   int64_t last_seen_ms = 0;
 };
 
-// Also the store that Load reads from.
+// Is also the store that Load reads from.
 class NaiveCatalog final : public store::CatalogReader {
  public:
   std::vector<NaiveSeries> series;  // by id
@@ -74,12 +74,12 @@ class NaiveCatalog final : public store::CatalogReader {
   }
 };
 
-// Series to be told to a catalogue by Append.
+// Series for Catalog::Append.
 struct Told {
   std::vector<model::SeriesBatch> batches;
   store::ApplyResult applied;
 
-  // A batch for each series: each may have its own tenant and time.
+  // One batch per series, since each may have its own tenant and time.
   void Add(const NaiveSeries& one) {
     batches.emplace_back(model::Tenant::Parse(one.tenant).value(), one.first_seen_ms);
     batches.back().Add({}, ToLabels(one.labels).canonical());

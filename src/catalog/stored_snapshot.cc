@@ -1,18 +1,18 @@
-#include "catalog/snapshot.h"
+#include "catalog/stored_snapshot.h"
 
 #include <algorithm>
 #include <limits>
 #include <tuple>
 #include <unordered_map>
 
-#include "catalog/shape.h"
+#include "catalog/interner.h"
 
 namespace mi::catalog {
 namespace {
 
-// Above this many series of a pair, a compressed set and one intersection beat asking for each.
+// If a pair has more series than this, an intersection of compressed sets is faster than testing each series.
 constexpr uint64_t kFewSeries = 4096;
-// Longer activity intervals are as good as for ever, and must not overflow.
+// Longer activity intervals mean "always", and must not overflow.
 constexpr uint64_t kLongestInterval = uint64_t{1} << 40;
 
 int64_t FloorSeconds(int64_t ms) { return ms / 1000 - (ms % 1000 < 0 ? 1 : 0); }
@@ -20,23 +20,18 @@ int64_t CeilSeconds(int64_t ms) { return ms / 1000 + (ms % 1000 > 0 ? 1 : 0); }
 
 }  // namespace
 
-SnapshotImpl::SnapshotImpl(const std::shared_ptr<Storage>& storage, uint64_t activity_interval_s,
-                           PassedOver passed_over)
+StoredSnapshot::StoredSnapshot(std::shared_ptr<Storage> storage, uint64_t activity_interval_s,
+                               const Catalog::Stats& stats)
     : storage_(storage),
       dictionary_(storage_->dictionary),
       postings_(storage_->postings.View()),
       series_(storage_->series.size()),
       metadata_(storage->metadata.Share()),
       activity_interval_s_(static_cast<int64_t>(std::min(activity_interval_s, kLongestInterval))),
-      stats_{.series = series_,
-             .bytes = storage_->bytes(),
-             .pairs = storage_->dictionary.label_pair_count(),
-             .highest_id = storage_->series.highest_id(),
-             .unreadable = passed_over.unreadable,
-             .refused = passed_over.refused} {}
+      stats_(stats) {}
 
 template <typename Wanted>
-SeriesSet SnapshotImpl::WithShapes(Wanted wanted) const {
+SeriesSet StoredSnapshot::WithShapes(Wanted wanted) const {
   SetBuilder builder(series_);
   dictionary_.ForEachPair(kShapes, [&](PairId shape) {
     if (wanted(ShapeView(dictionary_.Value(shape)))) postings_.AddTo(dictionary_.pair(shape), builder);
@@ -45,13 +40,13 @@ SeriesSet SnapshotImpl::WithShapes(Wanted wanted) const {
   return builder.Build();
 }
 
-SeriesSet SnapshotImpl::OfTenant(std::string_view tenant) const {
+SeriesSet StoredSnapshot::OfTenant(std::string_view tenant) const {
   const auto pair = dictionary_.FindPair(kTenants, tenant);
   if (!pair) return {};
   return WithShapes([&](const ShapeView& shape) { return shape.tenant() == *pair; });
 }
 
-std::vector<std::string_view> SnapshotImpl::Tenants() const {
+std::vector<std::string_view> StoredSnapshot::Tenants() const {
   std::vector<std::string_view> tenants;
   dictionary_.ForEachPair(kTenants, [&](PairId pair) {
     tenants.push_back(dictionary_.Value(pair));
@@ -61,7 +56,7 @@ std::vector<std::string_view> SnapshotImpl::Tenants() const {
   return tenants;
 }
 
-std::vector<std::string_view> SnapshotImpl::LabelNames() const {
+std::vector<std::string_view> StoredSnapshot::LabelNames() const {
   std::vector<std::string_view> names;
   names.reserve(dictionary_.name_count());
   for (NameId id = kReservedNames; id < dictionary_.name_count(); ++id) names.push_back(dictionary_.name(id).text);
@@ -69,32 +64,32 @@ std::vector<std::string_view> SnapshotImpl::LabelNames() const {
   return names;
 }
 
-void SnapshotImpl::ForEachValue(std::string_view name,
-                                const std::function<bool(std::string_view value, PairId pair)>& visit) const {
+void StoredSnapshot::ForEachValue(std::string_view name,
+                                  const std::function<bool(std::string_view value, PairId pair)>& visit) const {
   const auto id = dictionary_.FindName(name);
   if (!id) return;
   dictionary_.ForEachPair(*id, [&](PairId pair) { return visit(dictionary_.Value(pair), pair); });
 }
 
-std::optional<PairId> SnapshotImpl::FindPair(std::string_view name, std::string_view value) const {
+std::optional<PairId> StoredSnapshot::FindPair(std::string_view name, std::string_view value) const {
   const auto id = dictionary_.FindName(name);
   if (!id) return std::nullopt;
   return dictionary_.FindPair(*id, value);
 }
 
-SeriesSet SnapshotImpl::WithAnyPair(std::span<const PairId> pairs) const {
+SeriesSet StoredSnapshot::WithAnyPair(std::span<const PairId> pairs) const {
   SetBuilder builder(series_);
   for (const PairId pair : pairs) postings_.AddTo(dictionary_.pair(pair), builder);
   return builder.Build();
 }
 
-SeriesSet SnapshotImpl::WithLabel(std::string_view name) const {
+SeriesSet StoredSnapshot::WithLabel(std::string_view name) const {
   const auto id = dictionary_.FindName(name);
   if (!id) return {};
   return WithShapes([&](const ShapeView& shape) { return shape.Has(*id); });
 }
 
-uint64_t SnapshotImpl::CountWithPair(PairId pair, const SeriesSet& within) const {
+uint64_t StoredSnapshot::CountWithPair(PairId pair, const SeriesSet& within) const {
   if (CountWithPair(pair) > kFewSeries) return WithPair(pair).CountIn(within);
   uint64_t count = 0;
   postings_.ForEachRun(dictionary_.pair(pair), [&](uint32_t first, uint32_t run) {
@@ -104,14 +99,14 @@ uint64_t SnapshotImpl::CountWithPair(PairId pair, const SeriesSet& within) const
   return count;
 }
 
-bool SnapshotImpl::AnyWithPair(PairId pair, const SeriesSet& within) const {
+bool StoredSnapshot::AnyWithPair(PairId pair, const SeriesSet& within) const {
   if (CountWithPair(pair) > kFewSeries) return WithPair(pair).Intersects(within);
   return !postings_.ForEachRun(dictionary_.pair(pair), [&](uint32_t first, uint32_t run) {
     return !(run == 1 ? within.Contains(first) : within.CountInRange(first, uint64_t{first} + run) > 0);
   });
 }
 
-void SnapshotImpl::CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const {
+void StoredSnapshot::CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const {
   counts.assign(dictionary_.pair_count(), 0);
   within.ForEach([&](Ordinal ordinal) {
     storage_->series.Read(ordinal, [&](PairId pair) { ++counts[pair]; });
@@ -119,9 +114,9 @@ void SnapshotImpl::CountPairs(const SeriesSet& within, std::vector<uint32_t>& co
   });
 }
 
-SeriesSet SnapshotImpl::SeenIn(const SeriesSet& set, model::TimeRange range) const {
+SeriesSet StoredSnapshot::SeenIn(const SeriesSet& set, model::TimeRange range) const {
   if (range == model::TimeRange{}) return set;
-  // first <= end, and last + interval >= start, in whole seconds on both sides: exact for whole seconds.
+  // first <= end and last + interval >= start, with both sides in whole seconds.
   const int64_t latest_first = FloorSeconds(range.end_ms);
   const int64_t earliest_last = CeilSeconds(range.start_ms) - activity_interval_s_;
   SetBuilder builder(series_);
@@ -133,7 +128,7 @@ SeriesSet SnapshotImpl::SeenIn(const SeriesSet& set, model::TimeRange range) con
   return builder.Build();
 }
 
-void SnapshotImpl::Read(Ordinal ordinal, SeriesView& out) const {
+void StoredSnapshot::Read(Ordinal ordinal, SeriesView& out) const {
   out.labels.clear();
   out.id = storage_->series.Read(ordinal, [&](PairId id) {
     const Pair& pair = dictionary_.pair(id);
@@ -149,8 +144,8 @@ void SnapshotImpl::Read(Ordinal ordinal, SeriesView& out) const {
   out.last_seen_ms = int64_t{times.last} * 1000;
 }
 
-void SnapshotImpl::ForEachMetadata(std::span<const std::string> tenants,
-                                   const std::function<bool(const store::StoredMetadata&)>& visit) const {
+void StoredSnapshot::ForEachMetadata(std::span<const std::string> tenants,
+                                     const std::function<bool(const store::StoredMetadata&)>& visit) const {
   std::vector<const store::StoredMetadata*> found;
   metadata_.ForEach([&](const store::StoredMetadata& entry) {
     if (tenants.empty() || std::ranges::find(tenants, entry.tenant.name()) != tenants.end()) found.push_back(&entry);
@@ -163,7 +158,7 @@ void SnapshotImpl::ForEachMetadata(std::span<const std::string> tenants,
   }
 }
 
-std::vector<std::pair<std::string_view, uint64_t>> SnapshotImpl::CountByTenant() const {
+std::vector<std::pair<std::string_view, uint64_t>> StoredSnapshot::CountByTenant() const {
   std::unordered_map<PairId, uint64_t> counts;
   dictionary_.ForEachPair(kShapes, [&](PairId shape) {
     counts[ShapeView(dictionary_.Value(shape)).tenant()] += postings_.Count(dictionary_.pair(shape));
