@@ -1,4 +1,4 @@
-// What the seen table costs: a look-up, an insert, an entry's bytes, its longest pause, a restart.
+// Costs of the seen table: look-ups, inserts, bytes per entry, the longest pause, a restart.
 #include "dedupe/seen_set.h"
 
 #include <benchmark/benchmark.h>
@@ -21,7 +21,7 @@ namespace {
 using model::Fingerprint;
 using testing::SeriesRange;
 
-constexpr size_t kBatch = 2000;  // series of a request
+constexpr size_t kBatch = 2000;  // series per request
 
 void Check(bool holds) {
   if (!holds) std::abort();
@@ -41,7 +41,7 @@ void CountSeries(benchmark::State& state, size_t batch) {
       static_cast<double>(batch) * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
-// Requests in another order than they were inserted in, so that no cache helps.
+// Looks series up in another order than they were inserted, so that caches do not help.
 void BM_LookupKnown(benchmark::State& state) {
   const SystemClock clock;
   const auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock);
@@ -105,8 +105,8 @@ double ThreadCpuMilliseconds() {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
 }
 
-// The longest of many batches, by the clock on the wall and by the thread's own: the machine's other programs take
-// their turns in the first, the work that one batch had to do is the second.
+// The longest of many batches, in wall time and in the thread's CPU time. The wall time includes what other programs of the
+// machine do.
 class Longest {
  public:
   template <typename Batch>
@@ -127,7 +127,7 @@ class Longest {
   double cpu_ms_ = 0;
 };
 
-// The longest batch of 2,000 while the table grows to ten million, alone or swept and copied beside.
+// The longest batch of 2,000 while the table grows to ten million entries, with or without a concurrent sweep and copy.
 void BM_LongestBatch(benchmark::State& state) {
   constexpr uint64_t kSeries = 10'000'000;
   const bool swept = state.range(0) != 0;

@@ -1,4 +1,4 @@
-// What holds while threads look up, insert, sweep and copy at once. Run under ThreadSanitizer as well.
+// What holds while several threads look up, insert, sweep and copy. Also runs under ThreadSanitizer.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,7 +37,7 @@ class SeenSetRace : public ::testing::Test {
   std::atomic<bool> done_ = false;
 };
 
-TEST_F(SeenSetRace, WhatIsInsertedIsKnownFromThenOnWhateverGrows) {
+TEST_F(SeenSetRace, AnInsertedSeriesIsKnownWhileTheTableGrows) {
   std::vector<std::jthread> readers;
   for (uint64_t reader = 0; reader < 2; ++reader) {
     readers.emplace_back([&, reader] {
@@ -55,14 +55,14 @@ TEST_F(SeenSetRace, WhatIsInsertedIsKnownFromThenOnWhateverGrows) {
   EXPECT_THAT(Look(*seen_, SeriesRange(0, kSeries)), Each(Seen::kKnown));
 }
 
-TEST_F(SeenSetRace, WritersOnTheSameSeriesInsertThemOnce) {
+TEST_F(SeenSetRace, WritersOfTheSameSeriesInsertThemOnce) {
   std::vector<std::jthread> writers;
   for (int writer = 0; writer < 3; ++writer) writers.emplace_back([&] { InsertAll(0, kSeries / 4); });
   writers.clear();
   EXPECT_EQ(seen_->stats().entries, kSeries / 4);
 }
 
-TEST_F(SeenSetRace, ABoundHoldsAgainstManyWriters) {
+TEST_F(SeenSetRace, MaxSeriesHoldsWithManyWriters) {
   seen_->Reconfigure({.max_series = 10'000});
   std::vector<std::jthread> writers;
   for (uint64_t writer = 0; writer < 3; ++writer) {
@@ -73,8 +73,8 @@ TEST_F(SeenSetRace, ABoundHoldsAgainstManyWriters) {
   EXPECT_EQ(seen_->stats().refused_inserts, 20'000);
 }
 
-// The claim of a window must come to exactly one reader, also when the entry is on its way to the next generation.
-TEST_F(SeenSetRace, EachWindowIsToldOnceThoughReadersRaceAndTheTableGrows) {
+// Exactly one reader must be told about a window, also while the entry is being copied to the next generation.
+TEST_F(SeenSetRace, EachWindowIsReportedOnceWhileReadersRaceAndTheTableGrows) {
   constexpr uint64_t kWatched = 20'000;
   constexpr int kWindows = 5;
   const auto watched = SeriesRange(0, kWatched);
@@ -97,7 +97,7 @@ TEST_F(SeenSetRace, EachWindowIsToldOnceThoughReadersRaceAndTheTableGrows) {
   }
 }
 
-TEST_F(SeenSetRace, SweepsCopiesAndRereadOptionsDisturbNobody) {
+TEST_F(SeenSetRace, SweepsCopiesAndNewOptionsDoNotDisturbLookups) {
   seen_->Insert(SeriesRange(0, kBatch));
   std::jthread reader([&] {
     while (!done_) {
@@ -121,7 +121,7 @@ TEST_F(SeenSetRace, SweepsCopiesAndRereadOptionsDisturbNobody) {
   InsertAll(kBatch, kSeries / 4);
 }
 
-TEST_F(SeenSetRace, AliasesComeAndGoBesideTheirSeries) {
+TEST_F(SeenSetRace, AliasesAreInsertedAndSweptWhileTheyAreLookedUp) {
   std::jthread reader([&] {
     std::vector<Seen> answers(kBatch);
     while (!done_) {
@@ -137,7 +137,7 @@ TEST_F(SeenSetRace, AliasesComeAndGoBesideTheirSeries) {
     seen_->InsertAliases(SeriesRange(0, kBatch));
   }
   done_ = true;
-  constexpr uint64_t kSlotsOfAnEmptyTable = 64 * 384;  // a quarter of them, and lines that are begun
+  constexpr uint64_t kSlotsOfAnEmptyTable = 64 * 384;  // aliases may take a quarter of them, plus the inserts that race
   EXPECT_LE(seen_->stats().alias_entries, 2 * kSlotsOfAnEmptyTable / 4);
 }
 

@@ -38,7 +38,7 @@ TEST_F(SeenSetTest, KnowsWhatWasInsertedAndNothingElse) {
   EXPECT_EQ(seen->stats().entries, 5000);
 }
 
-TEST_F(SeenSetTest, InsertingTwiceIsInsertingOnce) {
+TEST_F(SeenSetTest, InsertingTwiceIsTheSameAsOnce) {
   const auto seen = Make();
   const auto in = SeriesRange(0, 100);
   EXPECT_EQ(seen->Insert(in), 100);
@@ -46,31 +46,31 @@ TEST_F(SeenSetTest, InsertingTwiceIsInsertingOnce) {
   EXPECT_EQ(seen->stats().entries, 100);
 }
 
-TEST_F(SeenSetTest, TakesAFingerprintOfZeros) {
+TEST_F(SeenSetTest, AcceptsAFingerprintOfZeros) {
   const auto seen = Make();
   EXPECT_EQ(Look(*seen, Fingerprint{}), Seen::kUnknown);
   seen->Insert(std::vector{Fingerprint{}});
   EXPECT_EQ(Look(*seen, Fingerprint{}), Seen::kKnown);
 }
 
-TEST_F(SeenSetTest, SeriesThatShareTheLowerHalfAreNotTheSame) {
+TEST_F(SeenSetTest, SeriesWithTheSameLowerHalfAreDifferent) {
   const auto seen = Make();
   seen->Insert(std::vector{Fingerprint{.hi = 1ULL << 60, .lo = 7}});
   EXPECT_EQ(Look(*seen, Fingerprint{.hi = 2ULL << 60, .lo = 7}), Seen::kUnknown);
 }
 
-TEST_F(SeenSetTest, TellsTheFirstActivityOfEachWindowOnce) {
+TEST_F(SeenSetTest, ReportsTheFirstActivityOfEachWindowOnce) {
   const auto seen = Make();
   const auto in = SeriesRange(0, 1000);
   seen->Insert(in);
-  for (int window = 0; window < 600; ++window) {  // a byte's clock comes round twice
+  for (int window = 0; window < 600; ++window) {  // the one-byte clock wraps around twice
     clock_.Advance(seconds(3600));
     ASSERT_THAT(Look(*seen, in), Each(Seen::kKnownNewWindow)) << window;
     ASSERT_THAT(Look(*seen, in), Each(Seen::kKnown)) << window;
   }
 }
 
-TEST_F(SeenSetTest, WindowsDoNotAllTurnAtOnce) {
+TEST_F(SeenSetTest, WindowsOfDifferentSeriesBeginAtDifferentTimes) {
   const auto seen = Make();
   const auto in = SeriesRange(0, 6000);
   seen->Insert(in);
@@ -81,7 +81,7 @@ TEST_F(SeenSetTest, WindowsDoNotAllTurnAtOnce) {
   }
 }
 
-TEST_F(SeenSetTest, StaleMarkersAreNoActivity) {
+TEST_F(SeenSetTest, StaleMarkersAreNotAnActivity) {
   const auto seen = Make();
   seen->Insert(std::vector{Series(1)});
   clock_.Advance(hours(2));
@@ -99,7 +99,7 @@ TEST_F(SeenSetTest, ContainsMovesNoClock) {
   EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnownNewWindow);
 }
 
-TEST_F(SeenSetTest, AClockThatIsSetBackMakesNobodyOldAndTellsNoWindowTwice) {
+TEST_F(SeenSetTest, AClockThatIsSetBackMakesNoEntryOldAndReportsNoWindowTwice) {
   const auto seen = Make();
   const auto in = SeriesRange(0, 1000);
   seen->Insert(in);
@@ -113,7 +113,7 @@ TEST_F(SeenSetTest, AClockThatIsSetBackMakesNobodyOldAndTellsNoWindowTwice) {
   EXPECT_THAT(Look(*seen, in), Each(Seen::kKnown));
 }
 
-TEST_F(SeenSetTest, IdleEntriesLeaveNotBeforeTheirTimeAndAtMostTwoWindowsLater) {
+TEST_F(SeenSetTest, IdleEntriesLeaveAtMostTwoWindowsAfterTheirExpiry) {
   const auto seen = Make({.activity_interval_s = 3600, .idle_expire_s = 86'400});
   const auto in = SeriesRange(0, 1000);
   seen->Insert(in);
@@ -139,7 +139,7 @@ TEST_F(SeenSetTest, ActivityKeepsAnEntryAndStaleMarkersDoNot) {
   EXPECT_FALSE(seen->Contains(Series(2)));
 }
 
-TEST_F(SeenSetTest, AnExpiryBeyondTheClocksByteIsHeldAtItsLimit) {
+TEST_F(SeenSetTest, AnExpiryBeyondTheClocksRangeIsLimited) {
   const auto seen = Make({.activity_interval_s = 60, .idle_expire_s = 86'400});
   seen->Insert(std::vector{Series(1)});
   clock_.Advance(minutes(198));
@@ -150,7 +150,7 @@ TEST_F(SeenSetTest, AnExpiryBeyondTheClocksByteIsHeldAtItsLimit) {
   EXPECT_FALSE(seen->Contains(Series(1)));
 }
 
-TEST_F(SeenSetTest, AnExpiryOfZeroIsNever) {
+TEST_F(SeenSetTest, AnExpiryOfZeroMeansNever) {
   const auto seen = Make({.idle_expire_s = 0});
   seen->Insert(std::vector{Series(1)});
   for (int hour = 0; hour < 300; ++hour) {
@@ -160,7 +160,7 @@ TEST_F(SeenSetTest, AnExpiryOfZeroIsNever) {
   EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnownNewWindow);
 }
 
-TEST_F(SeenSetTest, AnEntryFromTheStoreIsAsOldAsItWasLastSeen) {
+TEST_F(SeenSetTest, AnEntryFromTheStoreHasTheAgeOfItsLastSeen) {
   const auto seen = Make();
   const int64_t now_ms = clock_.NowMs();
   const auto insert = [&](uint64_t number, int64_t hours_ago) {
@@ -183,7 +183,7 @@ TEST_F(SeenSetTest, AnOldSightingDoesNotAgeAnEntry) {
   EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnown);
 }
 
-TEST_F(SeenSetTest, NothingAsksBehindWhereThereIsNothingToAsk) {
+TEST_F(SeenSetTest, NeverAsksForAConfirmationWithoutASharedTier) {
   const auto seen = Make({.idle_expire_s = 0, .confirm_after_s = 0});
   seen->Insert(std::vector{Series(1)});
   clock_.Advance(hours(1000));
@@ -191,7 +191,7 @@ TEST_F(SeenSetTest, NothingAsksBehindWhereThereIsNothingToAsk) {
   EXPECT_EQ(Look(*seen, Series(1)), Seen::kKnown);
 }
 
-TEST_F(SeenSetTest, AsksBehindFromThreeQuartersOnSpreadOverTheLastQuarter) {
+TEST_F(SeenSetTest, AsksForConfirmationsSpreadOverTheLastQuarter) {
   const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
   const auto in = SeriesRange(0, 4000);
   seen->Insert(in);
@@ -206,7 +206,7 @@ TEST_F(SeenSetTest, AsksBehindFromThreeQuartersOnSpreadOverTheLastQuarter) {
   EXPECT_EQ(asked(seconds(0)), 0);
 }
 
-TEST_F(SeenSetTest, AsksOnceAndAgainOnlyWhenTheAnswerGotLost) {
+TEST_F(SeenSetTest, AsksForAConfirmationOnceAndAgainIfItGotLost) {
   const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
   seen->Insert(std::vector{Series(1)});
   clock_.Advance(seconds(1850));
@@ -217,7 +217,7 @@ TEST_F(SeenSetTest, AsksOnceAndAgainOnlyWhenTheAnswerGotLost) {
   EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnownConfirm);
 }
 
-TEST_F(SeenSetTest, WhatWasConfirmedIsYoungAgain) {
+TEST_F(SeenSetTest, AConfirmedEntryIsYoungAgain) {
   const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
   seen->Insert(std::vector{Series(1)});
   clock_.Advance(seconds(1300));
@@ -227,7 +227,7 @@ TEST_F(SeenSetTest, WhatWasConfirmedIsYoungAgain) {
   EXPECT_FALSE(seen->Contains(Series(2)));
 }
 
-TEST_F(SeenSetTest, ALongUnseenEntryIsAskedForHoweverOldItIs) {
+TEST_F(SeenSetTest, AsksForAConfirmationHoweverOldTheEntryIs) {
   for (const int hours_unseen : {1, 2, 3, 5}) {
     const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 1800});
     seen->Insert(std::vector{Series(1)});
@@ -239,7 +239,7 @@ TEST_F(SeenSetTest, ALongUnseenEntryIsAskedForHoweverOldItIs) {
   }
 }
 
-TEST_F(SeenSetTest, ANewConfirmAgeStartsTheClocksAgain) {
+TEST_F(SeenSetTest, ANewConfirmAgeRestartsTheClocks) {
   const auto seen = Make({.activity_interval_s = 1 << 20, .confirm_after_s = 0});
   seen->Insert(std::vector{Series(1)});
   clock_.Advance(hours(10));
@@ -249,7 +249,7 @@ TEST_F(SeenSetTest, ANewConfirmAgeStartsTheClocksAgain) {
   EXPECT_EQ(Look(*seen, Series(1), Touch::kStale), Seen::kKnownConfirm);
 }
 
-TEST_F(SeenSetTest, RefusesWhatIsBeyondItsBoundAndCountsIt) {
+TEST_F(SeenSetTest, RefusesAndCountsInsertsAboveMaxSeries) {
   const auto seen = Make({.max_series = 100});
   EXPECT_EQ(seen->Insert(SeriesRange(0, 150)), 100);
   EXPECT_EQ(seen->Insert(SeriesRange(0, 100)), 100);
@@ -259,7 +259,7 @@ TEST_F(SeenSetTest, RefusesWhatIsBeyondItsBoundAndCountsIt) {
   EXPECT_EQ(seen->Insert(SeriesRange(100, 150)), 20);
 }
 
-TEST_F(SeenSetTest, RoomOfIdleEntriesIsUsedAgain) {
+TEST_F(SeenSetTest, ReusesTheRoomOfIdleEntries) {
   const auto seen = Make({.max_series = 1000});
   seen->Insert(SeriesRange(0, 1000));
   clock_.Advance(hours(30));
@@ -268,7 +268,7 @@ TEST_F(SeenSetTest, RoomOfIdleEntriesIsUsedAgain) {
   EXPECT_EQ(seen->Insert(SeriesRange(1000, 2000)), 1000);
 }
 
-TEST_F(SeenSetTest, AliasesAreKnownUntilTheirWindowTurns) {
+TEST_F(SeenSetTest, AliasesAreKnownUntilTheirWindowEnds) {
   const auto seen = Make();
   seen->Insert(SeriesRange(0, 1000));
   const auto aliases = SeriesRange(10'000, 11'000);
@@ -298,7 +298,7 @@ TEST_F(SeenSetTest, AliasesTakeAtMostAQuarterOfTheTable) {
   EXPECT_LE(seen->stats().alias_entries, 2 * slots / 4);
 }
 
-TEST_F(SeenSetTest, GrowsAndShrinksWithinItsBytesAnEntry) {
+TEST_F(SeenSetTest, GrowsAndShrinksWithinItsBytesPerEntry) {
   const auto seen = Make();
   for (uint64_t number = 0; number < kMany; number += 10'000) seen->Insert(SeriesRange(number, number + 10'000));
   EXPECT_THAT(Look(*seen, SeriesRange(0, kMany)), Each(Seen::kKnown));
@@ -313,23 +313,23 @@ TEST_F(SeenSetTest, GrowsAndShrinksWithinItsBytesAnEntry) {
   EXPECT_THAT(Look(*seen, SeriesRange(10'000, 100'000)), Each(Seen::kUnknown));
 }
 
-TEST_F(SeenSetTest, KeysThatWereMadeToMeetAreRefusedInsteadOfEatingMemory) {
+TEST_F(SeenSetTest, RefusesKeysThatWereMadeToCollideInsteadOfGrowing) {
   const auto seen = Make();
   std::vector<Fingerprint> meeting;
   for (uint64_t number = 1; number <= 10'000; ++number) meeting.push_back({.hi = 0, .lo = number});
   EXPECT_LT(seen->Insert(meeting), 1000);
   EXPECT_LE(seen->stats().bytes, 3 << 20);
   EXPECT_GT(seen->stats().refused_inserts, 9000);
-  EXPECT_GT(seen->Insert(SeriesRange(0, 10'000)), 9'950);  // all but those of the page that is full
+  EXPECT_GT(seen->Insert(SeriesRange(0, 10'000)), 9'950);  // all except those of the full page
 }
 
-TEST_F(SeenSetTest, FillingInTheOrderOfTheKeysLosesNothingThoughAPageIsFullAtOnce) {
+TEST_F(SeenSetTest, FillingAShardInKeyOrderLosesNothingEvenIfAPageIsFullEarly) {
   const auto seen = Make();
   SeenEntries entries{.at_s = clock_.NowSeconds()};
   const auto put_evenly = [&](uint64_t count, uint64_t from, uint64_t to) {
     for (uint64_t at = 0; at < count; ++at) entries.keys.push_back(from + (to - from) / count * at + 1);
   };
-  constexpr uint64_t kFirstPage = UINT64_MAX / 80;  // of the 80 that this shard takes for so many
+  constexpr uint64_t kFirstPage = UINT64_MAX / 80;  // of the 80 pages that this shard has then
   put_evenly(450, 0, kFirstPage);
   put_evenly(20'000, kFirstPage, UINT64_MAX);
   entries.active.assign(entries.keys.size(), 1);
@@ -338,12 +338,12 @@ TEST_F(SeenSetTest, FillingInTheOrderOfTheKeysLosesNothingThoughAPageIsFullAtOnc
   EXPECT_EQ(seen->stats().refused_inserts, 0);
 }
 
-// Against the plainest table there is, which knows nothing of bytes, lines and generations.
+// The reference is a plain map, without clocks of a byte, lines and generations.
 TEST_F(SeenSetTest, AgreesWithAPlainMap) {
   std::mt19937_64 random(7);
   const SeenOptions options{.activity_interval_s = 600, .idle_expire_s = 7200};
   const auto seen = Make(options);
-  std::unordered_map<Fingerprint, int64_t> model;  // to the window of the last activity
+  std::unordered_map<Fingerprint, int64_t> model;  // the window of the last activity
   const auto window = [&](Fingerprint f) {
     const uint64_t phase = (uint64_t{static_cast<uint32_t>(f.lo)} * 600) >> 32;
     return (clock_.NowSeconds() + static_cast<int64_t>(phase)) / 600;

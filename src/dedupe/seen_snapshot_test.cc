@@ -62,7 +62,7 @@ class SeenSnapshot : public ::testing::Test {
                                  .activity_interval_s = 3600};
 };
 
-TEST_F(SeenSnapshot, GivesBackWhatWasInTheTable) {
+TEST_F(SeenSnapshot, RestoresWhatWasInTheTable) {
   Written(50'000);
   const auto seen = Read(binding_);
   ASSERT_TRUE(seen) << seen.error().message();
@@ -86,7 +86,7 @@ TEST_F(SeenSnapshot, TakesNoMoreMemoryThanATableThatGrew) {
   EXPECT_LE((*seen)->stats().bytes, 20 * kMany + (2 << 20));
 }
 
-TEST_F(SeenSnapshot, KeepsTheAgeOfEachEntryOverTheTimeThatItLayThere) {
+TEST_F(SeenSnapshot, KeepsTheAgeOfEachEntry) {
   auto before = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   before->Insert(SeriesRange(0, 1000));
   clock_.Advance(hours(20));
@@ -102,23 +102,23 @@ TEST_F(SeenSnapshot, KeepsTheAgeOfEachEntryOverTheTimeThatItLayThere) {
   EXPECT_THAT(Look(**seen, SeriesRange(1500, 2000)), Each(Seen::kKnown));
 }
 
-TEST_F(SeenSnapshot, OfLongAgoHoldsOldEntriesNotYoungOnes) {
+TEST_F(SeenSnapshot, FromLongAgoHasOldEntriesNotYoungOnes) {
   Written(1000);
-  clock_.Advance(hours(255));  // the clocks have come round exactly once
+  clock_.Advance(hours(255));  // the clocks have wrapped around exactly once
   const auto seen = Read(binding_);
   ASSERT_TRUE(seen);
   (*seen)->Sweep();
   EXPECT_EQ((*seen)->stats().entries, 0);
 }
 
-TEST_F(SeenSnapshot, HoldsNoMoreThanItsReaderTakes) {
+TEST_F(SeenSnapshot, IsReadUpToMaxSeries) {
   Written(1000);
   const auto seen = Read(binding_, {.max_series = 600});
   ASSERT_TRUE(seen);
   EXPECT_EQ((*seen)->stats().entries, 600);
 }
 
-TEST_F(SeenSnapshot, AsksForItsBindingAfterTheEntriesAreCopied) {
+TEST_F(SeenSnapshot, ReadsItsBindingAfterTheEntriesAreCopied) {
   auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   seen->Insert(SeriesRange(0, 100));
   ASSERT_TRUE(WriteSnapshot(*seen, path_, [&] {
@@ -128,7 +128,7 @@ TEST_F(SeenSnapshot, AsksForItsBindingAfterTheEntriesAreCopied) {
   EXPECT_EQ((*Read(binding_))->stats().entries, 100);
 }
 
-TEST_F(SeenSnapshot, IsGoodWhenCatalogueAndJournalWentOn) {
+TEST_F(SeenSnapshot, IsValidIfCatalogueAndJournalHaveAdvanced) {
   Written(10);
   SnapshotBinding now = binding_;
   now.highest_id += 5;
@@ -136,7 +136,7 @@ TEST_F(SeenSnapshot, IsGoodWhenCatalogueAndJournalWentOn) {
   EXPECT_TRUE(Read(now));
 }
 
-TEST_F(SeenSnapshot, IsRefusedByWhoeverItWasNotTakenFor) {
+TEST_F(SeenSnapshot, IsRefusedIfItBelongsToAnotherStateAndSaysWhy) {
   Written(10);
   const auto refused = [&](auto change, std::string_view because) {
     SnapshotBinding now = binding_;
@@ -157,7 +157,7 @@ TEST_F(SeenSnapshot, IsRefusedByWhoeverItWasNotTakenFor) {
 TEST_F(SeenSnapshot, WithAnyByteChangedIsRefused) {
   Written(20);
   const std::string good = Bytes();
-  // Each byte of the header, of the first shards and of the last, and a sample between, where one shard is as another.
+  // Each byte of the header, of the first shards and of the last; a sample of the shards between, which are all alike.
   for (size_t at = 0; at < good.size(); at += at < 512 || at + 64 > good.size() ? 1 : 13) {
     PutByte(at, static_cast<char>(good[at] ^ 0x10));
     const auto read = Read(binding_);
@@ -167,7 +167,7 @@ TEST_F(SeenSnapshot, WithAnyByteChangedIsRefused) {
   }
 }
 
-TEST_F(SeenSnapshot, CutAnywhereIsRefused) {
+TEST_F(SeenSnapshot, TruncatedAnywhereIsRefused) {
   Written(20);
   const std::string good = Bytes();
   for (size_t length = good.size(); length-- > 0;) {
@@ -187,14 +187,14 @@ TEST_F(SeenSnapshot, WithTwoShardsExchangedIsRefused) {
   clock_.Advance(hours(1));
   ASSERT_TRUE(Write(*seen));
   std::string mixed = Bytes();
-  mixed.replace(256, 32, good, 256, 32);  // a whole shard with a good checksum, of another file
+  mixed.replace(256, 32, good, 256, 32);  // a shard of another file, with a correct checksum
   PutBytes(mixed);
   EXPECT_EQ(Read(binding_).error().code(), Errc::kCorrupt);
 }
 
-TEST_F(SeenSnapshot, ThatIsNotThereIsUnavailable) { EXPECT_EQ(Read(binding_).error().code(), Errc::kUnavailable); }
+TEST_F(SeenSnapshot, ThatIsMissingIsUnavailable) { EXPECT_EQ(Read(binding_).error().code(), Errc::kUnavailable); }
 
-TEST_F(SeenSnapshot, ThatCannotBeBoundLeavesTheOldOneAlone) {
+TEST_F(SeenSnapshot, WithoutABindingLeavesTheOldOneUnchanged) {
   Written(10);
   auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   const auto status = WriteSnapshot(
@@ -204,7 +204,7 @@ TEST_F(SeenSnapshot, ThatCannotBeBoundLeavesTheOldOneAlone) {
   EXPECT_FALSE(std::filesystem::exists(path_ + ".tmp"));
 }
 
-TEST_F(SeenSnapshot, IntoADirectoryThatIsNotThereSaysSo) {
+TEST_F(SeenSnapshot, IntoAMissingDirectorySaysSo) {
   auto seen = std::make_unique<SeenSet>(SeenOptions{}, clock_);
   const auto status =
       WriteSnapshot(*seen, directory_ + "/none/seen.snapshot", [&] { return Result<SnapshotBinding>(binding_); });

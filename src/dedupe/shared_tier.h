@@ -1,6 +1,6 @@
 // What all producers of a fleet know together: the tier behind the local seen table.
 //
-// It only ever saves work. Whatever it cannot answer counts as unknown and is published: a duplicate is cheap, a lost
+// It only saves work. A series that it cannot answer for counts as unknown and is published: a duplicate is cheap, a lost
 // series is not.
 #pragma once
 
@@ -17,20 +17,21 @@ namespace mi::dedupe {
 // Threads: safe. Ownership: copies fingerprints.
 class SharedTier {
  public:
-  // One flag a fingerprint, in order: whether some producer knows it to be durable.
+  // One flag per fingerprint, in order: whether some producer knows it to be durable.
   using Answer = std::move_only_function<void(Result<std::vector<bool>>)>;
 
   virtual ~SharedTier() = default;
 
-  // Never blocks. Calls `answer` exactly once, from any thread, possibly before it returns, also at a stop. An error
-  // when it is away, overloaded or too slow: then everything counts as unknown. It must not throw. `held_bytes`: what
-  // `answer` keeps in memory meanwhile, the series' labels.
+  // Never blocks. Calls `answer` exactly once, from any thread, possibly before it returns, also when the tier is stopped.
+  // Answers with an error if the tier is away, overloaded or too slow; everything then counts as unknown. `held_bytes`
+  // is the memory that `answer` keeps meanwhile: the labels of the series. `answer` must not throw.
   virtual void Lookup(std::vector<model::Fingerprint> fingerprints, size_t held_bytes, Answer answer) = 0;
 
-  // Tells the others, in the background. Only what is durable. Never blocks; what does not fit is dropped and counted.
+  // Tells the other producers, in the background, that series are durable. Never blocks; drops and counts what does not
+  // fit.
   virtual void Remember(std::span<const model::Fingerprint> fingerprints) = 0;
 
-  // kUnavailable: away, it comes back by itself. kInvalid: a person is needed; the text names the option.
+  // kUnavailable: the tier is away and will come back. kInvalid: a person must act; the message names the option.
   virtual Status Health() const = 0;
 };
 

@@ -1,4 +1,4 @@
-// A shared tier in memory, for the tests of who asks it. Answers at once, or when told to.
+// A shared tier in memory, for tests. Answers at once, or when it is told to.
 //
 //   FakeSharedTier tier;
 //   tier.Know(series);
@@ -43,9 +43,9 @@ class FakeSharedTier final : public SharedTier {
     return {};
   }
 
-  // What another producer has remembered.
+  // Another producer has remembered these.
   void Know(const std::vector<model::Fingerprint>& fingerprints) { Remember(fingerprints); }
-  // What has come to the end of its life there.
+  // The key has expired.
   void Forget(model::Fingerprint fingerprint) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     known_.erase(fingerprint);
@@ -58,7 +58,7 @@ class FakeSharedTier final : public SharedTier {
     MutexLock lock(mutex_);
     holding_ = true;
   }
-  // Answers what waits, in order, and holds no more.
+  // Answers what waits, in order, and answers at once from now on.
   void Release() EXCLUDES(mutex_) {
     std::vector<Question> held;
     {
@@ -73,7 +73,7 @@ class FakeSharedTier final : public SharedTier {
     MutexLock lock(mutex_);
     return known_.contains(fingerprint);
   }
-  // Every fingerprint that was asked for, as often as it was.
+  // Every fingerprint that was looked up, repeated ones included.
   std::vector<model::Fingerprint> asked() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return asked_;

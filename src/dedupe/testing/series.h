@@ -1,4 +1,4 @@
-// What the tests of this room share.
+// Series for the tests and benchmarks of this room.
 #pragma once
 
 #include <cstdint>
