@@ -109,11 +109,11 @@ Status Replayer::WaitForEnd() {
 }
 
 void Replayer::Show() const {
-  stream::KafkaReplay::Progress all;
+  stream::KafkaReplay::Totals all;
   for (const Lane& lane : lanes_) {
-    const auto progress = lane.replay->progress();
-    all.read += progress.read;
-    all.total += progress.total;
+    const auto totals = lane.replay->totals();
+    all.read += totals.read;
+    all.total += totals.total;
   }
   const std::chrono::duration<double> took = clock_.Steady() - begun_;
   std::fputs(format("\rreplay: {} of {} records read ({:.0f} %), {:.0f}/s  ", all.read, all.total,

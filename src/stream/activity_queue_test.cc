@@ -13,7 +13,7 @@ class ActivityQueueTest : public testing::Test {
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
 };
 
-TEST_F(ActivityQueueTest, HandsOutTheOldestFirstAndWholeBatches) {
+TEST_F(ActivityQueueTest, ReturnsWholeBatchesOldestFirst) {
   ActivityQueue queue(100, *metrics_);
   for (int64_t at : {1, 2, 3}) queue.PublishActivity(Batch(at, 10));
   const std::vector<model::ActivityBatch> taken = queue.Take(11);
@@ -25,7 +25,7 @@ TEST_F(ActivityQueueTest, HandsOutTheOldestFirstAndWholeBatches) {
   EXPECT_THAT(queue.Take(1), testing::IsEmpty());
 }
 
-TEST_F(ActivityQueueTest, DropsAndCountsWhatDoesNotFitUntilThereIsRoom) {
+TEST_F(ActivityQueueTest, DropsAndCountsWhatDoesNotFit) {
   ActivityQueue queue(15, *metrics_);
   queue.PublishActivity(Batch(1, 10));
   queue.PublishActivity(Batch(2, 6));

@@ -1,4 +1,4 @@
-// The metrics of the publishers and readers. telemetry::Metrics owns them; these structs hold references.
+// The metrics of the publishers. telemetry::Metrics owns them; these structs hold references to them.
 #pragma once
 
 #include <string>
@@ -45,20 +45,6 @@ struct KafkaPublishMetrics : PublishMetrics {
 
   telemetry::Gauge& up;
   telemetry::Gauge& queued;
-};
-
-struct KafkaReadMetrics {
-  explicit KafkaReadMetrics(telemetry::Metrics& m)
-      : metrics(m), tombstones(m.GetCounter("kafka_tombstones_total", "Records without a value, which are skipped.")) {}
-
-  telemetry::Gauge& lag(const std::string& topic, int32_t partition) {
-    return metrics.GetGauge("kafka_lag_records",
-                            "Offsets of a partition that wait to be applied; 0 where another process reads it.",
-                            {{"topic", topic}, {"partition", std::to_string(partition)}});
-  }
-
-  telemetry::Metrics& metrics;
-  telemetry::Counter& tombstones;
 };
 
 }  // namespace mi::stream

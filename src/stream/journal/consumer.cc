@@ -1,6 +1,5 @@
 #include "stream/journal/consumer.h"
 
-#include <optional>
 #include <utility>
 
 #include "base/format.h"

@@ -7,25 +7,19 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "codec/journal_batch.h"
 #include "sqlite/database.h"
 #include "stream/journal/journal.h"
-#include "stream/journal/progress.h"
 #include "stream/journal/publisher.h"
-#include "stream/ports.h"
 
 namespace mi::stream {
 
 class JournalConsumer final : public SeriesConsumer {
  public:
-  // `progress` and `publisher` must outlive it. Requires: the publisher's JournalFile has created the tables.
+  // `progress` and `publisher` must outlive it. The publisher's JournalFile must have created the tables.
   static Result<std::unique_ptr<JournalConsumer>> Open(const JournalOptions& options,
                                                        const std::atomic<int>* lock_wait_ms, JournalProgress& progress,
                                                        JournalPublisher& publisher, const JournalDeps& deps);

@@ -6,11 +6,8 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 #include <span>
-#include <string>
 
-#include "base/result.h"
 #include "sqlite/database.h"
 #include "stream/journal/options.h"
 

@@ -1,11 +1,8 @@
 #include "stream/journal/journal.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "stream/journal/consumer.h"
-#include "stream/journal/file.h"
-#include "stream/journal/progress.h"
 #include "stream/journal/publisher.h"
 
 namespace mi::stream {

@@ -10,12 +10,10 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 #include <memory>
 
 #include "base/clock.h"
 #include "base/fatal.h"
-#include "base/result.h"
 #include "stream/journal/options.h"
 #include "stream/ports.h"
 #include "telemetry/log.h"

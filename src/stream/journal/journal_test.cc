@@ -26,7 +26,7 @@ std::string FreshDirectory() {
   return directory;
 }
 
-// Reads and changes the file behind the journal's back.
+// A second connection to the journal's file.
 sqlite::Database OpenBeside(const std::string& path) { return sqlite::Database::Open(path, {}).value(); }
 
 void InsertRow(const std::string& path, const std::string& bytes) {
@@ -99,7 +99,7 @@ class JournalTest : public testing::Test {
     Start();
   }
   PublishResult Publish(model::SeriesBatch batch) { return PublishAndWait(journal_->publisher(), std::move(batch)); }
-  // Polls all there is, stores the positions and releases them.
+  // Polls everything, stores the positions and releases them.
   std::vector<std::string> ApplyAll() {
     std::vector<std::string> identities;
     for (;;) {
@@ -153,7 +153,7 @@ TEST_F(JournalTest, CommitsEverythingThatWaitsAtOnce) {
   EXPECT_THAT(ApplyAll(), SizeIs(kBatches));
 }
 
-TEST_F(JournalTest, NeverUsesAnOffsetTwiceAlsoAfterItWasEmptied) {
+TEST_F(JournalTest, NeverUsesAnOffsetTwiceEvenAfterItWasEmptied) {
   for (int64_t i = 1; i <= 3; ++i) {
     OpenAndStart();
     EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
@@ -183,7 +183,7 @@ TEST_F(JournalTest, DeletesOnlyWhatWasReleased) {
   EXPECT_EQ(Count("SELECT min(offset) FROM batch"), 2);
 }
 
-TEST_F(JournalTest, RefusesWhatDoesNotFitAndTakesItAgainOnceRowsHaveLeft) {
+TEST_F(JournalTest, RefusesWhatDoesNotFitUntilRowsAreDeleted) {
   options_.max_bytes = 512 << 10;
   OpenAndStart();
   PublishResult result;
@@ -207,7 +207,7 @@ TEST_F(JournalTest, RefusesWhatDoesNotFitAndTakesItAgainOnceRowsHaveLeft) {
   EXPECT_LE(std::filesystem::file_size(options_.path), options_.max_bytes);
 }
 
-TEST_F(JournalTest, SaysThatABatchCanNeverFit) {
+TEST_F(JournalTest, ReportsABatchThatCanNeverFit) {
   options_.max_bytes = 256 << 10;
   OpenAndStart();
   const PublishResult result = Publish(MakeIncompressibleBatch(512 << 10, 1));
@@ -217,7 +217,7 @@ TEST_F(JournalTest, SaysThatABatchCanNeverFit) {
   EXPECT_TRUE(Publish(MakeBatch("small", 1)).all_durable());
 }
 
-TEST_F(JournalTest, BoundsWhatWaits) {
+TEST_F(JournalTest, BoundsTheBatchesThatWait) {
   options_.max_pending_bytes = 100;
   OpenAndStart();
   std::atomic<int> answers = 0;
@@ -238,7 +238,7 @@ TEST_F(JournalTest, BoundsWhatWaits) {
   Await([&] { return Publish(MakeBatch("third", 1)).all_durable(); });
 }
 
-TEST_F(JournalTest, StopsThoughAForeignProcessKeepsTheLock) {
+TEST_F(JournalTest, StopsWhileAnotherProcessKeepsTheLock) {
   options_.lock_wait = kPatience * 100;
   OpenAndStart();
   sqlite::Database other = OpenBeside(options_.path);
@@ -253,7 +253,7 @@ TEST_F(JournalTest, StopsThoughAForeignProcessKeepsTheLock) {
   journal_.reset();
 }
 
-TEST_F(JournalTest, BoundsTheWalThatAForeignReaderPins) {
+TEST_F(JournalTest, BoundsTheWalWhileAnotherProcessReads) {
   options_.max_wal_bytes = 1 << 20;
   OpenAndStart();
   sqlite::Database reader = OpenBeside(options_.path);
@@ -263,7 +263,7 @@ TEST_F(JournalTest, BoundsTheWalThatAForeignReaderPins) {
   for (int i = 0; i < 100; ++i) {
     result = Publish(MakeIncompressibleBatch(64 << 10, static_cast<uint64_t>(i)));
     if (!result.all_durable()) break;
-    ApplyAll();  // what is applied leaves: max_bytes does not bound the log
+    ApplyAll();  // applied rows are deleted, so max_bytes does not bound the WAL
   }
   ASSERT_FALSE(result.failures.empty());
   EXPECT_EQ(result.failures[0].error.code(), Errc::kOverloaded);
@@ -277,7 +277,7 @@ TEST_F(JournalTest, BoundsTheWalThatAForeignReaderPins) {
   EXPECT_TRUE(Publish(MakeIncompressibleBatch(64 << 10, 1)).all_durable());
 }
 
-TEST_F(JournalTest, PutsARowAsideWhoseBitsHaveTurned) {
+TEST_F(JournalTest, ReturnsADamagedRowAsPoison) {
   OpenAndStart();
   for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 5)).all_durable());
   ASSERT_TRUE(OpenBeside(options_.path)
@@ -334,14 +334,14 @@ TEST_F(JournalTest, KeepsThreeQuartersOfASmallJournalForSeries) {
   EXPECT_TRUE(Publish(MakeIncompressibleBatch(512 << 10, 1)).all_durable());
 }
 
-TEST_F(JournalTest, TakesDeadLettersWhenItIsFull) {
+TEST_F(JournalTest, AcceptsDeadLettersWhenItIsFull) {
   options_.max_bytes = 256 << 10;
   OpenAndStart();
   while (Publish(MakeIncompressibleBatch(32 << 10, 1)).all_durable()) continue;
   EXPECT_TRUE(journal_->consumer().DeadLetter({journal_->End(), std::string(100'000, 'x'), "poison"}));
 }
 
-TEST_F(JournalTest, ReportsWhatWasTrimmedBeforeAnOlderCatalogueCouldApplyIt) {
+TEST_F(JournalTest, ReportsRowsThatWereDeletedBeforeAnOlderCatalogueAppliedThem) {
   OpenAndStart();
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   ApplyAll();
@@ -359,7 +359,7 @@ TEST_F(JournalTest, ReportsWhatWasTrimmedBeforeAnOlderCatalogueCouldApplyIt) {
   EXPECT_THAT(ApplyAll(), ElementsAre("d_0{job=\"contract\"}"));
 }
 
-TEST_F(JournalTest, ReadsAnOlderCatalogueUpToDateFromRowsThatAreStillThere) {
+TEST_F(JournalTest, BringsAnOlderCatalogueUpToDateFromTheRowsItStillHas) {
   OpenAndStart();
   for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 1)).all_durable());
   stored_.Store(journal_->consumer().Poll(1, kPatience).value());
@@ -399,7 +399,7 @@ TEST_F(JournalTest, TakesANewIdentityWhenItIsAnOlderCopyThanTheStore) {
   EXPECT_THAT(ApplyAll(), IsEmpty());
 }
 
-TEST_F(JournalTest, RefusesAFileOfANewerVersionWithWhatToDo) {
+TEST_F(JournalTest, RefusesAFileOfANewerVersionAndSaysWhatToDo) {
   OpenAndStart();
   journal_.reset();
   ASSERT_TRUE(OpenBeside(options_.path).Exec("PRAGMA user_version=9"));

@@ -1,4 +1,4 @@
-// The journal on a disk whose power is cut: what was acknowledged must be there afterwards.
+// The journal on a disk whose power is cut: everything that was acknowledged must still exist afterwards.
 #include <filesystem>
 #include <random>
 #include <set>
@@ -52,7 +52,7 @@ class JournalPowerTest : public testing::Test {
       if (random() % 4 == 0) Apply();
     }
   }
-  // What a store does that survives any power cut: everything it has applied is released.
+  // Acts like a store that survives any power cut: releases everything that it has applied.
   void Apply() {
     const Result<Polled> polled = journal_->consumer().Poll(100'000, milliseconds(0));
     if (!polled || polled->empty()) return;
@@ -104,7 +104,7 @@ TEST_F(JournalPowerTest, KeepsAllThatWasAcknowledgedWhereverThePowerIsCut) {
   EXPECT_GT(acknowledged_.size(), 1'000U);
 }
 
-TEST_F(JournalPowerTest, KeepsItAlsoWhenCheckpointsAreCut) {
+TEST_F(JournalPowerTest, KeepsAllThatWasAcknowledgedWhenACheckpointIsCut) {
   // Large batches, so that the WAL is moved into the file again and again.
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     std::mt19937_64 random(seed);
@@ -125,8 +125,8 @@ TEST_F(JournalPowerTest, KeepsItAlsoWhenCheckpointsAreCut) {
   }
 }
 
-// The proof that the disk of these tests does lose what was not synced.
-TEST_F(JournalPowerTest, LosesWhatWasAcknowledgedWithoutSyncing) {
+// Proves that the disk of these tests loses what was not synced.
+TEST_F(JournalPowerTest, LosesAcknowledgedBatchesWithoutSyncing) {
   options_.synchronous = "off";
   ASSERT_TRUE(Open());
   for (int i = 0; i < 10; ++i) {
@@ -167,7 +167,7 @@ TEST_F(JournalPowerTest, RefusesWhenTheDiskIsFullAndRecoversByItself) {
   EXPECT_TRUE(PublishAndWait(journal_->publisher(), MakeBatch("before", 100)).all_durable());
   disk_.SetDiskFull(true);
   PublishResult result;
-  for (int i = 0; i < 10'000; ++i) {  // rows still fit into the room that the WAL has
+  for (int i = 0; i < 10'000; ++i) {  // the first rows still fit into the space that the WAL has
     result = PublishAndWait(journal_->publisher(), MakeBatch(format("m{}", i), 2'000));
     if (!result.all_durable()) break;
   }
@@ -183,19 +183,19 @@ TEST_F(JournalPowerTest, RefusesWhenTheDiskIsFullAndRecoversByItself) {
   EXPECT_TRUE(PublishAndWait(journal_->publisher(), MakeBatch("after", 100)).all_durable());
 }
 
-TEST_F(JournalPowerTest, GoesOnInTheRoomThatItHasWhenTheDiskIsFull) {
+TEST_F(JournalPowerTest, ReusesItsOwnSpaceWhenTheDiskIsFull) {
   ASSERT_TRUE(Open());
   const model::SeriesBatch batch = MakeIncompressibleBatch(256 << 10, 1);
   const auto publish = [&] { return PublishAndWait(journal_->publisher(), batch).all_durable(); };
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(publish());
   while (journal_->consumer().CurrentLag().records > 0) Apply();
-  ASSERT_TRUE(Reopen());  // the WAL is in the file now, and gone
+  ASSERT_TRUE(Reopen());  // this moves the WAL into the file and deletes it
   for (int i = 0; i < 100; ++i) {
     ASSERT_TRUE(publish());
     Apply();
   }
   disk_.SetDiskFull(true);
-  // More than the file and the WAL hold: only by using both again.
+  // More than file and WAL hold, so it succeeds only if the space of both is reused.
   for (int i = 0; i < 200; ++i) {
     ASSERT_TRUE(publish()) << i;
     Apply();

@@ -4,9 +4,6 @@
 // Threads: safe.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-
 #include "base/mutex.h"
 #include "stream/ports.h"
 

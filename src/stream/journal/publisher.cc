@@ -1,7 +1,6 @@
 #include "stream/journal/publisher.h"
 
 #include <algorithm>
-#include <span>
 #include <utility>
 
 #include "base/format.h"

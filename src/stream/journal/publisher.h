@@ -7,10 +7,6 @@
 //         tries the journal again; if nobody publishes, it is tried at intervals.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <memory>
-#include <optional>
 #include <thread>
 #include <vector>
 
@@ -20,7 +16,6 @@
 #include "stream/journal/journal.h"
 #include "stream/journal/progress.h"
 #include "stream/metrics.h"
-#include "stream/ports.h"
 
 namespace mi::stream {
 

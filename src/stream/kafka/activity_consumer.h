@@ -1,23 +1,21 @@
-// Reads the activity topics into an ActivityQueue, on a thread of its own; waits while the queue is full. Its group is
-// `<group_id>-activity`. Kafka alone holds the offsets: activity is a hint, and reading it again is harmless.
+// Reads the activity topics into an ActivityQueue, on a thread of its own. Its group is `<group_id>-activity`. Kafka
+// alone holds the offsets: activity is a hint, and reading it again is harmless.
+//
+// While the queue is full it does not read. If that lasts for max.poll.interval.ms (5 minutes), another member gets its
+// partitions, and it joins the group again when the queue has room.
 //
 // Counts and skips records of another identity.secret or version, and those that are cut short.
 //
 // Threads: Start and Stop from one thread. Errors: none. While Kafka is away it logs that, and continues afterwards.
 #pragma once
 
-#include <atomic>
-#include <deque>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
-#include <utility>
 
-#include "base/result.h"
+#include "base/stop_signal.h"
 #include "stream/activity_queue.h"
 #include "stream/kafka/client.h"
-#include "stream/kafka/options.h"
 
 namespace mi::stream {
 
@@ -37,21 +35,15 @@ class KafkaActivityConsumer {
   telemetry::Counter& Refused(const std::string& reason);
   void Run();
   void Take(const rd_kafka_message_t& record);
-  void OfferHeld();
-  void Pause();
-  void Resume();
+  void Log(const Error& error);
 
   const KafkaConsumerOptions options_;
   const KafkaDeps deps_;
   const uint64_t secret_check_;
   ActivityQueue& queue_;
   std::unique_ptr<KafkaClient> client_;
-  std::atomic<bool> stopping_ = false;
-
-  // Of the thread.
-  std::deque<model::ActivityBatch> held_;  // read, but the queue was full
-  std::set<std::pair<std::string, int32_t>> paused_;
-  std::string logged_;
+  StopSignal stop_;
+  std::string logged_;  // the last error, while it lasts
   std::thread thread_;
 };
 

@@ -8,20 +8,14 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/fatal.h"
 #include "base/mutex.h"
-#include "base/result.h"
 #include "stream/kafka/options.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"

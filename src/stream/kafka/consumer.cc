@@ -28,26 +28,17 @@ Result<std::unique_ptr<KafkaConsumer>> KafkaConsumer::Create(const KafkaConsumer
                                                              const KafkaDeps& deps) {
   if (options.topics.empty()) return Fail(Errc::kInvalid, "no topic to read (metric_store.consumer.topics)");
   std::unique_ptr<KafkaConsumer> consumer(new KafkaConsumer(options, deps));
-  TRY(consumer->Connect());
+  KafkaClientSpec spec = KafkaReaderSpec(options.group_id);
+  spec.on_rebalance = [self = consumer.get()](rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
+    self->OnRebalance(what, partitions);
+  };
+  TRY(consumer->Connect(spec));
   return consumer;
 }
 
 KafkaConsumer::~KafkaConsumer() {
-  reader_.reset();  // it uses the client
-  if (client_ != nullptr && subscribed_) KafkaClient::Leave(std::move(client_), kLeaveTimeout);
-}
-
-Status KafkaConsumer::Connect() {
-  KafkaClientSpec spec = KafkaReaderSpec(options_.group_id);
-  spec.on_rebalance = [this](rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
-    OnRebalance(what, partitions);
-  };
-  client_ = TRY(KafkaClient::Create(spec, options_.kafka, deps_));
-  reader_ = std::make_unique<KafkaPartitionReader>(
-      *client_, options_.kafka.identity_secret, deps_,
-      KafkaPartitionReader::Hooks{.after_look = [this] { return ReadUnlocated(); },
-                                  .on_event = [this](const rd_kafka_message_t& event) { return OnEvent(event); }});
-  return {};
+  if (auto client = Disconnect(); client != nullptr && subscribed_)
+    KafkaClient::Leave(std::move(client), kLeaveTimeout);
 }
 
 Status KafkaConsumer::Start(PositionLookup positions) {
@@ -55,13 +46,13 @@ Status KafkaConsumer::Start(PositionLookup positions) {
   // Partitions are assigned by a later Poll, but whether the store answers can be checked now.
   TRY(positions_(options_.topics.front(), 0));
   if (subscribed_) return Rewind();
-  TRY(client_->Subscribe(options_.topics));
+  TRY(client().Subscribe(options_.topics));
   subscribed_ = true;
   return {};
 }
 
 Result<Polled> KafkaConsumer::Poll(size_t max_series, milliseconds max_wait) {
-  Polled polled = TRY(reader_->Poll(max_series, max_wait));
+  Polled polled = TRY(KafkaPartitionReader::Poll(max_series, max_wait));
   if (polled.empty()) {
     TRY(CheckTrouble());
   } else {
@@ -73,8 +64,8 @@ Result<Polled> KafkaConsumer::Poll(size_t max_series, milliseconds max_wait) {
 // Runs inside a poll. Only records what is assigned: the lookup may be slow, and may fail.
 void KafkaConsumer::OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
   unlocated_.clear();
-  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) return reader_->Revoke();
-  reader_->AcceptAssignment();
+  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) return Revoke();
+  AcceptAssignment();
   unlocated_ = PartitionsOf(partitions);
   trouble_.reset();
 }
@@ -89,7 +80,7 @@ Status KafkaConsumer::ReadUnlocated() {
 Status KafkaConsumer::Rewind() {
   if (!unlocated_.empty()) return ReadUnlocated();
   std::vector<KafkaPartition> partitions;
-  for (const auto& [partition, progress] : reader_->progress()) partitions.push_back(partition);
+  for (const auto& [partition, at] : progress()) partitions.push_back(partition);
   return partitions.empty() ? Status() : ReadFromStored(partitions);
 }
 
@@ -104,12 +95,12 @@ Status KafkaConsumer::ReadFromStored(const std::vector<KafkaPartition>& partitio
     }
     starts.push_back(TRY(StartOf(partition, stored)));
   }
-  return reader_->Assign(starts);
+  return Assign(starts);
 }
 
 Result<KafkaStart> KafkaConsumer::StartOf(const KafkaPartition& partition, std::optional<int64_t> stored) {
   const auto& [topic, number] = partition;
-  const KafkaClient::Offsets has = TRY(client_->AskOffsets(topic, number, kBrokerTimeout));
+  const KafkaClient::Offsets has = TRY(client().AskOffsets(topic, number, kBrokerTimeout));
   KafkaStart start{.partition = partition, .offset = stored.value_or(has.first), .end = has.end};
   if (start.offset > has.end) {
     deps_.log.Warn(
@@ -160,7 +151,7 @@ Result<bool> KafkaConsumer::StoreKnowsAny(const std::vector<KafkaPartition>& par
 Result<std::vector<KafkaPartition>> KafkaConsumer::AllPartitions() {
   std::vector<KafkaPartition> all;
   for (const std::string& topic : options_.topics) {
-    const KafkaClient::Topic found = TRY(client_->AskTopic(topic, kBrokerTimeout));
+    const KafkaClient::Topic found = TRY(client().AskTopic(topic, kBrokerTimeout));
     for (int32_t i = 0; i < found.partitions; ++i) all.emplace_back(topic, i);
   }
   return all;
@@ -170,16 +161,16 @@ Result<KafkaPartitionsPtr> KafkaConsumer::Committed(const std::vector<KafkaParti
   KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
   for (const auto& [topic, number] : partitions) rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number);
   const rd_kafka_resp_err_t error =
-      rd_kafka_committed(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
+      rd_kafka_committed(client().handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return list;
-  return Fail(client_->Explain(error, "offsets of group " + options_.group_id));
+  return Fail(client().Explain(error, "offsets of group " + options_.group_id));
 }
 
 Result<KafkaConsumer::Offsets> KafkaConsumer::StartGroupAtTheEnd(const std::vector<KafkaPartition>& partitions) {
   Offsets starts;
   const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
   for (const auto& [topic, number] : partitions) {
-    const int64_t end = TRY(client_->AskOffsets(topic, number, kBrokerTimeout)).end;
+    const int64_t end = TRY(client().AskOffsets(topic, number, kBrokerTimeout)).end;
     starts[{topic, number}] = end;
     rd_kafka_topic_partition_t* entry = rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number);
     entry->offset = end;
@@ -188,25 +179,25 @@ Result<KafkaConsumer::Offsets> KafkaConsumer::StartGroupAtTheEnd(const std::vect
     std::ranges::copy(kStartedAtNewest, static_cast<char*>(entry->metadata));
     entry->metadata_size = kStartedAtNewest.size();
   }
-  const rd_kafka_resp_err_t error = rd_kafka_commit(client_->handle(), list.get(), 0);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(error, "start group " + options_.group_id));
+  const rd_kafka_resp_err_t error = rd_kafka_commit(client().handle(), list.get(), 0);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client().Explain(error, "start group " + options_.group_id));
   deps_.log.Info("kafka: group {} is new and starts after the newest record (metric_store.consumer.offset_type)",
                  options_.group_id);
   return starts;
 }
 
 void KafkaConsumer::Release(std::span<const StreamPosition> durable) {
-  const auto progress = reader_->progress();
+  const auto all = progress();
   const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(durable.size())));
   for (const StreamPosition& position : durable) {
-    const auto found = progress.find({position.stream, position.partition});
-    if (found == progress.end() || position.next_offset > found->second.next) continue;
+    const auto found = all.find({position.stream, position.partition});
+    if (found == all.end() || position.next_offset > found->second.next) continue;
     rd_kafka_topic_partition_list_add(list.get(), position.stream.c_str(), position.partition)->offset =
         position.next_offset;
   }
   if (list->cnt == 0) return;
   // Only tools read it. If this commit is lost, the next one covers more.
-  const rd_kafka_resp_err_t error = rd_kafka_commit(client_->handle(), list.get(), 1);
+  const rd_kafka_resp_err_t error = rd_kafka_commit(client().handle(), list.get(), 1);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) deps_.log.Debug("kafka: commit: {}", rd_kafka_err2str(error));
 }
 
@@ -219,7 +210,7 @@ Status KafkaConsumer::OnEvent(const rd_kafka_message_t& event) {
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return {};  // CheckTrouble() reports it, if it lasts
     default: break;
   }
-  trouble_ = client_->Explain(event.err, event.rkt != nullptr ? format("topic {}", rd_kafka_topic_name(event.rkt))
+  trouble_ = client().Explain(event.err, event.rkt != nullptr ? format("topic {}", rd_kafka_topic_name(event.rkt))
                                                               : format("group {}", options_.group_id));
   return Fail(*trouble_);
 }
@@ -227,18 +218,18 @@ Status KafkaConsumer::OnEvent(const rd_kafka_message_t& event) {
 // librdkafka reports a problem once, and not its end. So while nothing arrives, the brokers are asked now and then
 // whether the topics can be read, until they can.
 Status KafkaConsumer::CheckTrouble() {
-  const std::optional<Error> down = client_->down();
+  const std::optional<Error> down = client().down();
   if (!down && !trouble_) return {};
   const auto now = deps_.clock.Steady();
   if (now < next_check_) return Fail(trouble_ ? *trouble_ : *down);
   next_check_ = now + kCheckInterval;
   for (const std::string& topic : options_.topics) {
-    const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBriefTimeout);
+    const Result<KafkaClient::Topic> found = client().AskTopic(topic, kBriefTimeout);
     if (found && found->exists) continue;
-    trouble_ = found ? client_->Explain(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "topic " + topic) : found.error();
+    trouble_ = found ? client().Explain(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "topic " + topic) : found.error();
     return Fail(*trouble_);
   }
-  client_->ForgetDown();
+  client().ForgetDown();
   trouble_.reset();
   return {};
 }

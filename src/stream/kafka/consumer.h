@@ -17,23 +17,16 @@
 // Threads: as SeriesConsumer. Errors: kUnavailable: no broker answers, or one refuses us; the message names the option.
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
-#include "base/result.h"
-#include "stream/kafka/client.h"
-#include "stream/kafka/dead_letters.h"
-#include "stream/kafka/options.h"
 #include "stream/kafka/partition_reader.h"
-#include "stream/ports.h"
 
 namespace mi::stream {
 
-class KafkaConsumer final : public SeriesConsumer {
+class KafkaConsumer final : public KafkaPartitionReader {
  public:
   // Connects in the background; joins the group in Start. kInvalid: an option that librdkafka does not accept.
   static Result<std::unique_ptr<KafkaConsumer>> Create(const KafkaConsumerOptions& options, const KafkaDeps& deps);
@@ -42,23 +35,18 @@ class KafkaConsumer final : public SeriesConsumer {
   Status Start(PositionLookup positions) override;
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
   Status Rewind() override;
-  Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
   void Release(std::span<const StreamPosition> durable) override;
-  Lag CurrentLag() const override { return reader_->lag(); }
-  void Wake() override {
-    reader_->Wake();
-    letters_.Wake();
-  }
   // How many partitions are being read. Threads: safe.
-  size_t assigned() const { return reader_->progress().size(); }
+  size_t assigned() const { return progress().size(); }
 
  private:
   using Offsets = std::map<KafkaPartition, int64_t>;
 
   KafkaConsumer(const KafkaConsumerOptions& options, const KafkaDeps& deps)
-      : options_(options), deps_(deps), letters_(options.kafka, deps) {}
-  Status Connect();
+      : KafkaPartitionReader(options.kafka, deps), options_(options) {}
   void OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions);
+  Status AfterLook() override { return ReadUnlocated(); }
+  Status OnEvent(const rd_kafka_message_t& event) override;
   Status ReadUnlocated();
   Status ReadFromStored(const std::vector<KafkaPartition>& partitions);
   Result<KafkaStart> StartOf(const KafkaPartition& partition, std::optional<int64_t> stored);
@@ -67,14 +55,9 @@ class KafkaConsumer final : public SeriesConsumer {
   Result<std::vector<KafkaPartition>> AllPartitions();
   Result<KafkaPartitionsPtr> Committed(const std::vector<KafkaPartition>& partitions);
   Result<Offsets> StartGroupAtTheEnd(const std::vector<KafkaPartition>& partitions);
-  Status OnEvent(const rd_kafka_message_t& event);
   Status CheckTrouble();
 
   const KafkaConsumerOptions options_;
-  const KafkaDeps deps_;
-  KafkaDeadLetters letters_;
-  std::unique_ptr<KafkaClient> client_;
-  std::unique_ptr<KafkaPartitionReader> reader_;
   PositionLookup positions_;
   bool subscribed_ = false;
   std::vector<KafkaPartition> unlocated_;  // assigned, but their positions are not known yet

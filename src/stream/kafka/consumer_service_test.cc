@@ -30,7 +30,7 @@ class KafkaConsumerTest : public KafkaServiceTest {
     options_.group_id = topic_;
   }
 
-  // A consumer whose session never ends by itself: what it leaves, it leaves in order.
+  // Its session does not time out during a test, so others get its partitions only if it leaves the group.
   std::unique_ptr<KafkaConsumer> Open() { return Open(stored_.Lookup()); }
   std::unique_ptr<KafkaConsumer> Open(PositionLookup positions) {
     options_.kafka.librdkafka["session.timeout.ms"] = "300000";
@@ -50,14 +50,14 @@ class KafkaConsumerTest : public KafkaServiceTest {
   void Write(std::string_view name, int32_t partition = 0) {
     bystander_->Write(topic_, {format("{}{{}}", name), SeriesRecord(name)}, partition);
   }
-  // One poll, applied.
+  // Polls once and stores the positions.
   std::vector<std::string> Take(KafkaConsumer& consumer, size_t max_series = 100'000) {
     const Result<Polled> polled = consumer.Poll(max_series, milliseconds(100));
     if (!polled) return {};
     stored_.Store(*polled);
     return Identities(polled->batches);
   }
-  // What comes until there were so many series.
+  // Polls until there are `count` series.
   std::vector<std::string> TakeMany(KafkaConsumer& consumer, size_t count) {
     std::vector<std::string> all;
     EXPECT_TRUE(Eventually([&] {
@@ -73,14 +73,14 @@ class KafkaConsumerTest : public KafkaServiceTest {
 
 TEST_F(KafkaConsumerTest, ReadsWhatTheGoServiceHasWritten) {
   bystander_->MakeTopic(topic_, 1);
-  // As the Go service may: under another series' key, labels unsorted, content wrong, an empty value left out.
+  // The Go service can write such a record: another series' key, unsorted labels, wrong content, a missing value.
   bystander_->Write(topic_, {"down{}", R"({"labels":[{"name":"job","value":"api"},{"name":"__name__","value":"up"},)"
                                        R"({"name":"zone"}],"content":"down{}"})"});
   const auto consumer = Open();
   EXPECT_THAT(TakeMany(*consumer, 1), ElementsAre(R"(up{job="api"})"));
 }
 
-TEST_F(KafkaConsumerTest, PutsRecordsOfOneTenantAndMomentTogether) {
+TEST_F(KafkaConsumerTest, MakesOneBatchPerTenantAndTime) {
   bystander_->MakeTopic(topic_, 1);
   const auto write = [&](std::string_view name, std::string_view rest) {
     bystander_->Write(topic_, {"k", format(R"({{"labels":[{{"name":"__name__","value":"{}"}}]{}}})", name, rest)});
@@ -91,7 +91,7 @@ TEST_F(KafkaConsumerTest, PutsRecordsOfOneTenantAndMomentTogether) {
   write("d", R"(,"ts":1)");
   const auto consumer = Open();
   std::vector<std::vector<std::string>> batches;
-  ASSERT_TRUE(Eventually([&] {  // all of them in one poll: a poll that got less is taken back
+  ASSERT_TRUE(Eventually([&] {  // all in one poll: a poll that returned fewer is taken back
     const Polled polled = consumer->Poll(100, milliseconds(100)).value();
     batches.clear();
     for (const auto& batch : polled.batches) batches.push_back(Identities(batch));
@@ -114,7 +114,7 @@ TEST_F(KafkaConsumerTest, SkipsTombstonesAndCountsThem) {
   EXPECT_EQ(deps_.metrics->GetCounter("kafka_tombstones_total", "").Value(), 2);
 }
 
-TEST_F(KafkaConsumerTest, PutsPoisonAsideWithItsKeyAndWhereItWasFrom) {
+TEST_F(KafkaConsumerTest, WritesPoisonToTheDeadLettersWithKeyAndOrigin) {
   bystander_->MakeTopic(topic_, 4);
   Write("before", 2);
   bystander_->Write(topic_, {"its key", std::string("{\"labels\":[]\0", 13)}, 2);
@@ -142,7 +142,7 @@ TEST_F(KafkaConsumerTest, PutsPoisonAsideWithItsKeyAndWhereItWasFrom) {
   EXPECT_EQ(letters[0].headers.at("offset"), "1");
 }
 
-TEST_F(KafkaConsumerTest, SaysWhereEachRecordStood) {
+TEST_F(KafkaConsumerTest, KnowsThePositionOfEachRecord) {
   bystander_->MakeTopic(topic_, 4);
   for (const char* name : {"a", "b"}) Write(name, 1);
   for (const char* name : {"c", "d"}) Write(name, 3);
@@ -163,7 +163,7 @@ TEST_F(KafkaConsumerTest, SaysWhereEachRecordStood) {
                   testing::Pair("c", StreamPosition{topic_, 3, 1}), testing::Pair("d", StreamPosition{topic_, 3, 2})));
 }
 
-TEST_F(KafkaConsumerTest, WritesWhatTheStoreRefusesSoThatItCanBeSentAgain) {
+TEST_F(KafkaConsumerTest, WritesRefusedRecordsSoThatTheyCanBeSentAgain) {
   bystander_->MakeTopic(topic_, 1);
   const auto consumer = OpenAndAwait(1);
   const auto refused = std::make_shared<const model::SeriesBatch>(MakeBatch("m", 1, 1'700'000'000'000, "team"));
@@ -175,7 +175,7 @@ TEST_F(KafkaConsumerTest, WritesWhatTheStoreRefusesSoThatItCanBeSentAgain) {
   EXPECT_THAT(TakeMany(*consumer, 1), ElementsAre(R"(team|m_0{job="contract"})"));
 }
 
-TEST_F(KafkaConsumerTest, CutsALetterThatNoTopicWouldTake) {
+TEST_F(KafkaConsumerTest, CutsALetterThatIsTooLargeForTheTopic) {
   bystander_->MakeTopic(topic_, 1);
   const auto consumer = Open();
   const std::string bytes(3 << 20, 'x');
@@ -186,7 +186,7 @@ TEST_F(KafkaConsumerTest, CutsALetterThatNoTopicWouldTake) {
   EXPECT_EQ(letters[0].headers.at("cut-from-bytes"), "3145728");
 }
 
-TEST_F(KafkaConsumerTest, TriesAnAssignmentAgainThatTheStoreCouldNotAnswer) {
+TEST_F(KafkaConsumerTest, TriesAnAssignmentAgainWhenTheLookupFailed) {
   bystander_->MakeTopic(topic_, 1);
   for (const char* name : {"a", "b"}) Write(name);
   stored_.Set({{topic_, 0, 1}});
@@ -208,7 +208,7 @@ TEST_F(KafkaConsumerTest, TriesAnAssignmentAgainThatTheStoreCouldNotAnswer) {
   EXPECT_THAT(series, ElementsAre("b{}")) << "from the store's position";
 }
 
-TEST_F(KafkaConsumerTest, LetsTheGroupGoOnWhileTheStoreDoesNotAnswerIt) {
+TEST_F(KafkaConsumerTest, DoesNotHoldUpTheGroupWhileTheLookupFails) {
   bystander_->MakeTopic(topic_, 2);
   bool away = false;
   const auto first = Open([&](const std::string&, int32_t) -> Result<std::optional<int64_t>> {
@@ -247,7 +247,7 @@ TEST_F(KafkaConsumerTest, GivesUpALetterWhenItIsWoken) {
   EXPECT_TRUE(consumer->DeadLetter(letter)) << "the next one";
 }
 
-TEST_F(KafkaConsumerTest, ReturnsNothingOfAPartitionThatWentToAnother) {
+TEST_F(KafkaConsumerTest, ReturnsNothingOfARevokedPartition) {
   bystander_->MakeTopic(topic_, 4);
   const auto first = OpenAndAwait(4);
   for (int i = 0; i < 40; ++i) Write(format("m{}", i), i % 4);
@@ -255,7 +255,7 @@ TEST_F(KafkaConsumerTest, ReturnsNothingOfAPartitionThatWentToAnother) {
   const auto note = [&](const std::vector<std::string>& identities) {
     seen.insert(identities.begin(), identities.end());
   };
-  note(Take(*first, 3));  // the rest is fetched, and not polled
+  note(Take(*first, 3));  // the rest is fetched but not polled
   const auto second = Open();
   ASSERT_TRUE(Eventually([&] {
     note(Take(*first, 1));
@@ -282,7 +282,7 @@ TEST_F(KafkaConsumerTest, ReturnsNothingOfAPartitionThatWentToAnother) {
   for (const StreamPosition& position : stored_.all()) EXPECT_EQ(position.next_offset, 20) << position.partition;
 }
 
-TEST_F(KafkaConsumerTest, LeavesInOrderSoThatOthersGoOnAtOnce) {
+TEST_F(KafkaConsumerTest, LeavesTheGroupSoThatOthersContinueAtOnce) {
   bystander_->MakeTopic(topic_, 4);
   auto first = OpenAndAwait(4);
   const auto second = Open();
@@ -292,14 +292,14 @@ TEST_F(KafkaConsumerTest, LeavesInOrderSoThatOthersGoOnAtOnce) {
     return second->assigned() == 2;
   }));
   first.reset();
-  // Its session would have ended long after this test.
+  // Without leaving, its session would end long after this test.
   EXPECT_TRUE(Eventually([&] {
     Take(*second);
     return second->assigned() == 4;
   }));
 }
 
-TEST_F(KafkaConsumerTest, LeavesWhatItHasFetchedToOthers) {
+TEST_F(KafkaConsumerTest, LeavesFetchedRecordsToOthers) {
   bystander_->MakeTopic(topic_, 4);
   for (int i = 0; i < 40; ++i) Write(format("m{}", i), i % 4);
   auto first = OpenAndAwait(4);
@@ -319,7 +319,7 @@ TEST_F(KafkaConsumerTest, LeavesWhatItHasFetchedToOthers) {
   })) << seen.size();
 }
 
-TEST_F(KafkaConsumerTest, LeavesInTimeAlsoWhenKafkaDoesNotAnswer) {
+TEST_F(KafkaConsumerTest, LeavesInTimeWhenKafkaDoesNotAnswer) {
   bystander_->MakeTopic(topic_, 1);
   auto consumer = OpenAndAwait(1);
   Write("a");
@@ -331,7 +331,7 @@ TEST_F(KafkaConsumerTest, LeavesInTimeAlsoWhenKafkaDoesNotAnswer) {
     consumer.reset();
     gone.set_value();
   });
-  // Well within app.shutdown_timeout: it waits for no answer.
+  // Well within app.shutdown_timeout: it does not wait for an answer.
   EXPECT_EQ(gone.get_future().wait_for(std::chrono::seconds(6)), std::future_status::ready);
   kafka_->Thaw();
 }
@@ -345,7 +345,7 @@ TEST_F(KafkaConsumerTest, BeginsAtTheNewestRecordOnlyForAGroupThatHasNoOffset) {
     const auto consumer = OpenAndAwait(2);
     EXPECT_EQ(consumer->CurrentLag().records, 0U);
   }
-  // It ended before it had stored anything; what came since is not passed over.
+  // It ended before anything was stored; records that arrived since then are not skipped.
   Write("new", 0);
   Write("newer", 1);
   {
@@ -361,7 +361,7 @@ TEST_F(KafkaConsumerTest, BeginsAtTheNewestRecordOnlyForAGroupThatHasNoOffset) {
   EXPECT_THAT(TakeMany(*consumer, 2), ElementsAre("old{}", "newer{}"));
 }
 
-TEST_F(KafkaConsumerTest, TakesAGroupForOldThatAnotherProgramHasUsed) {
+TEST_F(KafkaConsumerTest, DoesNotTreatAGroupAsNewThatAnotherProgramHasUsed) {
   options_.offset_type = "newest";
   bystander_->MakeTopic(topic_, 2);
   Write("old", 0);
@@ -407,7 +407,7 @@ TEST_F(KafkaConsumerTest, ReadsATopicFromItsBeginningThatWasCreatedAgain) {
   EXPECT_EQ(stored_.all()[0].next_offset, 1);
 }
 
-TEST_F(KafkaConsumerTest, TellsKafkaWhatWasReleasedForToolsThatShowLag) {
+TEST_F(KafkaConsumerTest, CommitsWhatWasReleasedForToolsThatShowLag) {
   bystander_->MakeTopic(topic_, 1);
   for (const char* name : {"a", "b"}) Write(name);
   const auto consumer = Open();
@@ -415,7 +415,7 @@ TEST_F(KafkaConsumerTest, TellsKafkaWhatWasReleasedForToolsThatShowLag) {
   EXPECT_LT(bystander_->Committed(topic_, topic_), 0);
   consumer->Release(stored_.all());
   EXPECT_TRUE(Eventually([&] { return bystander_->Committed(topic_, topic_) == 2; }));
-  // What it did not read itself is not its to commit.
+  // It does not commit offsets that it has not read.
   consumer->Release(std::vector<StreamPosition>{{topic_, 0, 7}, {"another", 0, 7}});
   EXPECT_EQ(bystander_->Committed(topic_, topic_), 2);
 }
@@ -439,7 +439,7 @@ TEST_F(KafkaConsumerTest, ShowsTheLagOfEachPartition) {
   EXPECT_TRUE(line(1, 0)) << "another process reads it now";
 }
 
-TEST_F(KafkaConsumerTest, WaitsForATopicThatIsNotThereYet) {
+TEST_F(KafkaConsumerTest, WaitsForATopicThatDoesNotExistYet) {
   options_.kafka.librdkafka["topic.metadata.refresh.interval.ms"] = "200";
   const auto consumer = Open();
   std::string why;
@@ -454,7 +454,7 @@ TEST_F(KafkaConsumerTest, WaitsForATopicThatIsNotThereYet) {
   EXPECT_THAT(TakeMany(*consumer, 1), ElementsAre("a{}"));
 }
 
-TEST_F(KafkaConsumerTest, SaysThatKafkaIsAwayAndGoesOnWhenItIsBack) {
+TEST_F(KafkaConsumerTest, ReportsThatKafkaIsAwayAndContinuesWhenItIsBack) {
   bystander_->MakeTopic(topic_, 1);
   const auto consumer = OpenAndAwait(1);
   kafka_->Kill();

@@ -15,7 +15,7 @@ class KafkaUnderTest final : public StreamUnderTest {
     publisher_.reset();
     const KafkaOptions kafka{.hosts = {address_}, .librdkafka = {}, .identity_secret = {}};
     KafkaPublisherOptions publishing{.kafka = kafka, .topic = topic_};
-    publishing.new_topic_partitions = 1;  // the contract speaks of one order
+    publishing.new_topic_partitions = 1;  // the contract requires one order
     publisher_ = KafkaPublisher::Create(publishing, deps_).value();
     EXPECT_TRUE(Eventually([&] { return publisher_->Health().has_value(); })) << publisher_->Health().error().message();
     consumer_ = KafkaConsumer::Create({.kafka = kafka, .topics = {topic_}, .group_id = topic_}, deps_).value();

@@ -7,10 +7,7 @@
 
 #include <atomic>
 #include <memory>
-#include <optional>
-#include <string>
 
-#include "base/result.h"
 #include "stream/kafka/client.h"
 #include "stream/ports.h"
 

@@ -112,32 +112,39 @@ struct KafkaPartitionReader::LagGauges {
     MutexLock lock(mutex);
     reader = to;
   }
-  void Refresh(KafkaReadMetrics& metrics) EXCLUDES(mutex) {
+  void Refresh() EXCLUDES(mutex) {
     MutexLock lock(mutex);
     if (reader == nullptr) return;
     for (const auto& [partition, at] : reader->progress()) {
-      metrics.lag(partition.first, partition.second)
-          .Set(static_cast<double>(std::max<int64_t>(0, at.end - at.applied)));
+      reader->LagGauge(partition).Set(static_cast<double>(std::max<int64_t>(0, at.end - at.applied)));
     }
   }
 };
 
-KafkaPartitionReader::KafkaPartitionReader(KafkaClient& client, const std::string& identity_secret,
-                                           const KafkaDeps& deps, Hooks hooks)
-    : client_(client),
-      deps_(deps),
-      hooks_(std::move(hooks)),
-      metrics_(deps.metrics),
-      decoder_(identity_secret),
-      gauges_(std::make_shared<LagGauges>()) {
+KafkaPartitionReader::KafkaPartitionReader(const KafkaOptions& options, const KafkaDeps& deps)
+    : deps_(deps),
+      options_(options),
+      letters_(options, deps),
+      decoder_(options.identity_secret),
+      gauges_(std::make_shared<LagGauges>()) {}
+
+Status KafkaPartitionReader::Connect(const KafkaClientSpec& spec) {
+  client_ = TRY(KafkaClient::Create(spec, options_, deps_));
   gauges_->Attach(this);
-  deps.metrics.OnRender(
-      [gauges = gauges_, metrics = KafkaReadMetrics(deps.metrics)]() mutable { gauges->Refresh(metrics); });
+  deps_.metrics.OnRender([gauges = gauges_] { gauges->Refresh(); });
+  return {};
 }
 
-KafkaPartitionReader::~KafkaPartitionReader() {
+std::unique_ptr<KafkaClient> KafkaPartitionReader::Disconnect() {
   gauges_->Attach(nullptr);
   Forget();
+  return std::move(client_);
+}
+
+telemetry::Gauge& KafkaPartitionReader::LagGauge(const KafkaPartition& partition) const {
+  return deps_.metrics.GetGauge("kafka_lag_records",
+                                "Offsets of a partition that wait to be applied; 0 where another process reads it.",
+                                {{"topic", partition.first}, {"partition", std::to_string(partition.second)}});
 }
 
 Status KafkaPartitionReader::Assign(const std::vector<KafkaStart>& starts) {
@@ -147,9 +154,9 @@ Status KafkaPartitionReader::Assign(const std::vector<KafkaStart>& starts) {
   for (const auto& [partition, offset, end] : starts) {
     rd_kafka_topic_partition_list_add(list.get(), partition.first.c_str(), partition.second)->offset = offset;
   }
-  if (const rd_kafka_resp_err_t error = rd_kafka_assign(client_.handle(), list.get());
+  if (const rd_kafka_resp_err_t error = rd_kafka_assign(client_->handle(), list.get());
       error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    return Fail(client_.Explain(error, "read the assigned partitions"));
+    return Fail(client_->Explain(error, "read the assigned partitions"));
   }
   dropped_ = true;
   MutexLock lock(mutex_);
@@ -161,19 +168,19 @@ Status KafkaPartitionReader::Assign(const std::vector<KafkaStart>& starts) {
 
 void KafkaPartitionReader::AcceptAssignment() {
   const KafkaPartitionsPtr none(rd_kafka_topic_partition_list_new(0));
-  rd_kafka_assign(client_.handle(), none.get());
+  rd_kafka_assign(client_->handle(), none.get());
   Forget();
 }
 
 void KafkaPartitionReader::Revoke() {
-  rd_kafka_assign(client_.handle(), nullptr);
+  rd_kafka_assign(client_->handle(), nullptr);
   Forget();
 }
 
 void KafkaPartitionReader::Forget() {
   dropped_ = true;
   MutexLock lock(mutex_);
-  for (const auto& [partition, at] : progress_) metrics_.lag(partition.first, partition.second).Set(0);
+  for (const auto& [partition, at] : progress_) LagGauge(partition).Set(0);
   progress_.clear();
   oldest_in_hand_ms_ = 0;
 }
@@ -190,20 +197,21 @@ Result<Polled> KafkaPartitionReader::Poll(size_t max_series, milliseconds max_wa
     const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
     const milliseconds wait = builder->empty() ? std::clamp(left, milliseconds(0), kPollSlice) : milliseconds(0);
     dropped_ = false;
-    const KafkaMessagePtr record(rd_kafka_consumer_poll(client_.handle(), static_cast<int>(wait.count())));
+    const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(wait.count())));
     if (dropped_) builder.emplace(decoder_, deps_.clock);
-    if (hooks_.after_look) TRY(hooks_.after_look());
+    TRY(AfterLook());
     if (record == nullptr) {
       if (!builder->empty() || woken_.exchange(false) || left <= milliseconds(0)) break;
     } else if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
       if (!dropped_) builder->Add(*record);
     } else {
-      if (record->err == RD_KAFKA_RESP_ERR__FATAL) client_.ReportFatal();
-      event = hooks_.on_event(*record);
+      if (record->err == RD_KAFKA_RESP_ERR__FATAL) client_->ReportFatal();
+      event = OnEvent(*record);
     }
   }
   if (!event && builder->empty()) return Fail(event.error());
-  metrics_.tombstones.Add(static_cast<double>(builder->tombstones()));
+  deps_.metrics.GetCounter("kafka_tombstones_total", "Records without a value, which are skipped.")
+      .Add(static_cast<double>(builder->tombstones()));
   Polled polled = builder->Take();
   NotePolled(polled);
   return polled;
@@ -235,7 +243,7 @@ void KafkaPartitionReader::RefreshEnds() const {
   for (auto& [partition, at] : progress_) {
     int64_t first = 0;
     int64_t end = 0;
-    if (rd_kafka_get_watermark_offsets(client_.handle(), partition.first.c_str(), partition.second, &first, &end) ==
+    if (rd_kafka_get_watermark_offsets(client_->handle(), partition.first.c_str(), partition.second, &first, &end) ==
             RD_KAFKA_RESP_ERR_NO_ERROR &&
         end >= 0) {
       at.end = std::max({at.end, end, at.next});
@@ -249,10 +257,10 @@ std::map<KafkaPartition, KafkaPartitionReader::Progress> KafkaPartitionReader::p
   return progress_;
 }
 
-SeriesConsumer::Lag KafkaPartitionReader::lag() const {
+SeriesConsumer::Lag KafkaPartitionReader::CurrentLag() const {
   MutexLock lock(mutex_);
   RefreshEnds();
-  SeriesConsumer::Lag lag;
+  Lag lag;
   for (const auto& [partition, at] : progress_) {
     lag.records += static_cast<uint64_t>(std::max<int64_t>(0, at.end - at.applied));
   }

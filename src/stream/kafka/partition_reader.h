@@ -1,13 +1,10 @@
-// Reads the partitions that its owner chooses and turns their records into polls. The group consumer and the replay are
-// built on it.
+// Reads the partitions that a derived class chooses and turns their records into polls. The group consumer and the
+// replay are built on it.
 //
-// Threads: confined to one thread, except lag(), progress() and Wake(), which are safe.
+// Threads: as SeriesConsumer; progress() is safe as well.
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,10 +12,9 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "base/result.h"
 #include "codec/kafka_record.h"
 #include "stream/kafka/client.h"
-#include "stream/metrics.h"
+#include "stream/kafka/dead_letters.h"
 #include "stream/ports.h"
 
 namespace mi::stream {
@@ -32,23 +28,35 @@ struct KafkaStart {
   int64_t end = 0;  // after its last record, when the brokers were asked
 };
 
-class KafkaPartitionReader {
+class KafkaPartitionReader : public SeriesConsumer {
  public:
-  struct Hooks {
-    // Called after each look at the queue, in which callbacks may have run. Its error ends the poll.
-    std::function<Status()> after_look = {};
-    // Called for an event that is no record. Its error is returned if the poll has no records.
-    std::function<Status(const rd_kafka_message_t&)> on_event;
-  };
+  ~KafkaPartitionReader() override { (void)Disconnect(); }
+
+  Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override EXCLUDES(mutex_);
+  Status DeadLetter(const PoisonRecord& record) final { return letters_.Write(record); }
+  Lag CurrentLag() const override EXCLUDES(mutex_);
+  void Wake() final {
+    woken_ = true;
+    letters_.Wake();
+  }
+
+ protected:
   struct Progress {
     int64_t next = 0;     // after the last polled record
     int64_t applied = 0;  // after what was polled before the last poll
     int64_t end = 0;      // of the partition, as far as is known
   };
 
-  // `client` is a consumer's and must outlive the reader.
-  KafkaPartitionReader(KafkaClient& client, const std::string& identity_secret, const KafkaDeps& deps, Hooks hooks);
-  ~KafkaPartitionReader();
+  KafkaPartitionReader(const KafkaOptions& options, const KafkaDeps& deps);
+  // Creates client().
+  Status Connect(const KafkaClientSpec& spec);
+  // Ends all use of client(), which is null afterwards.
+  std::unique_ptr<KafkaClient> Disconnect() EXCLUDES(mutex_);
+
+  // Called after each look at the queue, in which callbacks may have run. Its error ends the poll.
+  virtual Status AfterLook() { return {}; }
+  // Called for an event that is no record. Its error is returned if the poll has no records.
+  virtual Status OnEvent(const rd_kafka_message_t& event) = 0;
 
   // From now on reads these partitions and no others. Drops what was fetched before.
   Status Assign(const std::vector<KafkaStart>& starts) EXCLUDES(mutex_);
@@ -59,25 +67,23 @@ class KafkaPartitionReader {
   void AcceptAssignment() EXCLUDES(mutex_);
   void Revoke() EXCLUDES(mutex_);
 
-  // As SeriesConsumer::Poll.
-  Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) EXCLUDES(mutex_);
-
   std::map<KafkaPartition, Progress> progress() const EXCLUDES(mutex_);
-  SeriesConsumer::Lag lag() const EXCLUDES(mutex_);
-  void Wake() { woken_ = true; }
+  KafkaClient& client() const { return *client_; }
+
+  const KafkaDeps deps_;
 
  private:
   struct LagGauges;
 
+  telemetry::Gauge& LagGauge(const KafkaPartition& partition) const;
   void Forget() EXCLUDES(mutex_);
   void MarkApplied() EXCLUDES(mutex_);
   void NotePolled(const Polled& polled) EXCLUDES(mutex_);
   void RefreshEnds() const REQUIRES(mutex_);
 
-  KafkaClient& client_;
-  const KafkaDeps deps_;
-  const Hooks hooks_;
-  KafkaReadMetrics metrics_;
+  const KafkaOptions options_;
+  KafkaDeadLetters letters_;
+  std::unique_ptr<KafkaClient> client_;
   codec::KafkaRecordDecoder decoder_;
   std::atomic<bool> woken_ = false;
   bool dropped_ = false;  // the assignment changed during the current look at the queue

@@ -8,14 +8,9 @@
 #include <librdkafka/rdkafka.h>
 
 #include <atomic>
-#include <chrono>
-#include <cstddef>
-#include <functional>
-#include <optional>
+#include <cassert>
 #include <utility>
-#include <vector>
 
-#include "base/result.h"
 #include "stream/ports.h"
 
 namespace mi::stream {
@@ -39,7 +34,10 @@ class PendingBatch {
   Record* record(size_t index) { return &records_[index]; }
 
   // By the publishing thread: librdkafka did not accept this record. Requires: ascending indices.
-  void Refuse(size_t index, Error error) { refused_.push_back({index, std::move(error)}); }
+  void Refuse(size_t index, Error error) {
+    assert(refused_.empty() || refused_.back().index < index);
+    refused_.push_back({index, std::move(error)});
+  }
 
   // Subtracts `count` from the number of unsettled records, plus one for the publishing thread, which settles that one
   // after its last record. Returns true for the last caller, who then owns the batch.

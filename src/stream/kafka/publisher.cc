@@ -1,10 +1,12 @@
 #include "stream/kafka/publisher.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/format.h"
 #include "codec/kafka_record.h"
 #include "stream/kafka/pending_batch.h"
+#include "stream/kafka/topics.h"
 
 namespace mi::stream {
 namespace {
@@ -25,17 +27,10 @@ const Error* FirstError(const PublishResult& result) {
   return result.metadata_failure ? &*result.metadata_failure : nullptr;
 }
 
-std::string ReasonOf(const Error& error) {
-  switch (error.code()) {
-    case Errc::kOverloaded: return "queue";
-    case Errc::kTooLarge: return "too_large";
-    case Errc::kUnavailable: return "unavailable";
-    case Errc::kInvalid:
-    case Errc::kCorrupt:
-    case Errc::kOutdated:
-    case Errc::kInternal: return "internal";
-  }
-  return "internal";
+const char* ReasonOf(Errc code) {
+  if (code == Errc::kOverloaded) return "queue";
+  if (code == Errc::kTooLarge) return "too_large";
+  return code == Errc::kUnavailable ? "unavailable" : "internal";
 }
 
 bool IsDenial(rd_kafka_resp_err_t error) {
@@ -54,11 +49,7 @@ Result<std::unique_ptr<KafkaPublisher>> KafkaPublisher::Create(const KafkaPublis
 }
 
 KafkaPublisher::KafkaPublisher(const KafkaPublisherOptions& options, const KafkaDeps& deps)
-    : options_(options),
-      deps_(deps),
-      metrics_(deps.metrics),
-      activity_(options, deps.metrics),
-      topic_(options.topic, options.new_topic_partitions, options.admin_timeout, deps.log) {
+    : options_(options), deps_(deps), metrics_(deps.metrics), activity_(options, deps.metrics) {
   unavailable_.emplace(Errc::kUnavailable, "Kafka: not connected yet (metric_store.producer.hosts)");
   metrics_.up.Set(0);
 }
@@ -117,7 +108,7 @@ void KafkaPublisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, Do
 }
 
 void KafkaPublisher::Refuse(const model::SeriesBatch& batch, Done& done, const Error& error) {
-  metrics_.errors(ReasonOf(error)).Add();
+  metrics_.errors(ReasonOf(error.code())).Add();
   done(AllFailed(batch, error));
 }
 
@@ -170,7 +161,7 @@ Status KafkaPublisher::Produce(rd_kafka_topic_t* topic, std::string_view key, st
 
 void KafkaPublisher::Finish(std::unique_ptr<PendingBatch> pending) {
   PublishResult result = pending->Outcome([&](rd_kafka_resp_err_t error) { return ErrorOf(error); });
-  if (const Error* first = FirstError(result)) metrics_.errors(ReasonOf(*first)).Add();
+  if (const Error* first = FirstError(result)) metrics_.errors(ReasonOf(first->code())).Add();
   metrics_.published.Add(static_cast<double>(pending->series() - result.failures.size()));
   const std::chrono::duration<double> took = deps_.clock.Steady() - pending->began();
   metrics_.publish_seconds.Observe(took.count());
@@ -278,7 +269,7 @@ rd_kafka_resp_err_t KafkaPublisher::OutcomeOf(const rd_kafka_message_t& record) 
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case kBatchTooLarge:
       probe_ = true;
-      topic_.ForgetSettings();
+      topic_settings_read_ = false;
       // A broker refuses a whole batch for its size. A record that fills a batch was alone in it, so it can never
       // succeed. The others may.
       return record.len + record.key_len >= producer_->max_batch_bytes ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
@@ -303,7 +294,7 @@ void KafkaPublisher::ProbeWhenDue() {
   if (!probe_ || now < next_probe_) return;
   next_probe_ = now + options_.probe_interval;
   probe_ = false;  // before the question: what goes wrong meanwhile counts
-  Status usable = topic_.Check(*producer_->client);
+  Status usable = CheckTopic(*producer_->client);
   if (usable) usable = AdoptTopicLimit();
   if (usable) {
     producer_->client->ForgetDown();
@@ -313,15 +304,62 @@ void KafkaPublisher::ProbeWhenDue() {
   if (!giving_up_) SetUnavailable(usable.error());
 }
 
+// Whether the topic can be written. Creates it, and the activity topic beside it, if they are missing.
+Status KafkaPublisher::CheckTopic(const KafkaClient& client) {
+  const KafkaClient::Topic topic = TRY(client.AskTopic(options_.topic, kBriefTimeout));
+  if (!topic.exists) {
+    TRY(CreateTopic(client,
+                    {.name = options_.topic,
+                     .partitions = options_.new_topic_partitions,
+                     .settings = {{"cleanup.policy", "compact"}}},
+                    options_.admin_timeout));
+    deps_.log.Info("kafka: topic {} did not exist; it was created with cleanup.policy=compact", options_.topic);
+  } else if (topic.with_leader == 0) {
+    return Fail(Errc::kUnavailable,
+                format("Kafka: no partition of topic {} has a leader (metric_store.producer.hosts)", options_.topic));
+  }
+  if (!std::exchange(topic_settings_read_, true)) {
+    // Publishing needs neither the activity topic nor the permission to read settings: failures are only logged.
+    if (const Status created = CreateActivityTopic(client); !created) {
+      deps_.log.Warn("kafka: {}; last_seen is not updated until it exists", created.error().message());
+    }
+    if (const Status read = ReadSettings(client); !read) {
+      if (read.error().message() != logged_settings_) deps_.log.Info("kafka: {}", read.error().message());
+      logged_settings_ = read.error().message();
+    }
+  }
+  return {};
+}
+
+Status KafkaPublisher::CreateActivityTopic(const KafkaClient& client) {
+  const std::string name = ActivityTopic(options_.topic);
+  if (TRY(client.AskTopic(name, kBriefTimeout)).exists) return {};
+  return CreateTopic(client, {.name = name, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
+                     options_.admin_timeout);
+}
+
+Status KafkaPublisher::ReadSettings(const KafkaClient& client) {
+  auto settings = TRY(ReadTopicSettings(client, options_.topic, options_.admin_timeout));
+  const std::string& policy = settings["cleanup.policy"];
+  if (!policy.contains("compact")) {
+    deps_.log.Warn(
+        "kafka: topic {} has cleanup.policy={}, retention.ms={}: series expire from it, and a replay restores only "
+        "those that are left. Recommended: cleanup.policy=compact. The topic is not changed",
+        options_.topic, policy, settings["retention.ms"]);
+  }
+  const std::string& limit = settings["max.message.bytes"];
+  std::from_chars(limit.data(), limit.data() + limit.size(), topic_max_bytes_);
+  return {};
+}
+
 // A broker refuses a whole batch that is larger than the topic's max.message.bytes, so the producer must not make
 // larger ones. librdkafka cannot change the limits of a handle. Before the first record another producer takes its
 // place; after it, only a restart helps.
 Status KafkaPublisher::AdoptTopicLimit() {
-  if (topic_.max_bytes() == 0) return {};
-  const size_t limit =
-      std::max(kSmallestMessageLimit, topic_.max_bytes() - std::min(kBatchOverhead, topic_.max_bytes()));
+  if (topic_max_bytes_ == 0) return {};
+  const size_t limit = std::max(kSmallestMessageLimit, topic_max_bytes_ - std::min(kBatchOverhead, topic_max_bytes_));
   if (limit >= producer_->max_record_bytes) return {};
-  const std::string accepts = FormatBytes(topic_.max_bytes());
+  const std::string accepts = FormatBytes(topic_max_bytes_);
   if (was_available_) {
     OnFatal({Errc::kUnavailable,
              format("topic {} now accepts at most {} per batch (its max.message.bytes), and this process sends up to "

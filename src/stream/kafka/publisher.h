@@ -16,21 +16,13 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <thread>
-#include <utility>
 
-#include "base/mutex.h"
-#include "base/result.h"
 #include "stream/kafka/activity_publisher.h"
 #include "stream/kafka/client.h"
-#include "stream/kafka/options.h"
-#include "stream/kafka/topics.h"
 #include "stream/metrics.h"
 #include "stream/ports.h"
 
@@ -80,6 +72,9 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
   rd_kafka_resp_err_t OutcomeOf(const rd_kafka_message_t& record);
   void OnFatal(const Error& error) EXCLUDES(mutex_);
   void ProbeWhenDue();
+  Status CheckTopic(const KafkaClient& client);
+  Status CreateActivityTopic(const KafkaClient& client);
+  Status ReadSettings(const KafkaClient& client);
   Status AdoptTopicLimit();
   void SetAvailable() EXCLUDES(mutex_);
   void SetUnavailable(const Error& why) EXCLUDES(mutex_);
@@ -100,7 +95,9 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
   bool stopped_ GUARDED_BY(mutex_) = false;
 
   // Of the polling thread.
-  KafkaPublishTopic topic_;
+  bool topic_settings_read_ = false;
+  std::string logged_settings_;  // the last reason why they could not be read
+  size_t topic_max_bytes_ = 0;   // max.message.bytes: the largest batch that the topic accepts; 0 if it is not known
   TimePoint next_probe_;
   bool probe_ = true;  // something failed: ask the brokers
   bool was_available_ = false;

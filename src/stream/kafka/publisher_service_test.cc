@@ -1,4 +1,4 @@
-// Publishing to a real Kafka, and to one that is away, frozen, full or unwilling.
+// Publishing to a real Kafka that works, is away, is frozen, is full, or refuses.
 #include "stream/kafka/publisher.h"
 
 #include <librdkafka/rdkafka.h>
@@ -73,7 +73,7 @@ class KafkaPublisherTest : public KafkaServiceTest {
   std::unique_ptr<KafkaPublisher> publisher_;
 };
 
-TEST_F(KafkaPublisherTest, WritesARecordASeriesUnderItsIdentity) {
+TEST_F(KafkaPublisherTest, WritesOneRecordPerSeriesUnderItsIdentity) {
   options_.new_topic_partitions = 1;
   CreateAndAwait();
   ASSERT_TRUE(PublishAndWait(*publisher_, MakeBatch("up", 2, 1'700'000'000'000, "team")).all_durable());
@@ -84,7 +84,7 @@ TEST_F(KafkaPublisherTest, WritesARecordASeriesUnderItsIdentity) {
                               R"("content":"up_0{job=\"contract\"}","tenant":"team","ts":1700000000000})");
 }
 
-TEST_F(KafkaPublisherTest, MakesItsTopicsCompactedOrForAWhile) {
+TEST_F(KafkaPublisherTest, CreatesTheSeriesTopicCompactedAndTheActivityTopicWithRetention) {
   CreateAndAwait();
   const auto series = ReadTopicSettings(bystander_->client(), topic_, kKafkaPatience).value();
   EXPECT_EQ(series.at("cleanup.policy"), "compact");
@@ -93,7 +93,7 @@ TEST_F(KafkaPublisherTest, MakesItsTopicsCompactedOrForAWhile) {
   EXPECT_EQ(bystander_->client().AskTopic(topic_, kKafkaPatience)->partitions, 4) << "the broker's num.partitions";
 }
 
-TEST_F(KafkaPublisherTest, LeavesATopicAsItIsAndSaysThatItForgets) {
+TEST_F(KafkaPublisherTest, WarnsAboutATopicThatIsNotCompactedAndLeavesItAsItIs) {
   bystander_->MakeTopic(topic_, 1, {{"cleanup.policy", "delete"}});
   CreateAndAwait();
   ASSERT_TRUE(PublishAndWait(*publisher_, MakeBatch("up", 1)).all_durable());
@@ -101,7 +101,7 @@ TEST_F(KafkaPublisherTest, LeavesATopicAsItIsAndSaysThatItForgets) {
   EXPECT_TRUE(deps_.log->Has("Recommended: cleanup.policy=compact"));
 }
 
-// The feature that old clients took compression for is gone from new brokers: look at what really is on the disk.
+// Old clients detect support for lz4 by a feature that new brokers no longer announce, so this reads the log on disk.
 TEST_F(KafkaPublisherTest, CompressesWithLz4) {
   bystander_->MakeTopic(topic_, 1);
   CreateAndAwait();
@@ -122,7 +122,7 @@ TEST_F(KafkaPublisherTest, CompressesWithLz4) {
   size_t batches = 0;
   for (size_t at = 0; at < bytes.size(); at += 12 + big_endian(at + kLengthAt, 4)) {
     ASSERT_EQ(big_endian(at + kMagicAt, 1), 2U);
-    // One record alone may be smaller as it is.
+    // A single record can be smaller uncompressed.
     if (12 + big_endian(at + kLengthAt, 4) > 400) {
       EXPECT_EQ(big_endian(at + kAttributesAt, 2) & 7U, kLz4);
     }
@@ -151,7 +151,7 @@ TEST_F(KafkaPublisherTest, FailsAtOnceWhileKafkaIsAwayAndRecoversByItself) {
   };
   ASSERT_TRUE(publish("before"));
 
-  // Under way when the broker stops answering: nobody knows whether it was written.
+  // In flight when the broker stops answering: its outcome is unknown.
   kafka_->Freeze();
   EXPECT_FALSE(publish("frozen"));
   kafka_->Kill();
@@ -172,7 +172,7 @@ TEST_F(KafkaPublisherTest, FailsAtOnceWhileKafkaIsAwayAndRecoversByItself) {
   EXPECT_THAT(Keys(), testing::IsSupersetOf(acknowledged));
 }
 
-TEST_F(KafkaPublisherTest, ComesAliveWhenKafkaDoes) {
+TEST_F(KafkaPublisherTest, BecomesHealthyWhenKafkaStarts) {
   kafka_->Kill();
   Create();
   EXPECT_THAT(PublishAndWait(*publisher_, MakeBatch("early", 2)).failures, SizeIs(2));
@@ -183,7 +183,7 @@ TEST_F(KafkaPublisherTest, ComesAliveWhenKafkaDoes) {
   EXPECT_TRUE(PublishAndWait(*publisher_, MakeBatch("late", 2)).all_durable());
 }
 
-TEST_F(KafkaPublisherTest, FailsOnlyWhatAFullQueueDidNotTake) {
+TEST_F(KafkaPublisherTest, FailsOnlyTheRecordsThatAFullQueueDidNotAccept) {
   options_.kafka.librdkafka["queue.buffering.max.messages"] = "100";
   options_.kafka.librdkafka["message.timeout.ms"] = "60000";
   CreateAndAwait();
@@ -208,12 +208,12 @@ TEST_F(KafkaPublisherTest, FailsOnlyWhatAFullQueueDidNotTake) {
   EXPECT_EQ(deps_.metrics->GetCounter("stream_publish_errors_total", "", {{"reason", "queue"}}).Value(), 1);
 }
 
-TEST_F(KafkaPublisherTest, RefusesARecordThatTheTopicCannotTakeAlone) {
+TEST_F(KafkaPublisherTest, RefusesOnlyTheRecordThatIsTooLargeForTheTopic) {
   bystander_->MakeTopic(topic_, 1, {{"max.message.bytes", "10000"}});
   CreateAndAwait();
   ASSERT_TRUE(Eventually([&] { return deps_.log->Has("accepts at most 9.8 KiB per batch"); }));
   AwaitHealth();
-  // Far more than the topic takes at once, and one that alone is more.
+  // Together far more than the topic accepts per batch, and one record that is too large alone.
   std::vector<size_t> sizes(100, 1'000);
   sizes[7] = 20'000;
   const PublishResult result = PublishAndWait(*publisher_, MakeWideBatch(sizes));
@@ -266,7 +266,7 @@ TEST_F(KafkaPublisherTest, NamesTheOptionsForALimitThatItMayNotRead) {
   EXPECT_THAT(result.failures[0].error.message(), HasSubstr("max.message.bytes"));
 }
 
-TEST_F(KafkaPublisherTest, SpeaksSaslOverTls) {
+TEST_F(KafkaPublisherTest, SupportsSaslOverTls) {
   std::ifstream(kafka_->directory() + "/sasl_port") >> options_.kafka.hosts[0];
   options_.kafka.hosts[0] = "127.0.0.1:" + options_.kafka.hosts[0];
   auto& librdkafka = options_.kafka.librdkafka;
@@ -299,7 +299,7 @@ TEST_F(KafkaPublisherTest, SpeaksSaslOverTls) {
   }
 }
 
-TEST_F(KafkaPublisherTest, NamesAnOptionThatLibrdkafkaDoesNotTake) {
+TEST_F(KafkaPublisherTest, NamesAnOptionThatLibrdkafkaDoesNotAccept) {
   const auto why = [&](const std::string& name, const std::string& value) {
     options_.kafka.librdkafka = {{name, value}};
     EXPECT_FALSE(CheckKafkaOptions(options_.kafka.librdkafka));
@@ -311,7 +311,7 @@ TEST_F(KafkaPublisherTest, NamesAnOptionThatLibrdkafkaDoesNotTake) {
   EXPECT_TRUE(CheckKafkaOptions({{"linger.ms", "5"}, {"fetch.min.bytes", "1"}}));
 }
 
-TEST_F(KafkaPublisherTest, StopsInTimeAlsoWhenKafkaDoesNotAnswer) {
+TEST_F(KafkaPublisherTest, StopsInTimeWhenKafkaDoesNotAnswer) {
   options_.stop_timeout = milliseconds(200);
   options_.kafka.librdkafka["message.timeout.ms"] = "600000";
   CreateAndAwait();
@@ -326,7 +326,7 @@ TEST_F(KafkaPublisherTest, StopsInTimeAlsoWhenKafkaDoesNotAnswer) {
   kafka_->Thaw();
 }
 
-TEST_F(KafkaPublisherTest, CarriesActivityToWhoSharesTheSecret) {
+TEST_F(KafkaPublisherTest, CarriesActivityToConsumersWithTheSameSecret) {
   options_.activity_delay = milliseconds(0);
   options_.kafka.identity_secret = "ours";
   CreateAndAwait();
@@ -354,7 +354,7 @@ TEST_F(KafkaPublisherTest, CarriesActivityToWhoSharesTheSecret) {
   EXPECT_EQ(batches[0].fingerprints, seen);
 }
 
-TEST_F(KafkaPublisherTest, WaitsWithActivityWhileTheQueueIsFull) {
+TEST_F(KafkaPublisherTest, KeepsActivityInKafkaWhileTheQueueIsFull) {
   options_.activity_delay = milliseconds(0);
   CreateAndAwait();
   constexpr size_t kRecords = 20;
@@ -376,27 +376,27 @@ TEST_F(KafkaPublisherTest, WaitsWithActivityWhileTheQueueIsFull) {
   EXPECT_EQ(deps_.metrics->GetCounter("activity_dropped_total", "").Value(), 0);
 }
 
-TEST_F(KafkaPublisherTest, DropsActivityThatIsTooMuchAndCountsIt) {
+TEST_F(KafkaPublisherTest, DropsAndCountsTooMuchActivity) {
   options_.max_activity_fingerprints = 3;
   options_.activity_delay = std::chrono::hours(1);
   CreateAndAwait();
   publisher_->PublishActivity({1, {{1, 1}, {2, 2}}});
   publisher_->PublishActivity({1, {{3, 3}, {4, 4}}});
   EXPECT_EQ(deps_.metrics->GetCounter("activity_dropped_total", "").Value(), 2);
-  publisher_->Stop();  // sends what was gathered
+  publisher_->Stop();  // sends what was collected
   size_t bytes = 0;
   for (const auto& record : bystander_->ReadAll(ActivityTopic(topic_))) bytes += record.value->size();
   EXPECT_EQ(bytes, 21U + 2 * 16);
 }
 
-// A cluster inside librdkafka, which answers as it is told.
+// librdkafka's mock cluster, whose answers are scripted.
 class KafkaMockTest : public testing::Test {
  protected:
   KafkaMockTest() {
     cluster_ = rd_kafka_mock_cluster_new(owner_->handle(), 1);
     options_.kafka.hosts = {rd_kafka_mock_cluster_bootstraps(cluster_)};
     options_.probe_interval = milliseconds(50);
-    options_.admin_timeout = milliseconds(200);  // it does not know that question
+    options_.admin_timeout = milliseconds(200);  // the mock does not answer that request
     rd_kafka_mock_topic_create(cluster_, "metric-index", 1, 1);
     rd_kafka_mock_topic_create(cluster_, "metric-index-activity", 1, 1);
   }
@@ -429,7 +429,7 @@ TEST_F(KafkaMockTest, ReportsAnErrorThatEndsTheProducerAndAnswersWhatIsInFlight)
   EXPECT_TRUE(publisher_->Flush(kKafkaPatience));
 }
 
-TEST_F(KafkaMockTest, SaysForAWhileThatItMayNotWrite) {
+TEST_F(KafkaMockTest, ShowsForAWhileThatAWriteWasDenied) {
   Create();
   ASSERT_TRUE(Eventually([&] { return PublishesOne(); }));
   rd_kafka_mock_push_request_errors(cluster_, kProduce, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
@@ -440,7 +440,7 @@ TEST_F(KafkaMockTest, SaysForAWhileThatItMayNotWrite) {
   EXPECT_TRUE(Eventually([&] { return PublishesOne(); })) << "who may again is not kept from it";
 }
 
-TEST_F(KafkaMockTest, RepeatsWhatABrokerAsksToRepeat) {
+TEST_F(KafkaMockTest, RepeatsARecordWhenTheBrokerAsksForIt) {
   Create();
   ASSERT_TRUE(Eventually([&] { return PublishesOne(); }));
   rd_kafka_mock_push_request_errors(cluster_, kProduce, 3, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,

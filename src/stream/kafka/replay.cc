@@ -24,21 +24,13 @@ constexpr const char* kGroup = "metric-index-replay";
 Result<std::unique_ptr<KafkaReplay>> KafkaReplay::Create(const KafkaReplayOptions& options, const KafkaDeps& deps) {
   assert(options.lane < options.lanes);
   std::unique_ptr<KafkaReplay> replay(new KafkaReplay(options, deps));
-  TRY(replay->Connect());
-  return replay;
-}
-
-Status KafkaReplay::Connect() {
   KafkaClientSpec spec = KafkaReaderSpec(kGroup);
-  spec.defaults.insert(spec.defaults.end(), {{"queued.max.messages.kbytes",
-                                              std::to_string(std::max(kMinQueueKb, kQueueKb / options_.lanes))},
-                                             {"queued.min.messages", "1000000"}});
+  spec.defaults.insert(spec.defaults.end(),
+                       {{"queued.max.messages.kbytes", std::to_string(std::max(kMinQueueKb, kQueueKb / options.lanes))},
+                        {"queued.min.messages", "1000000"}});
   spec.fixed.emplace_back("enable.partition.eof", "true");  // the last offsets of a log may hold no record
-  client_ = TRY(KafkaClient::Create(spec, options_.kafka, deps_));
-  reader_ = std::make_unique<KafkaPartitionReader>(
-      *client_, options_.kafka.identity_secret, deps_,
-      KafkaPartitionReader::Hooks{.on_event = [this](const rd_kafka_message_t& event) { return OnEvent(event); }});
-  return {};
+  TRY(replay->Connect(spec));
+  return replay;
 }
 
 Status KafkaReplay::Start(PositionLookup positions) {
@@ -54,20 +46,20 @@ Status KafkaReplay::Start(PositionLookup positions) {
       if (stored) start.offset = std::min(start.offset, *stored);
     }
   }
-  TRY(reader_->Assign(starts_));
+  TRY(Assign(starts_));
   started_ = true;
   return {};
 }
 
 Result<std::vector<KafkaStart>> KafkaReplay::StartsOf(const std::string& topic) {
-  const KafkaClient::Topic found = TRY(client_->AskTopic(topic, kBrokerTimeout));
+  const KafkaClient::Topic found = TRY(client().AskTopic(topic, kBrokerTimeout));
   if (!found.exists) {
     return Fail(Errc::kInvalid, format("topic {} does not exist (metric_store.consumer.topics)", topic));
   }
   std::vector<KafkaStart> starts;
   for (auto number = static_cast<int32_t>(options_.lane); number < found.partitions;
        number += static_cast<int32_t>(options_.lanes)) {
-    const KafkaClient::Offsets has = TRY(client_->AskOffsets(topic, number, kBrokerTimeout));
+    const KafkaClient::Offsets has = TRY(client().AskOffsets(topic, number, kBrokerTimeout));
     starts.push_back({{topic, number}, has.first, has.end});
   }
   if (options_.from_ms && !starts.empty()) TRY(SeekToTime(topic, starts));
@@ -82,21 +74,21 @@ Status KafkaReplay::SeekToTime(const std::string& topic, std::vector<KafkaStart>
   }
   const std::string what = "offsets of topic " + topic;
   const rd_kafka_resp_err_t error =
-      rd_kafka_offsets_for_times(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(error, what));
+      rd_kafka_offsets_for_times(client().handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client().Explain(error, what));
   for (KafkaStart& start : starts) {
     const auto* found = rd_kafka_topic_partition_list_find(list.get(), topic.c_str(), start.partition.second);
-    if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(found->err, what));
+    if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client().Explain(found->err, what));
     start.offset = found->offset < 0 ? start.end : found->offset;
   }
   return {};
 }
 
 Result<Polled> KafkaReplay::Poll(size_t max_series, milliseconds max_wait) {
-  Polled polled = TRY(reader_->Poll(max_series, max_wait));
+  Polled polled = TRY(KafkaPartitionReader::Poll(max_series, max_wait));
   if (polled.empty() && !finished()) {
-    if (const std::optional<Error> down = client_->down()) {
-      client_->ForgetDown();  // librdkafka reports it again if it lasts
+    if (const std::optional<Error> down = client().down()) {
+      client().ForgetDown();  // librdkafka reports it again if it lasts
       return Fail(*down);
     }
   }
@@ -106,42 +98,42 @@ Result<Polled> KafkaReplay::Poll(size_t max_series, milliseconds max_wait) {
 Status KafkaReplay::OnEvent(const rd_kafka_message_t& event) {
   switch (event.err) {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-      reader_->SkipTo({rd_kafka_topic_name(event.rkt), event.partition}, event.offset);
+      SkipTo({rd_kafka_topic_name(event.rkt), event.partition}, event.offset);
       return {};
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return {};
-    default: return Fail(client_->Explain(event.err, "replay"));
+    default: return Fail(client().Explain(event.err, "replay"));
   }
 }
 
-uint64_t KafkaReplay::CountBefore(int64_t KafkaPartitionReader::Progress::* offset) const {
-  const auto progress = reader_->progress();
+uint64_t KafkaReplay::CountBefore(int64_t Progress::* offset) const {
+  const auto all = progress();
   int64_t passed = 0;
   for (const KafkaStart& start : starts_) {
-    const auto found = progress.find(start.partition);
-    if (found != progress.end()) passed += std::clamp(found->second.*offset, start.offset, start.end) - start.offset;
+    const auto found = all.find(start.partition);
+    if (found != all.end()) passed += std::clamp(found->second.*offset, start.offset, start.end) - start.offset;
   }
   return static_cast<uint64_t>(passed);
 }
 
 bool KafkaReplay::finished() const {
-  const Progress now = progress();
+  const Totals now = totals();
   return started_ && now.read == now.total;
 }
 
-KafkaReplay::Progress KafkaReplay::progress() const {
-  Progress progress;
-  if (!started_) return progress;
-  for (const KafkaStart& start : starts_) progress.total += static_cast<uint64_t>(start.end - start.offset);
-  progress.read = CountBefore(&KafkaPartitionReader::Progress::next);
-  return progress;
+KafkaReplay::Totals KafkaReplay::totals() const {
+  Totals totals;
+  if (!started_) return totals;
+  for (const KafkaStart& start : starts_) totals.total += static_cast<uint64_t>(start.end - start.offset);
+  totals.read = CountBefore(&Progress::next);
+  return totals;
 }
 
 // Counts up to the end at Start only.
 SeriesConsumer::Lag KafkaReplay::CurrentLag() const {
   if (!started_) return {};
-  Lag lag{.records = progress().total - CountBefore(&KafkaPartitionReader::Progress::applied)};
-  if (lag.records > 0) lag.oldest_seen_at_ms = reader_->lag().oldest_seen_at_ms;
+  Lag lag{.records = totals().total - CountBefore(&Progress::applied)};
+  if (lag.records > 0) lag.oldest_seen_at_ms = KafkaPartitionReader::CurrentLag().oldest_seen_at_ms;
   return lag;
 }
 

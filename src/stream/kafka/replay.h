@@ -8,35 +8,27 @@
 //   while (!replay->finished()) {
 //     auto polled = replay->Poll(10'000, 1s);                  // repeat it on an error
 //     if (!polled->empty() && applier.Apply(*polled) != index::Applier::Applied::kAll) break;
-//     Show(replay->progress());
+//     Show(replay->totals());
 //   }
 //
 // An index::Worker can poll it as well. It polls until it is stopped, so its owner watches
 // finished() && CurrentLag().records == 0.
 //
-// Threads: as SeriesConsumer; finished() and progress() are safe. Errors: kInvalid: a topic does not exist.
+// Threads: as SeriesConsumer; finished() and totals() are safe. Errors: kInvalid: a topic does not exist.
 #pragma once
 
 #include <atomic>
-#include <chrono>
-#include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "base/result.h"
-#include "stream/kafka/client.h"
-#include "stream/kafka/dead_letters.h"
-#include "stream/kafka/options.h"
 #include "stream/kafka/partition_reader.h"
-#include "stream/ports.h"
 
 namespace mi::stream {
 
-class KafkaReplay final : public SeriesConsumer {
+class KafkaReplay final : public KafkaPartitionReader {
  public:
-  struct Progress {
+  struct Totals {
     uint64_t read = 0;   // offsets that were passed, over all partitions
     uint64_t total = 0;  // offsets between start and end, including those that compaction has removed
   };
@@ -46,34 +38,24 @@ class KafkaReplay final : public SeriesConsumer {
 
   Status Start(PositionLookup positions) override;
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
-  Status Rewind() override { return reader_->Assign(starts_); }
-  Status DeadLetter(const PoisonRecord& record) override { return letters_.Write(record); }
+  Status Rewind() override { return Assign(starts_); }
   void Release(std::span<const StreamPosition> /*durable*/) override {}
   Lag CurrentLag() const override;
-  void Wake() override {
-    reader_->Wake();
-    letters_.Wake();
-  }
 
   // Whether Poll has returned everything before the end.
   bool finished() const;
-  Progress progress() const;
+  Totals totals() const;
 
  private:
   KafkaReplay(const KafkaReplayOptions& options, const KafkaDeps& deps)
-      : options_(options), deps_(deps), letters_(options.kafka, deps) {}
-  Status Connect();
+      : KafkaPartitionReader(options.kafka, deps), options_(options) {}
   Result<std::vector<KafkaStart>> StartsOf(const std::string& topic);
   Status SeekToTime(const std::string& topic, std::vector<KafkaStart>& starts);
-  Status OnEvent(const rd_kafka_message_t& event);
+  Status OnEvent(const rd_kafka_message_t& event) override;
   // How many of the offsets between start and end are before `offset` of their partition, over all partitions.
-  uint64_t CountBefore(int64_t KafkaPartitionReader::Progress::* offset) const;
+  uint64_t CountBefore(int64_t Progress::* offset) const;
 
   const KafkaReplayOptions options_;
-  const KafkaDeps deps_;
-  KafkaDeadLetters letters_;
-  std::unique_ptr<KafkaClient> client_;
-  std::unique_ptr<KafkaPartitionReader> reader_;
   std::vector<KafkaStart> starts_;  // with the ends at Start(); not changed while started_
   std::atomic<bool> started_ = false;
 };

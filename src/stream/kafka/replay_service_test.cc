@@ -28,7 +28,7 @@ class KafkaReplayTest : public KafkaServiceTest {
   }
   std::unique_ptr<KafkaReplay> Open() {
     auto replay = KafkaReplay::Create(options_, deps_).value();
-    EXPECT_TRUE(Eventually([&] { return replay->Start({}).has_value(); }));  // a new topic moves in slowly
+    EXPECT_TRUE(Eventually([&] { return replay->Start({}).has_value(); }));  // a new topic is not available at once
     return replay;
   }
   // As `metric-index replay` does.
@@ -47,20 +47,20 @@ class KafkaReplayTest : public KafkaServiceTest {
   StoredPositions positions_;
 };
 
-TEST_F(KafkaReplayTest, ReadsAllPartitionsFromTheirBeginningToTheEndAtTheStart) {
+TEST_F(KafkaReplayTest, ReadsAllPartitionsUpToTheirEndAtTheStart) {
   bystander_->MakeTopic(topic_, 4);
-  for (int i = 0; i < 40; ++i) Write(format("m{}", i), i % 3);  // and one partition is empty
+  for (int i = 0; i < 40; ++i) Write(format("m{}", i), i % 3);  // one partition stays empty
   const auto replay = Open();
   EXPECT_FALSE(replay->finished());
-  EXPECT_EQ(replay->progress().total, 40U);
+  EXPECT_EQ(replay->totals().total, 40U);
   EXPECT_EQ(replay->CurrentLag().records, 40U);
   const std::vector<std::string> all = ReadToTheEnd(*replay);
   EXPECT_THAT(std::set(all.begin(), all.end()), SizeIs(40));
   EXPECT_THAT(all, SizeIs(40));
-  EXPECT_EQ(replay->progress().read, 40U);
+  EXPECT_EQ(replay->totals().read, 40U);
   ASSERT_TRUE(replay->Poll(1, milliseconds(0)));
   EXPECT_EQ(replay->CurrentLag().records, 0U);
-  // The positions are the topic's own: a group that finds them in the store goes on from there.
+  // The positions are the topic's own, so a group that finds them in the store continues there.
   ASSERT_THAT(positions_.all(), SizeIs(3));
   for (const StreamPosition& position : positions_.all()) {
     EXPECT_EQ(position.stream, topic_);
@@ -69,24 +69,24 @@ TEST_F(KafkaReplayTest, ReadsAllPartitionsFromTheirBeginningToTheEndAtTheStart) 
   EXPECT_LT(bystander_->Committed("metric-index-replay", topic_), 0) << "it is no member of a group";
 }
 
-TEST_F(KafkaReplayTest, EndsAlthoughRecordsGoOnComing) {
+TEST_F(KafkaReplayTest, EndsAlthoughRecordsKeepArriving) {
   bystander_->MakeTopic(topic_, 1);
   Write("a", 0);
   const auto replay = Open();
   Write("b", 0);
-  EXPECT_EQ(replay->progress().total, 1U);
+  EXPECT_EQ(replay->totals().total, 1U);
   const std::vector<std::string> all = ReadToTheEnd(*replay);
   ASSERT_GE(all.size(), 1U);
   EXPECT_EQ(all[0], "a{}");
-  EXPECT_EQ(replay->progress().read, 1U);
+  EXPECT_EQ(replay->totals().read, 1U);
 }
 
-TEST_F(KafkaReplayTest, IsFinishedAtOnceWithAnEmptyTopic) {
+TEST_F(KafkaReplayTest, FinishesAtOnceWithAnEmptyTopic) {
   bystander_->MakeTopic(topic_, 4);
   EXPECT_TRUE(Open()->finished());
 }
 
-TEST_F(KafkaReplayTest, ReadsFromAMomentOn) {
+TEST_F(KafkaReplayTest, ReadsFromATimeOn) {
   bystander_->MakeTopic(topic_, 2);
   Write("old", 0);
   Write("old", 1);
@@ -95,13 +95,13 @@ TEST_F(KafkaReplayTest, ReadsFromAMomentOn) {
   options_.from_ms = deps_.clock.NowMs();
   Write("new", 0);
   const auto replay = Open();
-  EXPECT_EQ(replay->progress().total, 1U);
+  EXPECT_EQ(replay->totals().total, 1U);
   EXPECT_THAT(ReadToTheEnd(*replay), ElementsAre("new{}"));
   options_.from_ms = deps_.clock.NowMs() + 3'600'000;
   EXPECT_TRUE(Open()->finished());
 }
 
-TEST_F(KafkaReplayTest, BeginsBehindWhatHasLeftTheTopic) {
+TEST_F(KafkaReplayTest, StartsAfterTheRecordsThatHaveExpired) {
   bystander_->MakeTopic(topic_, 1);
   for (const char* name : {"a", "b", "c"}) Write(name, 0);
   bystander_->Forget(topic_, 0, 2);
@@ -110,7 +110,7 @@ TEST_F(KafkaReplayTest, BeginsBehindWhatHasLeftTheTopic) {
   EXPECT_TRUE(Open()->finished());
 }
 
-TEST_F(KafkaReplayTest, GoesOnAfterKafkaWasAway) {
+TEST_F(KafkaReplayTest, ContinuesAfterKafkaWasAway) {
   bystander_->MakeTopic(topic_, 1);
   for (int i = 0; i < 20; ++i) Write(format("m{}", i), 0);
   const auto replay = Open();
@@ -121,7 +121,7 @@ TEST_F(KafkaReplayTest, GoesOnAfterKafkaWasAway) {
   EXPECT_THAT(first, SizeIs(20));
 }
 
-TEST_F(KafkaReplayTest, SaysThatATopicDoesNotExist) {
+TEST_F(KafkaReplayTest, ReportsThatATopicDoesNotExist) {
   const auto replay = KafkaReplay::Create(options_, deps_).value();
   const Status started = replay->Start({});
   ASSERT_FALSE(started);

@@ -1,10 +1,8 @@
 #include "stream/kafka/topics.h"
 
 #include <array>
-#include <charconv>
 #include <memory>
 #include <thread>
-#include <utility>
 
 #include "base/format.h"
 
@@ -100,53 +98,6 @@ Result<std::map<std::string, std::string>> ReadTopicSettings(const KafkaClient& 
     settings[rd_kafka_ConfigEntry_name(found[i])] = value == nullptr ? "" : value;
   }
   return settings;
-}
-
-Status KafkaPublishTopic::Check(const KafkaClient& client) {
-  const KafkaClient::Topic topic = TRY(client.AskTopic(name_, kBriefTimeout));
-  if (!topic.exists) {
-    TRY(CreateTopic(client, {.name = name_, .partitions = new_partitions_, .settings = {{"cleanup.policy", "compact"}}},
-                    admin_timeout_));
-    log_.Info("kafka: topic {} did not exist; it was created with cleanup.policy=compact", name_);
-  } else if (topic.with_leader == 0) {
-    return Fail(Errc::kUnavailable,
-                format("Kafka: no partition of topic {} has a leader (metric_store.producer.hosts)", name_));
-  }
-  if (!std::exchange(settings_read_, true)) {
-    CreateActivityTopic(client);
-    ReadSettings(client);
-  }
-  return {};
-}
-
-// Publishing does not need the activity topic, so a failure is only logged.
-void KafkaPublishTopic::CreateActivityTopic(const KafkaClient& client) {
-  const std::string activity = ActivityTopic(name_);
-  const Result<KafkaClient::Topic> found = client.AskTopic(activity, kBriefTimeout);
-  if (!found || found->exists) return;
-  const Status created =
-      CreateTopic(client, {.name = activity, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
-                  admin_timeout_);
-  if (!created) log_.Warn("kafka: {}; last_seen is not updated until it exists", created.error().message());
-}
-
-// Reading the settings can need a permission that publishing does not need, so a failure is only logged.
-void KafkaPublishTopic::ReadSettings(const KafkaClient& client) {
-  auto settings = ReadTopicSettings(client, name_, admin_timeout_);
-  if (!settings) {
-    if (settings.error().message() != logged_) log_.Info("kafka: {}", settings.error().message());
-    logged_ = settings.error().message();
-    return;
-  }
-  const std::string& policy = (*settings)["cleanup.policy"];
-  if (!policy.contains("compact")) {
-    log_.Warn(
-        "kafka: topic {} has cleanup.policy={}, retention.ms={}: series expire from it, and a replay restores only "
-        "those that are left. Recommended: cleanup.policy=compact. The topic is not changed",
-        name_, policy, (*settings)["retention.ms"]);
-  }
-  const std::string& limit = (*settings)["max.message.bytes"];
-  std::from_chars(limit.data(), limit.data() + limit.size(), max_bytes_);
 }
 
 }  // namespace mi::stream

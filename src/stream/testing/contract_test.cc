@@ -60,7 +60,7 @@ std::vector<std::string> Identities(const std::vector<model::SeriesBatch>& batch
 }
 
 PublishResult PublishAndWait(SeriesPublisher& publisher, model::SeriesBatch batch) {
-  std::promise<PublishResult> promise;  // moved into the callback, which may still hold it when the answer is read
+  std::promise<PublishResult> promise;  // moved into the callback, which can still hold it when the answer is read
   std::future<PublishResult> answer = promise.get_future();
   publisher.Publish(
       std::make_shared<const model::SeriesBatch>(std::move(batch)),
@@ -102,7 +102,7 @@ Polled StreamContract::PollNow() {
 std::vector<std::string> StreamContract::PollAll() {
   const std::optional<int64_t> end = stream_->End();
   int64_t next = stored_.all().empty() ? 0 : stored_.all().front().next_offset;
-  if (end && next > *end) next = 0;  // of records that are gone
+  if (end && next > *end) next = 0;  // a position of records that no longer exist
   std::vector<std::string> identities;
   for (;;) {
     const Polled polled = end && next < *end ? Poll() : PollNow();
@@ -145,7 +145,7 @@ void StreamContract::AwaitLag(uint64_t records, int64_t oldest_seen_at_ms) {
   EXPECT_EQ(consumer.CurrentLag().oldest_seen_at_ms, oldest_seen_at_ms);
 }
 
-TEST_P(StreamContract, GivesBackWhatWasPublishedToTheLastByte) {
+TEST_P(StreamContract, ReturnsWhatWasPublishedByteForByte) {
   Start();
   model::SeriesBatch batch = MakeBatch("up", 3, 1'234, "team-a");
   batch.AddMetadata({.family = "up", .type = "gauge", .help = "says \"up\"\nor not", .unit = "bool"});
@@ -163,7 +163,7 @@ TEST_P(StreamContract, GivesBackWhatWasPublishedToTheLastByte) {
   EXPECT_THAT(polled.poison, IsEmpty());
 }
 
-TEST_P(StreamContract, CarriesMetadataThatComesWithoutSeries) {
+TEST_P(StreamContract, CarriesMetadataWithoutSeries) {
   Start();
   model::SeriesBatch batch(model::Tenant(), 7);
   batch.AddMetadata({.family = "up", .type = "gauge", .help = "", .unit = ""});
@@ -173,13 +173,13 @@ TEST_P(StreamContract, CarriesMetadataThatComesWithoutSeries) {
   EXPECT_THAT(polled.batches[0].metadata(), SizeIs(1));
 }
 
-TEST_P(StreamContract, TakesAnEmptyBatchForDurable) {
+TEST_P(StreamContract, TreatsAnEmptyBatchAsDurable) {
   Start();
   EXPECT_TRUE(PublishAndWait(stream_->publisher(), model::SeriesBatch()).all_durable());
   EXPECT_TRUE(PollNow().empty());
 }
 
-TEST_P(StreamContract, KeepsTheOrderOfAPublisher) {
+TEST_P(StreamContract, KeepsTheOrderOfOnePublisher) {
   Start();
   std::vector<std::string> want;
   for (int i = 0; i < 50; ++i) {
@@ -190,7 +190,7 @@ TEST_P(StreamContract, KeepsTheOrderOfAPublisher) {
   EXPECT_EQ(PollAll(), want);
 }
 
-TEST_P(StreamContract, AnswersEachBatchOnceWhenManyPublishAtOnce) {
+TEST_P(StreamContract, AnswersEachBatchOnceWhenManyThreadsPublish) {
   Start();
   constexpr int kThreads = 4;
   constexpr int kBatches = 100;
@@ -219,7 +219,7 @@ TEST_P(StreamContract, AnswersEachBatchOnceWhenManyPublishAtOnce) {
   EXPECT_EQ(answers, kThreads * kBatches);
 }
 
-TEST_P(StreamContract, ShowsWhatIsDurableAtOnce) {
+TEST_P(StreamContract, ReturnsABatchAsSoonAsItIsDurable) {
   Start();
   for (int i = 0; i < 20; ++i) {
     Publish(MakeBatch(format("m{}", i), 1));
@@ -233,7 +233,7 @@ TEST_P(StreamContract, WaitsForTheFirstRecord) {
   EXPECT_THAT(Poll().batches, SizeIs(1));
 }
 
-TEST_P(StreamContract, BoundsAPollButAlwaysGivesARecord) {
+TEST_P(StreamContract, BoundsAPollButReturnsAtLeastOneRecord) {
   Start();
   for (int i = 0; i < 6; ++i) Publish(MakeBatch(format("m{}", i), 10));
   uint64_t series = Poll(1).series;
@@ -247,7 +247,7 @@ TEST_P(StreamContract, BoundsAPollButAlwaysGivesARecord) {
   EXPECT_EQ(series, 60U);
 }
 
-TEST_P(StreamContract, GoesOnBehindEachPollAndGivesOnePositionAPartition) {
+TEST_P(StreamContract, ContinuesAfterEachPollWithOnePositionPerPartition) {
   Start();
   Publish(MakeBatch("a", 1));
   Publish(MakeBatch("b", 1));
@@ -290,7 +290,7 @@ TEST_P(StreamContract, TakesUnappliedPollsBackWithRewind) {
   EXPECT_THAT(PollAll(), ElementsAre("b_0{job=\"contract\"}", "c_0{job=\"contract\"}"));
 }
 
-TEST_P(StreamContract, PassesOnThatTheStoreCannotSayWhereItIs) {
+TEST_P(StreamContract, ReturnsTheErrorOfThePositionLookup) {
   stored_.FailNext(Error(Errc::kUnavailable, "database is away"));
   const Status started = stream_->consumer().Start(stored_.Lookup());
   ASSERT_FALSE(started);
@@ -304,7 +304,7 @@ TEST_P(StreamContract, PassesOnThatTheStoreCannotSayWhereItIs) {
   EXPECT_THAT(PollAll(), SizeIs(1));
 }
 
-TEST_P(StreamContract, GivesWhatItCannotDecodeAsPoisonAndGoesOnBehindIt) {
+TEST_P(StreamContract, ReturnsUndecodableRecordsAsPoisonAndContinues) {
   Start();
   Publish(MakeBatch("before", 1));
   stream_->AppendPoison(std::string("no\0batch", 8));
@@ -336,7 +336,7 @@ TEST_P(StreamContract, KeepsDeadLettersByteForByteOverARestart) {
   EXPECT_THAT(stream_->DeadLetters(), ElementsAre(std::pair(bytes, "because"), std::pair("", "empty")));
 }
 
-TEST_P(StreamContract, GoesOnWhereItWasAfterEverythingWasReleased) {
+TEST_P(StreamContract, ContinuesAfterEverythingWasReleased) {
   Start();
   Publish(MakeBatch("a", 1));
   Publish(MakeBatch("b", 1));
@@ -347,7 +347,7 @@ TEST_P(StreamContract, GoesOnWhereItWasAfterEverythingWasReleased) {
   EXPECT_THAT(PollAll(), ElementsAre("c_0{job=\"contract\"}"));
 }
 
-TEST_P(StreamContract, ReadsAllThatIsLeftWhenTheStoreIsAheadOfTheStream) {
+TEST_P(StreamContract, ReadsEverythingWhenTheStoreIsAheadOfTheStream) {
   Start();
   Publish(MakeBatch("a", 1));
   std::vector<StreamPosition> ahead = Poll().next;
@@ -358,7 +358,7 @@ TEST_P(StreamContract, ReadsAllThatIsLeftWhenTheStoreIsAheadOfTheStream) {
   EXPECT_THAT(PollAll(), ElementsAre("a_0{job=\"contract\"}", "b_0{job=\"contract\"}"));
 }
 
-TEST_P(StreamContract, CountsWhatWaitsToBeApplied) {
+TEST_P(StreamContract, CountsTheRecordsThatWaitToBeApplied) {
   SeriesConsumer& consumer = stream_->consumer();
   Start();
   stream_->BeginReading();
@@ -384,7 +384,7 @@ TEST_P(StreamContract, EndsAPollThatWaitsWhenItIsWoken) {
   EXPECT_TRUE(polled->empty());
 }
 
-TEST_P(StreamContract, AnswersWhatWaitsWhenPublishingIsStopped) {
+TEST_P(StreamContract, AnswersEveryBatchWhenPublishingIsStopped) {
   Start();
   std::atomic<int> answers = 0;
   constexpr int kBatches = 200;

@@ -24,30 +24,30 @@ namespace mi::stream {
 
 inline constexpr std::chrono::milliseconds kPatience{20'000};  // a test that waits this long has failed
 
-// One empty stream, and what the suite must see or do behind the ports' back.
+// One empty stream, and what the suite needs besides the ports.
 class StreamUnderTest {
  public:
   virtual ~StreamUnderTest() = default;
   virtual SeriesPublisher& publisher() = 0;
   virtual SeriesConsumer& consumer() = 0;
-  // Ends publisher and consumer as a clean stop does, and makes new ones over the same stream. Start is not called.
+  // Stops publisher and consumer and creates new ones over the same stream. Does not call Start.
   virtual void Restart() = 0;
-  // Ends publishing, as the process does when it stops.
+  // Stops publishing, as a stopping process does.
   virtual void StopPublishing() = 0;
-  // A record that cannot be decoded, behind what is there.
+  // Appends a record that cannot be decoded.
   virtual void AppendPoison(const std::string& bytes) = 0;
   virtual std::vector<std::pair<std::string, std::string>> DeadLetters() = 0;  // bytes and reason, in order
-  // The offset behind the last record, where a poll that does not wait may find nothing although there is something.
+  // The offset after the last record, if a poll that does not wait can miss records that exist.
   virtual std::optional<int64_t> End() { return std::nullopt; }
-  // Waits until the consumer has begun to read; nothing is in the stream yet.
+  // Waits until the consumer reads; the stream is still empty.
   virtual void BeginReading() {}
-  // Whether the lag says when a record was received that was not polled yet.
+  // Whether the lag includes the time of records that were not polled yet.
   virtual bool SeesTimesOfUnread() { return true; }
 };
 
 struct ContractCase {
   std::string name;
-  // nullptr where what is behind it is not installed: the case is skipped.
+  // Returns nullptr if the service is not installed: the case is skipped.
   std::function<std::unique_ptr<StreamUnderTest>()> make;
 };
 
@@ -56,9 +56,9 @@ inline std::string CaseName(const testing::TestParamInfo<ContractCase>& info) { 
 // `count` series whose identities are named `prefix`_0, `prefix`_1 …
 model::SeriesBatch MakeBatch(std::string_view prefix, size_t count, int64_t seen_at_ms = 1'700'000'000'000,
                              std::string_view tenant = "");
-// About so many bytes of labels in one batch, which do not compress.
+// A batch with about `bytes` bytes of labels that do not compress.
 model::SeriesBatch MakeIncompressibleBatch(size_t bytes, uint64_t seed);
-// The identities in stream order, each behind its tenant and a bar when it has one.
+// The identities in stream order, as "tenant|identity" if there is a tenant.
 std::vector<std::string> Identities(const std::vector<model::SeriesBatch>& batches);
 std::vector<std::string> Identities(const model::SeriesBatch& batch);
 
@@ -92,16 +92,15 @@ class StreamContract : public testing::TestWithParam<ContractCase> {
   void Publish(model::SeriesBatch batch) {
     ASSERT_TRUE(PublishAndWait(stream_->publisher(), std::move(batch)).all_durable());
   }
-  // One poll that waits for something; fails the test when nothing comes.
+  // Polls once, and fails the test if nothing arrives.
   Polled Poll(size_t max_series = 100'000);
-  // Polls until there were so many series and metadata entries, as one; batches of one tenant and time are put
-  // together.
+  // Polls until there are this many series and metadata entries. Merges batches of the same tenant and time.
   Polled PollRecords(size_t series, size_t metadata);
-  // Polls that take all there is beyond what is stored, with their positions stored.
+  // Polls everything after the stored positions, and stores the new ones.
   std::vector<std::string> PollAll();
-  // One poll that does not wait.
+  // Polls once without waiting.
   Polled PollNow();
-  // Waits until so many records are known to wait.
+  // Waits until the lag is `records`.
   void AwaitLag(uint64_t records, int64_t oldest_seen_at_ms);
 
   std::unique_ptr<StreamUnderTest> stream_ = GetParam().make();

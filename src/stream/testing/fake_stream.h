@@ -1,5 +1,5 @@
-// A stream in memory with scripted faults: what the tests of other rooms put in the place of a journal or a broker. It
-// passes the same contract suite as the real adapters (stream/testing/contract_test.h).
+// A stream in memory with scripted faults, for the tests of other rooms. It passes the same contract suite as the real
+// adapters (stream/testing/contract_test.h).
 //
 //   FakeStream stream;
 //   stream.Fail(FakeCall::kPublish, 3, Error(Errc::kUnavailable, "gone"));  // the third Publish from now
@@ -24,7 +24,7 @@ namespace mi::stream {
 
 enum class FakeCall { kPublish, kPoll, kRewind, kDeadLetter };
 
-// The records behind any number of publishers and consumers, which must not outlive it. Threads: safe.
+// Serves any number of publishers and consumers, which must not outlive it. Threads: safe.
 class FakeStream {
  public:
   static constexpr int64_t kFirstOffset = 1;
@@ -32,12 +32,12 @@ class FakeStream {
   std::unique_ptr<SeriesPublisher> OpenPublisher();
   std::unique_ptr<SeriesConsumer> OpenConsumer();
 
-  // The nth call of this kind from now (1 is the next one) fails, once. Scripts for one kind add up.
+  // Lets the nth call of this kind from now fail once (1 is the next call). Several faults can be scripted per kind.
   void Fail(FakeCall call, int nth, Error error) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     faults_.push_back({call, nth, std::move(error)});
   }
-  // Every call of this kind fails until Recover().
+  // Lets every call of this kind fail until Recover().
   void FailAlways(FakeCall call, Error error) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     always_.insert_or_assign(call, std::move(error));
@@ -47,7 +47,7 @@ class FakeStream {
     MutexLock lock(mutex_);
     partial_.emplace(taken, std::move(error));
   }
-  // Health() says so until it is told otherwise.
+  // What Health() returns from now on.
   void SetHealth(Status health) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     health_ = std::move(health);
@@ -60,7 +60,7 @@ class FakeStream {
     health_ = {};
   }
 
-  // From now on batches wait, not durable and not visible, until Acknowledge().
+  // Holds batches from now on until Acknowledge(): they are neither durable nor visible.
   void HoldAcknowledgements() EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     holding_ = true;
@@ -69,12 +69,12 @@ class FakeStream {
     MutexLock lock(mutex_);
     return held_.size();
   }
-  // Waits until so many batches are held.
+  // Waits until `batches` batches are held.
   void AwaitHeld(size_t batches) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     while (held_.size() < batches) moved_.Wait(mutex_);
   }
-  // Takes what is held, in order, and holds no more.
+  // Accepts the held batches in order, and holds no more.
   void Acknowledge() EXCLUDES(mutex_) {
     std::vector<Held> held;
     {
@@ -84,7 +84,7 @@ class FakeStream {
     }
     for (Held& h : held) Finish(std::move(h));
   }
-  // Fails what is held, as a stream does that stops.
+  // Fails the held batches, as a stopping stream does.
   void FailHeld(const Error& error) EXCLUDES(mutex_) {
     std::vector<Held> held;
     {
@@ -95,7 +95,7 @@ class FakeStream {
     for (Held& h : held) h.done(Failed(*h.batch, 0, error));
   }
 
-  // Bytes that no consumer can decode, behind what is there.
+  // Appends bytes that no consumer can decode.
   void AppendPoison(std::string bytes, std::string reason) EXCLUDES(mutex_) {
     {
       MutexLock lock(mutex_);
@@ -117,7 +117,7 @@ class FakeStream {
     const auto found = calls_.find(call);
     return found == calls_.end() ? 0 : found->second;
   }
-  // All records that were ever taken, poison left out, in order.
+  // All batches that were ever accepted, in order, without poison.
   std::vector<std::shared_ptr<const model::SeriesBatch>> published() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     std::vector<std::shared_ptr<const model::SeriesBatch>> batches;
@@ -130,12 +130,12 @@ class FakeStream {
     MutexLock lock(mutex_);
     return dead_letters_;
   }
-  // The offset that everything before was released to.
+  // Everything before this offset was released.
   int64_t released() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return released_;
   }
-  // The offset behind the last record.
+  // The offset after the last record.
   int64_t end() const EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     return EndLocked();
@@ -170,7 +170,7 @@ class FakeStream {
 
   int64_t EndLocked() const REQUIRES(mutex_) { return kFirstOffset + static_cast<int64_t>(records_.size()); }
 
-  // Counts the call; the fault that is due now.
+  // Counts the call, and returns the fault that is scripted for it.
   std::optional<Error> Enter(FakeCall call) REQUIRES(mutex_) {
     ++calls_[call];
     if (const auto always = always_.find(call); always != always_.end()) return always->second;
@@ -331,7 +331,7 @@ class FakeConsumer final : public SeriesConsumer {
   }
 
  private:
-  // Asks without the lock: the lookup is somebody else's code.
+  // Calls the lookup without the lock, because it is the caller's code.
   Status Seek() {
     const Result<std::optional<int64_t>> stored = positions_(stream_.name(), 0);
     if (!stored) return mi::Fail(stored.error());
@@ -345,7 +345,7 @@ class FakeConsumer final : public SeriesConsumer {
 
   FakeStream& stream_;
   PositionLookup positions_;
-  int64_t position_ GUARDED_BY(stream_.mutex_) = FakeStream::kFirstOffset;  // what the next poll begins with
+  int64_t position_ GUARDED_BY(stream_.mutex_) = FakeStream::kFirstOffset;  // of the next poll
   int64_t applied_ GUARDED_BY(stream_.mutex_) = FakeStream::kFirstOffset;   // what was polled before the last poll
   bool woken_ GUARDED_BY(stream_.mutex_) = false;
 };
@@ -353,7 +353,7 @@ class FakeConsumer final : public SeriesConsumer {
 inline std::unique_ptr<SeriesPublisher> FakeStream::OpenPublisher() { return std::make_unique<FakePublisher>(*this); }
 inline std::unique_ptr<SeriesConsumer> FakeStream::OpenConsumer() { return std::make_unique<FakeConsumer>(*this); }
 
-// Counts the hints.
+// Counts the fingerprints.
 class FakeActivity final : public ActivityPublisher {
  public:
   void PublishActivity(model::ActivityBatch batch) override { fingerprints += batch.fingerprints.size(); }

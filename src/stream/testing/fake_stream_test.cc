@@ -35,7 +35,7 @@ INSTANTIATE_TEST_SUITE_P(Fake, StreamContract,
                          testing::Values(ContractCase{"Fake", [] { return std::make_unique<FakeUnderTest>(); }}),
                          CaseName);
 
-TEST(FakeStream, FailsTheCallThatTheScriptNames) {
+TEST(FakeStream, FailsTheScriptedCall) {
   FakeStream stream;
   const auto publisher = stream.OpenPublisher();
   stream.Fail(FakeCall::kPublish, 2, Error(Errc::kUnavailable, "gone"));
@@ -45,7 +45,7 @@ TEST(FakeStream, FailsTheCallThatTheScriptNames) {
   EXPECT_THAT(stream.published(), SizeIs(2));
 }
 
-TEST(FakeStream, HoldsAcknowledgementsAndWhatTheyStandFor) {
+TEST(FakeStream, HoldsBatchesUntilTheyAreAcknowledged) {
   FakeStream stream;
   const auto publisher = stream.OpenPublisher();
   bool durable = false;
@@ -60,7 +60,7 @@ TEST(FakeStream, HoldsAcknowledgementsAndWhatTheyStandFor) {
   EXPECT_THAT(stream.published(), SizeIs(1));
 }
 
-TEST(FakeStream, TakesABatchHalfWay) {
+TEST(FakeStream, AcceptsAPartOfABatch) {
   FakeStream stream;
   const auto publisher = stream.OpenPublisher();
   stream.TakeOnly(2, Error(Errc::kOverloaded, "queue is full"));
@@ -70,7 +70,7 @@ TEST(FakeStream, TakesABatchHalfWay) {
   EXPECT_EQ(Identities(*stream.published().at(0)), Identities(MakeBatch("a", 2)));
 }
 
-TEST(FakeStream, FailsWhatItHolds) {
+TEST(FakeStream, FailsTheHeldBatches) {
   FakeStream stream;
   const auto publisher = stream.OpenPublisher();
   size_t failures = 0;

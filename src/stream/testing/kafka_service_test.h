@@ -38,13 +38,13 @@ bool Eventually(Holds holds) {
   return mi::Eventually(std::move(holds), kKafkaPatience);
 }
 
-// A topic or group of this test alone.
+// A name for a topic or group that no other test uses.
 inline std::string KafkaName(std::string_view what) {
   static std::atomic<int> count = 0;
   return format("{}-{}-{}", what, getpid(), ++count);
 }
 
-// Keeps what is logged; shows it too when KAFKA_TEST_LOG is set.
+// Keeps the log lines; also prints them if KAFKA_TEST_LOG is set.
 class KeptLog final : public telemetry::Logger {
  public:
   bool Enabled(telemetry::Level level) const override { return level != telemetry::Level::kDebug || shown_; }
@@ -76,7 +76,7 @@ struct KafkaTestDeps {
   };
 
   operator KafkaDeps() { return {clock, *log, *metrics, fatal}; }
-  // What the fatal handler was called with; '' if it was not.
+  // The message that the fatal handler was called with; '' if it was not called.
   std::string FatalMessage() EXCLUDES(mutex) {
     MutexLock lock(mutex);
     return fatal_error ? fatal_error->message() : "";
@@ -91,7 +91,7 @@ class KafkaBystander {
  public:
   struct Record {
     std::string key;
-    std::optional<std::string> value;  // none: a tombstone
+    std::optional<std::string> value;  // nullopt: a tombstone
     std::map<std::string, std::string> headers = {};
   };
 
@@ -129,7 +129,7 @@ class KafkaBystander {
     }));
   }
 
-  // Waits until the broker has it.
+  // Returns when the broker has the record.
   void Write(const std::string& topic, const Record& record, int32_t partition = 0) {
     open_ = 1;
     void* value = record.value ? const_cast<char*>(record.value->data()) : nullptr;
@@ -143,7 +143,7 @@ class KafkaBystander {
     ASSERT_EQ(error_, RD_KAFKA_RESP_ERR_NO_ERROR) << rd_kafka_err2str(error_);
   }
 
-  // All that a partition holds.
+  // All records of a partition.
   std::vector<Record> Read(const std::string& topic, int32_t partition = 0) {
     const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(1));
     rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset = RD_KAFKA_OFFSET_BEGINNING;
@@ -169,7 +169,7 @@ class KafkaBystander {
   int64_t End(const std::string& topic, int32_t partition = 0) {
     return producer_->AskOffsets(topic, partition, kKafkaPatience).value().end;
   }
-  // What a group has committed; -1001 where there is nothing.
+  // The offset that a group has committed; -1001 if there is none.
   int64_t Committed(const std::string& group, const std::string& topic, int32_t partition = 0) {
     const auto client =
         KafkaClient::Create(
