@@ -36,14 +36,14 @@ constexpr int64_t kTimeoutNs = 500'000'000;
 //   asker                                     asked thread, in the handler
 //   open_question = n; signal(n) ---------->  open_question: n -> 0 (takes the question), else return
 //                                             writes frames and count
-//   wait(done) <----------------------------  answered_question = n; post(done)
+//   wait(done) <----------------------------  post(done)
 //
 // If the wait times out, the asker tries the same exchange n -> 0. It succeeds: nobody writes, and a handler that comes
-// later finds another number and returns. It fails: the handler writes right now, so the asker waits for `done`. Thus
-// only one thread ever writes the frames, and the asker reads them only after the handler has posted.
+// later finds another number and returns. It fails: the handler writes right now, so the asker waits for `done`. So
+// each question that is taken is posted and awaited exactly once, only one thread writes the frames, and the asker
+// reads them only after the post.
 struct Answer {
   std::atomic<int> open_question = 0;  // 0: none
-  std::atomic<int> answered_question = 0;
   size_t count = 0;
   std::array<uintptr_t, kMaxFrames> frames;
   sem_t done;
@@ -69,9 +69,8 @@ void OnStackSignal(int, siginfo_t* info, void*) {
   const int saved_errno = errno;
   g_answer.count = 0;
   _Unwind_Backtrace(&AddFrame, nullptr);
-  errno = saved_errno;
-  g_answer.answered_question = asked;
   sem_post(&g_answer.done);
+  errno = saved_errno;
 }
 
 bool InstallHandler() {
@@ -109,13 +108,12 @@ bool Ask(pid_t thread) {
   info.si_uid = getuid();
   info.si_value.sival_int = question;
   const bool sent = syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, kStackSignal, &info) == 0;
-  if (!sent || !WaitForAnswer()) {
-    int expected = question;
-    if (g_answer.open_question.compare_exchange_strong(expected, 0)) return false;
-    while (sem_wait(&g_answer.done) != 0) {  // EINTR
-    }
+  if (sent && WaitForAnswer()) return true;
+  int expected = question;
+  if (g_answer.open_question.compare_exchange_strong(expected, 0)) return false;
+  while (sem_wait(&g_answer.done) != 0) {  // EINTR
   }
-  return g_answer.answered_question == question;
+  return true;
 }
 
 std::string FirstLine(const fs::path& path) {
