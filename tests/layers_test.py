@@ -108,6 +108,8 @@ def faults_of_includes(table):
                 yield f"src/{room}/CMakeLists.txt: {library}: name its headers in tests/layers_test.py"
             elif (room, library) not in used:
                 yield f"src/{room}/CMakeLists.txt: {library}: no product code includes its headers"
+    for library in set(LIBRARIES) - {library for _, libraries in table.values() for library in libraries}:
+        yield f"tests/layers_test.py: {library}: no room uses it"
 
 
 def faults_of_document(table):
