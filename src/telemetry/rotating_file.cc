@@ -1,7 +1,6 @@
 #include "telemetry/rotating_file.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,13 +56,9 @@ Status RotatingFile::Open() {
   std::error_code ignored;  // open() below says what is wrong
   fs::create_directories(fs::path(path_).parent_path(), ignored);
   FileDescriptor file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
-  struct stat status{};
-  if (!file.valid() || ::fstat(file.get(), &status) != 0) return CannotWrite(path_, errno);
+  if (!file.valid() || ::fstat(file.get(), &opened_) != 0) return CannotWrite(path_, errno);
   file_ = std::move(file);
-  device_ = status.st_dev;
-  inode_ = status.st_ino;
-  regular_ = S_ISREG(status.st_mode);
-  size_ = regular_ ? static_cast<uint64_t>(status.st_size) : 0;
+  size_ = static_cast<uint64_t>(opened_.st_size);
   line_is_torn_ = false;
   return {};
 }
@@ -71,7 +66,8 @@ Status RotatingFile::Open() {
 // Another process may have moved or removed the file or its directory. Lines must not go into a file without a name.
 bool RotatingFile::IsStillAtItsPath() const {
   struct stat status{};
-  return file_.valid() && ::stat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_;
+  return file_.valid() && ::stat(path_.c_str(), &status) == 0 && status.st_dev == opened_.st_dev &&
+         status.st_ino == opened_.st_ino;
 }
 
 Status RotatingFile::Write(std::string_view line, int64_t now_ms) {
@@ -97,9 +93,10 @@ Status RotatingFile::WriteBytes(std::string_view bytes) {
   return {};
 }
 
-// A file that cannot be renamed is continued: a log that is too long is better than none.
+// A file that cannot be renamed is continued: a log that is too long is better than none. A device or pipe is never set
+// aside.
 void RotatingFile::Rotate(int64_t now_ms) {
-  if (!regular_) return;
+  if (!S_ISREG(opened_.st_mode)) return;
   const fs::path path(path_);
   std::error_code ignored;
   int64_t time_ms = now_ms;

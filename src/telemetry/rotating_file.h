@@ -3,7 +3,7 @@
 // counted and removed with ours.
 #pragma once
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <string>
@@ -48,9 +48,7 @@ class RotatingFile {
   const std::string path_;
   Limits limits_;
   FileDescriptor file_;
-  dev_t device_ = 0;
-  ino_t inode_ = 0;
-  bool regular_ = false;  // devices and pipes are never set aside
+  struct stat opened_{};  // of file_, when it was opened
   uint64_t size_ = 0;
   bool prune_ = true;          // look through the backups before the next line; at the start too, as lumberjack does
   bool line_is_torn_ = false;  // the last line is incomplete: the disk became full in its middle

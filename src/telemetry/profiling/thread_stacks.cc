@@ -213,6 +213,7 @@ std::string GoroutineText(const std::vector<ThreadStack>& threads) {
     ++total;
   }
   std::vector<std::pair<size_t, std::vector<uintptr_t>>> sorted;
+  sorted.reserve(counts.size());
   for (const auto& [frames, count] : counts) sorted.emplace_back(count, frames);
   std::ranges::sort(sorted, std::greater<>());
 
