@@ -1,4 +1,4 @@
-// The catalogue with series as a Kubernetes fleet has them. Figures stand in README.md.
+// The catalogue with series like those of a Kubernetes fleet. The figures are in README.md.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 #include <unistd.h>
@@ -29,9 +29,9 @@ const uint64_t kSeriesOfPod = FromEnvironment("CATALOG_BENCH_POD", 160);
 const uint64_t kSeriesCount = FromEnvironment("CATALOG_BENCH_SERIES", 1'000'000);
 constexpr int64_t kSeen = 1'700'000'000'000;
 
-// Series 12 labels wide: pods of 160 series each (CATALOG_BENCH_POD), 2 containers a pod, 40 pods a node, 25 pods a
-// deployment; one metric in four is a histogram with an `le`. `order` tells in which sequence they come: as a scrape
-// gives them, or shuffled within 40 pods as parallel senders do.
+// Series with 12 labels: 160 series per pod (CATALOG_BENCH_POD), 2 containers per pod, 40 pods per node, 25 pods per
+// deployment. One metric in four is a histogram with an `le`. They arrive in the order of a scrape, or shuffled within
+// 40 pods, as parallel senders send them.
 class Fleet {
  public:
   static model::Labels Make(uint64_t number) {
@@ -97,7 +97,7 @@ uint64_t ResidentBytes() {
   return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-// Gives contents that were made before, so that only the catalogue's part is measured.
+// Returns contents that were made before, so that only the catalogue is measured.
 class ContentReader final : public store::CatalogReader {
  public:
   explicit ContentReader(uint64_t first_id) : first_id_(first_id) {}
@@ -135,7 +135,7 @@ class ContentReader final : public store::CatalogReader {
   std::vector<size_t> ends_;
 };
 
-// This thread's own: a machine that does other things as well should not count.
+// CPU time of this thread, since the machine does other things as well.
 double CpuSeconds() {
   timespec time{};
   if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) != 0) std::abort();
@@ -148,7 +148,7 @@ struct Built {
   uint64_t resident = 0;  // bytes
 };
 
-// In portions: what is prepared stays small beside what is measured.
+// In portions, so that the prepared data takes little memory compared with what is measured.
 Built BuildByLoad(std::span<const uint32_t> order) {
   constexpr size_t kPortion = 100'000;
   const uint64_t before = ResidentBytes();
@@ -223,9 +223,9 @@ void Scan(benchmark::State& state) {
 }
 BENCHMARK(Scan);
 
-// What a question costs: the snapshot is taken in the loop, as a request does.
+// The cost of a query. The snapshot is taken in the loop, as in a request.
 void MetricNames(benchmark::State& state) {
-  Shared();  // is built before the first loop
+  Shared();  // built before the first iteration
   for (auto unused : state) {
     const auto snapshot = Shared().catalog->Current();
     std::vector<std::string_view> names;
@@ -277,7 +277,7 @@ void OnePod(benchmark::State& state) {
 }
 BENCHMARK(OnePod)->Unit(benchmark::kMicrosecond);
 
-// The cluster holds 3,000 pods: 480,000 series.
+// The cluster has 3,000 pods, which are 480,000 series.
 SeriesSet Cluster(const Snapshot& snapshot) {
   return snapshot.WithPair(snapshot.FindPair("cluster", "prod-eu-0").value());
 }

@@ -1,4 +1,4 @@
-// The catalogue against a naive one, after random interleavings of everything that changes it.
+// Compares the catalogue with a naive one after random sequences of all changes.
 #include <random>
 
 #include "catalog/set_builder.h"
@@ -13,7 +13,7 @@ using Label = std::pair<std::string, std::string>;
 constexpr int64_t kStart = 1'700'000'000'000;
 constexpr int64_t kInterval = 3600;
 
-// What the first `count` series of the naive catalogue have to say about everything.
+// The expected answers for the first `count` series of the naive catalogue.
 struct Expected {
   explicit Expected(const NaiveCatalog& naive, size_t count) {
     for (Ordinal at = 0; at < count; ++at) {
@@ -153,7 +153,7 @@ class Checker {
   std::mt19937 random_;
 };
 
-// Adds to the naive catalogue and tells the real one, in one of the ways that there are.
+// Changes both catalogues in the same random way.
 class Story {
  public:
   explicit Story(uint32_t seed) : random_(seed) {}

@@ -16,7 +16,7 @@ using testing::IsEmpty;
 
 constexpr int64_t kSeen = 1'700'000'000'000;
 
-// A log that keeps its lines.
+// A logger that records its lines.
 class Lines final : public telemetry::Logger {
  public:
   bool Enabled(telemetry::Level) const override { return true; }
@@ -84,7 +84,7 @@ TEST(Catalog, ShowsWhatIsAppendedWhenAppendReturns) {
   EXPECT_EQ(catalog->stats().pairs, 2);
 }
 
-TEST(Catalog, TakesAnyBytesAndNoLabelsAtAll) {
+TEST(Catalog, AcceptsAnyBytesAndSeriesWithoutLabels) {
   const LabelMap strange = {
       {"a\0b"s, "\0"s}, {"quote\"", "back\\slash"}, {"line\n", "\n"}, {"\xff", "\xfe"}, {" ", " "}};
   const auto appended = std::make_unique<Catalog>(CatalogOptions{});
@@ -108,7 +108,7 @@ TEST(Catalog, SnapshotsOutliveIt) {
   EXPECT_THAT(ReadAll(*snapshot), ElementsAre(LabelMap{{"a", "b"}}));
 }
 
-TEST(Catalog, PassesOverIdsThatItKnows) {
+TEST(Catalog, IgnoresKnownIds) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   NaiveCatalog stored;
   stored.series = {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}})};
@@ -122,7 +122,7 @@ TEST(Catalog, PassesOverIdsThatItKnows) {
               ElementsAre(LabelMap{{"a", "1"}}, LabelMap{{"a", "2"}}, LabelMap{{"a", "3"}}, LabelMap{{"a", "9"}}));
 }
 
-TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
+TEST(Catalog, SkipsAnUnreadableRow) {
   class Broken final : public store::CatalogReader {
    public:
     Result<store::CatalogState> State() override { return store::CatalogState{}; }
@@ -153,7 +153,7 @@ TEST(Catalog, OneUnreadableRowDoesNotKeepTheOthersFromStarting) {
   EXPECT_THAT(log.lines, ElementsAre(HasSubstr("series 2"), HasSubstr("series 4")));
 }
 
-TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
+TEST(Catalog, ReturnsTheReadersErrorAndKeepsWhatWasReadBefore) {
   class Failing final : public store::CatalogReader {
    public:
     Result<store::CatalogState> State() override { return store::CatalogState{}; }
@@ -178,7 +178,7 @@ TEST(Catalog, GivesTheReadersErrorAndKeepsWhatCameBefore) {
   EXPECT_EQ(catalog->Current()->series(), 1);
 }
 
-TEST(Catalog, RefusesWhatIsAboveItsLimitAndSaysSoOnce) {
+TEST(Catalog, RefusesSeriesAboveMaxSeriesAndLogsItOnce) {
   Lines log;
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{.max_series = 2, .logger = &log});
   AppendTo(*catalog,
@@ -197,7 +197,7 @@ TEST(Catalog, RefusesWhatIsAboveItsLimitAndSaysSoOnce) {
   EXPECT_THAT(loaded.error().message(), HasSubstr("limit of 2"));
 }
 
-TEST(Catalog, MovesTimesByAppendAndByUpdate) {
+TEST(Catalog, UpdatesTimesByAppendAndByUpdateSeen) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{.activity_interval_s = 60});
   AppendTo(*catalog, {Series(5, {{"a", "1"}}), Series(8, {{"a", "2"}})});
   const auto snapshot = catalog->Current();
@@ -255,7 +255,7 @@ TEST(Catalog, KeepsTheLatestMetadataByFamilyAndTenant) {
   EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 4);
 }
 
-TEST(Catalog, DoesNotGrowByHelpThatChangesEachTime) {
+TEST(Catalog, DoesNotGrowWhenHelpTextsChange) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   const auto say = [&](int family, int time) {
     model::SeriesBatch batch({}, kSeen + time);
@@ -274,7 +274,7 @@ TEST(Catalog, DoesNotGrowByHelpThatChangesEachTime) {
   EXPECT_THAT(Families(*catalog->Current(), {}), Contains("/family7/" + std::string(1000, 'a' + 50 % 26)));
 }
 
-TEST(Catalog, CountsSeriesByTenantMostFirst) {
+TEST(Catalog, CountsSeriesByTenantLargestFirst) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   AppendTo(*catalog, {Series(1, {{"a", "1"}}, "x"), Series(2, {{"a", "1"}}, "y"), Series(3, {{"b", "1"}}, "y"),
                       Series(4, {{"c", "1"}}, "")});
@@ -285,7 +285,7 @@ TEST(Catalog, CountsSeriesByTenantMostFirst) {
   EXPECT_THAT(Ordinals(catalog->Current()->OfTenant("")), ElementsAre(3));
 }
 
-TEST(Catalog, EndsAWalkOverValuesWhenTold) {
+TEST(Catalog, EndsAVisitOfValuesWhenTheVisitorReturnsFalse) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   AppendTo(*catalog, {Series(1, {{"a", "1"}}), Series(2, {{"a", "2"}}), Series(3, {{"a", "3"}})});
   int visits = 0;
@@ -293,9 +293,9 @@ TEST(Catalog, EndsAWalkOverValuesWhenTold) {
   EXPECT_EQ(visits, 2);
 }
 
-// Readers ask everything of a snapshot, twice, while the writer goes on over several windows: same answers, and (TSan)
-// no races.
-TEST(Catalog, SnapshotsStayWhileTheWriterGoesOn) {
+// Readers ask a snapshot everything twice while the writer fills several windows. Both answers must be equal, without
+// data races (TSan).
+TEST(Catalog, SnapshotsDoNotChangeWhileTheWriterAppends) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   std::atomic<bool> done = false;
   auto digest = [](const Snapshot& snapshot) {

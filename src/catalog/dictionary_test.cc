@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::string_literals;
 
-TEST(Dictionary, GivesOneIdToOneText) {
+TEST(Dictionary, GivesOneIdPerText) {
   Dictionary dictionary;
   std::map<std::string, NameId> names;
   for (const std::string& name :
@@ -24,7 +24,7 @@ TEST(Dictionary, GivesOneIdToOneText) {
   EXPECT_EQ(distinct.size(), names.size());
 }
 
-TEST(Dictionary, KeepsTheSameValueOfTwoNamesApart) {
+TEST(Dictionary, GivesTheSameValueOfTwoNamesTwoIds) {
   Dictionary dictionary;
   const NameId a = dictionary.InternName("a");
   const NameId b = dictionary.InternName("b");
@@ -34,7 +34,7 @@ TEST(Dictionary, KeepsTheSameValueOfTwoNamesApart) {
   EXPECT_EQ(dictionary.label_pair_count(), 2);
 }
 
-TEST(Dictionary, ViewsSeeWhatTheySaw) {
+TEST(Dictionary, ViewsDoNotChange) {
   Dictionary dictionary;
   const NameId name = dictionary.InternName("n");
   std::vector<Dictionary::View> views;
@@ -59,14 +59,14 @@ TEST(Dictionary, ViewsSeeWhatTheySaw) {
   }
 }
 
-TEST(Dictionary, NobodyFindsTheReservedNames) {
+TEST(Dictionary, DoesNotFindReservedNames) {
   Dictionary dictionary;
   dictionary.InternPair(kTenants, "");
   EXPECT_EQ(Dictionary::View(dictionary).FindName(""), std::nullopt);
   EXPECT_EQ(dictionary.label_pair_count(), 0);
 }
 
-TEST(TextHash, TellsApartByEveryByteAndTheLength) {
+TEST(TextHash, DependsOnEveryByteAndTheLength) {
   std::set<uint64_t> hashes;
   size_t count = 0;
   for (size_t size = 0; size < 40; ++size) {
@@ -76,7 +76,7 @@ TEST(TextHash, TellsApartByEveryByteAndTheLength) {
       hashes.insert(HashText(text, 7));
     }
   }
-  // Of each length: every prefix of ones; the last repeats itself.
+  // Per length: every prefix of ones. The last text of each length occurs twice.
   EXPECT_EQ(hashes.size(), count - 39);
 }
 

@@ -145,7 +145,7 @@ class FollowerTest : public testing::Test {
                      Deps([this] { ++loaded_; })};
 };
 
-TEST_F(FollowerTest, LoadsEverythingAndThenWhatIsNew) {
+TEST_F(FollowerTest, LoadsEverythingThenWhatIsNew) {
   table_.Commit(1, 3);
   ASSERT_TRUE(follower_.Step());
   EXPECT_THAT(Ids(), ElementsAre(1, 2, 3));
@@ -172,7 +172,7 @@ TEST_F(FollowerTest, FindsSeriesThatWereCommittedOutOfOrder) {
   EXPECT_EQ(LastSeen(3), kSeenMs + 5'000);
 }
 
-TEST_F(FollowerTest, AsksForAGapOnceMoreWhenItIsOlderThanAnyTransactionAndThenNoMore) {
+TEST_F(FollowerTest, AsksForAGapALastTimeWhenItIsOlderThanAnyTransaction) {
   table_.Commit(1);
   table_.Commit(3);
   ASSERT_TRUE(follower_.Step());
@@ -189,7 +189,7 @@ TEST_F(FollowerTest, AsksForAGapOnceMoreWhenItIsOlderThanAnyTransactionAndThenNo
   EXPECT_THAT(table_.asked, Not(Contains(IdRange{4, 4})));
 }
 
-TEST_F(FollowerTest, LearnsOfMovedTimes) {
+TEST_F(FollowerTest, ReadsChangedTimes) {
   table_.Commit(1, 2);
   ASSERT_TRUE(follower_.Step());
   table_.See(2, kSeenMs + 3'600'000);
@@ -198,7 +198,7 @@ TEST_F(FollowerTest, LearnsOfMovedTimes) {
   EXPECT_EQ(LastSeen(2), kSeenMs + 3'600'000);
 }
 
-TEST_F(FollowerTest, ReadsMetadataNowAndThen) {
+TEST_F(FollowerTest, ReadsMetadataEveryInterval) {
   table_.metadata.push_back({{}, {"up", "gauge", "Whether it is up.", ""}});
   ASSERT_TRUE(follower_.Step());
   ASSERT_TRUE(follower_.Step());
@@ -211,7 +211,7 @@ TEST_F(FollowerTest, ReadsMetadataNowAndThen) {
   EXPECT_EQ(families, 1);
 }
 
-TEST_F(FollowerTest, KeepsItsAnswersWhileTheStoreIsAwayAndSaysSo) {
+TEST_F(FollowerTest, KeepsTheCatalogueWhileTheStoreIsAway) {
   table_.Commit(1);
   table_.away = true;
   Follower follower({.interval = milliseconds(1), .max_retry = milliseconds(1)}, Deps([this] { ++loaded_; }));
@@ -295,7 +295,7 @@ TEST_F(FollowerTest, ReadsNoMoreAfterAFatalCondition) {
   EXPECT_EQ(fatal_calls, 1);
 }
 
-TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {
+TEST_F(FollowerTest, FindsMissedSeriesByTheRecount) {
   Follower forgetful({.max_gaps = 1}, Deps());
   table_.Commit(1);
   table_.Commit(9);
@@ -310,7 +310,7 @@ TEST_F(FollowerTest, FindsWhatItHasMissedWhenItCounts) {
   EXPECT_THAT(Ids(), UnorderedElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9));
 }
 
-TEST_F(FollowerTest, FindsWhatItHasMissedInAStoreThatNeverRests) {
+TEST_F(FollowerTest, FindsMissedSeriesWhileTheStoreGrows) {
   Follower forgetful({.max_gaps = 1}, Deps());
   table_.Commit(1);
   table_.Commit(3);
@@ -318,13 +318,13 @@ TEST_F(FollowerTest, FindsWhatItHasMissedInAStoreThatNeverRests) {
   ASSERT_TRUE(forgetful.Step());
   table_.Commit(2);
   clock_.Advance(seconds(601));
-  // Between the reading of the new and the count there are newer ones, and one that commits late.
+  // Between reading the new series and counting, newer series are committed, and one late series.
   table_.before_counting = [this] { table_.Commit(4), table_.Commit(6, 9); };
   ASSERT_TRUE(forgetful.Step());
   EXPECT_THAT(Ids(), testing::IsSupersetOf({1, 2, 3, 4, 5}));
 }
 
-TEST_F(FollowerTest, DoesNotReadAllAgainForWhatCommitsWhileItCounts) {
+TEST_F(FollowerTest, DoesNotReadEverythingAgainForCommitsDuringTheRecount) {
   clock_.Advance(seconds(601));
   table_.Commit(1);
   table_.Commit(3);
@@ -334,7 +334,7 @@ TEST_F(FollowerTest, DoesNotReadAllAgainForWhatCommitsWhileItCounts) {
   EXPECT_EQ(table_.whole_readings, 1);
 }
 
-TEST_F(FollowerTest, RemembersAllBlocksThatManyWritersHaveOpen) {
+TEST_F(FollowerTest, RemembersTheOpenIdBlocksOfManyWriters) {
   constexpr uint64_t kBlock = 10'000;
   constexpr uint64_t kBlocks = 16;  // two consumers with eight workers each; the last one is the fastest
   table_.Commit(kBlock * (kBlocks - 1) + 1, kBlock * kBlocks);

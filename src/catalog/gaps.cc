@@ -1,8 +1,13 @@
 #include "catalog/gaps.h"
 
+#include <algorithm>
+#include <cassert>
+
 namespace mi::catalog {
 
 void Gaps::Add(std::span<const store::IdRange> skipped, Time now) {
+  assert(std::ranges::is_sorted(skipped, {}, &store::IdRange::first));
+  assert(skipped.empty() || ranges_.empty() || ranges_.rbegin()->second.last < skipped.front().first);
   for (const store::IdRange& range : skipped) ranges_.emplace_hint(ranges_.end(), range.first, Rest{range.last, now});
   ForgetLowest();
 }

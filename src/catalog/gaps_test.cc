@@ -10,7 +10,7 @@ using std::chrono::seconds;
 using store::IdRange;
 using testing::ElementsAre;
 
-TEST(Gaps, LosesWhatWasFound) {
+TEST(Gaps, RemovesWhatWasFound) {
   Gaps gaps(100);
   gaps.Add(std::vector<IdRange>{{2, 9}, {11, 11}, {20, 29}}, {});
   gaps.Found({});
@@ -25,7 +25,7 @@ TEST(Gaps, LosesWhatWasFound) {
   EXPECT_TRUE(gaps.empty());
 }
 
-TEST(Gaps, KeepTheNewestOfSoMany) {
+TEST(Gaps, KeepsTheHighestRanges) {
   Gaps gaps(2);
   gaps.Add(std::vector<IdRange>{{1, 1}, {3, 9}}, {});
   gaps.Found(std::vector<IdRange>{{5, 5}});
@@ -34,7 +34,7 @@ TEST(Gaps, KeepTheNewestOfSoMany) {
   EXPECT_THAT(gaps.Ranges(), ElementsAre(IdRange{6, 9}, IdRange{11, 11}));
 }
 
-TEST(Gaps, WhatIsLeftOfAGapIsAsOldAsTheGap) {
+TEST(Gaps, TheRestOfAGapIsAsOldAsTheGap) {
   const Gaps::Time start{};
   Gaps gaps(100);
   gaps.Add(std::vector<IdRange>{{1, 9}}, start);

@@ -20,6 +20,7 @@ void WriteShape(PairId tenant, std::span<NameId> names, std::string& out) {
 
 std::span<const PairId> Interner::operator()(std::string_view tenant, std::span<const model::Label> labels) {
   assert(dictionary_.pair_count() + labels.size() + 2 <= kNoPair);
+  assert(std::ranges::none_of(labels, &std::string_view::empty, &model::Label::value));
   names_.clear();
   pairs_.clear();
   if (previous_.size() < labels.size()) previous_.resize(labels.size());

@@ -5,14 +5,14 @@
 namespace mi::catalog {
 namespace {
 
-// Pairs that stand in series by a rule each, over a bit more than two windows.
+// Pairs, each with its own rule for which series have it, over a bit more than two windows.
 class PostingsTest : public testing::Test {
  protected:
   static constexpr uint32_t kCount = 2 * kWindow + 1000;
   static constexpr uint32_t kPairs = 7;
   static bool Stands(uint32_t pair, Ordinal at) {
     switch (pair) {
-      case 0: return true;                                  // one run a window
+      case 0: return true;                                  // one run per window
       case 1: return at % 2 == 0;                           // bits
       case 2: return at % 50 == 0;                          // gaps
       case 3: return at % 100 < 10;                         // runs
@@ -64,14 +64,14 @@ class PostingsTest : public testing::Test {
   uint32_t size_ = 0;
 };
 
-TEST_F(PostingsTest, HoldWhatWasAddedOnBothSidesOfASeal) {
+TEST_F(PostingsTest, ContainWhatWasAddedBeforeAndAfterASeal) {
   for (const uint32_t count : {0U, 1U, 70U, kWindow - 1, kWindow, kWindow + 1, 2 * kWindow, kCount}) {
     Grow(count);
     Check(postings_.View(), count);
   }
 }
 
-TEST_F(PostingsTest, OldViewsSeeWhatTheySaw) {
+TEST_F(PostingsTest, ViewsDoNotChange) {
   std::vector<std::pair<uint32_t, PostingsView>> views;
   for (const uint32_t count :
        {0U, 1U, 70U, 64U * 100, kWindow - 1, kWindow, kWindow + 1, kWindow + 640, 2 * kWindow, kCount}) {
@@ -81,7 +81,7 @@ TEST_F(PostingsTest, OldViewsSeeWhatTheySaw) {
   }
 }
 
-TEST_F(PostingsTest, AVisitorThatSaysFalseEndsIt) {
+TEST_F(PostingsTest, AVisitorThatReturnsFalseEndsTheVisit) {
   Grow(kCount);
   for (uint32_t pair = 0; pair < kPairs; ++pair) {
     int visits = 0;
@@ -93,7 +93,7 @@ TEST_F(PostingsTest, AVisitorThatSaysFalseEndsIt) {
   }
 }
 
-TEST_F(PostingsTest, DensePairsCostTwoKilobytesAWindowAndRunsAFewBytes) {
+TEST_F(PostingsTest, DensePairsTakeTwoKilobytesPerWindowAndRunsAFewBytes) {
   Grow(kWindow);
   auto payload = [&](uint32_t pair) { return PostingNode::At(dictionary_.pair(pairs_[pair]).sealed.load()); };
   EXPECT_FALSE(payload(0).is_bits);

@@ -33,7 +33,7 @@ uint8_t* SeriesLog::Place(size_t size, bool begins_block) {
 }
 
 void SeriesLog::Append(uint64_t id, std::span<const PairId> pairs, SeenTimes times) {
-  assert(!pairs.empty() && id != 0 && id != highest_id_);
+  assert(id > 0 && !Find(id) && !pairs.empty() && std::ranges::is_sorted(pairs));
   body_.resize(pairs.size() * kMaxVarint);
   uint8_t* body_end = body_.data();
   PairId before = 0;

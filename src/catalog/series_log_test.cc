@@ -9,7 +9,7 @@ std::vector<PairId> PairsOf(const SeriesLog& log, Ordinal ordinal) {
   return pairs;
 }
 
-TEST(SeriesLog, GivesBackIdsAndPairsOverGapsBlocksAndChunks) {
+TEST(SeriesLog, ReturnsIdsAndPairsAcrossGapsBlocksAndChunks) {
   SeriesLog log;
   std::vector<uint64_t> ids;
   std::vector<std::vector<PairId>> pairs;
@@ -17,7 +17,7 @@ TEST(SeriesLog, GivesBackIdsAndPairsOverGapsBlocksAndChunks) {
   for (uint32_t i = 0; i < 5000; ++i) {
     id += i % 7 == 0 ? uint64_t{1} << (i % 50) : 1;
     std::vector<PairId> one = {i % 3};
-    // Now and then a record that is larger than a chunk of the arena.
+    // Some records are larger than a chunk of the arena.
     for (uint32_t k = 0; k < (i % 1000 == 17 ? 60'000 : i % 20); ++k) one.push_back(one.back() + 1 + k % 300);
     if (i % 11 == 0) one.push_back(UINT32_MAX - 1);
     log.Append(id, one, {});
@@ -35,7 +35,7 @@ TEST(SeriesLog, GivesBackIdsAndPairsOverGapsBlocksAndChunks) {
   }
 }
 
-TEST(SeriesLog, FindsNothingUnderAnIdThatNoSeriesHas) {
+TEST(SeriesLog, DoesNotFindUnknownIds) {
   SeriesLog log;
   EXPECT_EQ(log.Find(1), std::nullopt);
   const PairId pair = 0;
@@ -47,7 +47,7 @@ TEST(SeriesLog, FindsNothingUnderAnIdThatNoSeriesHas) {
   EXPECT_EQ(log.Find(60), std::nullopt);
 }
 
-TEST(SeriesLog, KeepsIdsThatComeLate) {
+TEST(SeriesLog, FindsLateIds) {
   SeriesLog log;
   std::vector<uint64_t> ids;
   // Of every 40 ids, some come 30 ids late, in descending order, across the ends of blocks.
@@ -73,7 +73,7 @@ TEST(SeriesLog, KeepsIdsThatComeLate) {
   for (uint64_t id = 0; id < known.size(); ++id) ASSERT_EQ(log.Find(id).has_value(), known[id]) << id;
 }
 
-TEST(SeriesLog, KeepsABlockThatComesLateInLittleMemory) {
+TEST(SeriesLog, ALateBlockTakesLittleMemory) {
   constexpr uint64_t kBlock = 10'000;
   SeriesLog late;
   SeriesLog in_order;
@@ -82,7 +82,7 @@ TEST(SeriesLog, KeepsABlockThatComesLateInLittleMemory) {
     for (uint64_t id = block * kBlock + 1; id <= (block + 1) * kBlock; ++id) late.Append(id, {&pair, 1}, {});
   }
   for (uint64_t id = 1; id <= 20 * kBlock; ++id) in_order.Append(id, {&pair, 1}, {});
-  // What a record says is the step from the highest id: some three bytes.
+  // A record stores the step from the highest id, about three bytes.
   EXPECT_LT(late.bytes(), in_order.bytes() + 20 * kBlock * 5);
   for (uint64_t id = 1; id <= 20 * kBlock; ++id) {
     ASSERT_EQ(late.Find(id), (19 - (id - 1) / kBlock) * kBlock + (id - 1) % kBlock);
@@ -90,7 +90,7 @@ TEST(SeriesLog, KeepsABlockThatComesLateInLittleMemory) {
   EXPECT_EQ(late.Find(20 * kBlock + 1), std::nullopt);
 }
 
-TEST(SeenTimes, AreRoundedAwayFromEachOther) {
+TEST(SeenTimes, AreRoundedOutwards) {
   auto f = [](int64_t first_ms, int64_t last_ms, uint32_t first, uint32_t last) {
     const SeenTimes times = SeenTimes::FromMs(first_ms, last_ms);
     EXPECT_EQ(times.first, first) << first_ms;

@@ -52,7 +52,7 @@ TEST(SeriesSet, RangesMayBeEmptyAndReachTheEnd) {
   EXPECT_THAT(Ordinals(SeriesSet::Range(UINT32_MAX - 2, UINT32_MAX)), ElementsAre(UINT32_MAX - 2, UINT32_MAX - 1));
 }
 
-TEST(SeriesSet, AVisitorThatSaysFalseEndsIt) {
+TEST(SeriesSet, AVisitorThatReturnsFalseEndsTheVisit) {
   int visits = 0;
   SeriesSet::Range(0, 1000).ForEach([&](Ordinal) { return ++visits < 300; });
   EXPECT_EQ(visits, 300);
@@ -68,18 +68,18 @@ TEST(SetBuilder, BuildsArraysBitsAndFullBlocks) {
   };
   for (Ordinal i = 0; i < 4096; ++i) add(i * 3);             // the longest array
   for (Ordinal i = 0; i < 4097; ++i) add(kBlock + i * 7);    // the shortest bits
-  for (Ordinal i = 0; i < kBlock; ++i) add(2 * kBlock + i);  // all of it
-  builder.Window(12);                                        // touched, and nothing in it
+  for (Ordinal i = 0; i < kBlock; ++i) add(2 * kBlock + i);  // a full block
+  builder.Window(12);                                        // requested, but no bit is set
   add(6 * kBlock - 1);
   EXPECT_EQ(Ordinals(builder.Build()), wanted);
 }
 
-TEST(SetBuilder, OfNothingIsEmpty) {
+TEST(SetBuilder, BuildsAnEmptySet) {
   EXPECT_TRUE(SetBuilder(0).Build().empty());
   EXPECT_TRUE(SetBuilder(1).Build().empty());
 }
 
-TEST(SetBits, SetsWhatItIsTold) {
+TEST(SetBits, SetsTheGivenBits) {
   auto f = [](uint32_t begin, uint32_t count) {
     std::array<uint64_t, 4> words{};
     SetBits(words.data(), begin, count);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
 
 namespace mi::dedupe {
@@ -27,6 +28,7 @@ inline uint32_t Age(uint8_t now, uint8_t then) {
 
 // The clock that is `age` units old. Requires: age <= kOldestAge.
 inline uint8_t ClockOfAge(uint8_t now, uint32_t age) {
+  assert(age <= kOldestAge);
   return static_cast<uint8_t>(now > age ? now - age : now + kClockTurn - age);
 }
 

@@ -37,6 +37,7 @@ Generation::Generation(size_t pages, Pages kind) : lines_(MapPages(pages, kind))
 Generation::~Generation() { munmap(lines_, line_count_ * sizeof(Line)); }
 
 Entry Generation::Place(uint64_t key, uint8_t active, uint8_t confirmed) {
+  assert(!Find(key));
   Line* const home = Home(key);
   size_t steps = 0;
   unsigned slot = home->SlotOf(0);

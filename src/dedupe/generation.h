@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -63,6 +64,7 @@ class alignas(64) Generation {
   Entry Find(uint64_t key) { return FindFrom(Home(key), key); }
   // Requires: home == Home(key).
   Entry FindFrom(Line* home, uint64_t key) {
+    assert(home == Home(key));
     for (size_t step = 0; step < kPageLines; ++step) {
       Line* const line = ProbeOf(home, step);
       if (const unsigned slot = line->SlotOf(key); slot < Line::kSlots) return {this, line, slot, key};

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 
@@ -53,6 +54,7 @@ inline constexpr size_t kPageSlots = kPageLines * Line::kSlots;
 // The step-th line to try, by exclusive or. The second is the other half of a 128-byte pair, which processors tend to
 // fetch together. Requires: step < kPageLines.
 inline Line* ProbeOf(Line* home, size_t step) {
+  assert(step < kPageLines);
   // NOLINTNEXTLINE(performance-no-int-to-ptr): the exclusive or is one of addresses
   return reinterpret_cast<Line*>(reinterpret_cast<uintptr_t>(home) ^ (step * sizeof(Line)));
 }

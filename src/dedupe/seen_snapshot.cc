@@ -17,86 +17,82 @@ namespace mi::dedupe {
 
 namespace {
 
-// A file, and its path for error messages: kUnavailable with what the system said.
+// A file that is read or written from front to back, and its path for error messages.
+// Errors: kUnavailable with what the system said.
 class File {
  public:
-  static Result<File> Open(std::string path, int flags) {
-    FileDescriptor descriptor(open(path.c_str(), flags | O_CLOEXEC, 0644));
-    if (!descriptor.valid()) return SystemError("open", path);
-    return File(std::move(path), std::move(descriptor));
-  }
-
-  static std::unexpected<Error> SystemError(std::string_view call, const std::string& path) {
-    return Fail(Errc::kUnavailable, format("{} {}: {}", call, path, std::generic_category().message(errno)));
+  static Result<File> Open(const std::string& path, const char* mode) {
+    File file(path, fopen(path.c_str(), mode));
+    if (file.stream_ == nullptr) return file.SystemError("open");
+    return file;
   }
 
   Result<uint64_t> Size() const {
     struct stat status{};
-    if (fstat(descriptor_.get(), &status) != 0) return SystemError("stat", path_);
+    if (fstat(fileno(stream_.get()), &status) != 0) return SystemError("stat");
     return static_cast<uint64_t>(status.st_size);
   }
-
-  Status WriteAt(uint64_t offset, std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return SystemError("write", path_);
-      bytes.remove_prefix(static_cast<size_t>(written));
-      offset += static_cast<uint64_t>(written);
-    }
+  Status Write(std::string_view bytes) {
+    if (fwrite(bytes.data(), 1, bytes.size(), stream_.get()) != bytes.size()) return SystemError("write");
     return {};
   }
-
-  // kCorrupt if the file is too short.
-  Status ReadAt(uint64_t offset, std::span<char> bytes) const {
-    while (!bytes.empty()) {
-      const ssize_t read = pread(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      if (read < 0 && errno == EINTR) continue;
-      if (read < 0) return SystemError("read", path_);
-      if (read == 0) return Fail(Errc::kCorrupt, format("{} ends at byte {}", path_, offset));
-      bytes = bytes.subspan(static_cast<size_t>(read));
-      offset += static_cast<uint64_t>(read);
-    }
-    return {};
+  // kCorrupt if the file ends before.
+  Status Read(std::span<char> bytes) {
+    if (fread(bytes.data(), 1, bytes.size(), stream_.get()) == bytes.size()) return {};
+    if (ferror(stream_.get()) != 0) return SystemError("read");
+    return Fail(Errc::kCorrupt, format("{} ends too early", path_));
   }
-
+  void Rewind() { rewind(stream_.get()); }
+  // Everything that was written is on the disk.
   Status Sync() {
-    if (fsync(descriptor_.get()) != 0) return SystemError("sync", path_);
+    if (fflush(stream_.get()) != 0 || fsync(fileno(stream_.get())) != 0) return SystemError("sync");
     return {};
   }
 
  private:
-  File(std::string path, FileDescriptor descriptor) : path_(std::move(path)), descriptor_(std::move(descriptor)) {}
+  struct Close {
+    void operator()(FILE* stream) const { fclose(stream); }
+  };
+  File(std::string path, FILE* stream) : path_(std::move(path)), stream_(stream) {}
+
+  std::unexpected<Error> SystemError(std::string_view call) const {
+    return Fail(Errc::kUnavailable, format("{} {}: {}", call, path_, std::generic_category().message(errno)));
+  }
 
   std::string path_;
-  FileDescriptor descriptor_;
+  std::unique_ptr<FILE, Close> stream_;
 };
 
-// The header is written last. Without it the file is not a snapshot.
+// The header is written last, over zeros. Without it the file is not a snapshot.
 Status WriteTo(const std::string& path, SeenSet& seen, const std::function<Result<SnapshotBinding>()>& binding) {
-  File file = TRY(File::Open(path, O_WRONLY | O_CREAT | O_TRUNC));
+  File file = TRY(File::Open(path, "we"));
+  TRY(file.Write(std::string(SnapshotHeader::kBytes, '\0')));
   SnapshotHeader header{.shards = SeenSet::kShards, .file_bytes = SnapshotHeader::kBytes};
   std::string checksums;
   for (size_t shard = 0; shard < SeenSet::kShards; ++shard) {
     const SeenEntries entries = seen.CopyShard(shard);
     const std::string bytes = EncodeShard(entries);
-    TRY(file.WriteAt(header.file_bytes, bytes));
+    TRY(file.Write(bytes));
     header.file_bytes += bytes.size();
     header.entries += entries.keys.size();
     checksums.append(bytes, bytes.size() - kChecksumBytes);
   }
   header.shards_digest = SnapshotChecksum(checksums);
   header.binding = TRY(binding());
-  TRY(file.WriteAt(0, TRY(header.Encode())));
+  file.Rewind();
+  TRY(file.Write(TRY(header.Encode())));
   return file.Sync();
 }
 
 // After this, `to` has the content of `from`, also after a power cut. Requires: both are in one directory.
 Status Replace(const std::string& from, const std::string& to) {
-  if (rename(from.c_str(), to.c_str()) != 0) return File::SystemError("rename to", to);
-  const std::string directory = std::filesystem::path(to).parent_path();
-  File opened = TRY(File::Open(directory.empty() ? "." : directory, O_RDONLY));
-  return opened.Sync();
+  std::filesystem::path directory = std::filesystem::path(to).parent_path();
+  if (directory.empty()) directory = ".";
+  const FileDescriptor opened(open(directory.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened.valid() || rename(from.c_str(), to.c_str()) != 0 || fsync(opened.get()) != 0) {
+    return Fail(Errc::kUnavailable, format("rename to {}: {}", to, std::generic_category().message(errno)));
+  }
+  return {};
 }
 
 // Whether a catalogue and a journal in the state `now` may trust a snapshot that is bound to `then`.
@@ -122,10 +118,10 @@ Status CheckBinding(const SnapshotBinding& then, const SnapshotBinding& now) {
   return {};
 }
 
-Result<SnapshotHeader> ReadHeader(const File& file, const SnapshotBinding& now) {
+Result<SnapshotHeader> ReadHeader(File& file, const SnapshotBinding& now) {
   const uint64_t size = TRY(file.Size());
   std::string bytes(SnapshotHeader::kBytes, '\0');
-  TRY(file.ReadAt(0, bytes));
+  TRY(file.Read(bytes));
   SnapshotHeader header = TRY(SnapshotHeader::Decode(bytes));
   if (header.file_bytes != size) {
     return Fail(Errc::kCorrupt, format("the file has {} bytes, its header says {}", size, header.file_bytes));
@@ -139,20 +135,20 @@ Result<SnapshotHeader> ReadHeader(const File& file, const SnapshotBinding& now) 
 }
 
 // Reads one shard after the other: the file as a whole would need as much memory as the table.
-Status ReadShards(const File& file, const SnapshotHeader& header, SeenSet& seen) {
+Status ReadShards(File& file, const SnapshotHeader& header, SeenSet& seen) {
   uint64_t at = SnapshotHeader::kBytes;
   uint64_t entries = 0;
   std::string checksums;
   std::string bytes;
   for (size_t shard = 0; shard < SeenSet::kShards; ++shard) {
     bytes.resize(kShardHeadBytes);
-    TRY(file.ReadAt(at, bytes));
+    TRY(file.Read(bytes));
     const uint64_t count = EntriesOfShard(bytes);
     if (count > (header.file_bytes - at) / kSnapshotEntryBytes) {
       return Fail(Errc::kCorrupt, format("a shard of {} entries in a file of {} bytes", count, header.file_bytes));
     }
     bytes.resize(ShardBytes(count));
-    TRY(file.ReadAt(at, bytes));
+    TRY(file.Read(std::span(bytes).subspan(kShardHeadBytes)));
     seen.FillShard(shard, TRY(DecodeShard(bytes)));
     checksums.append(bytes, bytes.size() - kChecksumBytes);
     at += bytes.size();
@@ -166,7 +162,7 @@ Status ReadShards(const File& file, const SnapshotHeader& header, SeenSet& seen)
 
 Result<std::unique_ptr<SeenSet>> ReadFrom(const std::string& path, const SnapshotBinding& now,
                                           const SeenOptions& options, const Clock& clock) {
-  const File file = TRY(File::Open(path, O_RDONLY));
+  File file = TRY(File::Open(path, "re"));
   const SnapshotHeader header = TRY(ReadHeader(file, now));
   auto seen = std::make_unique<SeenSet>(options, clock);
   TRY(ReadShards(file, header, *seen));

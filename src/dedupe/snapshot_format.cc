@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cassert>
+#include <cstddef>
 #include <cstring>
 
 #include "base/format.h"
@@ -14,29 +15,24 @@ static_assert(std::endian::native == std::endian::little, "the snapshot has the 
 
 constexpr std::string_view kMagic = "MI-SEEN\n";
 constexpr uint32_t kVersion = 1;
-constexpr size_t kUuidField = 64;  // one byte of length, then the text
-
-// Offsets of the header's fields.
-enum HeaderField : size_t {
-  kMagicAt = 0,
-  kVersionAt = 8,
-  kShardsAt = 12,
-  kFileBytesAt = 16,
-  kEntriesAt = 24,
-  kHighestIdAt = 32,
-  kJournalOffsetAt = 40,
-  kSecretCheckAt = 48,
-  kIntervalAt = 56,
-  kCatalogUuidAt = 64,
-  kJournalUuidAt = 128,
-  kDigestAt = 192,
-  kHeaderChecksumAt = SnapshotHeader::kBytes - kChecksumBytes,
+// The header's bytes. Its checksum covers everything before it.
+struct RawHeader {
+  char magic[8];
+  uint32_t version;
+  uint32_t shards;
+  uint64_t file_bytes;
+  uint64_t entries;
+  uint64_t highest_id;
+  int64_t journal_next_offset;
+  uint64_t secret_check;
+  uint64_t activity_interval_s;
+  char catalog_uuid[64];  // one byte of length, then the text
+  char journal_uuid[64];
+  char shards_digest[kChecksumBytes];
+  char zeros[32];
+  char checksum[kChecksumBytes];
 };
-
-template <typename T>
-void Put(std::string& bytes, size_t at, T value) {
-  std::memcpy(bytes.data() + at, &value, sizeof value);
-}
+static_assert(sizeof(RawHeader) == SnapshotHeader::kBytes && offsetof(RawHeader, shards_digest) == 192);
 
 template <typename T>
 T Get(std::string_view bytes, size_t at) {
@@ -45,19 +41,19 @@ T Get(std::string_view bytes, size_t at) {
   return value;
 }
 
-Status PutUuid(std::string& bytes, size_t at, std::string_view uuid) {
-  if (uuid.size() >= kUuidField) {
-    return Fail(Errc::kInvalid,
-                format("a uuid of {} bytes, limit {} bytes in the snapshot", uuid.size(), kUuidField - 1));
+template <size_t kSize>
+Status PutUuid(std::string_view uuid, char (&field)[kSize]) {
+  if (uuid.size() >= kSize) {
+    return Fail(Errc::kInvalid, format("a uuid of {} bytes, limit {} bytes in the snapshot", uuid.size(), kSize - 1));
   }
-  bytes[at] = static_cast<char>(uuid.size());
-  uuid.copy(bytes.data() + at + 1, uuid.size());
+  field[0] = static_cast<char>(uuid.size());
+  uuid.copy(field + 1, uuid.size());
   return {};
 }
 
-std::string GetUuid(std::string_view bytes, size_t at) {
-  const auto size = static_cast<unsigned char>(bytes[at]);
-  return std::string(bytes.substr(at + 1, std::min<size_t>(size, kUuidField - 1)));
+template <size_t kSize>
+std::string GetUuid(const char (&field)[kSize]) {
+  return {field + 1, std::min<size_t>(static_cast<unsigned char>(field[0]), kSize - 1)};
 }
 
 // Puts the checksum of everything before `at` there.
@@ -80,51 +76,49 @@ std::string SnapshotChecksum(std::string_view bytes) {
 }
 
 Result<std::string> SnapshotHeader::Encode() const {
-  std::string bytes(kBytes, '\0');
-  kMagic.copy(bytes.data() + kMagicAt, kMagic.size());
-  Put(bytes, kVersionAt, kVersion);
-  Put(bytes, kShardsAt, shards);
-  Put(bytes, kFileBytesAt, file_bytes);
-  Put(bytes, kEntriesAt, entries);
-  Put(bytes, kHighestIdAt, binding.highest_id);
-  Put(bytes, kJournalOffsetAt, binding.journal_next_offset);
-  Put(bytes, kSecretCheckAt, binding.secret_check);
-  Put(bytes, kIntervalAt, binding.activity_interval_s);
-  TRY(PutUuid(bytes, kCatalogUuidAt, binding.catalog_uuid));
-  TRY(PutUuid(bytes, kJournalUuidAt, binding.journal_uuid));
-  shards_digest.copy(bytes.data() + kDigestAt, kChecksumBytes);
-  PutChecksum(bytes, kHeaderChecksumAt);
+  RawHeader raw{.version = kVersion,
+                .shards = shards,
+                .file_bytes = file_bytes,
+                .entries = entries,
+                .highest_id = binding.highest_id,
+                .journal_next_offset = binding.journal_next_offset,
+                .secret_check = binding.secret_check,
+                .activity_interval_s = binding.activity_interval_s};
+  kMagic.copy(raw.magic, sizeof(raw.magic));
+  TRY(PutUuid(binding.catalog_uuid, raw.catalog_uuid));
+  TRY(PutUuid(binding.journal_uuid, raw.journal_uuid));
+  shards_digest.copy(raw.shards_digest, kChecksumBytes);
+  std::string bytes(reinterpret_cast<const char*>(&raw), sizeof(raw));
+  PutChecksum(bytes, offsetof(RawHeader, checksum));
   return bytes;
 }
 
 Result<SnapshotHeader> SnapshotHeader::Decode(std::string_view bytes) {
   assert(bytes.size() == kBytes);
+  const auto raw = Get<RawHeader>(bytes, 0);
   if (!bytes.starts_with(kMagic)) return Fail(Errc::kCorrupt, "not a seen snapshot: it begins with other bytes");
-  if (const auto version = Get<uint32_t>(bytes, kVersionAt); version != kVersion) {
-    return Fail(Errc::kInvalid, format("a seen snapshot of version {}, this program reads {}", version, kVersion));
+  if (raw.version != kVersion) {
+    return Fail(Errc::kInvalid, format("a seen snapshot of version {}, this program reads {}", raw.version, kVersion));
   }
   if (!ChecksumMatches(bytes)) return Fail(Errc::kCorrupt, "the header does not match its checksum");
-  return SnapshotHeader{
-      .shards = Get<uint32_t>(bytes, kShardsAt),
-      .file_bytes = Get<uint64_t>(bytes, kFileBytesAt),
-      .entries = Get<uint64_t>(bytes, kEntriesAt),
-      .binding = {.catalog_uuid = GetUuid(bytes, kCatalogUuidAt),
-                  .highest_id = Get<uint64_t>(bytes, kHighestIdAt),
-                  .journal_uuid = GetUuid(bytes, kJournalUuidAt),
-                  .journal_next_offset = Get<int64_t>(bytes, kJournalOffsetAt),
-                  .secret_check = Get<uint64_t>(bytes, kSecretCheckAt),
-                  .activity_interval_s = Get<uint64_t>(bytes, kIntervalAt)},
-      .shards_digest = std::string(bytes.substr(kDigestAt, kChecksumBytes)),
-  };
+  return SnapshotHeader{.shards = raw.shards,
+                        .file_bytes = raw.file_bytes,
+                        .entries = raw.entries,
+                        .binding = {.catalog_uuid = GetUuid(raw.catalog_uuid),
+                                    .highest_id = raw.highest_id,
+                                    .journal_uuid = GetUuid(raw.journal_uuid),
+                                    .journal_next_offset = raw.journal_next_offset,
+                                    .secret_check = raw.secret_check,
+                                    .activity_interval_s = raw.activity_interval_s},
+                        .shards_digest = {raw.shards_digest, kChecksumBytes}};
 }
 
 std::string EncodeShard(const SeenEntries& entries) {
   const size_t count = entries.keys.size();
+  const uint64_t head[] = {static_cast<uint64_t>(entries.at_s), count};
   std::string bytes;
   bytes.reserve(ShardBytes(count));
-  bytes.resize(kShardHeadBytes);
-  Put(bytes, 0, entries.at_s);
-  Put(bytes, 8, uint64_t{count});
+  bytes.append(reinterpret_cast<const char*>(head), sizeof(head));
   bytes.append(reinterpret_cast<const char*>(entries.keys.data()), count * sizeof(uint64_t));
   bytes.append(reinterpret_cast<const char*>(entries.active.data()), count);
   bytes.resize(ShardBytes(count));
