@@ -1,1 +1,1 @@
-mi_fuzz(identity base model)
+mi_fuzz(identity base model model_testing)

@@ -1,10 +1,12 @@
-// Identity strings: text that parses must survive formatting and parsing again; so must any label set.
+// Identity texts both ways: the reader agrees with the plain parser; what parses is written and read back without loss;
+// any labels survive the round trip.
 #include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "model/identity.h"
+#include "model/testing/plain_identity.h"
 
 namespace {
 
@@ -13,14 +15,17 @@ void Check(bool holds) {
 }
 
 void ReadBack(const mi::model::Labels& labels) {
-  const auto again = mi::model::ParseIdentity(mi::model::FormatIdentity(labels.view()));
+  const std::string text = mi::model::FormatIdentity(labels.view());
+  const auto again = mi::model::ParseIdentity(text);
   Check(again.has_value() && *again == labels);
+  Check(mi::model::ReadersAgree(text));
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
+  Check(mi::model::ReadersAgree(text));
   if (const auto labels = mi::model::ParseIdentity(text)) {
     Check(mi::model::IsCanonical(labels->canonical()));
     ReadBack(*labels);

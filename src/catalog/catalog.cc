@@ -4,7 +4,6 @@
 #include <tuple>
 
 #include "base/format.h"
-#include "catalog/identity_scan.h"
 #include "catalog/interner.h"
 #include "catalog/stored_snapshot.h"
 #include "model/identity.h"
@@ -78,21 +77,16 @@ Status Catalog::Add(uint64_t id, std::string_view tenant, std::span<const model:
 
 Status Catalog::AddStored(const store::StoredSeries& series) {
   const SeenTimes times = SeenTimes::FromMs(series.first_seen_ms, series.last_seen_ms);
-  model::Labels parsed;  // what labels_ points into if the scan gives up
-  if (!ScanIdentity(series.content, labels_)) {
-    Result<model::Labels> labels = model::ParseIdentity(series.content);
-    if (!labels) {
-      CountUnreadable(series.id, labels.error());
-      return {};
-    }
-    parsed = std::move(*labels);
-    labels_.assign(parsed.view().begin(), parsed.view().end());
-  }
-  if (labels_.size() > kMaxLabels) {
-    CountUnreadable(series.id, Error(Errc::kTooLarge, format("{} labels, limit {}", labels_.size(), kMaxLabels)));
+  const auto labels = identity_.Read(series.content);
+  if (!labels) {
+    CountUnreadable(series.id, labels.error());
     return {};
   }
-  return Add(series.id, series.tenant, labels_, times);
+  if (labels->size() > kMaxLabels) {
+    CountUnreadable(series.id, Error(Errc::kTooLarge, format("{} labels, limit {}", labels->size(), kMaxLabels)));
+    return {};
+  }
+  return Add(series.id, series.tenant, *labels, times);
 }
 
 void Catalog::CountUnreadable(uint64_t id, const Error& error) {

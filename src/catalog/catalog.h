@@ -15,6 +15,7 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "catalog/snapshot.h"
+#include "model/identity.h"
 #include "model/series_batch.h"
 #include "store/ports.h"
 #include "telemetry/log.h"
@@ -99,6 +100,7 @@ class Catalog {
   const CatalogOptions options_;
   const std::shared_ptr<Storage> storage_;  // shared with the snapshots
   const std::unique_ptr<Interner> interner_;
+  model::IdentityReader identity_;    // reused
   std::vector<model::Label> labels_;  // reused
   uint64_t read_through_ = 0;         // the highest id that was read, also of an unreadable row
   uint64_t unreadable_ = 0;

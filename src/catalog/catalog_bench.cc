@@ -14,7 +14,6 @@
 
 #include "base/format.h"
 #include "catalog/catalog.h"
-#include "catalog/identity_scan.h"
 #include "model/identity.h"
 
 namespace mi::catalog {
@@ -213,10 +212,11 @@ BENCHMARK(Append)->ArgName("batch")->Arg(1)->Arg(2000)->Arg(10000)->Iterations(1
 void Scan(benchmark::State& state) {
   ContentReader reader(1);
   for (uint64_t i = 0; i < 10'000; ++i) reader.Add(Fleet::Make(i).view());
-  std::vector<model::Label> labels;
+  model::IdentityReader identity;
   for (auto unused : state) {
     for (size_t i = 0; i < reader.size(); ++i) {
-      if (!ScanIdentity(reader.Content(i), labels) || labels.size() != 12) state.SkipWithError("wrong");
+      const auto labels = identity.Read(reader.Content(i));
+      if (!labels || labels->size() != 12) state.SkipWithError("wrong");
     }
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * reader.size()));

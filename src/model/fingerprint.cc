@@ -1,5 +1,7 @@
 #include "model/fingerprint.h"
 
+#include <algorithm>
+#include <cassert>
 #include <string>
 
 #define XXH_INLINE_ALL
@@ -17,6 +19,7 @@ std::array<char, 16> Fingerprint::ToBytes() const {
 }
 
 Fingerprint Fingerprint::FromBytes(std::string_view bytes) {
+  assert(bytes.size() == 16);
   XXH128_canonical_t canonical;
   std::copy_n(bytes.data(), sizeof canonical.digest, reinterpret_cast<char*>(canonical.digest));
   const XXH128_hash_t hash = XXH128_hashFromCanonical(&canonical);

@@ -1,4 +1,4 @@
-// The 16 bytes that stand for a series in the local table, Redis and SQL (docs/formats/identity.md).
+// The 16 bytes that identify a series in the local table, Redis and SQL (docs/formats/identity.md).
 //
 // XXH3-128 over the canonical label bytes, with a 192-byte secret made by XXH3_generateSecret from
 // "metric-index" 0x00 identity.secret 0x00 tenant.
@@ -17,7 +17,7 @@ struct Fingerprint {
   uint64_t hi = 0;
   uint64_t lo = 0;
 
-  // The canonical big-endian form: what is stored and sent.
+  // The canonical big-endian form, which is stored and sent.
   std::array<char, 16> ToBytes() const;
   // Requires: bytes.size() == 16.
   static Fingerprint FromBytes(std::string_view bytes);
@@ -25,7 +25,7 @@ struct Fingerprint {
   friend auto operator<=>(const Fingerprint&, const Fingerprint&) = default;
 };
 
-// Makes the fingerprints of one tenant. A value of 200 bytes; make it once, not once a series.
+// Computes the fingerprints of one tenant. A value of 200 bytes; construct it once per request, not once per series.
 // Threads: compatible; concurrent calls of the const members are safe.
 class Fingerprinter {
  public:
@@ -36,7 +36,7 @@ class Fingerprinter {
   std::array<unsigned char, 192> secret_;
 };
 
-// Tells two identity secrets apart without giving either away: stands in the database, the snapshot, activity records.
+// Detects a changed identity secret without revealing it. Stored in the database, the snapshot and activity records.
 uint64_t SecretCheck(std::string_view identity_secret);
 
 }  // namespace mi::model

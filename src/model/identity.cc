@@ -1,21 +1,56 @@
 #include "model/identity.h"
 
 #include <algorithm>
-#include <deque>
-#include <vector>
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
 
+#include "base/ascii.h"
 #include "base/format.h"
 
 namespace mi::model {
 namespace {
 
-bool IsWordStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool IsWordPart(char c) { return IsWordStart(c) || (c >= '0' && c <= '9'); }
+enum : unsigned char { kStartsLabel = 1, kInLabel = 2, kStartsMetric = 4, kInMetric = 8 };
 
-bool IsClassicName(std::string_view name, bool colon) {
-  auto starts = [colon](char c) { return IsWordStart(c) || (colon && c == ':'); };
-  auto goes_on = [colon](char c) { return IsWordPart(c) || (colon && c == ':'); };
-  return !name.empty() && starts(name.front()) && std::ranges::all_of(name.substr(1), goes_on);
+// Classic names: [a-zA-Z_:][a-zA-Z0-9_:]* for metrics, the same without ':' for labels.
+constexpr std::array<unsigned char, 256> kClasses = [] {
+  std::array<unsigned char, 256> classes{};
+  for (int i = 0; i < 256; ++i) {
+    const char c = static_cast<char>(i);
+    unsigned char& its_class = classes[static_cast<size_t>(i)];
+    if (IsAlpha(c) || c == '_') its_class = kStartsLabel | kInLabel | kStartsMetric | kInMetric;
+    if (IsDigit(c)) its_class = kInLabel | kInMetric;
+    if (c == ':') its_class = kStartsMetric | kInMetric;
+  }
+  return classes;
+}();
+
+bool Is(char c, unsigned char wanted) { return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0; }
+
+bool IsWord(std::string_view name, unsigned char starts, unsigned char goes_on) {
+  return !name.empty() && Is(name.front(), starts) && std::ranges::all_of(name, [=](char c) { return Is(c, goes_on); });
+}
+
+// The high bit of each byte of `word` that equals `c`. Bits above the lowest one that is set may be wrong.
+uint64_t BytesEqual(uint64_t word, char c) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  const uint64_t differs = word ^ (kOnes * static_cast<unsigned char>(c));
+  return (differs - kOnes) & ~differs & (kOnes << 7);
+}
+
+// The first '"', '\\' or '\n', or the end; eight bytes at a time.
+const char* FindSpecial(const char* at, const char* end) {
+  static_assert(std::endian::native == std::endian::little);
+  for (; end - at >= 8; at += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, at, sizeof word);
+    const uint64_t found = BytesEqual(word, '"') | BytesEqual(word, '\\') | BytesEqual(word, '\n');
+    if (found != 0) return at + std::countr_zero(found) / 8;
+  }
+  while (at != end && *at != '"' && *at != '\\' && *at != '\n') ++at;
+  return at;
 }
 
 void AppendQuoted(std::string_view text, std::string& out) {
@@ -31,123 +66,11 @@ void AppendQuoted(std::string_view text, std::string& out) {
   out.push_back('"');
 }
 
-// A recursive-descent parser over one line; every step either advances or says where it stopped.
-class IdentityParser {
- public:
-  explicit IdentityParser(std::string_view text) : text_(text) {}
-
-  Result<Labels> Parse() {
-    SkipBlanks();
-    std::string_view name = TakeWord(/*colon=*/true);
-    if (!name.empty()) labels_.push_back({kMetricName, name});
-    SkipBlanks();
-    if (!AtEnd() || name.empty()) {
-      if (!Take('{')) return Unexpected("'{'");
-      if (Status body = ParseBody(); !body) return Fail(body.error());
-    }
-    SkipBlanks();
-    if (!AtEnd()) return Unexpected("the end");
-    return Labels::FromUnsorted(labels_);
-  }
-
- private:
-  Status ParseBody() {
-    for (bool first = true;; first = false) {
-      SkipBlanks();
-      if (Take('}')) return {};
-      if (!first) {
-        if (!Take(',')) return Unexpected("',' or '}'");
-        SkipBlanks();
-        if (Take('}')) return {};
-      }
-      if (Status pair = ParsePair(); !pair) return pair;
-    }
-  }
-
-  Status ParsePair() {
-    const bool quoted = Peek() == '"';
-    std::string_view name = quoted ? std::string_view() : TakeWord(/*colon=*/false);
-    if (quoted) {
-      Result<std::string_view> text = TakeQuoted();
-      if (!text) return Fail(text.error());
-      name = *text;
-    } else if (name.empty()) {
-      return Unexpected("a label name");
-    }
-    SkipBlanks();
-    if (!Take('=')) {
-      if (!quoted) return Unexpected("'='");
-      labels_.push_back({kMetricName, name});
-      return {};
-    }
-    SkipBlanks();
-    Result<std::string_view> value = TakeQuoted();
-    if (!value) return Fail(value.error());
-    labels_.push_back({name, *value});
-    return {};
-  }
-
-  std::string_view TakeWord(bool colon) {
-    auto part = [&](char c) { return IsWordPart(c) || (colon && c == ':'); };
-    if (AtEnd() || !part(Peek()) || (Peek() >= '0' && Peek() <= '9')) return {};
-    const size_t from = at_;
-    while (!AtEnd() && part(Peek())) ++at_;
-    return text_.substr(from, at_ - from);
-  }
-
-  Result<std::string_view> TakeQuoted() {
-    if (!Take('"')) return Unexpected("'\"'");
-    std::string& out = unescaped_.emplace_back();
-    while (!AtEnd()) {
-      const char c = text_[at_++];
-      if (c == '"') return std::string_view(out);
-      if (c == '\n') {
-        --at_;
-        return Unexpected("no line break inside quotes");
-      }
-      if (c != '\\') {
-        out.push_back(c);
-        continue;
-      }
-      if (AtEnd()) break;
-      switch (text_[at_++]) {
-        case '\\': out.push_back('\\'); break;
-        case '"': out.push_back('"'); break;
-        case 'n': out.push_back('\n'); break;
-        default: --at_; return Unexpected("\\\\, \\\" or \\n");
-      }
-    }
-    return Unexpected("a closing '\"'");
-  }
-
-  std::unexpected<Error> Unexpected(std::string_view wanted) const {
-    return Fail(Errc::kInvalid, format("not a series identity: expected {} at byte {}", wanted, at_));
-  }
-  bool AtEnd() const { return at_ == text_.size(); }
-  char Peek() const { return AtEnd() ? '\0' : text_[at_]; }
-  bool Take(char c) {
-    if (AtEnd() || text_[at_] != c) return false;
-    ++at_;
-    return true;
-  }
-  void SkipBlanks() {
-    while (Peek() == ' ' || Peek() == '\t') ++at_;
-  }
-
-  std::string_view text_;
-  size_t at_ = 0;
-  std::vector<Label> labels_;
-  std::deque<std::string> unescaped_;  // what labels_ points into; a deque, so that nothing moves
-};
-
 }  // namespace
-
-bool IsClassicMetricName(std::string_view name) { return IsClassicName(name, /*colon=*/true); }
-bool IsClassicLabelName(std::string_view name) { return IsClassicName(name, /*colon=*/false); }
 
 void AppendIdentity(LabelsView labels, std::string& out) {
   const std::string_view metric = labels.metric_name();
-  const bool bare = IsClassicMetricName(metric);
+  const bool bare = IsWord(metric, kStartsMetric, kInMetric);
   if (bare) out.append(metric);
   out.push_back('{');
   std::string_view separator;
@@ -159,7 +82,7 @@ void AppendIdentity(LabelsView labels, std::string& out) {
     if (label.name == kMetricName) continue;
     out.append(separator);
     separator = ",";
-    if (IsClassicLabelName(label.name)) {
+    if (IsWord(label.name, kStartsLabel, kInLabel)) {
       out.append(label.name);
     } else {
       AppendQuoted(label.name, out);
@@ -176,6 +99,133 @@ std::string FormatIdentity(LabelsView labels) {
   return out;
 }
 
-Result<Labels> ParseIdentity(std::string_view text) { return IdentityParser(text).Parse(); }
+// A recursive-descent parser that moves at_ forward over the text. A function that returns false has left at_ at the
+// byte that does not fit, and expected_ says what should have stood there.
+//
+//   text  = [metric] [ "{" [pair {"," pair} [","]] "}" ]     not both absent
+//   pair  = (label | quoted) "=" quoted | quoted             a quoted text alone is the metric's name
+//
+// Labels are views into the text; a text with escapes is copied to unescaped_. What AppendIdentity writes is already
+// sorted and has no empty values. Add() checks that as labels are read, so that only unusual texts are sorted.
+Result<std::span<const Label>> IdentityReader::Read(std::string_view text) {
+  text_ = text;
+  at_ = text.data();
+  end_ = at_ + text.size();
+  usual_ = true;
+  labels_.clear();
+  unescaped_.clear();
+  if (!ReadAll()) {
+    return Fail(Errc::kInvalid, format("not a series identity: expected {} at byte {}", expected_, at_ - text.data()));
+  }
+  if (!usual_) TRY(Normalize(labels_));
+  return labels_;
+}
+
+bool IdentityReader::ReadAll() {
+  SkipBlanks();
+  const std::string_view name = TakeWord(kStartsMetric, kInMetric);
+  if (!name.empty()) Add({kMetricName, name});
+  SkipBlanks();
+  if ((at_ != end_ || name.empty()) && !(Take('{', "'{'") && ReadPairs())) return false;
+  SkipBlanks();
+  return at_ == end_ || Expected("the end");
+}
+
+bool IdentityReader::ReadPairs() {
+  for (bool first = true;; first = false) {
+    SkipBlanks();
+    if (Take('}', "',' or '}'")) return true;
+    if (!first) {
+      if (!Take(',', "',' or '}'")) return false;
+      SkipBlanks();
+      if (Take('}', "'}'")) return true;
+    }
+    if (!ReadPair()) return false;
+  }
+}
+
+bool IdentityReader::ReadPair() {
+  const bool quoted = at_ != end_ && *at_ == '"';
+  std::string_view name;
+  if (quoted) {
+    if (!TakeQuoted(name)) return false;
+  } else {
+    name = TakeWord(kStartsLabel, kInLabel);
+    if (name.empty()) return Expected("a label name");
+  }
+  SkipBlanks();
+  if (!Take('=', "'='")) {
+    if (quoted) Add({kMetricName, name});
+    return quoted;
+  }
+  SkipBlanks();
+  std::string_view value;
+  if (!TakeQuoted(value)) return false;
+  Add({name, value});
+  return true;
+}
+
+void IdentityReader::Add(Label label) {
+  usual_ = usual_ && !label.value.empty() && label.name > (labels_.empty() ? std::string_view() : labels_.back().name);
+  labels_.push_back(label);
+}
+
+std::string_view IdentityReader::TakeWord(unsigned char starts, unsigned char goes_on) {
+  const char* const begin = at_;
+  if (at_ != end_ && Is(*at_, starts)) {
+    do ++at_;
+    while (at_ != end_ && Is(*at_, goes_on));
+  }
+  return {begin, static_cast<size_t>(at_ - begin)};
+}
+
+bool IdentityReader::TakeQuoted(std::string_view& text) {
+  if (!Take('"', "'\"'")) return false;
+  const char* const close = FindSpecial(at_, end_);
+  if (close == end_ || *close != '"') return Unescape(text);
+  text = {at_, static_cast<size_t>(close - at_)};
+  at_ = close + 1;
+  return true;
+}
+
+// The first escape of a text reserves enough for all of them, so that views into unescaped_ stay valid.
+bool IdentityReader::Unescape(std::string_view& text) {
+  unescaped_.reserve(text_.size());
+  const size_t from = unescaped_.size();
+  for (;;) {
+    const char* const special = FindSpecial(at_, end_);
+    unescaped_.append(at_, special);
+    at_ = special;
+    if (at_ == end_) return Expected("a closing '\"'");
+    if (*at_ == '\n') return Expected("no line break inside quotes");
+    if (*at_++ == '"') break;
+    if (at_ == end_) return Expected("a closing '\"'");
+    if (*at_ != '\\' && *at_ != '"' && *at_ != 'n') return Expected("\\\\, \\\" or \\n");
+    unescaped_.push_back(*at_ == 'n' ? '\n' : *at_);
+    ++at_;
+  }
+  text = std::string_view(unescaped_).substr(from);
+  return true;
+}
+
+bool IdentityReader::Take(char c, std::string_view expected) {
+  if (at_ == end_ || *at_ != c) return Expected(expected);
+  ++at_;
+  return true;
+}
+
+bool IdentityReader::Expected(std::string_view what) {
+  expected_ = what;
+  return false;
+}
+
+void IdentityReader::SkipBlanks() {
+  while (at_ != end_ && IsBlank(*at_)) ++at_;
+}
+
+Result<Labels> ParseIdentity(std::string_view text) {
+  IdentityReader reader;
+  return Labels::FromUnsorted(TRY(reader.Read(text)));
+}
 
 }  // namespace mi::model

@@ -13,7 +13,7 @@ constexpr char kLabelTag = 0x0a;
 constexpr char kNameTag = 0x0a;
 constexpr char kValueTag = 0x12;
 
-// A minimal varint of at most 5 bytes; null when there is none at `at`.
+// Reads a minimal varint of at most 5 bytes and returns the position after it; null if there is none at `at`.
 const char* ReadVarint(const char* at, const char* end, uint64_t& value) {
   value = 0;
   for (int shift = 0; at < end && shift < 35; shift += 7) {
@@ -33,7 +33,7 @@ const char* ReadField(char tag, const char* at, const char* end, std::string_vie
   return at + size;
 }
 
-// The position behind the label at `at`; null when no canonical label stands there.
+// The position after the label at `at`; null if there is no canonical label.
 const char* ReadLabel(const char* at, const char* end, Label& label) {
   std::string_view message;
   const char* next = ReadField(kLabelTag, at, end, message);
@@ -82,17 +82,22 @@ void AppendCanonical(Label label, std::string& out) {
   out.append(label.value);
 }
 
+Status Normalize(std::vector<Label>& labels) {
+  std::ranges::sort(labels, {}, &Label::name);
+  if (!labels.empty() && labels.front().name.empty()) return Fail(Errc::kInvalid, "a label has an empty name");
+  const auto twice = std::ranges::adjacent_find(labels, {}, &Label::name);
+  if (twice != labels.end()) {
+    return Fail(Errc::kInvalid, format("label name \"{}\" occurs twice", twice->name));
+  }
+  std::erase_if(labels, [](const Label& label) { return label.value.empty(); });
+  return {};
+}
+
 Result<Labels> Labels::FromUnsorted(std::span<const Label> labels) {
   std::vector<Label> sorted(labels.begin(), labels.end());
-  std::ranges::sort(sorted, {}, &Label::name);
+  TRY(Normalize(sorted));
   std::string bytes;
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i].name.empty()) return Fail(Errc::kInvalid, "a label has an empty name");
-    if (i > 0 && sorted[i].name == sorted[i - 1].name) {
-      return Fail(Errc::kInvalid, format("label name \"{}\" stands twice", sorted[i].name));
-    }
-    if (!sorted[i].value.empty()) AppendCanonical(sorted[i], bytes);
-  }
+  for (const Label& label : sorted) AppendCanonical(label, bytes);
   return Labels(std::move(bytes));
 }
 

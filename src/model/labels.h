@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "base/utf8.h"
@@ -20,15 +21,15 @@ namespace mi::model {
 
 inline constexpr std::string_view kMetricName = "__name__";
 
-// Borrowed: valid as long as the bytes that it points into.
+// Borrowed: valid as long as the bytes that it points to.
 struct Label {
   std::string_view name;
   std::string_view value;
   friend bool operator==(const Label&, const Label&) = default;
 };
 
-// Walks canonical bytes that somebody else owns. A value: copy it freely, for as long as the bytes live.
-// Requires: IsCanonical(bytes). Bytes that are not end the walk early; nothing outside them is read.
+// Iterates over canonical bytes that somebody else owns. It is a value that may be copied; it is valid as long as the
+// bytes. If the bytes are not canonical, iteration ends early; it never reads outside them.
 class LabelsView {
  public:
   class iterator {
@@ -50,8 +51,8 @@ class LabelsView {
    private:
     friend class LabelsView;
     iterator(const char* at, const char* end) : next_(at), end_(end) { ++*this; }
-    const char* at_ = nullptr;    // where label_ begins; end_ when there is no more
-    const char* next_ = nullptr;  // behind label_
+    const char* at_ = nullptr;    // the start of label_; end_ after the last label
+    const char* next_ = nullptr;  // the byte after label_
     const char* end_ = nullptr;
     Label label_;
   };
@@ -64,7 +65,7 @@ class LabelsView {
   bool empty() const { return bytes_.empty(); }
   size_t CountLabels() const { return static_cast<size_t>(std::distance(begin(), end())); }
 
-  // The value of `name`; '' when there is no such label (an absent label and an empty one are the same).
+  // The value of `name`; '' if there is no such label (an absent label and an empty one are the same).
   std::string_view Get(std::string_view name) const;
   std::string_view metric_name() const { return Get(kMetricName); }
   std::string_view canonical() const { return bytes_; }
@@ -80,7 +81,7 @@ class Labels {
  public:
   Labels() = default;
 
-  // Sorts, leaves out empty values. kInvalid: an empty name, or a name twice. Says nothing about UTF-8 or limits.
+  // Normalizes and encodes. Checks neither UTF-8 nor limits. Errors: as Normalize.
   static Result<Labels> FromUnsorted(std::span<const Label> labels);
 
   LabelsView view() const { return LabelsView(bytes_); }
@@ -92,15 +93,19 @@ class Labels {
   std::string bytes_;
 };
 
-// Appends one label's canonical bytes. The caller keeps the order.
+// Sorts the labels by the bytes of their names and removes those with an empty value. kInvalid: an empty name, or a
+// name that occurs twice (also if one of its values is empty).
+Status Normalize(std::vector<Label>& labels);
+
+// Appends the canonical bytes of one label. The caller is responsible for the order.
 void AppendCanonical(Label label, std::string& out);
 
-// How many bytes AppendCanonical appends.
+// The number of bytes that AppendCanonical appends.
 size_t CanonicalSize(Label label);
 
-// Whether the bytes are canonical to the last bit; for bytes that come from a disk or a peer.
+// Returns true if the bytes are exactly canonical. For bytes from a disk or a peer.
 bool IsCanonical(std::string_view bytes);
 
-using mi::IsValidUtf8;  // what names and values must be
+using mi::IsValidUtf8;  // names and values must be valid UTF-8
 
 }  // namespace mi::model

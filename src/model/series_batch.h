@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -14,12 +15,12 @@
 
 namespace mi::model {
 
-// The types of metric families: the lower-case words of the exposition format, by their number in both versions of
-// remote write. What nobody knows is the first.
+// The types of metric families: the lower-case words of the exposition format, indexed by their number in both versions
+// of remote write. An unknown number means the first.
 inline constexpr std::array<std::string_view, 8> kMetricTypes = {"unknown",        "counter", "gauge", "histogram",
                                                                  "gaugehistogram", "summary", "info",  "stateset"};
 
-// What a sender says about a metric family. `type`: one of kMetricTypes.
+// Metadata of a metric family. `type`: one of kMetricTypes.
 struct MetricMetadata {
   std::string family;
   std::string type;
@@ -28,21 +29,22 @@ struct MetricMetadata {
   friend bool operator==(const MetricMetadata&, const MetricMetadata&) = default;
 };
 
-// Borrowed from the batch that holds it.
+// Borrowed from its batch.
 struct Series {
   Fingerprint fingerprint;
   LabelsView labels;
 };
 
-// Threads: compatible. Views that it hands out are valid until the next Add.
+// Threads: compatible. Views that it returns are valid until the next Add.
 class SeriesBatch {
  public:
   SeriesBatch() = default;
-  // `seen_at_ms`: the receiver's clock, ms since the epoch.
+  // `seen_at_ms`: when the receiver got the series, in ms since the epoch.
   SeriesBatch(Tenant tenant, int64_t seen_at_ms) : tenant_(std::move(tenant)), seen_at_ms_(seen_at_ms) {}
 
-  // Requires: IsCanonical(canonical), and fingerprint is its.
+  // Requires: IsCanonical(canonical). `fingerprint` is the fingerprint of those bytes.
   void Add(Fingerprint fingerprint, std::string_view canonical) {
+    assert(IsCanonical(canonical));
     bytes_.append(canonical);
     entries_.push_back({fingerprint, bytes_.size()});
   }
@@ -50,7 +52,7 @@ class SeriesBatch {
 
   const Tenant& tenant() const { return tenant_; }
   int64_t seen_at_ms() const { return seen_at_ms_; }
-  size_t size() const { return entries_.size(); }  // of series
+  size_t size() const { return entries_.size(); }  // number of series
   bool has_series() const { return !entries_.empty(); }
   bool empty() const { return !has_series() && metadata_.empty(); }
   size_t byte_size() const { return bytes_.size(); }
@@ -63,7 +65,7 @@ class SeriesBatch {
  private:
   struct Entry {
     Fingerprint fingerprint;
-    size_t end;  // in bytes_; an entry begins where the one before it ends
+    size_t end;  // in bytes_; an entry begins at the end of the previous one
   };
 
   Tenant tenant_;
@@ -73,8 +75,8 @@ class SeriesBatch {
   std::vector<MetricMetadata> metadata_;
 };
 
-// Series of which a sample arrived for the first time in their activity window (architecture: two clocks). A hint:
-// nothing waits for it, and last_seen = max(last_seen, seen_at_ms), so that replays do no harm.
+// Series whose first sample in their activity window has arrived (ARCHITECTURE.md, "Two clocks"). This is a hint:
+// nothing waits for it, and applying it twice changes nothing (last_seen = max(last_seen, seen_at_ms)).
 struct ActivityBatch {
   int64_t seen_at_ms = 0;
   std::vector<Fingerprint> fingerprints;

@@ -1,9 +1,10 @@
 #include "model/tenant.h"
 
 #include <algorithm>
-#include <limits>
+#include <charconv>
 #include <optional>
 
+#include "base/ascii.h"
 #include "base/format.h"
 
 namespace mi::model {
@@ -11,33 +12,33 @@ namespace {
 
 constexpr size_t kMaxTenantBytes = 150;
 
-bool IsTenantChar(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-         std::string_view("!._*'()-").contains(c);
+bool IsTenantChar(char c) { return IsAlnum(c) || std::string_view("!._*'()-").contains(c); }
+
+// A number of at most 32 bits and 10 digits; nothing if `digits` is not one.
+std::optional<uint32_t> ParseNumber(std::string_view digits) {
+  uint32_t number = 0;
+  if (digits.size() > 10) return std::nullopt;
+  const char* const end = digits.data() + digits.size();
+  const auto [at, error] = std::from_chars(digits.data(), end, number);
+  if (error != std::errc() || at != end) return std::nullopt;
+  return number;
 }
 
-bool IsDigits(std::string_view text) {
-  return !text.empty() && text.size() <= 10 && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
-}
-
-// VictoriaMetrics' accountID[:projectID] in its shortest form; nothing when `text` is not of that shape.
-std::optional<std::string> FoldAccount(std::string_view text) {
+// VictoriaMetrics' accountID[:projectID] in its shortest form; nothing if `text` does not have that form.
+std::optional<std::string> ShortenAccount(std::string_view text) {
   const size_t colon = text.find(':');
-  const std::string_view account = text.substr(0, colon);
-  const std::string_view project = colon == std::string_view::npos ? "0" : text.substr(colon + 1);
-  if (!IsDigits(account) || !IsDigits(project)) return std::nullopt;
-  const auto account_id = std::stoull(std::string(account));
-  const auto project_id = std::stoull(std::string(project));
-  if (std::max(account_id, project_id) > std::numeric_limits<uint32_t>::max()) return std::nullopt;
-  if (project_id != 0) return format("{}:{}", account_id, project_id);
-  return account_id == 0 ? std::string() : format("{}", account_id);
+  const auto account = ParseNumber(text.substr(0, colon));
+  const auto project = ParseNumber(colon == std::string_view::npos ? "0" : text.substr(colon + 1));
+  if (!account || !project) return std::nullopt;
+  if (*project != 0) return format("{}:{}", *account, *project);
+  return *account == 0 ? std::string() : format("{}", *account);
 }
 
 }  // namespace
 
 Result<Tenant> Tenant::Parse(std::string_view text) {
   if (text.empty()) return Tenant();
-  if (std::optional<std::string> account = FoldAccount(text)) return Tenant(*std::move(account));
+  if (std::optional<std::string> account = ShortenAccount(text)) return Tenant(*std::move(account));
   if (text.size() > kMaxTenantBytes) {
     return Fail(Errc::kInvalid, format("tenant has {} bytes, limit {}", text.size(), kMaxTenantBytes));
   }

@@ -1,4 +1,4 @@
-// Whose series it is. '' is the default tenant.
+// The owner of a series. '' is the default tenant.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ class Tenant {
   Tenant() = default;
 
   // [a-zA-Z0-9!._*'()-]{1,150}, not "." or ".."; '' is the default tenant. VictoriaMetrics' accountID[:projectID] is
-  // folded: "0" and "0:0" are the default tenant, "1:0" is "1", "7:1" stays "7:1". kInvalid names what is wrong.
+  // shortened: "0" and "0:0" are the default tenant, "1:0" is "1", "7:1" stays "7:1". kInvalid: any other text.
   static Result<Tenant> Parse(std::string_view text);
 
   const std::string& name() const { return name_; }

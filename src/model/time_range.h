@@ -1,4 +1,4 @@
-// A span of time in a question; both ends inclusive.
+// The time range of a query; both ends are inclusive.
 #pragma once
 
 #include <cstdint>
