@@ -1,6 +1,8 @@
 #include "base/utf8.h"
 
 #include <cassert>
+#include <cstdint>
+#include <cstring>
 
 namespace mi {
 
@@ -22,8 +24,15 @@ Utf8Character FirstUtf8(std::string_view text) {
   return {size, true, code};
 }
 
+// Most text is ASCII, which is checked eight bytes at a time.
 bool IsValidUtf8(std::string_view text) {
   while (!text.empty()) {
+    uint64_t word = 0x80;
+    if (text.size() >= sizeof word) std::memcpy(&word, text.data(), sizeof word);
+    if ((word & 0x8080808080808080) == 0) {
+      text.remove_prefix(sizeof word);
+      continue;
+    }
     if (static_cast<unsigned char>(text.front()) < 0x80) {
       text.remove_prefix(1);
       continue;
