@@ -1,1 +1,1 @@
-mi_fuzz(envelope base model codec)
+mi_fuzz(envelope base model codec codec_testing)

@@ -1,8 +1,10 @@
-// Compression: any body is decompressed within the limit or refused; compressing and decompressing gives the same bytes.
+// Compression: any body is decompressed within the limit or refused; compressing and decompressing gives the same
+// bytes.
 #include <cstdlib>
 #include <string>
 
 #include "codec/compression.h"
+#include "codec/testing/request_encoder.h"
 
 namespace {
 

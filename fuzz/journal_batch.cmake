@@ -1,1 +1,1 @@
-mi_fuzz(journal_batch base model codec)
+mi_fuzz(journal_batch base model codec codec_testing)

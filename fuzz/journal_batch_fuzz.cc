@@ -1,11 +1,12 @@
-// Journal rows: a row that decodes must encode to the same batches again. Random bytes never have a valid checksum, so the
-// input is also tried as the content of a row with a valid one.
+// Journal rows: a row that decodes must encode to the same batches again. Random bytes never have a valid checksum, so
+// the input is also tried as the content of a row with a valid one.
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
 #include "codec/compression.h"
 #include "codec/journal_batch.h"
+#include "codec/testing/request_encoder.h"
 #include "model/fingerprint.h"
 
 namespace {

@@ -1,11 +1,11 @@
 // Remote write, in the version that MI_FUZZ_SCHEMA names: the fast path and the plain path must agree on what is
-// refused, on identities, keys and counts. One fast path reads half of the input, then all of it, so that state which is
-// kept between requests would be noticed.
+// refused, on identities, keys and counts. One fast path reads half of the input, then all of it, so that state which
+// is kept between requests would be noticed.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
-#include "codec/remote_write_plain_testing.h"
+#include "codec/testing/plain_remote_write.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   const std::string_view request(reinterpret_cast<const char*>(data), size);

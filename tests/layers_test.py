@@ -35,7 +35,7 @@ LIBRARIES = {
     "CLI11::CLI11": ("CLI11", r"CLI/", ""),
 }
 FOR_TESTS_ONLY = {  # headers: the files that may include them
-    r"protozero/": r"codec/(testing/|remote_write_encode|.*_testing)",
+    r"protozero/": r"codec/testing/",
     r"openssl/(?!sha)": r"net/client_test",
 }
 

@@ -42,16 +42,15 @@ Receiver::Receiver(const config::Config& config, const dedupe::SeenOptions& seen
       receive_metrics_(deps.metrics),
       options_(ReceiveOptionsOf(config)),
       cache_(config.identity.secret, *seen_) {
-  departures_.emplace(receive::DeparturesDeps{*seen_, *seen_metadata_, *in_flight_, deps.publisher, receive_metrics_,
-                                              deps.clock, deps.shared});
-  write_.emplace(
-      receive::WriteHandlerOptions{.identity_secret = config.identity.secret},
-      receive::WriteHandlerDeps{{*seen_, *seen_metadata_, deps.activity, deps.clock, receive_metrics_},
-                                *departures_,
-                                options_,
-                                [this](const net::Request& request) { return remote_write_->Prepare(request); }});
+  publish_once_.emplace(receive::PublishOnceDeps{*seen_, *seen_metadata_, claims_, deps.publisher, receive_metrics_,
+                                                 deps.clock, deps.shared});
+  const receive::IntakeDeps intake{*seen_, *seen_metadata_, deps.activity, deps.clock, receive_metrics_};
+  write_.emplace(receive::WriteHandlerOptions{.identity_secret = config.identity.secret},
+                 receive::WriteHandlerDeps{intake, *publish_once_, options_, [this](const net::Request& request) {
+                                             return remote_write_->Prepare(request);
+                                           }});
   send_.emplace(receive::SendHandlerOptions{.identity_secret = config.identity.secret},
-                receive::SendHandlerDeps{*seen_, deps.activity, deps.clock, receive_metrics_, *departures_, options_,
+                receive::SendHandlerDeps{intake, *publish_once_, options_,
                                          [this](std::string points) { remote_send_->Send(std::move(points)); }});
 }
 
@@ -76,7 +75,7 @@ void Receiver::Refuse() {
 }
 
 void Receiver::ExpireAll() {
-  departures_->ExpireAll();
+  publish_once_->ExpireAll();
   remote_write_->ExpireAll();
 }
 

@@ -14,14 +14,14 @@
 #include "base/live.h"
 #include "base/result.h"
 #include "config/config.h"
-#include "dedupe/in_flight.h"
+#include "dedupe/claims.h"
 #include "dedupe/seen_set.h"
 #include "dedupe/shared_tier.h"
 #include "forward/forwarder.h"
 #include "net/http.h"
 #include "receive/cache_handler.h"
-#include "receive/departures.h"
 #include "receive/options.h"
+#include "receive/publish_once.h"
 #include "receive/receive_metrics.h"
 #include "receive/send_handler.h"
 #include "receive/write_handler.h"
@@ -72,12 +72,12 @@ class Receiver {
   std::unique_ptr<dedupe::SeenSet> seen_;
   const RenderedGauges gauges_;
   std::unique_ptr<dedupe::SeenSet> seen_metadata_;
-  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  dedupe::Claims claims_;
   receive::ReceiveMetrics receive_metrics_;
   Live<receive::ReceiveOptions> options_;
   std::optional<receive::WriteHandler> write_;
   std::optional<receive::SendHandler> send_;
-  std::optional<receive::Departures> departures_;  // goes before the handlers whose requests it answers at its end
+  std::optional<receive::PublishOnce> publish_once_;  // destroyed before the handlers: it answers their requests
   receive::CacheHandler cache_;
 };
 

@@ -6,24 +6,22 @@
 #include <algorithm>
 #include <bit>
 
+#include "base/fatal.h"
 #include "base/format.h"
 #include "base/restart.h"
 
 namespace mi::codec {
 namespace {
 
-// A buffer above kHugeBytes is looked at now and then, and given back when it was needed once.
-constexpr uint32_t kDecodesBetweenLooks = 256;
-
-constexpr int kMinWindowLog = 23;  // 8 MiB: RFC 8878 wants every decoder to have it, and small limits are no reason
-constexpr int kMaxWindowLog = 27;  // zstd's own default
+constexpr int kMinWindowLog = 23;  // 8 MiB: RFC 8878 expects it of every decoder, even if the decoded limit is smaller
+constexpr int kMaxWindowLog = 27;  // zstd's default
 
 std::unexpected<Error> TooLarge(uint64_t size, uint64_t limit, std::string_view how) {
   return Fail(Errc::kTooLarge, format("body decodes to {}{}, limit {} (receive.max_decoded_bytes)", how,
                                       FormatBytes(size), FormatBytes(limit)));
 }
 
-// What all frames of the body declare together; an unknown part makes it unknown. Walks over block headers only.
+// The sum of the sizes that all frames of the body declare; unknown if one is unknown. Reads only block headers.
 unsigned long long DeclaredZstdSize(std::string_view body, uint64_t limit) {
   unsigned long long total = 0;
   while (!body.empty() && total <= limit) {
@@ -47,16 +45,28 @@ std::string_view ToString(Compression compression) {
   return "unknown";
 }
 
-void Decompressor::FreeDCtx::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
+void FreeZstd::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
+void FreeZstd::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
 
-Decompressor::Decompressor() = default;
-Decompressor::~Decompressor() = default;
-Decompressor::Decompressor(Decompressor&&) noexcept = default;
-Decompressor& Decompressor::operator=(Decompressor&&) noexcept = default;
+ZstdDecoder MakeZstdDecoder() {
+  ZstdDecoder decoder(ZSTD_createDCtx());
+  if (!decoder) OutOfMemory();
+  return decoder;
+}
+
+ZstdEncoder MakeZstdEncoder() {
+  ZstdEncoder encoder(ZSTD_createCCtx());
+  if (!encoder) OutOfMemory();
+  return encoder;
+}
 
 Result<std::string_view> Decompressor::Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes) {
   if (body.empty()) return Fail(Errc::kInvalid, "the body is empty");
-  ForgetHugeBuffer();
+  // As base/restart.h: a huge buffer is kept only while bodies need it.
+  if (capacity_ > kHugeBytes && last_size_ < capacity_ / 8) {
+    buffer_.reset();
+    capacity_ = 0;
+  }
   const bool snappy_first = named == Compression::kSnappy;
   auto decoded = snappy_first ? DecodeSnappy(body, max_decoded_bytes) : DecodeZstd(body, max_decoded_bytes);
   if (!decoded && decoded.error().code() == Errc::kInvalid) {
@@ -64,7 +74,7 @@ Result<std::string_view> Decompressor::Decode(Compression named, std::string_vie
     if (other) decoded = other;
   }
   if (zstd_bytes() > kHugeBytes) zstd_.reset();
-  if (decoded) recent_peak_ = std::max(recent_peak_, decoded->size());
+  last_size_ = decoded ? decoded->size() : 0;
   return decoded;
 }
 
@@ -73,11 +83,11 @@ size_t Decompressor::zstd_bytes() const { return zstd_ ? ZSTD_sizeof_DCtx(zstd_.
 Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, uint64_t limit) {
   size_t size = 0;
   if (!snappy::GetUncompressedLength(body.data(), body.size(), &size)) {
-    return Fail(Errc::kInvalid, "the body is not snappy: no length in front");
+    return Fail(Errc::kInvalid, "the body is not snappy: no length");
   }
   if (size > limit) return TooLarge(size, limit, "");
-  // No element makes more than 64 bytes of 3: a longer promise is a lie that need not be allocated for.
-  if (size / 32 > body.size()) return Fail(Errc::kInvalid, "the body is not snappy: shorter than its length says");
+  // Three bytes decode to at most 64, so a larger declared size is wrong: nothing is allocated for it.
+  if (size / 32 > body.size()) return Fail(Errc::kInvalid, "the body is not snappy: shorter than its declared length");
   char* out = Reserve(size);
   if (!snappy::RawUncompress(body.data(), body.size(), out)) {
     return Fail(Errc::kInvalid, "the body is not snappy in block format");
@@ -88,7 +98,7 @@ Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, uint6
 Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, uint64_t limit) {
   const unsigned long long size = DeclaredZstdSize(body, limit);
   if (size == ZSTD_CONTENTSIZE_ERROR) return Fail(Errc::kInvalid, "the body is not zstd");
-  if (!zstd_) zstd_.reset(ZSTD_createDCtx());
+  if (!zstd_) zstd_ = MakeZstdDecoder();
   if (size == ZSTD_CONTENTSIZE_UNKNOWN) return DecodeZstdStream(body, limit);
   if (size > limit) return TooLarge(size, limit, "");
   char* out = Reserve(size);
@@ -99,10 +109,10 @@ Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, uint64_
   return std::string_view(out, written);
 }
 
-// Frames that do not say how large they are: decoded piece by piece, so that memory follows what is really there.
+// Decodes frames without a declared size piece by piece, so that memory follows the real size.
 Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, uint64_t limit) {
   ZSTD_DCtx_reset(zstd_.get(), ZSTD_reset_session_and_parameters);
-  // The window is memory too; a frame that needs more of it than may be decoded is no honest one.
+  // The window takes memory too. No honest frame needs a larger window than the decoded limit.
   const int needed = std::bit_width(std::max<uint64_t>(limit, 1) - 1);
   const int window_log = std::clamp(needed, kMinWindowLog, kMaxWindowLog);
   ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, window_log);
@@ -121,12 +131,12 @@ Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, u
     const bool stuck = chunk.pos == size && in.pos == before && in.pos == in.size;
     size = chunk.pos;
     if (size > limit) return TooLarge(limit, limit, "more than ");
-    if (stuck && pending != 0) return Fail(Errc::kInvalid, "the body is not zstd: cut short");
+    if (stuck && pending != 0) return Fail(Errc::kInvalid, "the body is not zstd: truncated");
   }
   return std::string_view(buffer_.get(), size);
 }
 
-// At least `size` bytes; the first `keep` survive.
+// At least `size` bytes; the first `keep` bytes are kept.
 char* Decompressor::Reserve(size_t size, size_t keep) {
   if (size <= capacity_ && buffer_) return buffer_.get();
   const size_t capacity = std::max<size_t>(size, 4096);
@@ -135,27 +145,6 @@ char* Decompressor::Reserve(size_t size, size_t keep) {
   buffer_ = std::move(grown);
   capacity_ = capacity;
   return buffer_.get();
-}
-
-void Decompressor::ForgetHugeBuffer() {
-  if (decodes_until_look_-- > 0) return;
-  decodes_until_look_ = kDecodesBetweenLooks;
-  if (capacity_ > kHugeBytes && recent_peak_ < capacity_ / 4) {
-    buffer_.reset();
-    capacity_ = 0;
-  }
-  recent_peak_ = 0;
-}
-
-std::string Compress(Compression compression, std::string_view raw) {
-  std::string out;
-  if (compression == Compression::kSnappy) {
-    snappy::Compress(raw.data(), raw.size(), &out);
-    return out;
-  }
-  out.resize(ZSTD_compressBound(raw.size()));
-  out.resize(ZSTD_compress(out.data(), out.size(), raw.data(), raw.size(), /*level=*/1));
-  return out;
 }
 
 }  // namespace mi::codec

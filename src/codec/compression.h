@@ -1,4 +1,4 @@
-// The envelopes that requests and journal rows travel in: snappy's block format and zstd.
+// The compression of request bodies (snappy's block format, zstd), and zstd's contexts.
 #pragma once
 
 #include <cstddef>
@@ -9,8 +9,8 @@
 
 #include "base/result.h"
 
-struct ZSTD_DCtx_s;
 struct ZSTD_CCtx_s;
+struct ZSTD_DCtx_s;
 
 namespace mi::codec {
 
@@ -18,46 +18,41 @@ enum class Compression : uint8_t { kSnappy, kZstd };
 
 std::string_view ToString(Compression compression);  // "snappy", "zstd"
 
-// Opens request bodies. Keeps its buffer and its zstd state from one body to the next: make one a thread.
+struct FreeZstd {
+  void operator()(ZSTD_DCtx_s* context) const;
+  void operator()(ZSTD_CCtx_s* context) const;
+};
+using ZstdDecoder = std::unique_ptr<ZSTD_DCtx_s, FreeZstd>;
+using ZstdEncoder = std::unique_ptr<ZSTD_CCtx_s, FreeZstd>;
+ZstdDecoder MakeZstdDecoder();
+ZstdEncoder MakeZstdEncoder();
+
+// Decodes request bodies. Keeps its buffer and its zstd context from one body to the next: make one per thread.
 //
-// Threads: confined to one. Ownership: owns the decoded bytes, until the next Decode.
-// Memory: as much as the largest recent body, never above the limit; a single huge body is forgotten after a while, a
-// huge window of zstd at once.
+// Threads: confined to one. Ownership: owns the decoded bytes until the next Decode.
+// Memory: as much as the largest recent body, never above the limit. The buffer of a huge body is freed when much
+// smaller ones follow, the context of a huge zstd window at once.
 class Decompressor {
  public:
-  Decompressor();
-  ~Decompressor();
-  Decompressor(Decompressor&&) noexcept;
-  Decompressor& operator=(Decompressor&&) noexcept;
-
   // The decoded body, valid until the next call. A body that does not decode as `named` is tried with the other codec
-  // (old persistent queues mislabel blocks). Sizes that the body declares are checked before anything is allocated; a
-  // zstd frame without a declared size is decoded up to the limit and no further. Several zstd frames are one body.
-  // kTooLarge: above `max_decoded_bytes` (knob receive.max_decoded_bytes). kInvalid: empty, or neither codec reads it.
+  // (old persistent queues mislabel blocks). Declared sizes are checked before anything is allocated; a zstd frame
+  // without a declared size is decoded up to the limit. Several zstd frames are one body. kTooLarge: above
+  // `max_decoded_bytes` (receive.max_decoded_bytes). kInvalid: empty, or neither codec can read it.
   Result<std::string_view> Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes);
 
   size_t buffer_bytes() const { return capacity_; }
-  size_t zstd_bytes() const;  // what zstd keeps besides
+  size_t zstd_bytes() const;  // of zstd's context
 
  private:
-  struct FreeDCtx {
-    void operator()(ZSTD_DCtx_s* context) const;
-  };
-
   Result<std::string_view> DecodeSnappy(std::string_view body, uint64_t limit);
   Result<std::string_view> DecodeZstd(std::string_view body, uint64_t limit);
   Result<std::string_view> DecodeZstdStream(std::string_view body, uint64_t limit);
   char* Reserve(size_t size, size_t keep = 0);
-  void ForgetHugeBuffer();
 
-  std::unique_ptr<ZSTD_DCtx_s, FreeDCtx> zstd_;
+  ZstdDecoder zstd_;
   std::unique_ptr<char[]> buffer_;
   size_t capacity_ = 0;
-  size_t recent_peak_ = 0;  // largest use since the last look at it
-  uint32_t decodes_until_look_ = 0;
+  size_t last_size_ = 0;  // of the last decoded body
 };
-
-// Makes request bodies (the load generator and tests).
-std::string Compress(Compression compression, std::string_view raw);
 
 }  // namespace mi::codec

@@ -1,4 +1,5 @@
 #include "codec/compression.h"
+#include "codec/testing/request_encoder.h"
 
 #include <zstd.h>
 
@@ -10,7 +11,7 @@ using testing::HasSubstr;
 constexpr uint64_t kLimit = 1 << 20;
 const std::string kText = "a series of bytes that repeats, a series of bytes that repeats, a series of bytes";
 
-// A frame that does not say how large it is, as a streaming sender writes it.
+// A frame without a declared size, as a streaming sender writes it.
 std::string ZstdStream(std::string_view raw) {
   std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
   std::string out(ZSTD_compressBound(raw.size()) + 64, '\0');
@@ -30,17 +31,17 @@ class BothCodecs : public testing::TestWithParam<Compression> {
   Decompressor decompressor_;
 };
 
-TEST_P(BothCodecs, GiveBackWhatWasCompressed) {
+TEST_P(BothCodecs, RoundTrip) {
   for (const std::string& raw : {std::string(), std::string("x"), kText, std::string(900'000, 'y')}) {
     EXPECT_EQ(decompressor_.Decode(GetParam(), Compress(GetParam(), raw), kLimit), raw);
   }
 }
 
-TEST_P(BothCodecs, ReadABodyThatIsMislabelled) {
+TEST_P(BothCodecs, DecodeAMislabelledBody) {
   EXPECT_EQ(decompressor_.Decode(other(), Compress(GetParam(), kText), kLimit), kText);
 }
 
-TEST_P(BothCodecs, RefuseWhatNeitherReads) {
+TEST_P(BothCodecs, RefuseABodyOfNeitherCodec) {
   auto f = [&](std::string_view body) {
     const auto decoded = decompressor_.Decode(GetParam(), body, kLimit);
     ASSERT_FALSE(decoded);
@@ -57,7 +58,7 @@ TEST_P(BothCodecs, RefuseAnEmptyBody) {
   EXPECT_EQ(decompressor_.Decode(GetParam(), "", kLimit).error().message(), "the body is empty");
 }
 
-TEST_P(BothCodecs, RefuseAboveTheLimitWithTheKnob) {
+TEST_P(BothCodecs, RefuseABodyAboveTheLimitAndNameTheOption) {
   const std::string body = Compress(GetParam(), std::string(kLimit + 1, 'x'));
   EXPECT_EQ(decompressor_.Decode(GetParam(), Compress(GetParam(), std::string(kLimit, 'x')), kLimit)->size(), kLimit);
   const auto decoded = decompressor_.Decode(GetParam(), body, kLimit);
@@ -65,12 +66,12 @@ TEST_P(BothCodecs, RefuseAboveTheLimitWithTheKnob) {
   EXPECT_THAT(decoded.error().message(), HasSubstr("limit 1 MiB (receive.max_decoded_bytes)"));
 }
 
-TEST_P(BothCodecs, GoOnAfterAFault) {
+TEST_P(BothCodecs, ContinueAfterAnError) {
   EXPECT_FALSE(decompressor_.Decode(GetParam(), "plain text", kLimit));
   EXPECT_EQ(decompressor_.Decode(GetParam(), Compress(GetParam(), kText), kLimit), kText);
 }
 
-TEST_P(BothCodecs, ForgetAHugeBodyAfterManySmallOnes) {
+TEST_P(BothCodecs, FreeAHugeBufferAfterManySmallBodies) {
   const std::string huge(9 << 20, 'x');
   ASSERT_TRUE(decompressor_.Decode(GetParam(), Compress(GetParam(), huge), 16 << 20));
   const std::string small = Compress(GetParam(), kText);
@@ -81,28 +82,28 @@ TEST_P(BothCodecs, ForgetAHugeBodyAfterManySmallOnes) {
 INSTANTIATE_TEST_SUITE_P(Compression, BothCodecs, testing::Values(Compression::kSnappy, Compression::kZstd),
                          [](const auto& codec) { return std::string(ToString(codec.param)); });
 
-// 5 bytes that promise 4 GiB: refused by what they say, before there is memory for it.
-TEST(Snappy, BelievesNoLengthThatTheBodyCannotHold) {
+// 5 bytes that declare 4 GiB: refused before memory is allocated.
+TEST(Snappy, RefusesADeclaredLengthThatIsImpossible) {
   Decompressor decompressor;
   EXPECT_EQ(decompressor.Decode(Compression::kSnappy, "\xff\xff\xff\xff\x0f", kLimit).error().code(), Errc::kTooLarge);
   EXPECT_EQ(decompressor.Decode(Compression::kSnappy, "\x80\x80\x20zzz", kLimit).error().code(), Errc::kInvalid);
   EXPECT_LT(decompressor.buffer_bytes(), 64U << 10);
 }
 
-TEST(Snappy, ReadsTheBestThatItCanCompress) {
+TEST(Snappy, DecodesTheHighestCompressionRatio) {
   Decompressor decompressor;
   const std::string raw(60'000, 'q');
   EXPECT_EQ(decompressor.Decode(Compression::kSnappy, Compress(Compression::kSnappy, raw), kLimit), raw);
 }
 
-TEST(Zstd, ReadsFramesThatDoNotSayHowLargeTheyAre) {
+TEST(Zstd, DecodesFramesWithoutADeclaredSize) {
   Decompressor decompressor;
   for (const std::string& raw : {std::string(), kText, std::string(700'000, 'y'), std::string(kLimit, 'z')}) {
     EXPECT_EQ(decompressor.Decode(Compression::kZstd, ZstdStream(raw), kLimit), raw);
   }
 }
 
-TEST(Zstd, EndsABombWithoutALabelAtTheLimit) {
+TEST(Zstd, StopsAtTheLimitWithoutADeclaredSize) {
   Decompressor decompressor;
   const auto decoded = decompressor.Decode(Compression::kZstd, ZstdStream(std::string(64 << 20, 'x')), kLimit);
   EXPECT_EQ(decoded.error().code(), Errc::kTooLarge);
@@ -110,7 +111,7 @@ TEST(Zstd, EndsABombWithoutALabelAtTheLimit) {
   EXPECT_LE(decompressor.buffer_bytes(), kLimit + 1);
 }
 
-// A frame of one raw block that says nothing but how large its window is.
+// A frame of one raw block that declares only its window.
 std::string ZstdOfWindow(int log, std::string_view raw) {
   std::string frame = "\x28\xb5\x2f\xfd";
   frame.push_back('\0');
@@ -120,7 +121,7 @@ std::string ZstdOfWindow(int log, std::string_view raw) {
   return frame + std::string(raw);
 }
 
-TEST(Zstd, GivesAFrameNoLargerWindowThanItMayDecodeTo) {
+TEST(Zstd, LimitsTheWindowByTheDecodedLimit) {
   Decompressor decompressor;
   const auto f = [&](int log, uint64_t limit, bool taken) {
     const auto decoded = decompressor.Decode(Compression::kZstd, ZstdOfWindow(log, "abc"), limit);
@@ -140,7 +141,7 @@ TEST(Zstd, GivesAFrameNoLargerWindowThanItMayDecodeTo) {
   EXPECT_EQ(decompressor.Decode(Compression::kZstd, Compress(Compression::kZstd, kText), kLimit), kText);
 }
 
-TEST(Zstd, ReadsSeveralFramesAsOneBody) {
+TEST(Zstd, DecodesSeveralFramesAsOneBody) {
   Decompressor decompressor;
   const std::string one = Compress(Compression::kZstd, kText);
   EXPECT_EQ(decompressor.Decode(Compression::kZstd, one + one, kLimit), kText + kText);
@@ -149,7 +150,7 @@ TEST(Zstd, ReadsSeveralFramesAsOneBody) {
   EXPECT_EQ(decompressor.Decode(Compression::kZstd, large + large, kLimit).error().code(), Errc::kTooLarge);
 }
 
-TEST(Zstd, RefusesAStreamThatIsCutShort) {
+TEST(Zstd, RefusesATruncatedStream) {
   Decompressor decompressor;
   const std::string stream = ZstdStream(kText);
   for (size_t cut = 1; cut < stream.size(); ++cut) {

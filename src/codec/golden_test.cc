@@ -1,10 +1,10 @@
-// The requests of real senders, with the identities that their own decoder finds in them (tests/golden/README.md).
+// Requests of real senders, with the identities that the senders' own decoder finds in them (tests/golden/README.md).
 #include <fstream>
 #include <iterator>
 #include <set>
 
 #include "codec/compression.h"
-#include "codec/remote_write_plain_testing.h"
+#include "codec/testing/plain_remote_write.h"
 #include "model/identity.h"
 
 namespace mi::codec {
@@ -83,25 +83,25 @@ class GoldenRequest : public testing::TestWithParam<Golden> {
   }
 };
 
-TEST_P(GoldenRequest, GivesItsIdentitiesAndCountsOnTheFastPath) {
+TEST_P(GoldenRequest, HasItsIdentitiesAndCountsOnTheFastPath) {
   FastPath path;
   const auto request = DecodeFast(GetParam().schema, Decoded(GetParam()), {}, model::Fingerprinter("", {}), path);
   ASSERT_TRUE(request) << request.error().message();
   Expect(*request);
 }
 
-TEST_P(GoldenRequest, GivesItsIdentitiesAndCountsOnThePlainPath) {
+TEST_P(GoldenRequest, HasItsIdentitiesAndCountsOnThePlainPath) {
   const auto request = DecodePlain(GetParam().schema, Decoded(GetParam()), {});
   ASSERT_TRUE(request) << request.error().message();
   Expect(*request);
 }
 
-TEST_P(GoldenRequest, IsReadAlikeOnBothPaths) {
+TEST_P(GoldenRequest, IsReadTheSameOnBothPaths) {
   EXPECT_EQ(FirstDisagreement(GetParam().schema, Decoded(GetParam()), {}), "");
 }
 
-// Real senders' labels are canonical as they stand: what they send again is known by its first hash.
-TEST_P(GoldenRequest, IsKeyedByFingerprintsWithoutTheSlowPath) {
+// Real senders send labels in canonical form: so a repeated series is known by the hash of its bytes.
+TEST_P(GoldenRequest, HasFingerprintsAsKeysWithoutTheSlowPath) {
   const std::string decoded = Decoded(GetParam());
   const model::Fingerprinter fingerprinter("", {});
   RequestScan scan;
@@ -114,8 +114,8 @@ TEST_P(GoldenRequest, IsKeyedByFingerprintsWithoutTheSlowPath) {
   }
 }
 
-// Wherever a body is cut, it is refused as a whole or holds fewer series; it never crashes or grows.
-TEST_P(GoldenRequest, SurvivesBeingCutAnywhere) {
+// A body that is truncated anywhere is refused, or contains fewer series.
+TEST_P(GoldenRequest, IsSafeToTruncateAnywhere) {
   const std::string decoded = Decoded(GetParam());
   RequestScan scan;
   const model::Fingerprinter fingerprinter("", {});
@@ -133,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(Senders, GoldenRequest, testing::ValuesIn(kGolden), [](
   return name;
 });
 
-TEST(GoldenRequests, GiveOneIdentityWhateverTheSchema) {
+TEST(GoldenRequests, HaveTheSameIdentityInBothSchemas) {
   FastPath path;
   const auto v1 = DecodeFast(Schema::kV1, Decoded(kGolden[0]), {}, model::Fingerprinter("", {}), path);
   const auto v2 = DecodeFast(Schema::kV2, Decoded(kGolden[3]), {}, model::Fingerprinter("", {}), path);

@@ -12,10 +12,10 @@ namespace {
 
 using wire::Field;
 using wire::Type;
+using Side = Histogram::Side;
 
 constexpr int32_t kMinSchema = -4;
-// 9 to 52 are reserved for finer buckets: a Prometheus takes them and reduces them to 8
-constexpr int32_t kMaxSchema = 52;
+constexpr int32_t kMaxSchema = 52;  // 9 to 52 are reserved for finer buckets: Prometheus accepts and reduces them to 8
 constexpr int32_t kCustomBuckets = -53;
 
 template <typename T>
@@ -51,9 +51,11 @@ bool ReadDouble(const Field& field, double& out) {
   return field.type == Type::kFixed64;
 }
 
+// Fields 1 and 2 exclude each other, and so do 6 and 7: the last one counts.
 bool ReadHistogramField(const Field& field, Histogram& out) {
+  Side& side = field.number <= 10 ? out.negative : out.positive;
   switch (field.number) {
-    case 1:  // one of 1 and 2: the last one counts
+    case 1:
       out.is_float = false;
       out.count = field.scalar;
       return field.type == Type::kVarint;
@@ -63,17 +65,17 @@ bool ReadHistogramField(const Field& field, Histogram& out) {
       out.schema = static_cast<int32_t>(wire::ZigZag(static_cast<uint32_t>(field.scalar)));
       return field.type == Type::kVarint;
     case 5: return ReadDouble(field, out.zero_threshold);
-    case 6:  // one of 6 and 7
+    case 6:
       out.zero_count = field.scalar;
       out.float_zero_count = 0;
       return field.type == Type::kVarint;
     case 7: out.zero_count = 0; return ReadDouble(field, out.float_zero_count);
-    case 8: return ReadSpan(field, out.negative_spans);
-    case 9: return ReadDeltas(field, out.negative_deltas);
-    case 10: return ReadDoubles(field, out.negative_counts);
-    case 11: return ReadSpan(field, out.positive_spans);
-    case 12: return ReadDeltas(field, out.positive_deltas);
-    case 13: return ReadDoubles(field, out.positive_counts);
+    case 8:
+    case 11: return ReadSpan(field, side.spans);
+    case 9:
+    case 12: return ReadDeltas(field, side.deltas);
+    case 10:
+    case 13: return ReadDoubles(field, side.counts);
     case 14: return field.type == Type::kVarint;  // reset hint: any
     case 15: out.timestamp_ms = static_cast<int64_t>(field.scalar); return field.type == Type::kVarint;
     case 16: return ReadDoubles(field, out.custom_values);
@@ -81,93 +83,79 @@ bool ReadHistogramField(const Field& field, Histogram& out) {
   }
 }
 
-Status CheckSizes(const Histogram& h) {
-  const size_t most =
-      std::max({h.negative_spans.size(), h.negative_deltas.size(), h.negative_counts.size(), h.positive_spans.size(),
-                h.positive_deltas.size(), h.positive_counts.size(), h.custom_values.size()});
-  if (most <= kMaxHistogramEntries) return {};
-  return Fail(Errc::kInvalid, format("more than {} buckets, spans or custom bounds (fixed)", kMaxHistogramEntries));
+template <typename... Args>
+std::unexpected<Error> Invalid(format_string<Args...> text, Args&&... args) {
+  return Fail(Errc::kInvalid, format(text, std::forward<Args>(args)...));
 }
 
-// Spans say where the buckets lie; together they must be as long as the list of buckets. Gives that length in buckets,
-// gaps included.
-Result<uint64_t> CheckSpans(std::string_view side, const std::vector<BucketSpan>& spans, size_t buckets,
+size_t LongestList(const Side& side) { return std::max({side.spans.size(), side.deltas.size(), side.counts.size()}); }
+
+// The spans say where the buckets lie: together they are as long as the list of buckets. Returns the number of bucket
+// positions that they cover, gaps included.
+Result<uint64_t> CheckSpans(std::string_view name, const std::vector<BucketSpan>& spans, size_t buckets,
                             bool first_may_be_negative) {
   uint64_t length = 0;
-  uint64_t reach = 0;
+  uint64_t covered = 0;
   for (size_t i = 0; i < spans.size(); ++i) {
     if (spans[i].offset < 0 && (i > 0 || !first_may_be_negative)) {
-      return Fail(Errc::kInvalid, format("{} span {} has the negative offset {}", side, i + 1, spans[i].offset));
+      return Invalid("{} span {} has the negative offset {}", name, i + 1, spans[i].offset);
     }
     length += spans[i].length;
-    reach += static_cast<uint64_t>(std::max(spans[i].offset, 0)) + spans[i].length;
+    covered += static_cast<uint64_t>(std::max(spans[i].offset, 0)) + spans[i].length;
   }
-  if (length != buckets) {
-    return Fail(Errc::kInvalid, format("{} spans hold {} buckets, {} are given", side, length, buckets));
-  }
-  return reach;
+  if (length != buckets) return Invalid("{} spans hold {} buckets, {} are given", name, length, buckets);
+  return covered;
 }
 
-// Sums what the deltas say. Nothing may be negative, and a sum beyond 64 bits is no count.
-Status AddDeltas(std::string_view side, const std::vector<int64_t>& deltas, uint64_t& sum) {
+Status CheckCustomBounds(const Histogram& histogram, uint64_t covered) {
+  const std::vector<double>& bounds = histogram.custom_values;
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    if (!std::isfinite(bounds[i]) && !(i == 0 && bounds[i] < 0))
+      return Invalid("custom bound {} is {}", i + 1, bounds[i]);
+    if (i > 0 && bounds[i] <= bounds[i - 1]) return Invalid("custom bound {} is not above the one before it", i + 1);
+  }
+  if (covered > bounds.size() + 1) return Invalid("{} custom bounds for spans over {} buckets", bounds.size(), covered);
+  if (LongestList(histogram.negative) > 0) return Invalid("custom buckets have no negative side");
+  if (histogram.zero_count != 0 || histogram.float_zero_count != 0 || histogram.zero_threshold != 0) {
+    return Invalid("custom buckets have no zero bucket");
+  }
+  return {};
+}
+
+// Adds up the buckets, which are given as differences. No bucket may be negative, and no sum may overflow.
+Status AddDeltas(std::string_view name, const std::vector<int64_t>& deltas, uint64_t& sum) {
   int64_t bucket = 0;
   for (size_t i = 0; i < deltas.size(); ++i) {
     if (__builtin_add_overflow(bucket, deltas[i], &bucket) || bucket < 0) {
-      return Fail(Errc::kInvalid, format("{} bucket {} is negative or beyond 63 bits", side, i + 1));
+      return Invalid("{} bucket {} is negative or beyond 63 bits", name, i + 1);
     }
     if (__builtin_add_overflow(sum, static_cast<uint64_t>(bucket), &sum)) {
-      return Fail(Errc::kInvalid, "the buckets sum up to more than 64 bits");
+      return Invalid("the buckets sum up to more than 64 bits");
     }
   }
   return {};
 }
 
-Status CheckFloats(std::string_view side, const std::vector<double>& counts) {
-  for (size_t i = 0; i < counts.size(); ++i) {
-    if (counts[i] < 0) return Fail(Errc::kInvalid, format("{} bucket {} is negative", side, i + 1));
-  }
-  return {};
-}
-
-Status CheckCustomBounds(const Histogram& histogram, uint64_t reach) {
-  const std::vector<double>& bounds = histogram.custom_values;
-  for (size_t i = 0; i < bounds.size(); ++i) {
-    if (!std::isfinite(bounds[i]) && !(i == 0 && bounds[i] < 0)) {
-      return Fail(Errc::kInvalid, format("custom bound {} is {}", i + 1, bounds[i]));
-    }
-    if (i > 0 && bounds[i] <= bounds[i - 1]) {
-      return Fail(Errc::kInvalid, format("custom bound {} is not above the one before it", i + 1));
-    }
-  }
-  if (reach > bounds.size() + 1) {
-    return Fail(Errc::kInvalid, format("{} custom bounds for spans over {} buckets", bounds.size(), reach));
-  }
-  if (!histogram.negative_spans.empty() || !histogram.negative_deltas.empty() || !histogram.negative_counts.empty()) {
-    return Fail(Errc::kInvalid, "custom buckets have no negative side");
-  }
-  if (histogram.zero_count != 0 || histogram.float_zero_count != 0 || histogram.zero_threshold != 0) {
-    return Fail(Errc::kInvalid, "custom buckets have no zero bucket");
-  }
-  return {};
-}
-
-// Float histograms: sums of doubles drift, so their count is not held against their buckets (as Prometheus does).
+// The count of a float histogram is not compared with its buckets, because sums of doubles drift. Prometheus does not
+// compare them either.
 Status CheckFloatCounts(const Histogram& histogram) {
-  if (Status negative = CheckFloats("negative", histogram.negative_counts); !negative) return negative;
-  if (Status positive = CheckFloats("positive", histogram.positive_counts); !positive) return positive;
-  if (histogram.float_zero_count < 0) return Fail(Errc::kInvalid, "the zero bucket is negative");
-  if (histogram.float_count < 0) return Fail(Errc::kInvalid, "the count is negative");
+  for (const auto& [name, side] : {std::pair("negative", &histogram.negative), {"positive", &histogram.positive}}) {
+    for (size_t i = 0; i < side->counts.size(); ++i) {
+      if (side->counts[i] < 0) return Invalid("{} bucket {} is negative", name, i + 1);
+    }
+  }
+  if (histogram.float_zero_count < 0) return Invalid("the zero bucket is negative");
+  if (histogram.float_count < 0) return Invalid("the count is negative");
   return {};
 }
 
+// An observation of NaN is counted but lies in no bucket; it makes the sum NaN.
 Status CheckIntegerCounts(const Histogram& histogram) {
   uint64_t sum = histogram.zero_count;
-  if (Status negative = AddDeltas("negative", histogram.negative_deltas, sum); !negative) return negative;
-  if (Status positive = AddDeltas("positive", histogram.positive_deltas, sum); !positive) return positive;
-  // Observations of NaN are counted but lie in no bucket; they make the sum NaN.
-  const bool contradiction = std::isnan(histogram.sum) ? sum > histogram.count : sum != histogram.count;
-  if (contradiction) {
-    return Fail(Errc::kInvalid, format("{} observations in the buckets, the count is {}", sum, histogram.count));
+  TRY(AddDeltas("negative", histogram.negative.deltas, sum));
+  TRY(AddDeltas("positive", histogram.positive.deltas, sum));
+  if (std::isnan(histogram.sum) ? sum > histogram.count : sum != histogram.count) {
+    return Invalid("{} observations in the buckets, the count is {}", sum, histogram.count);
   }
   return {};
 }
@@ -177,18 +165,13 @@ Status CheckIntegerCounts(const Histogram& histogram) {
 bool Histogram::is_stale() const { return std::bit_cast<uint64_t>(sum) == kStaleMarker; }
 
 void Histogram::Clear() {
-  is_float = false;
-  count = zero_count = 0;
-  float_count = float_zero_count = sum = zero_threshold = 0;
-  schema = 0;
-  timestamp_ms = 0;
-  negative_spans.clear();
-  negative_deltas.clear();
-  negative_counts.clear();
-  positive_spans.clear();
-  positive_deltas.clear();
-  positive_counts.clear();
+  for (Side* side : {&negative, &positive}) {
+    side->spans.clear();
+    side->deltas.clear();
+    side->counts.clear();
+  }
   custom_values.clear();
+  *this = {.negative = std::move(negative), .positive = std::move(positive), .custom_values = std::move(custom_values)};
 }
 
 bool ReadHistogram(std::string_view message, Histogram& out) {
@@ -201,22 +184,22 @@ bool ReadHistogram(std::string_view message, Histogram& out) {
 }
 
 Status Validate(const Histogram& histogram) {
-  if (Status bounded = CheckSizes(histogram); !bounded) return bounded;
+  const Side& negative = histogram.negative;
+  const Side& positive = histogram.positive;
+  if (std::max({LongestList(negative), LongestList(positive), histogram.custom_values.size()}) > kMaxHistogramEntries) {
+    return Invalid("more than {} buckets, spans or custom bounds (fixed)", kMaxHistogramEntries);
+  }
   const bool custom = histogram.schema == kCustomBuckets;
   if (!custom && (histogram.schema < kMinSchema || histogram.schema > kMaxSchema)) {
-    return Fail(Errc::kInvalid, format("schema {} is none of {} to {} and {}", histogram.schema, kMinSchema, kMaxSchema,
-                                       kCustomBuckets));
+    return Invalid("schema {} is none of {} to {} and {}", histogram.schema, kMinSchema, kMaxSchema, kCustomBuckets);
   }
-  const size_t negative = histogram.is_float ? histogram.negative_counts.size() : histogram.negative_deltas.size();
-  const size_t positive = histogram.is_float ? histogram.positive_counts.size() : histogram.positive_deltas.size();
-  const auto negative_reach = CheckSpans("negative", histogram.negative_spans, negative, !custom);
-  if (!negative_reach) return Fail(negative_reach.error());
-  const auto positive_reach = CheckSpans("positive", histogram.positive_spans, positive, !custom);
-  if (!positive_reach) return Fail(positive_reach.error());
+  const auto buckets = [&](const Side& side) { return histogram.is_float ? side.counts.size() : side.deltas.size(); };
+  TRY(CheckSpans("negative", negative.spans, buckets(negative), !custom));
+  const uint64_t covered = TRY(CheckSpans("positive", positive.spans, buckets(positive), !custom));
   if (custom) {
-    if (Status bounds = CheckCustomBounds(histogram, *positive_reach); !bounds) return bounds;
+    TRY(CheckCustomBounds(histogram, covered));
   } else if (!histogram.custom_values.empty()) {
-    return Fail(Errc::kInvalid, format("custom bounds with schema {}", histogram.schema));
+    return Invalid("custom bounds with schema {}", histogram.schema);
   }
   return histogram.is_float ? CheckFloatCounts(histogram) : CheckIntegerCounts(histogram);
 }

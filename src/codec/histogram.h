@@ -1,8 +1,7 @@
-// A native histogram as remote write carries it, as far as it can contradict itself.
+// A native histogram of remote write, as far as it can contradict itself.
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -13,8 +12,8 @@ namespace mi::codec {
 // The bits of the double that ends a series. Any other NaN is a value.
 inline constexpr uint64_t kStaleMarker = 0x7ff0000000000002;
 
-// The most entries that any list of a histogram may have. Senders have 160 buckets or so; without a bound each byte of
-// a request would be eight of memory, kept from one request to the next.
+// The most entries that a list of a histogram may have. Senders have about 160 buckets. Without a limit, each byte of a
+// request could take eight bytes of memory, kept from one request to the next.
 inline constexpr size_t kMaxHistogramEntries = 65'536;
 
 struct BucketSpan {
@@ -22,8 +21,15 @@ struct BucketSpan {
   uint32_t length = 0;
 };
 
-// Integer histograms count in count, zero_count and deltas; float histograms in the members named float.
+// An integer histogram uses count, zero_count and deltas. A float histogram uses float_count, float_zero_count and
+// counts.
 struct Histogram {
+  struct Side {
+    std::vector<BucketSpan> spans;
+    std::vector<int64_t> deltas;
+    std::vector<double> counts;
+  };
+
   bool is_float = false;
   uint64_t count = 0;
   double float_count = 0;
@@ -32,12 +38,8 @@ struct Histogram {
   double zero_threshold = 0;
   uint64_t zero_count = 0;
   double float_zero_count = 0;
-  std::vector<BucketSpan> negative_spans;
-  std::vector<int64_t> negative_deltas;
-  std::vector<double> negative_counts;
-  std::vector<BucketSpan> positive_spans;
-  std::vector<int64_t> positive_deltas;
-  std::vector<double> positive_counts;
+  Side negative;
+  Side positive;
   std::vector<double> custom_values;
   int64_t timestamp_ms = 0;
 
@@ -45,11 +47,11 @@ struct Histogram {
   void Clear();  // keeps the memory
 };
 
-// Reads the fields of a Histogram message (the same in 1.0 and 2.0) into `out`, clearing it first.
-// False: it is no such message. Of a list beyond kMaxHistogramEntries it keeps one entry more, for Validate to refuse.
+// Clears `out` and reads the fields of a Histogram message (the same in 1.0 and 2.0) into it. False: the bytes are not
+// such a message. Of a list longer than kMaxHistogramEntries it keeps one entry more than that, which Validate refuses.
 bool ReadHistogram(std::string_view message, Histogram& out);
 
-// kInvalid, with the contradiction.
+// kInvalid: the message describes the contradiction.
 Status Validate(const Histogram& histogram);
 
 }  // namespace mi::codec

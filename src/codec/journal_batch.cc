@@ -20,7 +20,7 @@ constexpr size_t kFingerprintsAt = kCountAt + 4;
 constexpr size_t kFingerprintBytes = 16;
 constexpr int kLevel = 1;
 
-// XXH3 over all that follows the checksum: 20 GB/s, where zstd's own would leave the fingerprints out.
+// XXH3 over everything after the checksum, at 20 GB/s. zstd's own checksum would not cover the fingerprints.
 uint64_t Checksum(std::string_view row) {
   static const model::Fingerprinter kHash("journal row", model::Tenant());
   return kHash(row.substr(kCountAt)).lo;
@@ -53,7 +53,7 @@ std::unexpected<Error> CorruptRow(std::string_view what) {
   return Fail(Errc::kCorrupt, format("journal row: {}", what));
 }
 
-// Reads what AppendBatch wrote; null positions as in wire.h.
+// Reads what AppendBatch wrote. After a fault at_ is null, and every Take* returns nothing.
 class BatchReader {
  public:
   BatchReader(std::string_view plain, std::string_view fingerprints)
@@ -62,11 +62,9 @@ class BatchReader {
   Result<std::vector<model::SeriesBatch>> ReadAll() {
     std::vector<model::SeriesBatch> batches;
     for (uint64_t left = TakeVarint(); left > 0; --left) {
-      Result<model::SeriesBatch> batch = ReadBatch();
-      if (!batch) return Fail(batch.error());
-      batches.push_back(std::move(*batch));
+      batches.push_back(TRY(ReadBatch()));
     }
-    if (at_ == nullptr) return CorruptRow("cut short");
+    if (at_ == nullptr) return CorruptRow("truncated");
     if (at_ != end_ || !fingerprints_.empty()) return CorruptRow("bytes left over");
     return batches;
   }
@@ -75,8 +73,8 @@ class BatchReader {
   Result<model::SeriesBatch> ReadBatch() {
     const std::string_view tenant_name = TakeText();
     const auto tenant = model::Tenant::Parse(tenant_name);
-    if (at_ == nullptr) return CorruptRow("cut short");
-    if (!tenant || tenant->name() != tenant_name) return CorruptRow("its tenant is none");
+    if (at_ == nullptr) return CorruptRow("truncated");
+    if (!tenant || tenant->name() != tenant_name) return CorruptRow("its tenant is invalid");
     const auto seen_at_ms = static_cast<int64_t>(TakeVarint());
     const uint64_t series = TakeVarint();
     const uint64_t metadata = TakeVarint();
@@ -93,7 +91,7 @@ class BatchReader {
       for (std::string* text : {&entry.family, &entry.type, &entry.help, &entry.unit}) *text = TakeText();
       batch.AddMetadata(std::move(entry));
     }
-    if (at_ == nullptr) return CorruptRow("cut short");
+    if (at_ == nullptr) return CorruptRow("truncated");
     return batch;
   }
 
@@ -108,25 +106,12 @@ class BatchReader {
     return at_ == nullptr ? std::string_view() : text;
   }
 
-  const char* at_;  // null after a fault
+  const char* at_;
   const char* end_;
   std::string_view fingerprints_;
 };
 
 }  // namespace
-
-void JournalEncoder::FreeCCtx::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
-void JournalDecoder::FreeDCtx::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
-
-JournalEncoder::JournalEncoder() : zstd_(ZSTD_createCCtx()) {}
-JournalEncoder::~JournalEncoder() = default;
-JournalDecoder::JournalDecoder() : zstd_(ZSTD_createDCtx()) {}
-JournalDecoder::~JournalDecoder() = default;
-
-Result<std::string_view> JournalEncoder::Encode(const model::SeriesBatch& batch) {
-  const model::SeriesBatch* const one = &batch;
-  return Encode({&one, 1});
-}
 
 Result<std::string_view> JournalEncoder::Encode(std::span<const model::SeriesBatch* const> batches) {
   size_t series = 0;
@@ -161,17 +146,17 @@ Result<std::string_view> JournalEncoder::Encode(std::span<const model::SeriesBat
 }
 
 Result<std::vector<model::SeriesBatch>> JournalDecoder::Decode(std::string_view row) {
-  if (row.size() < kFingerprintsAt) return CorruptRow(format("{} bytes are no row", row.size()));
+  if (row.size() < kFingerprintsAt) return CorruptRow(format("{} bytes are too few for a row", row.size()));
   if (row[0] != kVersion) {
     return CorruptRow(format("version {}, this program reads {}", static_cast<unsigned char>(row[0]), int{kVersion}));
   }
-  if (Checksum(row) != wire::Load<uint64_t>(row.data() + kChecksumAt)) return CorruptRow("its checksum is another");
+  if (Checksum(row) != wire::Load<uint64_t>(row.data() + kChecksumAt)) return CorruptRow("wrong checksum");
   const uint64_t series = wire::Load<uint32_t>(row.data() + kCountAt);
   if (series * kFingerprintBytes > row.size() - kFingerprintsAt) return CorruptRow("fewer fingerprints than series");
   const std::string_view fingerprints = row.substr(kFingerprintsAt, series * kFingerprintBytes);
   const std::string_view frame = row.substr(kFingerprintsAt + fingerprints.size());
   const unsigned long long size = ZSTD_getFrameContentSize(frame.data(), frame.size());
-  if (size > kMaxJournalRowBytes) return CorruptRow("no zstd frame of a size that a row can have");
+  if (size > kMaxJournalRowBytes) return CorruptRow("no zstd frame of a valid size");
   if (size > plain_capacity_ || !plain_) {
     plain_ = std::make_unique_for_overwrite<char[]>(size);
     plain_capacity_ = size;

@@ -14,27 +14,28 @@ namespace mi::codec {
 namespace {
 
 constexpr int64_t kLastMs = 253'402'300'799'999;  // the end of the year 9999
-constexpr size_t kMaxTenants = 4'096;             // whose fingerprinters are kept
+constexpr size_t kMaxTenants = 4'096;             // whose Fingerprinters are kept
 
 std::unexpected<Error> CorruptRecord(std::string_view why) { return Fail(Errc::kCorrupt, std::string(why)); }
 
+// Appends `before`, which is JSON, and then `text` as a JSON string.
+void AppendField(std::string_view before, std::string_view text, std::string& out) {
+  out += before;
+  AppendJsonString(text, out);
+}
+
 void AppendLabel(model::Label label, std::string& out) {
-  out += R"({"name":)";
-  AppendJsonString(label.name, out);
-  out += R"(,"value":)";
-  AppendJsonString(label.value, out);
+  AppendField(R"({"name":)", label.name, out);
+  AppendField(R"(,"value":)", label.value, out);
   out.push_back('}');
 }
 
 void AppendTenantAndTime(const model::Tenant& tenant, int64_t seen_at_ms, std::string& out) {
-  if (!tenant.is_default()) {
-    out += R"(,"tenant":)";
-    AppendJsonString(tenant.name(), out);
-  }
+  if (!tenant.is_default()) AppendField(R"(,"tenant":)", tenant.name(), out);
   AppendFormat(out, R"(,"ts":{}}})", seen_at_ms);
 }
 
-// The key's beginning: records of two tenants never replace one another in a compacted topic.
+// The key begins with the tenant: so records of two tenants never replace each other in a compacted topic.
 void StartKey(const model::Tenant& tenant, std::string& key) {
   key.clear();
   if (tenant.is_default()) return;
@@ -71,8 +72,7 @@ Status EncodeSeriesRecord(const model::Tenant& tenant, int64_t seen_at_ms, model
     if (!std::exchange(first, false)) record.value.push_back(',');
     AppendLabel(label, record.value);
   }
-  record.value += R"(],"content":)";
-  AppendJsonString(std::string_view(record.key).substr(content_at), record.value);
+  AppendField(R"(],"content":)", std::string_view(record.key).substr(content_at), record.value);
   AppendTenantAndTime(tenant, seen_at_ms, record.value);
   return {};
 }
@@ -82,132 +82,121 @@ void EncodeMetadataRecord(const model::Tenant& tenant, int64_t seen_at_ms, const
   StartKey(tenant, record.key);
   record.key += "# metadata ";
   record.key += metadata.family;
-  // Labels for readers that know no metadata, and that some versions of stumble over a record without labels.
+  // "labels" and "content" are for readers that do not know metadata: some versions fail on a record without labels.
   record.value = R"({"labels":[)";
-  AppendLabel({model::kMetricName, metadata.family}, record.value);
-  record.value += R"(],"content":)";
   const model::Label name[] = {{model::kMetricName, metadata.family}};
+  AppendLabel(name[0], record.value);
   const Result<model::Labels> labels = model::Labels::FromUnsorted(name);
-  AppendJsonString(labels ? model::FormatIdentity(labels->view()) : "{}", record.value);
-  record.value += R"(,"metadata":{"family":)";
-  AppendJsonString(metadata.family, record.value);
-  record.value += R"(,"type":)";
-  AppendJsonString(metadata.type, record.value);
-  record.value += R"(,"help":)";
-  AppendJsonString(metadata.help, record.value);
-  record.value += R"(,"unit":)";
-  AppendJsonString(metadata.unit, record.value);
+  AppendField(R"(],"content":)", labels ? model::FormatIdentity(labels->view()) : "{}", record.value);
+  AppendField(R"(,"metadata":{"family":)", metadata.family, record.value);
+  AppendField(R"(,"type":)", metadata.type, record.value);
+  AppendField(R"(,"help":)", metadata.help, record.value);
+  AppendField(R"(,"unit":)", metadata.unit, record.value);
   record.value.push_back('}');
   AppendTenantAndTime(tenant, seen_at_ms, record.value);
 }
 
-// One document at a time. Each Take* gives nothing after noting why.
+// Parses one document at a time.
 class KafkaRecordDecoder::Parser {
  public:
   Result<KafkaRecord> Parse(std::string_view value, int64_t record_time_ms) {
     padded_.assign(value);
     padded_.append(simdjson::SIMDJSON_PADDING, '\0');
     labels_.clear();
-    fault_.clear();
     simdjson::dom::element document;
     if (const auto error = json_.parse(padded_.data(), value.size(), false).get(document); error != simdjson::SUCCESS) {
-      return CorruptRecord(format("no JSON: {}", simdjson::error_message(error)));
+      return CorruptRecord(format("not JSON: {}", simdjson::error_message(error)));
     }
     simdjson::dom::object object;
-    if (document.get(object) != simdjson::SUCCESS) return CorruptRecord("no JSON object");
+    if (document.get(object) != simdjson::SUCCESS) return CorruptRecord("not a JSON object");
     KafkaRecord record;
     record.seen_at_ms = record_time_ms;
     bool has_labels = false;
     for (const auto& [key, field] : object) {
       if (key == "labels") {
-        if (std::exchange(has_labels, true)) return CorruptRecord("labels stand twice");
-        TakeLabels(field);
+        if (std::exchange(has_labels, true)) return CorruptRecord("labels occur twice");
+        TRY(ReadLabels(field));
       } else if (key == "tenant") {
-        TakeTenant(field, record.tenant);
+        record.tenant = TRY(ReadTenant(field));
       } else if (key == "ts") {
-        // What is no time is no reason to lose a series: the broker's time is near.
+        // An invalid time is no reason to lose the series: the broker's time is close to it.
         int64_t ts = 0;
         if (field.get(ts) == simdjson::SUCCESS && ts >= 0 && ts <= kLastMs) record.seen_at_ms = ts;
       } else if (key == "metadata" && !field.is_null()) {
-        TakeMetadata(field, record.metadata.emplace());
+        record.metadata = TRY(ReadMetadata(field));
       }
-      if (!fault_.empty()) return CorruptRecord(fault_);
     }
     if (record.metadata) return record;
-    return WithLabels(std::move(record), has_labels);
-  }
-
- private:
-  Result<KafkaRecord> WithLabels(KafkaRecord record, bool has_labels) {
     if (!has_labels) return CorruptRecord("no labels");
-    Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
-    if (!labels) return CorruptRecord(labels.error().message());
-    if (labels->view().empty()) return CorruptRecord("no label that has a value");
-    if (labels->canonical().size() > kMaxRecordSeriesBytes) {
-      return CorruptRecord(format("a series of {}, limit {} (fixed)", FormatBytes(labels->canonical().size()),
-                                  FormatBytes(kMaxRecordSeriesBytes)));
-    }
-    record.labels = std::move(*labels);
+    record.labels = TRY(MakeLabels());
     return record;
   }
 
-  void TakeLabels(simdjson::dom::element field) {
+ private:
+  Result<model::Labels> MakeLabels() {
+    Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
+    if (!labels) return CorruptRecord(labels.error().message());
+    if (labels->view().empty()) return CorruptRecord("no label with a value");
+    if (const size_t size = labels->canonical().size(); size > kMaxRecordSeriesBytes) {
+      return CorruptRecord(
+          format("a series of {}, limit {} (fixed)", FormatBytes(size), FormatBytes(kMaxRecordSeriesBytes)));
+    }
+    return labels;
+  }
+
+  Status ReadLabels(simdjson::dom::element field) {
     simdjson::dom::array array;
-    if (field.get(array) != simdjson::SUCCESS) return Fault("labels are no list");
+    if (field.get(array) != simdjson::SUCCESS) return CorruptRecord("labels are not a list");
     for (const simdjson::dom::element element : array) {
       simdjson::dom::object object;
-      if (element.get(object) != simdjson::SUCCESS) return Fault("a label is no object");
+      if (element.get(object) != simdjson::SUCCESS) return CorruptRecord("a label is not an object");
       model::Label label;
       for (const auto& [key, text] : object) {
-        if (key == "name") label.name = TakeText(text, "a label's name");
-        if (key == "value") label.value = TakeText(text, "a label's value");
+        if (key == "name") label.name = TRY(ReadText(text, "the name of a label"));
+        if (key == "value") label.value = TRY(ReadText(text, "the value of a label"));
       }
-      if (!fault_.empty()) return;
-      if (label.name.empty()) return Fault("a label has no name");
-      if (labels_.size() == kMaxRecordLabels) return Fault(format("more than {} labels (fixed)", kMaxRecordLabels));
+      if (label.name.empty()) return CorruptRecord("a label has no name");
+      if (labels_.size() == kMaxRecordLabels) {
+        return CorruptRecord(format("more than {} labels (fixed)", kMaxRecordLabels));
+      }
       labels_.push_back(label);
     }
+    return {};
   }
 
-  void TakeTenant(simdjson::dom::element field, model::Tenant& tenant) {
-    if (field.is_null()) return;
-    const std::string_view text = TakeText(field, "the tenant");
-    if (!fault_.empty()) return;
-    Result<model::Tenant> parsed = model::Tenant::Parse(text);
-    if (!parsed) return Fault(parsed.error().message());
-    tenant = std::move(*parsed);
+  static Result<model::Tenant> ReadTenant(simdjson::dom::element field) {
+    Result<model::Tenant> tenant = model::Tenant::Parse(TRY(ReadText(field, "the tenant")));
+    if (!tenant) return CorruptRecord(tenant.error().message());
+    return tenant;
   }
 
-  void TakeMetadata(simdjson::dom::element field, model::MetricMetadata& metadata) {
+  static Result<model::MetricMetadata> ReadMetadata(simdjson::dom::element field) {
     simdjson::dom::object object;
-    if (field.get(object) != simdjson::SUCCESS) return Fault("metadata is no object");
+    if (field.get(object) != simdjson::SUCCESS) return CorruptRecord("metadata is not an object");
+    model::MetricMetadata metadata;
     for (const auto& [key, text] : object) {
-      if (key == "family") metadata.family = TakeText(text, "metadata's family");
-      if (key == "type") metadata.type = TakeText(text, "metadata's type");
-      if (key == "help") metadata.help = TakeText(text, "metadata's help");
-      if (key == "unit") metadata.unit = TakeText(text, "metadata's unit");
+      if (key == "family") metadata.family = TRY(ReadText(text, "the family of metadata"));
+      if (key == "type") metadata.type = TRY(ReadText(text, "the type of metadata"));
+      if (key == "help") metadata.help = TRY(ReadText(text, "the help of metadata"));
+      if (key == "unit") metadata.unit = TRY(ReadText(text, "the unit of metadata"));
     }
-    if (metadata.family.empty()) Fault("metadata of no family");
+    if (metadata.family.empty()) return CorruptRecord("metadata without a family");
     metadata.type = KnownType(metadata.type);
+    return metadata;
   }
 
-  // Valid until the next document, and UTF-8: simdjson takes nothing else, not even escaped halves of surrogate pairs.
-  // null is ''.
-  std::string_view TakeText(simdjson::dom::element field, std::string_view what) {
+  // null is ''. Valid until the next document. The text is UTF-8: simdjson accepts nothing else, not even escaped
+  // halves of surrogate pairs.
+  static Result<std::string_view> ReadText(simdjson::dom::element field, std::string_view what) {
     std::string_view text;
-    if (field.is_null()) return text;
-    if (field.get(text) != simdjson::SUCCESS) Fault(format("{} is no text", what));
+    if (!field.is_null() && field.get(text) != simdjson::SUCCESS)
+      return CorruptRecord(format("{} is not a text", what));
     return text;
-  }
-
-  void Fault(std::string why) {
-    if (fault_.empty()) fault_ = std::move(why);
   }
 
   simdjson::dom::parser json_;
   std::string padded_;
   std::vector<model::Label> labels_;  // views into the document
-  std::string fault_;
 };
 
 KafkaRecordDecoder::KafkaRecordDecoder(std::string identity_secret)
@@ -241,14 +230,15 @@ std::string EncodeActivityRecord(const ActivityRecord& record) {
 }
 
 Result<ActivityRecord> DecodeActivityRecord(std::string_view bytes, std::vector<model::Fingerprint>& fingerprints) {
-  if (bytes.size() < kActivityHeaderBytes)
-    return CorruptRecord(format("{} bytes are no activity record", bytes.size()));
+  if (bytes.size() < kActivityHeaderBytes) {
+    return CorruptRecord(format("{} bytes are too few for an activity record", bytes.size()));
+  }
   if (bytes[0] != kActivityVersion) {
     return CorruptRecord(
         format("version {}, this program reads {}", static_cast<unsigned char>(bytes[0]), int{kActivityVersion}));
   }
   const std::string_view rest = bytes.substr(kActivityHeaderBytes);
-  if (rest.size() % 16 != 0) return CorruptRecord("its last fingerprint is cut short");
+  if (rest.size() % 16 != 0) return CorruptRecord("the last fingerprint is truncated");
   fingerprints.clear();
   for (size_t at = 0; at < rest.size(); at += 16) {
     fingerprints.push_back(model::Fingerprint::FromBytes(rest.substr(at, 16)));

@@ -1,4 +1,4 @@
-// Series and metadata as records of the Kafka topic, and sightings as records of the activity topic
+// Series and metadata as records of the series topic, and activity as records of the activity topic
 // (docs/formats/kafka.md).
 #pragma once
 
@@ -17,19 +17,19 @@
 
 namespace mi::codec {
 
-// What a record may hold at most, in canonical label bytes. Our own receiver stays below it with any setting that a
-// broker's default message size allows; above it a series is refused on both sides.
+// The most canonical label bytes of a record. The receiver's limits are below it with any setting that fits the default
+// message size of a broker. Writers and readers refuse a larger series.
 inline constexpr size_t kMaxRecordSeriesBytes = 1 << 20;
 inline constexpr size_t kMaxRecordLabels = 4'096;
 
-// Key and value of a record; kept from record to record, so that nothing is allocated.
+// Key and value of a record. Reuse it, so that nothing is allocated.
 struct KafkaRecordText {
   std::string key;
   std::string value;
 };
 
-// Overwrites `record`. Requires: labels and metadata are UTF-8, as the receiver sees to.
-// kTooLarge: more than a reader takes.
+// Overwrites `record`. The labels must be UTF-8; the receiver guarantees that. kTooLarge: above
+// kMaxRecordSeriesBytes.
 Status EncodeSeriesRecord(const model::Tenant& tenant, int64_t seen_at_ms, model::LabelsView labels,
                           KafkaRecordText& record);
 void EncodeMetadataRecord(const model::Tenant& tenant, int64_t seen_at_ms, const model::MetricMetadata& metadata,
@@ -38,8 +38,8 @@ void EncodeMetadataRecord(const model::Tenant& tenant, int64_t seen_at_ms, const
 struct KafkaRecord {
   model::Tenant tenant;
   int64_t seen_at_ms = 0;
-  model::Fingerprint fingerprint;  // of the labels, whatever key and content say
-  model::Labels labels;            // empty when it is metadata
+  model::Fingerprint fingerprint;  // computed from the labels; key and content are ignored
+  model::Labels labels;            // empty if the record is metadata
   std::optional<model::MetricMetadata> metadata;
 };
 
@@ -51,7 +51,7 @@ class KafkaRecordDecoder {
   KafkaRecordDecoder(const KafkaRecordDecoder&) = delete;
   KafkaRecordDecoder& operator=(const KafkaRecordDecoder&) = delete;
 
-  // `record_time_ms` counts where the value has no "ts". kCorrupt: these bytes are no series; the message says why.
+  // `record_time_ms` is used if the value has no valid "ts". kCorrupt: not a series record; the message says why.
   Result<KafkaRecord> Decode(std::string_view value, int64_t record_time_ms);
 
  private:
@@ -64,10 +64,10 @@ class KafkaRecordDecoder {
   std::unique_ptr<Parser> parser_;
 };
 
-// A record of the activity topic: whose first sample in a window of `window_s` seconds came when.
+// A record of the activity topic: series whose first sample in their window of `window_s` seconds has arrived.
 struct ActivityRecord {
   uint32_t window_s = 0;
-  uint64_t seen_at_s = 0;  // since the epoch; where the window of these series begins, for they are phased one by one
+  uint64_t seen_at_s = 0;  // when, since the epoch. Each series has its own phase, so this begins its window
   uint64_t secret_check = 0;
   std::span<const model::Fingerprint> fingerprints;
 };
@@ -75,7 +75,7 @@ struct ActivityRecord {
 inline constexpr size_t kActivityHeaderBytes = 21;
 
 std::string EncodeActivityRecord(const ActivityRecord& record);
-// Fills `fingerprints`, which the result's span refers to. kCorrupt: another version, or cut short.
+// Fills `fingerprints`, which the result's span refers to. kCorrupt: another version, or truncated.
 Result<ActivityRecord> DecodeActivityRecord(std::string_view bytes, std::vector<model::Fingerprint>& fingerprints);
 
 }  // namespace mi::codec

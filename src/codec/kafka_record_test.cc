@@ -33,7 +33,7 @@ class KafkaRecordTest : public testing::Test {
   KafkaRecordDecoder decoder_{""};
 };
 
-TEST_F(KafkaRecordTest, HasTheFormThatTheFormatsPageShows) {
+TEST_F(KafkaRecordTest, MatchesTheDocumentation) {
   const KafkaRecordText plain = Encode("", 1'700'000'000'123, {{"__name__", "up"}, {"job", "api"}});
   EXPECT_EQ(plain.key, R"(up{job="api"})");
   EXPECT_EQ(plain.value, R"({"labels":[{"name":"__name__","value":"up"},{"name":"job","value":"api"}],)"
@@ -43,7 +43,7 @@ TEST_F(KafkaRecordTest, HasTheFormThatTheFormatsPageShows) {
   EXPECT_EQ(tenant.value, R"({"labels":[{"name":"__name__","value":"up"}],"content":"up{}","tenant":"7:1","ts":5})");
 }
 
-TEST_F(KafkaRecordTest, GivesBackEveryLabelToTheLastByte) {
+TEST_F(KafkaRecordTest, RoundTripsEveryLabel) {
   const std::vector<model::Label> labels = {{"__name__", "a b"},
                                             {"quote", "\"\\\n\t\r\b\f"},
                                             {"nul", std::string_view("\0", 1)},
@@ -57,8 +57,8 @@ TEST_F(KafkaRecordTest, GivesBackEveryLabelToTheLastByte) {
   EXPECT_EQ(record->fingerprint, model::Fingerprinter("", record->tenant)(record->labels.canonical()));
 }
 
-TEST_F(KafkaRecordTest, ReadsWhatTheGoServiceWrites) {
-  // Unsorted, another series' content, no tenant, no time, HTML escapes, a label without a value.
+TEST_F(KafkaRecordTest, ReadsRecordsOfTheGoService) {
+  // Unsorted labels, the content of another series, no tenant, no time, HTML escapes, a label without a value.
   const Result<KafkaRecord> record =
       Decode(R"({"labels":[{"name":"job","value":"api"},{"name":"__name__","value":"up"},{"name":"z"},)"
              R"({"name":"a","value":"\u003cb\u003e"},{"name":"e","value":""}],"content":"down{}"})");
@@ -71,7 +71,7 @@ TEST_F(KafkaRecordTest, ReadsWhatTheGoServiceWrites) {
       R"({a="1"})");
 }
 
-TEST_F(KafkaRecordTest, MakesTheFingerprintOfTheLabelsAloneWithTheTenantsSecret) {
+TEST_F(KafkaRecordTest, ComputesTheFingerprintFromLabelsAndTenant) {
   KafkaRecordDecoder secret("s3cret");
   const auto of = [](KafkaRecordDecoder& decoder, std::string_view tenant) {
     const std::string value = Encode(tenant, 1, {{"__name__", "up"}, {"job", "api"}}).value;
@@ -86,33 +86,33 @@ TEST_F(KafkaRecordTest, MakesTheFingerprintOfTheLabelsAloneWithTheTenantsSecret)
   EXPECT_EQ(of(secret, ""), "58bbf14743b8e80b5ddb6061276de89d");
 }
 
-TEST_F(KafkaRecordTest, SaysWhyBytesAreNoSeries) {
+TEST_F(KafkaRecordTest, ExplainsWhyARecordIsRefused) {
   const auto f = [&](std::string_view value, std::string_view why) { EXPECT_THAT(IdentityOf(value), HasSubstr(why)); };
-  f("", "no JSON");
-  f(R"({"labels":[)", "no JSON");
-  f(std::string_view("{\"labels\":\0[]}", 14), "no JSON");
-  f("{\"labels\":[{\"name\":\"a\",\"value\":\"\xff\"}]}", "no JSON");
-  f(R"(["labels"])", "no JSON object");
+  f("", "not JSON");
+  f(R"({"labels":[)", "not JSON");
+  f(std::string_view("{\"labels\":\0[]}", 14), "not JSON");
+  f("{\"labels\":[{\"name\":\"a\",\"value\":\"\xff\"}]}", "not JSON");
+  f(R"(["labels"])", "not a JSON object");
   f(R"({"content":"up{}"})", "no labels");
-  f(R"({"labels":null})", "labels are no list");
-  f(R"({"labels":{"job":"api"}})", "labels are no list");
-  f(R"({"labels":["job"]})", "a label is no object");
-  f(R"({"labels":[]})", "no label that has a value");
-  f(R"({"labels":[{"name":"job"}]})", "no label that has a value");
+  f(R"({"labels":null})", "labels are not a list");
+  f(R"({"labels":{"job":"api"}})", "labels are not a list");
+  f(R"({"labels":["job"]})", "a label is not an object");
+  f(R"({"labels":[]})", "no label with a value");
+  f(R"({"labels":[{"name":"job"}]})", "no label with a value");
   f(R"({"labels":[{"value":"api"}]})", "a label has no name");
   f(R"({"labels":[{"name":"","value":"api"}]})", "a label has no name");
-  f(R"({"labels":[{"name":7,"value":"api"}]})", "a label's name is no text");
-  f(R"({"labels":[{"name":"a","value":7}]})", "a label's value is no text");
-  f(R"({"labels":[{"name":"a","value":"1"},{"name":"a","value":"2"}]})", R"(label name "a" stands twice)");
-  f(R"({"labels":[{"name":"a","value":"1"}],"labels":[]})", "labels stand twice");
+  f(R"({"labels":[{"name":7,"value":"api"}]})", "the name of a label is not a text");
+  f(R"({"labels":[{"name":"a","value":7}]})", "the value of a label is not a text");
+  f(R"({"labels":[{"name":"a","value":"1"},{"name":"a","value":"2"}]})", R"(label name "a" occurs twice)");
+  f(R"({"labels":[{"name":"a","value":"1"}],"labels":[]})", "labels occur twice");
   f(R"({"labels":[{"name":"a","value":"1"}],"tenant":"a/b"})", "tenant");
-  f(R"({"labels":[{"name":"a","value":"1"}],"tenant":7})", "the tenant is no text");
-  f(R"({"labels":[{"name":"a","value":"\udc00"}]})", "no JSON");
-  f(R"({"metadata":{"type":"gauge"}})", "metadata of no family");
-  f(R"({"metadata":7})", "metadata is no object");
+  f(R"({"labels":[{"name":"a","value":"1"}],"tenant":7})", "the tenant is not a text");
+  f(R"({"labels":[{"name":"a","value":"\udc00"}]})", "not JSON");
+  f(R"({"metadata":{"type":"gauge"}})", "metadata without a family");
+  f(R"({"metadata":7})", "metadata is not an object");
 }
 
-TEST_F(KafkaRecordTest, HasLimitsOfItsOwn) {
+TEST_F(KafkaRecordTest, EnforcesItsLimits) {
   const std::string long_value(kMaxRecordSeriesBytes, 'x');
   EXPECT_THAT(IdentityOf(R"({"labels":[{"name":"a","value":")" + long_value + R"("}]})"), HasSubstr("limit 1 MiB"));
   KafkaRecordText text;
@@ -125,7 +125,7 @@ TEST_F(KafkaRecordTest, HasLimitsOfItsOwn) {
   EXPECT_THAT(IdentityOf(many + "]}"), HasSubstr("more than 4096 labels"));
 }
 
-TEST_F(KafkaRecordTest, TakesTheRecordsTimeWhereItsOwnIsNone) {
+TEST_F(KafkaRecordTest, UsesTheRecordTimeIfTheValueHasNone) {
   const auto time_of = [&](std::string_view ts) {
     return Decode(format(R"({{"labels":[{{"name":"a","value":"1"}}],"ts":{}}})", ts))->seen_at_ms;
   };
@@ -136,7 +136,7 @@ TEST_F(KafkaRecordTest, TakesTheRecordsTimeWhereItsOwnIsNone) {
   }
 }
 
-TEST_F(KafkaRecordTest, CarriesMetadataUnderAKeyThatNoSeriesCanHave) {
+TEST_F(KafkaRecordTest, UsesAKeyForMetadataThatNoSeriesCanHave) {
   const model::MetricMetadata metadata{.family = "up", .type = "gauge", .help = "says \"up\"\nor not", .unit = "bool"};
   KafkaRecordText text;
   EncodeMetadataRecord(model::Tenant::Parse("team").value(), 9, metadata, text);
@@ -147,11 +147,11 @@ TEST_F(KafkaRecordTest, CarriesMetadataUnderAKeyThatNoSeriesCanHave) {
   EXPECT_EQ(record->metadata, metadata);
   EXPECT_EQ(record->tenant.name(), "team");
   EXPECT_EQ(record->seen_at_ms, 9);
-  EXPECT_TRUE(record->labels.view().empty()) << "its labels are there for other readers";
+  EXPECT_TRUE(record->labels.view().empty()) << "its labels are only for other readers";
   EXPECT_EQ(Decode(R"({"metadata":{"family":"x","type":"magic"}})")->metadata->type, "unknown");
 }
 
-TEST_F(KafkaRecordTest, SaysHowItsActivityStandsInBytes) {
+TEST_F(KafkaRecordTest, EncodesActivityAsDocumented) {
   const std::vector<model::Fingerprint> sent = {{0x0102030405060708, 0x090a0b0c0d0e0f10}, {1, 2}};
   const std::string bytes = EncodeActivityRecord(
       {.window_s = 3600, .seen_at_s = 1'700'000'000, .secret_check = 0x1122334455667788, .fingerprints = sent});

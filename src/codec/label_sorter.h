@@ -1,4 +1,4 @@
-// Puts the labels of one series in order. Internal to this room.
+// Sorts the labels of one series. Internal to this room.
 #pragma once
 
 #include <array>
@@ -7,11 +7,14 @@
 
 namespace mi::codec {
 
-// Sorts by insertion as labels come: senders append a few to a sorted list, so there is little to move.
+// Insertion sort, one label at a time: senders append a few labels to a sorted list, so there is little to move. The
+// entries stay where they are; ranks_ is what is sorted. Names are compared by their first 8 bytes as a number
+// (OrderOf), and only if these are equal byte by byte.
+// Threads: confined to one.
 template <typename Payload>
 class LabelSorter {
  public:
-  static constexpr size_t kMaxLabels = 64;  // beyond, insertion is no way to sort
+  static constexpr size_t kMaxLabels = 64;  // insertion sort would be too slow for more
 
   void Clear() {
     size_ = 0;
@@ -39,7 +42,7 @@ class LabelSorter {
   const Payload& operator[](size_t rank) const { return entries_[ranks_[rank]].payload; }
   bool has_repeated_name() const { return repeated_; }
   bool was_sorted() const { return was_sorted_; }
-  size_t tied_bytes() const { return tied_bytes_; }  // of names that had to be compared behind their order
+  size_t tied_bytes() const { return tied_bytes_; }  // of names that were compared byte by byte
 
  private:
   struct Entry {

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/format.h"
+#include "base/quote.h"
 #include "model/labels.h"
 
 namespace mi::codec {
@@ -15,14 +16,7 @@ namespace {
 
 using simdjson::dom::element;
 
-// Names in messages are shown up to here: they come from outside.
-constexpr size_t kShownBytes = 60;
-
-std::string Shown(std::string_view text) {
-  return format("\"{}\"{}", text.substr(0, kShownBytes), text.size() > kShownBytes ? "…" : "");
-}
-
-// The whole text as a number; nothing otherwise.
+// The number that the whole text is; nothing if it is not one.
 template <typename Number>
 std::optional<Number> ParseNumber(std::string_view text) {
   Number number{};
@@ -31,7 +25,7 @@ std::optional<Number> ParseNumber(std::string_view text) {
   return number;
 }
 
-// Seconds or milliseconds since the epoch, as a number or the text of one.
+// Seconds or milliseconds since the epoch, as a number or a text.
 bool IsTimestamp(const element& timestamp) {
   int64_t whole = 0;
   double real = 0;
@@ -51,50 +45,57 @@ bool IsValue(const element& value) {
 }
 
 struct Fault {
-  Refusal refusal = Refusal::kNone;
+  Refusal refusal;
   std::string message;
-  explicit operator bool() const { return refusal != Refusal::kNone; }
 };
+using Check = std::expected<void, Fault>;
 
-Fault Malformed(std::string message) { return {Refusal::kMalformedPoint, std::move(message)}; }
+std::unexpected<Fault> Refused(Refusal refusal, std::string message) {
+  return std::unexpected(Fault{refusal, std::move(message)});
+}
 
-// Checks one point and collects its labels; both may be used for the next.
+std::unexpected<Fault> Malformed(std::string message) { return Refused(Refusal::kMalformedPoint, std::move(message)); }
+
+// Checks one point and collects its labels. Reused for all points of a body.
 class PointReader {
  public:
   explicit PointReader(const SeriesLimits& limits) : limits_(limits) {}
 
   OpenTsdbPoint operator()(const element& point) {
     OpenTsdbPoint read{.json = simdjson::minify(point)};
-    Fault fault = Check(point);
-    if (!fault) fault = MakeCanonical(read.canonical);
-    read.refusal = fault.refusal;
-    read.fault = std::move(fault.message);
+    std::expected<std::string, Fault> canonical = ReadLabels(point);
+    if (canonical) {
+      read.canonical = *std::move(canonical);
+    } else {
+      read.refusal = canonical.error().refusal;
+      read.fault = std::move(canonical.error().message);
+    }
     return read;
   }
 
  private:
-  Fault MakeCanonical(std::string& canonical) const {
-    const Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
-    if (!labels) return {Refusal::kDuplicateName, labels.error().message()};  // no name is empty
-    if (labels->canonical().size() > limits_.max_series_bytes) {
-      return {Refusal::kSeriesTooLarge, format("metric and tags take {} bytes, limit {} (receive.max_series_bytes)",
-                                               labels->canonical().size(), limits_.max_series_bytes)};
-    }
-    canonical = labels->canonical();
-    return {};
-  }
-
-  Fault Check(const element& point) {
+  std::expected<std::string, Fault> ReadLabels(const element& point) {
     labels_.clear();
     texts_.clear();
+    TRY(ReadPoint(point));
+    const Result<model::Labels> labels = model::Labels::FromUnsorted(labels_);
+    if (!labels) return Refused(Refusal::kDuplicateName, labels.error().message());  // no name is empty
+    if (const size_t size = labels->canonical().size(); size > limits_.max_series_bytes) {
+      return Refused(
+          Refusal::kSeriesTooLarge,
+          format("metric and tags take {} bytes, limit {} (receive.max_series_bytes)", size, limits_.max_series_bytes));
+    }
+    return labels->canonical();
+  }
+
+  Check ReadPoint(const element& point) {
     simdjson::dom::object fields;
-    if (point.get(fields) != simdjson::SUCCESS) return Malformed("a point is no object");
+    if (point.get(fields) != simdjson::SUCCESS) return Malformed("a point is not an object");
     std::string_view metric;
     if (fields["metric"].get(metric) != simdjson::SUCCESS || metric.empty()) {
-      return {Refusal::kNoMetricName, "Metric name was empty"};
+      return Refused(Refusal::kNoMetricName, "Metric name was empty");
     }
-    if (Fault fault = CheckLabel(model::kMetricName, metric)) return fault;
-    labels_.push_back({model::kMetricName, metric});
+    TRY(AddLabel(model::kMetricName, metric));
     element field;
     if (fields["timestamp"].get(field) != simdjson::SUCCESS || !IsTimestamp(field)) {
       return Malformed("Invalid timestamp");
@@ -103,43 +104,43 @@ class PointReader {
       return Malformed("Unable to parse value to a number");
     }
     if (fields["tags"].get(field) != simdjson::SUCCESS || field.is_null()) return {};
-    return CheckTags(field);
+    return ReadTags(field);
   }
 
-  Fault CheckTags(const element& field) {
+  Check ReadTags(const element& field) {
     simdjson::dom::object tags;
-    if (field.get(tags) != simdjson::SUCCESS) return Malformed("tags are no object");
-    texts_.reserve(std::min(tags.size(), limits_.max_labels));  // labels point into it
+    if (field.get(tags) != simdjson::SUCCESS) return Malformed("tags are not an object");
+    texts_.reserve(std::min(tags.size(), limits_.max_labels));  // labels_ points into it, so it must not grow
     for (const auto& tag : tags) {
       const std::optional<std::string_view> value = TextOf(tag.value);
-      if (!value) return Malformed(format("tag {} is neither a text nor a number", Shown(tag.key)));
+      if (!value) return Malformed(format("tag {} is neither a text nor a number", Quoted(tag.key)));
       if (tag.key.empty() || tag.key == model::kMetricName) {
-        return {tag.key.empty() ? Refusal::kEmptyName : Refusal::kDuplicateName,
-                format("a tag cannot be called {}", Shown(tag.key))};
+        return Refused(tag.key.empty() ? Refusal::kEmptyName : Refusal::kDuplicateName,
+                       format("a tag cannot be called {}", Quoted(tag.key)));
       }
-      if (value->empty()) return Malformed(format("tag {} is empty", Shown(tag.key)));
-      if (Fault fault = CheckLabel(tag.key, *value)) return fault;
-      labels_.push_back({tag.key, *value});
+      if (value->empty()) return Malformed(format("tag {} is empty", Quoted(tag.key)));
+      TRY(AddLabel(tag.key, *value));
       if (labels_.size() > limits_.max_labels) {
-        return {Refusal::kTooManyLabels, format("more than {} labels (receive.max_labels)", limits_.max_labels)};
+        return Refused(Refusal::kTooManyLabels, format("more than {} labels (receive.max_labels)", limits_.max_labels));
       }
     }
     return {};
   }
 
-  Fault CheckLabel(std::string_view name, std::string_view value) const {
+  Check AddLabel(std::string_view name, std::string_view value) {
     if (name.size() > limits_.max_name_bytes) {
-      return {Refusal::kNameTooLong, format("tag name {} has {} bytes, limit {} (receive.max_name_bytes)", Shown(name),
-                                            name.size(), limits_.max_name_bytes)};
+      return Refused(Refusal::kNameTooLong, format("tag name {} has {} bytes, limit {} (receive.max_name_bytes)",
+                                                   Quoted(name), name.size(), limits_.max_name_bytes));
     }
     if (value.size() > limits_.max_value_bytes) {
-      return {Refusal::kValueTooLong, format("{} has a value of {} bytes, limit {} (receive.max_value_bytes)",
-                                             Shown(name), value.size(), limits_.max_value_bytes)};
+      return Refused(Refusal::kValueTooLong, format("{} has a value of {} bytes, limit {} (receive.max_value_bytes)",
+                                                    Quoted(name), value.size(), limits_.max_value_bytes));
     }
+    labels_.push_back({name, value});
     return {};
   }
 
-  // OpenTSDB takes numbers and booleans for their text.
+  // A number or boolean counts as its text, as in OpenTSDB.
   std::optional<std::string_view> TextOf(const element& value) {
     std::string_view text;
     if (value.get(text) == simdjson::SUCCESS) return text;
@@ -158,7 +159,7 @@ Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const Ser
   simdjson::dom::parser parser;
   element root;
   if (const auto error = parser.parse(body.data(), body.size()).get(root); error != simdjson::SUCCESS) {
-    return Fail(Errc::kInvalid, format("the body is no JSON: {}", simdjson::error_message(error)));
+    return Fail(Errc::kInvalid, format("the body is not JSON: {}", simdjson::error_message(error)));
   }
   PointReader read(limits);
   std::vector<OpenTsdbPoint> points;
@@ -169,8 +170,8 @@ Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const Ser
     return points;
   }
   if (list.size() > kMaxPointsPerBody) {
-    return Fail(Errc::kTooLarge, format("the body holds {} points, limit {} (fixed): send smaller ones", list.size(),
-                                        kMaxPointsPerBody));
+    return Fail(Errc::kTooLarge, format("the body holds {} points, limit {} (fixed): send smaller requests",
+                                        list.size(), kMaxPointsPerBody));
   }
   points.reserve(list.size());
   for (const element point : list) points.push_back(read(point));

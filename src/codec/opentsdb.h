@@ -1,4 +1,4 @@
-// OpenTSDB's points as JSON (docs/formats/opentsdb.md): each is checked, and its labels brought into canonical form.
+// OpenTSDB points in JSON (docs/formats/opentsdb.md): checks each point and converts its labels to canonical form.
 //
 // Threads: safe. No I/O, no log.
 #pragma once
@@ -12,18 +12,18 @@
 
 namespace mi::codec {
 
-// What one body may hold: each point takes a hundred times the two bytes that it may be written in.
+// The most points of one body: a point of two bytes takes a hundred times as much memory.
 inline constexpr size_t kMaxPointsPerBody = 100'000;
 
 struct OpenTsdbPoint {
-  std::string json;       // as it came, without white space
-  std::string canonical;  // labels (model/labels.h): metric as __name__, and the tags; empty when refused
+  std::string json;       // unchanged, but without white space
+  std::string canonical;  // the labels (model/labels.h): the metric as __name__, and the tags; empty if refused
   Refusal refusal = Refusal::kNone;
-  std::string fault;  // why it is refused, one line; empty when it is good
+  std::string fault;  // why it is refused, one line; empty if the point is valid
 };
 
-// One point, an array of points, or {"timeseries": [points]}. A fault of one leaves the others alone. kInvalid: the
-// body is not JSON, or nothing of these. kTooLarge: more than kMaxPointsPerBody.
+// Reads one point, an array of points, or {"timeseries": [points]}. An invalid point does not affect the others.
+// kInvalid: the body is not JSON, or none of these. kTooLarge: more than kMaxPointsPerBody.
 Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const SeriesLimits& limits);
 
 }  // namespace mi::codec

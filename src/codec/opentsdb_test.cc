@@ -37,7 +37,7 @@ TEST(OpenTsdb, MetricAndTagsAreTheSeries) {
       R"(up{n="7",on="true",x="\"\n平"})");
 }
 
-TEST(OpenTsdb, TakesOnePointAListOrTimeseries) {
+TEST(OpenTsdb, ReadsOnePointAListOrTimeseries) {
   const auto count = [](std::string_view json) { return ReadOpenTsdb(json, {}).value().size(); };
   constexpr std::string_view kPoint = R"({"metric":"a","timestamp":1,"value":1})";
   EXPECT_EQ(count(kPoint), 1U);
@@ -46,14 +46,14 @@ TEST(OpenTsdb, TakesOnePointAListOrTimeseries) {
   EXPECT_EQ(count("[]"), 0U);
 }
 
-TEST(OpenTsdb, RefusesAPointWithItsReasonAndKeepsTheOthers) {
+TEST(OpenTsdb, RefusesAPointWithAReasonAndAcceptsTheOthers) {
   const auto f = [](std::string_view json, std::string_view fault) {
     const OpenTsdbPoint point = One(json);
     EXPECT_THAT(point.fault, HasSubstr(std::string(fault))) << json;
     EXPECT_EQ(point.canonical, "");
   };
   f("{}", "Metric name");
-  f("[7]", "no object");
+  f("[7]", "not an object");
   f(R"({"metric":"","timestamp":1,"value":1})", "Metric name");
   f(R"({"metric":7,"timestamp":1,"value":1})", "Metric name");
   for (const char* timestamp : {"0", "-1", "\"\"", "\"now\"", "null", "1e300", "[]"}) {
@@ -66,7 +66,7 @@ TEST(OpenTsdb, RefusesAPointWithItsReasonAndKeepsTheOthers) {
   const auto with_tags = [&](std::string_view tags, std::string_view fault) {
     f(format(R"({{"metric":"a","timestamp":1,"value":1,"tags":{}}})", tags), fault);
   };
-  with_tags("[]", "no object");
+  with_tags("[]", "not an object");
   with_tags(R"({"":"x"})", "cannot be called");
   with_tags(R"({"__name__":"x"})", "cannot be called");
   with_tags(R"({"a":""})", "is empty");
@@ -95,7 +95,7 @@ TEST(OpenTsdb, GivesEachRefusalAReason) {
   f(tagged(format(R"({{"{}":"a"}})", std::string(500, 'x'))), Refusal::kNameTooLong);
 }
 
-TEST(OpenTsdb, HoldsNoMorePointsThanABodyMay) {
+TEST(OpenTsdb, LimitsTheNumberOfPoints) {
   std::string body = "[1";
   for (size_t i = 1; i < kMaxPointsPerBody; ++i) body += ",1";
   EXPECT_EQ(ReadOpenTsdb(body + "]", {})->size(), kMaxPointsPerBody);
@@ -107,7 +107,7 @@ TEST(OpenTsdb, HoldsNoMorePointsThanABodyMay) {
   }
 }
 
-TEST(OpenTsdb, NamesLimitValueAndKnob) {
+TEST(OpenTsdb, NamesLimitValueAndOption) {
   const auto f = [](SeriesLimits limits, std::string_view knob) {
     const std::string json = R"({"metric":"metric","timestamp":1,"value":1,"tags":{"tagname":"tagvalue","other":"x"}})";
     EXPECT_THAT(One(json, limits).fault, HasSubstr(std::string(knob)));
@@ -118,12 +118,12 @@ TEST(OpenTsdb, NamesLimitValueAndKnob) {
   f({.max_name_bytes = 6}, "receive.max_name_bytes");
 }
 
-TEST(OpenTsdb, KeepsAPointAsItCameForThoseBehind) {
+TEST(OpenTsdb, KeepsThePointUnchanged) {
   EXPECT_EQ(One(R"( { "metric" : "a" , "timestamp":1, "value": 0.1, "tags": {"b": "c"}, "more": [1, null] } )").json,
             R"({"metric":"a","timestamp":1,"value":0.1,"tags":{"b":"c"},"more":[1,null]})");
 }
 
-TEST(OpenTsdb, RefusesWhatIsNoListOfPoints) {
+TEST(OpenTsdb, RefusesABodyWithoutPoints) {
   for (const std::string_view body : {"", " ", "7", "\"x\"", "null", "{", "[1,", "{\"metric\":\"\xff\"}", "[] []"}) {
     const auto points = ReadOpenTsdb(body, {});
     ASSERT_FALSE(points) << body;

@@ -1,6 +1,7 @@
 #include "codec/remote_write.h"
 
 #include <array>
+#include <cassert>
 
 #include "base/format.h"
 #include "base/restart.h"
@@ -17,27 +18,27 @@ struct MetadataText {
   std::string_view what;
   std::string_view text;
   size_t limit;
-  std::string_view knob;
+  std::string_view option;
 };
 
-// Sizes first: they bound what looking at the bytes and copying them costs.
+// Sizes are checked first: they limit the cost of examining and copying the bytes.
 Status CheckTexts(std::span<const MetadataText> texts, MetadataBudget& budget) {
   uint64_t size = 0;
   for (const MetadataText& text : texts) {
     if (text.text.size() > text.limit) {
       return Fail(Errc::kTooLarge, format("metadata: {} of {}, limit {} ({})", text.what, FormatBytes(text.text.size()),
-                                          FormatBytes(text.limit), text.knob));
+                                          FormatBytes(text.limit), text.option));
     }
     size += text.text.size();
   }
   if (size > budget.limit - budget.used) {
     return Fail(Errc::kTooLarge,
-                format("metadata: {} when all of the request is written out, limit {} (receive.max_decoded_bytes)",
+                format("metadata: {} if that of the whole request is written out, limit {} (receive.max_decoded_bytes)",
                        FormatBytesAbove(budget.used + size, budget.limit), FormatBytes(budget.limit)));
   }
   budget.used += size;
   for (const MetadataText& text : texts) {
-    if (!model::IsValidUtf8(text.text)) return Fail(Errc::kInvalid, format("metadata: {} is not UTF-8", text.what));
+    if (!IsValidUtf8(text.text)) return Fail(Errc::kInvalid, format("metadata: {} is not UTF-8", text.what));
   }
   return {};
 }
@@ -56,13 +57,19 @@ Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::F
   return V2Walk(*this, decoded, fingerprinter).Run();
 }
 
+void RequestScan::Add(std::string_view canonical, const model::Fingerprint& fingerprint) {
+  assert(schema_ == Schema::kV1);
+  series_.push_back(
+      {.key = fingerprint, .message = canonical, .labels = canonical, .samples = 1, .key_kind = KeyKind::kFingerprint});
+}
+
 Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadata, const SeriesLimits& limits,
                                                   MetadataBudget& budget) const {
   std::string_view family;
   std::string_view help;
   std::string_view unit;
   uint64_t type = 0;
-  auto symbol = [this](uint64_t ref) { return symbols_.text(static_cast<uint32_t>(ref)); };  // the walk checked it
+  auto symbol = [this](uint64_t ref) { return symbols_.text(static_cast<uint32_t>(ref)); };  // the walk has checked it
   wire::FieldReader reader(metadata.message);
   while (reader.Next()) {
     const wire::Field& field = reader.field();
@@ -77,16 +84,20 @@ Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadat
     }
   }
   if (schema_ == Schema::kV2) family = symbol(FamilyOf(series_[metadata.series]));
-  // Help is prose: it may be as long as a series, not only as a value.
+  // A help text may be as long as a series, not only as a label value.
   const std::array<MetadataText, 3> texts = {
       MetadataText{"family name", family, limits.max_value_bytes, "receive.max_value_bytes"},
       MetadataText{"unit", unit, limits.max_value_bytes, "receive.max_value_bytes"},
       MetadataText{"help", help, limits.max_series_bytes, "receive.max_series_bytes"}};
-  if (Status checked = CheckTexts(texts, budget); !checked) return Fail(checked.error());
+  TRY(CheckTexts(texts, budget));
   return model::MetricMetadata{.family = std::string(family),
                                .type = std::string(MetricTypeName(type)),
                                .help = std::string(help),
                                .unit = std::string(unit)};
+}
+
+std::string_view RequestScan::MetricName(const ScannedSeries& series) const {
+  return symbols_.empty() ? std::string_view() : symbols_.text(FamilyOf(series));
 }
 
 bool Walk::ReadOddSample(std::string_view message, uint64_t& bits) {
@@ -115,12 +126,12 @@ void Walk::RefuseItem(std::string message) {
 
 std::unexpected<Error> Walk::Broken(const char* at) const {
   return Fail(Errc::kInvalid,
-              format("the body is no remote write {} request: broken behind byte {} of {} (decoded)",
+              format("the body is not a remote write {} request: broken after byte {} of {} (decoded)",
                      scan_.schema_ == Schema::kV1 ? "1.0" : "2.0", at - decoded_.data(), decoded_.size()));
 }
 
 std::unexpected<Error> Walk::TooMany(std::string_view what, size_t limit) const {
-  return Fail(Errc::kTooLarge, format("the request holds more than {} {}: send smaller ones", limit, what));
+  return Fail(Errc::kTooLarge, format("the request contains more than {} {}: send smaller requests", limit, what));
 }
 
 }  // namespace mi::codec

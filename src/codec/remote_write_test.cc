@@ -1,9 +1,9 @@
 #include "codec/remote_write.h"
 
 #include "base/format.h"
-#include "codec/remote_write_encode.h"
-#include "codec/remote_write_plain_testing.h"
-#include "codec/wire_bytes.h"
+#include "codec/testing/plain_remote_write.h"
+#include "codec/testing/request_encoder.h"
+#include "codec/testing/wire_bytes.h"
 #include "model/identity.h"
 
 namespace mi::codec {
@@ -29,7 +29,7 @@ Result<model::MetricMetadata> Decode(const RequestScan& scan, size_t i, const Se
   return scan.Decode(scan.metadata()[i], limits, budget);
 }
 
-// What one request of one series comes to. Both paths are asked, and must agree.
+// The result of a request with one series. Both paths must agree.
 struct Verdict {
   std::string identity;  // or "refused: <reason>", or "request refused"
   KeyKind key_kind = KeyKind::kNone;
@@ -76,13 +76,13 @@ class BothSchemas : public testing::TestWithParam<Schema> {
   }
 };
 
-TEST_P(BothSchemas, SeriesHaveOneIdentityInWhateverOrderTheirLabelsStand) {
+TEST_P(BothSchemas, TheOrderOfLabelsDoesNotMatter) {
   EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "1"}, {"b", "2"}}), R"(up{a="1",b="2"})");
   EXPECT_EQ(IdentityOf({{"b", "2"}, {"a", "1"}, {"__name__", "up"}}), R"(up{a="1",b="2"})");
   EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "1"}, {"Zone", "z"}}), R"(up{Zone="z",a="1"})");
 }
 
-TEST_P(BothSchemas, LabelsAreSortedByBytesAlsoBehindTheirFirstEight) {
+TEST_P(BothSchemas, LabelsAreSortedByAllBytesOfTheirNames) {
   EXPECT_EQ(IdentityOf({{"container_z", "1"}, {"container", "2"}, {"container_a", "3"}, {"__name__", "m"}}),
             R"(m{container="2",container_a="3",container_z="1"})");
 }
@@ -96,7 +96,7 @@ TEST_P(BothSchemas, AnyUtf8IsAName) {
   EXPECT_EQ(IdentityOf({{"__name__", "温度"}, {"地点", "a\nb"}}), R"({"温度","地点"="a\nb"})");
 }
 
-TEST_P(BothSchemas, WhatIsNoSeriesIsRefusedWithItsReason) {
+TEST_P(BothSchemas, InvalidSeriesAreRefusedWithAReason) {
   EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"", "x"}}), "refused: empty_label_name");
   EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"", ""}}), "refused: empty_label_name");
   EXPECT_EQ(IdentityOf({{"__name__", "up"}, {"a", "1"}, {"a", "2"}}), "refused: duplicate_label_name");
@@ -108,14 +108,14 @@ TEST_P(BothSchemas, WhatIsNoSeriesIsRefusedWithItsReason) {
   EXPECT_EQ(IdentityOf({}), "refused: no_metric_name");
 }
 
-TEST_P(BothSchemas, MetricNamesCanBeLeftOutWhereTheKnobAllowsIt) {
+TEST_P(BothSchemas, TheMetricNameIsOptionalIfTheOptionAllowsIt) {
   const SeriesLimits limits{.require_metric_name = false};
   EXPECT_EQ(IdentityOf({{"a", "1"}}, limits), R"({a="1"})");
   EXPECT_EQ(IdentityOf({}, limits), "refused: no_metric_name");
   EXPECT_EQ(IdentityOf({{"a", ""}}, limits), "refused: no_metric_name");
 }
 
-TEST_P(BothSchemas, LimitsHoldToTheByte) {
+TEST_P(BothSchemas, LimitsAreExact) {
   const SeriesLimits limits{.max_series_bytes = 40, .max_labels = 2, .max_name_bytes = 8, .max_value_bytes = 4};
   EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"12345678", "1234"}}, limits), R"(m{"12345678"="1234"})");
   EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"123456789", "1"}}, limits), "refused: label_name_too_long");
@@ -125,7 +125,7 @@ TEST_P(BothSchemas, LimitsHoldToTheByte) {
   EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", "1"}}, {.max_series_bytes = 22}), "refused: series_too_large");
 }
 
-TEST_P(BothSchemas, LabelsWithoutAValueDoNotCountUpToAsMany) {
+TEST_P(BothSchemas, LabelsWithoutAValueHaveALimitOfTheirOwn) {
   const SeriesLimits limits{.max_labels = 2};
   EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", ""}, {"b", "1"}, {"c", ""}}, limits), R"(m{b="1"})");
   EXPECT_EQ(IdentityOf({{"__name__", "m"}, {"a", ""}, {"b", ""}, {"c", ""}}, limits), "refused: too_many_labels");
@@ -135,15 +135,15 @@ TEST_P(BothSchemas, LabelsWithoutAValueDoNotCountUpToAsMany) {
               HasSubstr("more than 2 labels (receive.max_labels)"));
 }
 
-TEST_P(BothSchemas, RefusalsNameSeriesLimitValueAndKnob) {
+TEST_P(BothSchemas, RefusalsNameSeriesLimitValueAndOption) {
   const SeriesLimits limits{.max_value_bytes = 4};
   EXPECT_EQ(WhyNot({{"__name__", "m"}, {"a", "12345"}}, limits),
-            R"(series 1 of 1, "m": label "a" has a value of 5 bytes, limit 4 (receive.max_value_bytes))");
-  EXPECT_THAT(WhyNot({{"__name__", "m"}, {"a\nb", "\xff"}}), HasSubstr(R"("m": label "a\x0ab" is not UTF-8)"));
+            R"(series 1 of 1, 'm': label 'a' has a value of 5 bytes, limit 4 (receive.max_value_bytes))");
+  EXPECT_THAT(WhyNot({{"__name__", "m"}, {"a\nb", "\xff"}}), HasSubstr("'m': label 'a?b' is not UTF-8"));
   EXPECT_THAT(WhyNot({{"a", "1"}}), HasSubstr("(receive.require_metric_name)"));
 }
 
-TEST_P(BothSchemas, LongSymbolsAndManyLabelsTakeTheSlowPathToTheSameIdentity) {
+TEST_P(BothSchemas, LongSymbolsAndManyLabelsHaveTheSameIdentity) {
   Pairs labels = {{"__name__", "m"}, {"long", std::string(5000, 'x')}};
   for (int i = 0; i < 90; ++i) labels.emplace_back(format("l{}", (i * 37) % 90), "v");
   const SeriesLimits limits{.max_value_bytes = 10'000};
@@ -151,7 +151,7 @@ TEST_P(BothSchemas, LongSymbolsAndManyLabelsTakeTheSlowPathToTheSameIdentity) {
   EXPECT_EQ(IdentityOf(labels), "refused: label_value_too_long");
 }
 
-TEST_P(BothSchemas, StaleMarkersAreNoActivity) {
+TEST_P(BothSchemas, StaleMarkersAreNotActivity) {
   auto f = [&](WireSeries series, bool stale_only) {
     series.labels = {{"__name__", "m"}};
     EXPECT_EQ(Judge(GetParam(), Encode(GetParam(), series)).series.stale_only, stale_only);
@@ -180,7 +180,7 @@ TEST_P(BothSchemas, ItemsOfAllKindsAreCounted) {
   EXPECT_EQ(verdict.series.exemplars, 1U);
 }
 
-TEST_P(BothSchemas, SeriesWithoutItemsHaveNoKeyButTheirLabelsAreChecked) {
+TEST_P(BothSchemas, SeriesWithoutItemsHaveNoKeyButAreChecked) {
   const Verdict good = Judge(GetParam(), Encode(GetParam(), {.labels = {{"__name__", "m"}}}));
   EXPECT_FALSE(good.series.has_items());
   EXPECT_EQ(good.key_kind, KeyKind::kNone);
@@ -196,8 +196,8 @@ TEST_P(BothSchemas, AHistogramThatContradictsItselfRefusesItsSeries) {
   EXPECT_THAT(verdict.why, HasSubstr("native histogram at 7: 0 observations in the buckets, the count is 1"));
 }
 
-// Else up{"\xff"=""} were refused as long as up{} is not known, and taken from then on.
-TEST_P(BothSchemas, SeriesThatAreRefusedHaveNoKeyOfAnother) {
+// Otherwise up{"\xff"=""} would be refused while up{} is unknown, and accepted as soon as it is known.
+TEST_P(BothSchemas, ARefusedSeriesDoesNotHaveTheKeyOfAnother) {
   for (const char* name : {"\xff", "aaaaaaaaaa"}) {
     for (const Pairs& labels : {Pairs{{"__name__", "up"}, {name, ""}}, Pairs{{name, ""}, {"__name__", "up"}},
                                 Pairs{{"b", "1"}, {name, ""}}}) {
@@ -208,7 +208,7 @@ TEST_P(BothSchemas, SeriesThatAreRefusedHaveNoKeyOfAnother) {
   }
 }
 
-TEST_P(BothSchemas, UnsortedLabelsAreKeyedByTheirFingerprintAtOnce) {
+TEST_P(BothSchemas, UnsortedLabelsHaveTheFingerprintAsKey) {
   const Verdict verdict =
       Judge(GetParam(), Encode(GetParam(), Series({{"__name__", "m"}, {"zone", "b"}, {"area", "1"}})));
   EXPECT_EQ(verdict.key_kind, KeyKind::kFingerprint);
@@ -221,7 +221,7 @@ TEST_P(BothSchemas, UnknownFieldsAreSkippedEverywhere) {
   EXPECT_EQ(Judge(GetParam(), unknown + request + unknown).identity, R"(m{a="1"})");
 }
 
-TEST_P(BothSchemas, BrokenRequestsAreRefusedAsAWhole) {
+TEST_P(BothSchemas, BrokenRequestsAreRefused) {
   const std::string good = Encode(GetParam(), Series({{"__name__", "m"}, {"a", "1"}}));
   auto f = [&](const std::string& request) { EXPECT_EQ(Judge(GetParam(), request).identity, "request refused"); };
   f(good + "\x0b");                             // a group
@@ -238,18 +238,18 @@ TEST_P(BothSchemas, BrokenRequestsAreRefusedAsAWhole) {
   f(good + VarintField(GetParam() == Schema::kV1 ? 1 : 5, 1));  // of another wire type
 }
 
-TEST_P(BothSchemas, AnEmptyRequestIsValidAndHoldsNothing) {
+TEST_P(BothSchemas, AnEmptyRequestIsValid) {
   EXPECT_EQ(Judge(GetParam(), "").identity, "no series");
   EXPECT_EQ(Judge(GetParam(), RequestEncoder(GetParam()).Finish()).identity, "no series");
 }
 
-// 204 to these would lose everything without a word.
-TEST_P(BothSchemas, ARequestOfTheOtherSchemaIsNotTakenForAnEmptyOne) {
+// A 204 would lose everything silently.
+TEST_P(BothSchemas, ARequestOfTheOtherSchemaIsRefused) {
   const Schema other = GetParam() == Schema::kV1 ? Schema::kV2 : Schema::kV1;
   EXPECT_THAT(Judge(GetParam(), Encode(other, Series({{"__name__", "m"}}))).why, HasSubstr("the Content-Type says"));
 }
 
-TEST_P(BothSchemas, MoreSeriesThanARequestMayHoldAreRefusedBeforeTheyAreListed) {
+TEST_P(BothSchemas, TooManySeriesAreRefused) {
   std::string request = GetParam() == Schema::kV2 ? BytesField(4, "") : "";
   const std::string empty_series = BytesField(GetParam() == Schema::kV1 ? 1 : 5, "");
   for (size_t i = 0; i <= kMaxSeriesPerRequest; ++i) request += empty_series;
@@ -260,7 +260,7 @@ TEST_P(BothSchemas, MoreSeriesThanARequestMayHoldAreRefusedBeforeTheyAreListed) 
   EXPECT_THAT(status.error().message(), HasSubstr("1000000 series"));
 }
 
-TEST_P(BothSchemas, OneScanServesManyRequests) {
+TEST_P(BothSchemas, AScanCanBeReused) {
   RequestScan scan;
   const std::string large = [&] {
     RequestEncoder encoder(GetParam());
@@ -277,7 +277,7 @@ TEST_P(BothSchemas, OneScanServesManyRequests) {
 INSTANTIATE_TEST_SUITE_P(RemoteWrite, BothSchemas, testing::Values(Schema::kV1, Schema::kV2),
                          [](const auto& schema) { return schema.param == Schema::kV1 ? "V1" : "V2"; });
 
-TEST(RemoteWrite, GivesBothSchemasTheSameKeys) {
+TEST(RemoteWrite, HasTheSameKeysInBothSchemas) {
   const WireSeries series = Series({{"__name__", "m"}, {"b", "1"}, {"a", "2"}});
   EXPECT_EQ(Judge(Schema::kV1, Encode(Schema::kV1, series)).series.key,
             Judge(Schema::kV2, Encode(Schema::kV2, series)).series.key);
@@ -285,7 +285,7 @@ TEST(RemoteWrite, GivesBothSchemasTheSameKeys) {
 
 std::string V1(const std::string& series) { return BytesField(1, series); }
 
-TEST(RemoteWriteV1, FindsLabelsBehindSamples) {
+TEST(RemoteWriteV1, ReadsLabelsAfterSamples) {
   const std::string name = LabelField("__name__", "m");
   const std::string a = LabelField("a", "1");
   auto f = [](const std::string& series, KeyKind kind) {
@@ -300,7 +300,7 @@ TEST(RemoteWriteV1, FindsLabelsBehindSamples) {
   f(name + PaddedVarint(0x0a) + a.substr(1) + SampleField(), KeyKind::kNone);
 }
 
-TEST(RemoteWriteV1, OddEncodingsOfALabelAreTheSameSeriesUnderAnotherKey) {
+TEST(RemoteWriteV1, UnusualEncodingsAreTheSameSeriesWithAnotherKey) {
   const std::string name = LabelField("__name__", "m");
   const std::string inside = BytesField(1, "a") + BytesField(2, "1");
   auto f = [&](const std::string& label) {
@@ -316,7 +316,7 @@ TEST(RemoteWriteV1, OddEncodingsOfALabelAreTheSameSeriesUnderAnotherKey) {
   f(BytesField(1, "\x0a" + PaddedVarint(1) + "a" + BytesField(2, "1")));
 }
 
-TEST(RemoteWriteV1, RefusesLabelsThatCannotBeRead) {
+TEST(RemoteWriteV1, RefusesMalformedLabels) {
   const std::string name = LabelField("__name__", "m");
   auto f = [&](const std::string& label) {
     EXPECT_EQ(Judge(Schema::kV1, V1(name + BytesField(1, label) + SampleField())).identity,
@@ -327,7 +327,7 @@ TEST(RemoteWriteV1, RefusesLabelsThatCannotBeRead) {
   f("\x0b");
 }
 
-TEST(RemoteWriteV1, SortsTheLabelsOfSendersThatDoNot) {
+TEST(RemoteWriteV1, SortsTheLabelsIfTheSenderDoesNot) {
   RequestEncoder encoder(Schema::kV1);
   for (int i = 0; i < 300; ++i) {
     Pairs labels = {{"__name__", "m"}, {"z", format("{}", i)}};
@@ -366,7 +366,7 @@ TEST(RemoteWriteV1, ReadsMetadata) {
   EXPECT_NE(scan.metadata()[0].hash, scan.metadata()[1].hash);
 }
 
-TEST(RemoteWriteV1, RefusesMetadataItemsOneByOne) {
+TEST(RemoteWriteV1, RefusesSingleMetadataEntries) {
   auto f = [](const model::MetricMetadata& metadata, const SeriesLimits& limits, Errc code) {
     RequestEncoder encoder(Schema::kV1);
     encoder.AddMetadata(metadata);
@@ -382,14 +382,14 @@ TEST(RemoteWriteV1, RefusesMetadataItemsOneByOne) {
   f({std::string(11, 'x'), "", "", ""}, {.max_value_bytes = 10}, Errc::kTooLarge);
 }
 
-// A 2.0 request of the symbols "", "__name__", "m", "a", "1" and one series.
+// A 2.0 request with the symbols "", "__name__", "m", "a", "1" and one series.
 std::string V2(const std::string& series) {
   std::string request;
   for (const char* symbol : {"", "__name__", "m", "a", "1"}) request += BytesField(4, symbol);
   return request + BytesField(5, series);
 }
 
-TEST(RemoteWriteV2, ReadsReferencesHoweverTheyAreWritten) {
+TEST(RemoteWriteV2, ReadsReferencesInEveryEncoding) {
   auto f = [](const std::string& references, KeyKind kind) {
     const Verdict verdict = Judge(Schema::kV2, V2(references + SampleField() + VarintField(6, 1)));
     EXPECT_EQ(verdict.identity, R"(m{a="1"})");
@@ -403,12 +403,12 @@ TEST(RemoteWriteV2, ReadsReferencesHoweverTheyAreWritten) {
   f(BytesField(1, "\x01") + VarintField(1, 2) + BytesField(1, "\x03\x04"), KeyKind::kNone);
 }
 
-TEST(RemoteWriteV2, RefusesSeriesWithReferencesToNowhere) {
+TEST(RemoteWriteV2, RefusesSeriesWithBadReferences) {
   auto f = [](const std::string& references) {
     const Verdict verdict = Judge(Schema::kV2, V2(references + SampleField()));
     EXPECT_EQ(verdict.identity, "refused: bad_reference");
     EXPECT_EQ(verdict.series.refusal, Refusal::kBadReference);
-    EXPECT_THAT(verdict.why, HasSubstr("odd in number, or beyond the 5 symbols"));
+    EXPECT_THAT(verdict.why, HasSubstr("an odd number of label references, or one beyond the 5 symbols"));
   };
   f(BytesField(1, "\x01\x02\x03"));
   f(BytesField(1, "\x01\x02\x03\x05"));
@@ -418,7 +418,7 @@ TEST(RemoteWriteV2, RefusesSeriesWithReferencesToNowhere) {
   f(VarintField(1, 1) + VarintField(1, 77));
 }
 
-TEST(RemoteWriteV2, RefusesRequestsWithoutAProperTableOfSymbols) {
+TEST(RemoteWriteV2, RefusesRequestsWithAnInvalidSymbolTable) {
   auto f = [](const std::string& request) { EXPECT_EQ(Judge(Schema::kV2, request).identity, "request refused"); };
   const std::string series = BytesField(5, BytesField(1, "") + SampleField());
   f(series);
@@ -429,19 +429,19 @@ TEST(RemoteWriteV2, RefusesRequestsWithoutAProperTableOfSymbols) {
   f(V2(VarintField(1, 2) + BytesField(1, "\x01\x80") + SampleField()));
 }
 
-TEST(RemoteWriteV2, FindsSymbolsThatStandBehindTheSeries) {
+TEST(RemoteWriteV2, ReadsSymbolsAfterTheSeries) {
   const std::string request = V2(BytesField(1, "\x01\x02\x03\x04") + SampleField());
   const size_t symbols = request.find("\x2a");
   EXPECT_EQ(Judge(Schema::kV2, request.substr(symbols) + request.substr(0, symbols)).identity, R"(m{a="1"})");
 }
 
-TEST(RemoteWriteV2, SymbolsBehindPaddedLengthsAreTheSame) {
+TEST(RemoteWriteV2, ReadsSymbolsWithPaddedLengths) {
   std::string request = BytesField(4, "");
   for (const char* symbol : {"__name__", "m"}) request += "\x22" + PaddedVarint(strlen(symbol)) + symbol;
   EXPECT_EQ(Judge(Schema::kV2, request + BytesField(5, BytesField(1, "\x01\x02") + SampleField())).identity, "m{}");
 }
 
-TEST(RemoteWriteV2, RefusesItemsWithReferencesToNowhereAndKeepsTheirSeries) {
+TEST(RemoteWriteV2, RefusesOnlyTheItemsWithBadReferences) {
   auto f = [](const std::string& item, uint64_t refused, std::string_view why) {
     const std::string request = V2(BytesField(1, "\x01\x02") + SampleField() + item);
     EXPECT_EQ(FirstDisagreement(Schema::kV2, request, {}), "");
@@ -459,7 +459,7 @@ TEST(RemoteWriteV2, RefusesItemsWithReferencesToNowhereAndKeepsTheirSeries) {
   f(BytesField(5, VarintField(1, 1) + VarintField(3, 4)), 0, "");
 }
 
-TEST(RemoteWriteV2, MetadataBelongsToTheMetricAndIsHashedTheSameInEveryRequest) {
+TEST(RemoteWriteV2, MetadataHasTheSameHashInEveryRequest) {
   auto encode = [](std::string_view first) {
     RequestEncoder encoder(Schema::kV2);
     for (const std::string_view name : {first, std::string_view("b"), std::string_view("b"), std::string_view("c")}) {
@@ -482,8 +482,8 @@ TEST(RemoteWriteV2, MetadataBelongsToTheMetricAndIsHashedTheSameInEveryRequest) 
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
 }
 
-// 1,200 series of 60 bytes name 15 labels of 4 KiB each: 72 MB to copy and hash, were it not refused.
-TEST(RemoteWriteV2, RefusesRequestsWhoseLabelsExpandWithoutMeasure) {
+// 1,200 series of 60 bytes refer to 15 labels of 4 KiB each: without a limit, 72 MB to copy and hash.
+TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
   const auto request_of = [](size_t count, const std::string& last) {
     std::string request = BytesField(4, "") + BytesField(4, std::string(4000, 'v'));
     std::string references;
@@ -510,8 +510,8 @@ TEST(RemoteWriteV2, RefusesRequestsWhoseLabelsExpandWithoutMeasure) {
   EXPECT_EQ(verdict(1200, Varint(2) + Varint(1)), "refused");
 }
 
-// Names that differ at their very ends are dear to sort.
-TEST(RemoteWriteV2, RefusesRequestsWhoseNamesAreComparedWithoutMeasure) {
+// Names that differ only at their ends are expensive to sort.
+TEST(RemoteWriteV2, LimitsTheComparedNamesOfARequest) {
   std::string request = BytesField(4, "") + BytesField(4, "v");
   std::string references;
   for (int i = 0; i < 60; ++i) {
@@ -526,7 +526,7 @@ TEST(RemoteWriteV2, RefusesRequestsWhoseNamesAreComparedWithoutMeasure) {
   EXPECT_EQ(status.error().code(), Errc::kTooLarge);
 }
 
-// Two bytes name a help of 64 KiB, on every series: neither copied nor looked at beyond what a request may hold.
+// Two bytes refer to a help text of 64 KiB, on every series: beyond the limit it is neither copied nor examined.
 TEST(RemoteWriteV2, MetadataHasABudget) {
   RequestEncoder encoder(Schema::kV2);
   for (const char* name : {"a", "b", "c", "d"}) {
@@ -547,8 +547,8 @@ TEST(RemoteWriteV2, MetadataHasABudget) {
   EXPECT_EQ(budget.used, 300U);
 }
 
-// More labels than are kept together, of every length around the steps in which they are copied.
-TEST(RemoteWriteV2, RebuildsMoreLabelsThanItRemembers) {
+// More labels than the cache holds, of all lengths around the step in which they are copied.
+TEST(RemoteWriteV2, RebuildsMoreLabelsThanItsCacheHolds) {
   RequestEncoder encoder(Schema::kV2);
   for (size_t i = 0; i < 3000; ++i) {
     encoder.Add(Series({{"__name__", "m"}, {"a", std::string(i % 700, 'v') + format("{}", i)}, {"b", "same"}}));
@@ -563,8 +563,8 @@ TEST(RemoteWriteV2, RebuildsMoreLabelsThanItRemembers) {
   }
 }
 
-// 60 bytes of references to one long symbol must not cost a gigabyte, nor minutes.
-TEST(RemoteWriteV2, LongSymbolsAreNotCopiedOnceAReference) {
+// 60 bytes of references to one long symbol must not cost a gigabyte or minutes.
+TEST(RemoteWriteV2, LongSymbolsAreNotCopiedPerReference) {
   std::string references;
   for (int i = 0; i < 200'000; ++i) references += "\x01\x02";
   const std::string request = BytesField(4, "") + BytesField(4, "__name__") + BytesField(4, std::string(1 << 20, 'x')) +

@@ -16,7 +16,7 @@ constexpr unsigned char kSamples = Tag(2, Type::kBytes);
 
 constexpr size_t kProbeEvery = 64;
 
-// A minimal length of one or two bytes; null for all others.
+// Reads a minimal length of one or two bytes; null for all others.
 const char* ReadUsualLength(const char* at, const char* end, size_t& size) {
   if (at == end) return nullptr;
   const auto low = static_cast<unsigned char>(at[0]);
@@ -28,7 +28,7 @@ const char* ReadUsualLength(const char* at, const char* end, size_t& size) {
   return high == 0 || high >= 0x80 ? nullptr : at + 2;
 }
 
-// A label field to the letter of the canonical form: the position behind it, or null.
+// Reads a label field that is exactly in canonical form. Returns the position after it, or null.
 const char* ReadUsualLabel(const char* at, const char* end, model::Label& label) {
   size_t size = 0;
   at = ReadUsualLength(at + 1, end, size);
@@ -44,8 +44,9 @@ const char* ReadUsualLabel(const char* at, const char* end, model::Label& label)
   return at == end && !label.name.empty() && !label.value.empty() ? at : nullptr;
 }
 
-// The position behind the run of label fields that begins at `at`; looks at their lengths only. What is inside them is
-// checked on the slow path: bytes that were never accepted are not known, and so never pass by their hash.
+// Returns the position after the run of label fields that begins at `at`. Reads only their lengths: the slow path
+// checks the contents. That is enough, because labels that were never accepted are never found in the seen table by
+// their hash.
 const char* SkipLabels(const char* at, const char* end) {
   while (at != end && static_cast<unsigned char>(*at) == kLabels) {
     if (end - at < 2) return nullptr;
@@ -80,7 +81,7 @@ Status V1Walk::Run() {
     if (scan_.series_.size() > kMaxSeriesPerRequest) return TooMany("series", kMaxSeriesPerRequest);
     if (scan_.metadata_.size() > kMaxSeriesPerRequest) return TooMany("metadata", kMaxSeriesPerRequest);
   }
-  // Answering 204 to these would lose everything without a word.
+  // A 204 would lose everything silently.
   if (looks_like_v2_ && scan_.series_.empty() && scan_.metadata_.empty()) {
     return Fail(Errc::kInvalid, "the body is a remote write 2.0 request, the Content-Type says 1.0");
   }
@@ -119,7 +120,7 @@ bool V1Walk::WalkSeries(std::string_view message) {
       if (at == nullptr) return false;
       if (field.number > 4) continue;
       if (field.type != Type::kBytes) return false;
-      if (field.number == 1) in_one_piece = false;  // a label behind a padded tag
+      if (field.number == 1) in_one_piece = false;  // a label with a padded tag
       if (!TakeItem(field.number, field.bytes, series)) return false;
     }
   }
@@ -132,10 +133,10 @@ bool V1Walk::WalkSeries(std::string_view message) {
   return true;
 }
 
-// Most senders sort their labels: hashing them where they stand gives the fingerprint, and looking whether they are
-// sorted costs as much as the hash. vmagent appends its own labels behind the others, on every series it sends: an
-// alias for each would take a second place in the seen table. So one series in kProbeEvery is looked at, and when it is
-// not sorted, the labels of those that follow are sorted before they are hashed.
+// Most senders sort their labels, so hashing the bytes in place gives the fingerprint. To check that they are sorted
+// costs as much as the hash. vmagent appends its own labels after the others, on every series that it sends: an alias
+// for each would take a second entry in the seen table. So one series in kProbeEvery is checked; if it is not sorted,
+// the labels of the following series are sorted before they are hashed.
 void V1Walk::MakeKey(ScannedSeries& series) {
   const bool probe = (scan_.series_.size() - 1) % kProbeEvery == 0;
   if (probe || sorting_) {
@@ -151,9 +152,9 @@ void V1Walk::MakeKey(ScannedSeries& series) {
   series.key_kind = KeyKind::kRaw;
 }
 
-// The canonical bytes of labels that are written as every sender writes them, whatever their order; else nothing. A
-// label with an empty value is absent from them, but what it is called is for the slow path to check: known by the
-// others alone the series would pass unchecked.
+// The canonical bytes of labels that are encoded as every sender encodes them, in any order; otherwise nothing. Also
+// nothing if a value is empty: such a label does not exist in the canonical bytes, but the slow path must check its
+// name. If the series were known by its other labels, the name would never be checked.
 std::string_view V1Walk::Canonical(std::string_view labels) {
   if (labels.size() > kMaxRebuiltBytes) return {};
   sorter_.Clear();

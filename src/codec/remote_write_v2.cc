@@ -1,9 +1,8 @@
 // Request{4 symbols, 5 timeseries}, TimeSeries{1 labels_refs, 2 samples, 3 histograms, 4 exemplars, 5 metadata}.
 //
-// The labels are references into the request's table of strings. Their canonical bytes are put together again, from
-// pieces of a label each, in one reused buffer and hashed: the key is the fingerprint itself, the same that a 1.0
-// sender of the series gives, and takes no second place in the seen table. README.md has the figures of this and of the
-// alternative.
+// The labels are references into the request's table of strings. The canonical bytes are rebuilt in one reused buffer,
+// from one piece per label, and hashed. So the key is the fingerprint itself, the same as for a 1.0 sender of the
+// series, and needs no second entry in the seen table. README.md has the costs of this and of the alternative.
 #include <algorithm>
 #include <array>
 
@@ -17,8 +16,8 @@ using wire::Field;
 using wire::Tag;
 using wire::Type;
 
-// A reference; null when there is none. Branches on its length on purpose: all series of a sender have the same shape,
-// so the next label is begun before this one is read, where computing the length would make it wait.
+// Reads a reference; null if there is none. It branches on the length on purpose: all series of a sender have the same
+// shape, so a predicted branch lets the next label begin early, whereas a computed length would make it wait.
 inline const char* ReadReference(const char* at, const char* end, uint32_t& reference) {
   if (end - at >= 2) {
     const auto low = static_cast<unsigned char>(at[0]);
@@ -32,7 +31,7 @@ inline const char* ReadReference(const char* at, const char* end, uint32_t& refe
   return at;
 }
 
-// Calls `take` with every reference of a series, however they are written. False: they cannot be read.
+// Calls `take` with every reference of a series, packed or not. False: they cannot be read.
 template <typename Take>
 bool ForEachReference(std::string_view series, Take&& take) {
   wire::FieldReader reader(series);
@@ -77,7 +76,7 @@ Status V2Walk::Run() {
       return Fail(
           Errc::kTooLarge,
           format(
-              "the labels of the request are {} or more when written out, limit {} for {} decoded: send smaller ones",
+              "the labels of the request are {} or more if written out, limit {} for {} decoded: send smaller requests",
               FormatBytesAbove(rebuilt_bytes_, limit), FormatBytes(limit), FormatBytes(decoded_.size())));
     }
   }
@@ -85,7 +84,7 @@ Status V2Walk::Run() {
   return {};
 }
 
-// Symbols may stand behind the series that use them, so the series are only listed here.
+// Symbols may come after the series that use them, so the series are only listed here.
 Status V2Walk::CollectTopLevel() {
   const char* at = decoded_.data();
   const char* const end = at + decoded_.size();
@@ -201,7 +200,7 @@ bool V2Walk::TakeExemplar(std::string_view message, ScannedSeries& series) {
 }
 
 bool V2Walk::ReadMetadata(std::string_view message) {
-  if (metadata_read_.message == message) {  // most often the neighbour's, byte for byte
+  if (metadata_read_.message == message) {  // usually the same bytes as in the previous series
     metadata_ = metadata_read_;
     metadata_.message = message;
     return true;
@@ -220,9 +219,9 @@ bool V2Walk::ReadMetadata(std::string_view message) {
   return reader.ok();
 }
 
-// Neighbours mostly belong to one family: a statement that repeats the one before it is passed over.
+// Neighbouring series mostly belong to one family: metadata that repeats the previous one is ignored.
 void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
-  if ((metadata.type | metadata.help | metadata.unit) == 0) return;  // what senders write when they know nothing
+  if ((metadata.type | metadata.help | metadata.unit) == 0) return;  // senders write this if they have no metadata
   if (std::max(metadata.help, metadata.unit) >= scan_.symbols_.size()) {
     return RefuseItem(
         format("metadata refers to symbol {} of {}", std::max(metadata.help, metadata.unit), scan_.symbols_.size()));
@@ -239,8 +238,8 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
                              .series = static_cast<uint32_t>(&series - scan_.series_.data())});
 }
 
-// The hottest loop for 2.0. Everything is in locals: what is written through `out` could be anything else, and would be
-// loaded again.
+// The hottest loop for 2.0. Everything is in local variables: the compiler must assume that a write through `out`
+// changes members, and would load them again.
 std::string_view V2Walk::Rebuild(ScannedSeries& series) {
   LabelPieces& pieces = scan_.pieces_;
   char* const begin = scan_.rebuilt_.get();
@@ -275,7 +274,8 @@ bool V2Walk::IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b
   return order_a != order_b ? order_a < order_b : scan_.symbols_.text(a) < scan_.symbols_.text(b);
 }
 
-// Everything that the loop above does not take: finds out why, and sorts where that is all there is to it.
+// Handles every series that the loop above gave up on: finds the reason, and sorts the labels if they are only
+// unsorted.
 std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   const SymbolTable& symbols = scan_.symbols_;
   uint32_t name = 0;
@@ -301,7 +301,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   if (!read) return broken_ = true, std::string_view();
   NoteReferences(series, in_range, count);
   rebuilt_bytes_ += sorter_.tied_bytes();
-  // A name that stands twice is for the slow path to refuse, and so is one of an absent label (its value is empty).
+  // The slow path refuses a name that occurs twice, and checks the name of a label whose value is empty.
   if (!usual || !references_good_ || sorter_.has_repeated_name()) {
     rebuilt_bytes_ += copied + bytes;
     return {};

@@ -5,13 +5,14 @@
 #include <string_view>
 #include <vector>
 
+#include "base/restart.h"
 #include "codec/wire.h"
 #include "model/fingerprint.h"
 
 namespace mi::codec {
 
-// The first 8 bytes of a text as a number that compares as the texts do; ties are to be looked at. `end` bounds the
-// memory around the text.
+// The first 8 bytes of a text as a number. Numbers compare like their texts; if they are equal, the texts must be
+// compared. `end`: the end of the memory around the text.
 inline uint64_t OrderOf(std::string_view text, const char* end) {
   uint64_t word = 0;
   if (end - text.data() >= 8) {
@@ -27,9 +28,16 @@ inline constexpr uint64_t kMetricNameOrder = 0x5f5f6e616d655f5f;  // "__name__"
 // Threads: confined to one. Ownership: borrows the request.
 class SymbolTable {
  public:
-  void Clear();
-  // `end`: of the request.
-  void Add(std::string_view text, const char* end);
+  void Clear() {
+    Restart(texts_);
+    Restart(orders_);
+    Restart(hashes_);
+  }
+  // `end`: the end of the request.
+  void Add(std::string_view text, const char* end) {
+    texts_.push_back(text);
+    orders_.push_back(OrderOf(text, end));
+  }
 
   uint32_t size() const { return static_cast<uint32_t>(texts_.size()); }
   bool empty() const { return texts_.empty(); }
@@ -37,13 +45,17 @@ class SymbolTable {
   uint64_t order(uint32_t i) const { return orders_[i]; }  // OrderOf(text(i))
   bool IsMetricName(uint32_t i) const { return orders_[i] == kMetricNameOrder && texts_[i].size() == 8; }
 
-  // The same for the same text in every request; computed when first asked for.
-  uint64_t HashOf(uint32_t i, const model::Fingerprinter& fingerprinter);
+  // The same for the same text in every request. Computed on first use.
+  uint64_t HashOf(uint32_t i, const model::Fingerprinter& fingerprinter) {
+    if (hashes_.empty()) hashes_.resize(texts_.size());
+    if (hashes_[i] == 0) hashes_[i] = fingerprinter(text(i)).lo | 1;
+    return hashes_[i];
+  }
 
  private:
   std::vector<std::string_view> texts_;
   std::vector<uint64_t> orders_;
-  std::vector<uint64_t> hashes_;  // as far as asked for; 0: not yet
+  std::vector<uint64_t> hashes_;  // empty until the first use; 0: not computed yet
 };
 
 }  // namespace mi::codec

@@ -1,4 +1,4 @@
-// What the walks over 1.0 and 2.0 requests have in common. Internal to this room.
+// The walks over 1.0 and 2.0 requests. Internal to this room.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +13,9 @@ namespace mi::codec {
 
 class Walk {
  public:
-  // What is put together on the fast path; what is larger goes the slow way, which checks the limits before it copies
-  // anything. It also bounds what a few bytes of references to long symbols can cost; a request of many such series is
-  // bounded by V2Walk::MaxRebuiltBytes.
+  // The most bytes of labels that the fast path rebuilds. A larger series takes the slow path, which checks the limits
+  // before it copies anything. This also limits the cost of a few bytes of references to long symbols;
+  // V2Walk::MaxRebuiltBytes limits the cost of many such series.
   static constexpr size_t kMaxRebuiltBytes = 64 << 10;
   static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + LabelPieces::kMaxPieceBytes + LabelPieces::kCopyStep;
 
@@ -23,7 +23,7 @@ class Walk {
   Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
       : scan_(scan), decoded_(decoded), fingerprinter_(fingerprinter) {}
 
-  // Each takes one message of the series at hand. False: the message is broken, and with it the request.
+  // Each reads one message of the current series. False: the message, and so the request, is broken.
   bool TakeSample(std::string_view message, ScannedSeries& series) {
     uint64_t bits = 0;
     if (!ReadSample(message, bits)) return false;
@@ -34,7 +34,7 @@ class Walk {
   bool TakeHistogram(std::string_view message, ScannedSeries& series);
 
   void Begin() { active_ = false; }
-  // Whether what was taken since Begin is nothing but stale markers.
+  // True if the items since Begin() are only stale markers.
   bool IsStaleOnly(const ScannedSeries& series) const {
     return !active_ && series.exemplars == 0 && (series.samples | series.histograms) != 0;
   }
@@ -48,11 +48,11 @@ class Walk {
   const model::Fingerprinter& fingerprinter_;
 
  private:
-  // The bits of a Sample's value; the same message in 1.0 and 2.0, but for a field that nobody needs here.
+  // Reads the bits of a Sample's value. The message is the same in 1.0 and 2.0, except for a field that is not needed.
   static bool ReadSample(std::string_view message, uint64_t& bits) {
     const char* at = message.data();
     const char* const end = at + message.size();
-    // As every sender writes it: value, unless it is 0, then the timestamp.
+    // As every sender writes it: the value, unless it is 0, then the timestamp.
     if (message.size() > 9 && *at == wire::Tag(1, wire::Type::kFixed64)) {
       bits = wire::Load<uint64_t>(at + 1);
       at += 9;
@@ -93,8 +93,8 @@ class V2Walk : Walk {
       : Walk(scan, decoded, fingerprinter) {}
   Status Run();
 
-  // What the labels of all series together may take when they are put together. Those of real senders take about ten
-  // times the bytes of their request; symbols of 4 KiB would take a thousand times, on the thread that reads requests.
+  // The most bytes that the rebuilt labels of all series together may have. For real senders it is about ten times the
+  // size of the request; symbols of 4 KiB would make it a thousand times, on the thread that reads requests.
   static uint64_t MaxRebuiltBytes(uint64_t decoded_bytes) {
     return std::max<uint64_t>(kMinRebuiltPerRequest, 16 * decoded_bytes);
   }
@@ -124,10 +124,10 @@ class V2Walk : Walk {
   bool ReadMetadata(std::string_view message);
   void TakeMetadata(Metadata metadata, const ScannedSeries& series);
 
-  // The canonical bytes of a series whose references stand in one piece; empty when only the slow path can make them,
-  // or when the references are no good (then `series` says so, or `broken_` is set).
+  // The canonical bytes of a series whose references are in one piece. Empty if only the slow path can build them, or
+  // if the references are invalid (then series.refusal or broken_ is set).
   std::string_view Rebuild(ScannedSeries& series);
-  // `copied`: what was put together before.
+  // `copied`: the bytes that were rebuilt before.
   std::string_view RebuildUnsorted(ScannedSeries& series, size_t copied);
   bool IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const;
   void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
@@ -135,12 +135,12 @@ class V2Walk : Walk {
   LabelSorter<SymbolPair> sorter_;
   bool looks_like_v1_ = false;
   bool broken_ = false;
-  bool references_good_ = true;  // of the series at hand
-  uint32_t family_ = 0;          // of the series at hand; 0: none
+  bool references_good_ = true;  // of the current series
+  uint32_t family_ = 0;          // of the current series; 0: none
   uint64_t rebuilt_bytes_ = 0;   // of the request so far
-  Metadata metadata_;            // likewise
-  Metadata metadata_read_;       // the last message that was read
-  Metadata last_metadata_;       // the last statement that was kept
+  Metadata metadata_;            // of the current series
+  Metadata metadata_read_;       // the last message that was decoded
+  Metadata last_metadata_;       // the last metadata that was kept
 };
 
 }  // namespace mi::codec

@@ -1,7 +1,7 @@
 // Protobuf's wire format, read in place. Internal to this room.
 //
-// Every function gives the position behind what it read, or null when the bytes are no protobuf: cut short, a group, a
-// field number of 0 or of the range that protobuf reserves, a varint of more than 10 bytes.
+// Every function returns the position after what it read, or null if the bytes are not protobuf: truncated, a group, a
+// field number of 0 or of the reserved range, a varint of more than 10 bytes.
 #pragma once
 
 #include <bit>
@@ -11,7 +11,7 @@
 
 namespace mi::codec::wire {
 
-static_assert(std::endian::native == std::endian::little, "fixed-width fields are loaded as they stand");
+static_assert(std::endian::native == std::endian::little, "fixed-width fields are loaded without a swap");
 
 enum class Type : uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
@@ -54,7 +54,7 @@ inline const char* ReadVarint(const char* at, const char* end, uint64_t& value) 
   return ReadLongVarint(at, end, value);
 }
 
-// Length and bytes, behind the tag.
+// Length and bytes, after the tag.
 inline const char* ReadBytes(const char* at, const char* end, std::string_view& bytes) {
   uint64_t size = 0;
   at = ReadVarint(at, end, size);
@@ -83,10 +83,11 @@ inline const char* ReadField(const char* at, const char* end, Field& field) {
       field.scalar = Load<uint32_t>(at);
       return at + 4;
   }
-  return nullptr;  // groups, and what no type stands for
+  return nullptr;  // groups and unknown types
 }
 
-// Steps through the fields of a message: for (FieldReader r(m); r.Next();) … r.field() …; then r.ok().
+// Iterates over the fields of a message: while (reader.Next()) … reader.field() …; then reader.ok() is false if the
+// message is broken.
 class FieldReader {
  public:
   explicit FieldReader(std::string_view message) : at_(message.data()), end_(at_ + message.size()) {}
@@ -109,7 +110,7 @@ inline int64_t ZigZag(uint64_t value) { return static_cast<int64_t>(value >> 1) 
 
 inline double AsDouble(uint64_t bits) { return std::bit_cast<double>(bits); }
 
-// A packed or unpacked repeated varint: calls `take` with each value. False: no such field, or cut short.
+// A packed or unpacked repeated varint: calls `take` with each value. False: the wrong type, or truncated.
 template <typename Take>
 bool ReadRepeatedVarint(const Field& field, Take&& take) {
   if (field.type == Type::kVarint) return take(field.scalar), true;

@@ -11,7 +11,7 @@
 #include <ctime>
 #include <thread>
 
-#include "dedupe/in_flight.h"
+#include "dedupe/claims.h"
 #include "dedupe/seen_snapshot.h"
 #include "dedupe/testing/series.h"
 
@@ -199,13 +199,13 @@ void BM_SnapshotRead(benchmark::State& state) {
 BENCHMARK(BM_SnapshotRead)->UseRealTime()->Unit(benchmark::kMillisecond);
 
 void BM_ClaimAndSettle(benchmark::State& state) {
-  const auto in_flight = InFlight::Create();
+  Claims claims;
   const auto series = SeriesRange(0, kBatch);
   for (auto _ : state) {
     bool told = false;
-    const auto waiter = std::make_shared<Waiter>([&](const Status&) { told = true; });
-    Check(in_flight->Claim(series, waiter).size() == kBatch);
-    in_flight->Settle(series, {});
+    const auto waiter = std::make_shared<Waiter>([&](const Waiter::Outcome&) { told = true; });
+    Check(claims.Claim(series, waiter).size() == kBatch);
+    claims.Settle(series, {});
     Check(told);
   }
   CountSeries(state, kBatch);

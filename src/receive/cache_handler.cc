@@ -3,7 +3,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "model/identity.h"
-#include "receive/write_tenant.h"
+#include "receive/negotiation.h"
 
 namespace mi::receive {
 namespace {
@@ -23,7 +23,7 @@ net::Response Answer(int code, std::string_view message, std::string_view key, b
 
 net::HeadDecision CacheHandler::Head(const net::Request& request) {
   if (request.method() != "GET" && request.method() != "HEAD") {
-    net::Response response{.status = 405, .body = "the cache is asked with GET\n"};
+    net::Response response{.status = 405, .body = "query the cache with GET\n"};
     response.headers.emplace_back("Allow", "GET, HEAD");
     return {.answer = std::move(response)};
   }
@@ -40,7 +40,7 @@ net::Response CacheHandler::Find(const net::Request& request) const {
   if (!labels) return Answer(400, labels.error().message(), key, false, count);
   const model::Fingerprinter fingerprinter(identity_secret_, *tenant);
   const bool found = seen_.Contains(fingerprinter(labels->canonical()));
-  // The status stays 200 for a series that is not there, as it was before: the message says so.
+  // 200 even if the series is not found, as in the service that this one replaces: the message says so.
   return Answer(200, found ? "OK" : "Not Found", key, found, count);
 }
 

@@ -1,6 +1,6 @@
 // GET /api/v1/metrics/cache?key=<identity>: whether a series is in the local table.
 //
-// The answer's shape is that of the service which this one replaces:
+// The answer has the form that the service had which this one replaces:
 // {"code":200,"message":"OK","data":{"key","value","count"}}.
 #pragma once
 

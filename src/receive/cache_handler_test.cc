@@ -47,7 +47,7 @@ TEST_F(CacheHandlerTest, KeepsTenantsApart) {
   EXPECT_THAT(Ask(kUp, "team").body, testing::HasSubstr("OK"));
 }
 
-TEST_F(CacheHandlerTest, RefusesWhatIsNoQuestion) {
+TEST_F(CacheHandlerTest, RefusesMalformedRequests) {
   EXPECT_EQ(Ask("/api/v1/metrics/cache?key=up%7B").status, 400);
   EXPECT_EQ(Ask(kUp, "a b").status, 400);
   EXPECT_THAT(Ask("/api/v1/metrics/cache?key=%ff").body, testing::HasSubstr("\"key\":\"\xef\xbf\xbd\""));

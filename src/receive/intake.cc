@@ -13,23 +13,31 @@ using dedupe::Seen;
 using dedupe::Touch;
 using model::Fingerprint;
 
-// The metadata table is a seen table as well; its keys need 128 bits of which the upper ones are spread.
+// The metadata table is a seen table too. Its keys need 128 bits, and the upper 64 must be well distributed.
 Fingerprint MetadataKey(uint64_t hash) { return {.hi = hash * 0x9e3779b97f4a7c15, .lo = hash}; }
 
-// Whether there is something to catalogue: a sample, histogram or exemplar that is no farewell.
-bool BringsASeries(const ScannedSeries& series) { return series.has_items() && !series.stale_only; }
+// True if there is something to catalogue: a sample, histogram or exemplar that is not a stale marker.
+bool IsActive(const ScannedSeries& series) { return series.has_items() && !series.stale_only; }
 
-Touch TouchOf(const ScannedSeries& series) { return BringsASeries(series) ? Touch::kActive : Touch::kStale; }
+Touch TouchOf(const ScannedSeries& series) { return IsActive(series) ? Touch::kActive : Touch::kStale; }
+
+Items ItemsOf(const ScannedSeries& series) { return {series.samples, series.histograms, series.exemplars}; }
 
 }  // namespace
 
+// How a series is looked up, each step only for what the step before did not find:
+//
+//   key, the hash of the labels as they were sent -> seen table    known: done, nothing decoded
+//   the same key                                  -> aliases       known: done
+//   fingerprint, of the canonical labels          -> seen table    known: remember the key as an alias
+//                                                                  unknown: new
 Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant& tenant,
                             const model::Fingerprinter& fingerprinter, const ReceiveOptions& options) {
   Context context{scan, tenant, fingerprinter, options, {}};
-  Tally& tally = context.sorted.tally;
-  tally.series = scan.series().size();
-  tally.refused_items = scan.refused_items();
-  tally.first_refusal = scan.first_refused_item();
+  RequestCounts& counts = context.sorted.counts;
+  counts.series = scan.series().size();
+  counts.refused_items = scan.refused_items();
+  counts.first_refusal = scan.first_refused_item();
   Restart();
 
   LookUpKeys(context);
@@ -40,14 +48,14 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   }
   if (!due_.empty()) ResolveDue(context);
   if (!scan.metadata().empty()) SortMetadata(context);
-  PublishActivity();
+  if (!active_.empty()) deps_.activity.PublishActivity({deps_.clock.NowMs(), active_});
 
-  tally.known = tally.series - tally.refused - tally.fresh;
-  deps_.metrics.known.Add(static_cast<double>(tally.known));
+  counts.known = counts.series - counts.refused - counts.fresh;
+  deps_.metrics.known.Add(static_cast<double>(counts.known));
   return std::move(context.sorted);
 }
 
-// All of them, also those that this request may not come to use.
+// Also the buffers that this request may not use: so each gives back memory that it no longer needs.
 void Intake::Restart() {
   mi::Restart(keys_);
   mi::Restart(touches_);
@@ -82,8 +90,8 @@ void Intake::LookUpKeys(Context& context) {
   for (size_t k = 0; k < keys_.size(); ++k) {
     const ScannedSeries& series = all[key_series_[k]];
     if (answers_[k] != Seen::kUnknown) {
-      Note(key_series_[k], keys_[k], answers_[k]);
-      CountItems(series, context.sorted.tally);
+      NoteKnown(key_series_[k], keys_[k], answers_[k]);
+      context.sorted.counts.written += ItemsOf(series);
     } else if (series.key_kind == KeyKind::kRaw) {
       alias_series_.push_back(key_series_[k]);
     } else {
@@ -102,7 +110,7 @@ void Intake::LookUpAliases(Context& context) {
     if (answers_[k] == Seen::kUnknown) {
       unknown_.push_back(alias_series_[k]);
     } else {
-      CountItems(all[alias_series_[k]], context.sorted.tally);
+      context.sorted.counts.written += ItemsOf(all[alias_series_[k]]);
     }
   }
 }
@@ -112,7 +120,7 @@ void Intake::ResolveUnknown(Context& context) {
   uint64_t examined = 0;
   for (const uint32_t i : unknown_) {
     const ScannedSeries& series = context.scan.series()[i];
-    // 2.0's references name a long value with two bytes: what they expand to has a bound as well, refused or not.
+    // In 2.0 two bytes refer to a long value: so the expanded size has a limit too, and refused series count.
     if (examined >= context.options.max_decoded_bytes) {
       RefuseExcess(context, examined);
       continue;
@@ -123,8 +131,8 @@ void Intake::ResolveUnknown(Context& context) {
       Refuse(context, series, outcome.refusal);
       continue;
     }
-    CountItems(series, context.sorted.tally);
-    if (!BringsASeries(series)) continue;
+    context.sorted.counts.written += ItemsOf(series);
+    if (!IsActive(series)) continue;
     keys_.push_back(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical));
     resolved_.push_back({.series = i, .aliased = series.key_kind == KeyKind::kRaw && !outcome.key_is_fingerprint});
     canonical_.append(outcome.canonical);
@@ -137,38 +145,35 @@ void Intake::LookUpResolved(Context& context) {
   answers_.resize(keys_.size());
   deps_.seen.Lookup(keys_, touches_, answers_);
   std::vector<Fingerprint> aliases;
-  Arrivals& arrivals = context.sorted.arrivals;
+  NewSeries& fresh = context.sorted.fresh;
   for (size_t k = 0; k < keys_.size(); ++k) {
-    const Fingerprint& key = context.scan.series()[resolved_[k].series].key;
+    const ScannedSeries& series = context.scan.series()[resolved_[k].series];
     if (answers_[k] != Seen::kUnknown) {
-      Note(resolved_[k].series, keys_[k], answers_[k]);
-      // Not while there is something to say of the series itself: its alias would keep that from being heard.
-      if (resolved_[k].aliased && answers_[k] == Seen::kKnown) aliases.push_back(key);
+      NoteKnown(resolved_[k].series, keys_[k], answers_[k]);
+      // Only if the answer asks for nothing else: found by its alias, the series would not get such an answer again.
+      if (resolved_[k].aliased && answers_[k] == Seen::kKnown) aliases.push_back(series.key);
       continue;
     }
+    CreateBatch(fresh, context);
     const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
-    model::SeriesBatch& batch = BatchOf(arrivals, context);
-    if (resolved_[k].aliased) arrivals.aliases.push_back({key, arrivals.fingerprints.size()});
-    batch.Add(keys_[k], std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin));
-    arrivals.fingerprints.push_back(keys_[k]);
-    const ScannedSeries& series = context.scan.series()[resolved_[k].series];
-    arrivals.items.push_back({series.samples, series.histograms, series.exemplars});
-    ++context.sorted.tally.fresh;
+    const std::string_view canonical = std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin);
+    fresh.Add(keys_[k], canonical, resolved_[k].aliased ? series.key : Fingerprint(), ItemsOf(series));
+    ++context.sorted.counts.fresh;
   }
   if (!aliases.empty()) deps_.seen.InsertAliases(aliases);
 }
 
-// A few of the known series, now and then: with their labels they can be published again.
+// Few known series are due, and only now and then. Their labels are needed in case they must be published again.
 void Intake::ResolveDue(Context& context) {
-  Arrivals& due = context.sorted.to_confirm;
+  NewSeries& due = context.sorted.to_confirm;
   for (const uint32_t i : due_) {
     const ScannedSeries& series = context.scan.series()[i];
-    if (!BringsASeries(series)) continue;
+    if (!IsActive(series)) continue;
     if (due.batch != nullptr && due.batch->byte_size() >= context.options.max_decoded_bytes) return;
     const auto outcome = canonicaliser_(context.scan, series, context.options.series);
-    if (outcome.refusal != Refusal::kNone) continue;  // limits have changed since
-    due.fingerprints.push_back(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical));
-    BatchOf(due, context).Add(due.fingerprints.back(), outcome.canonical);
+    if (outcome.refusal != Refusal::kNone) continue;  // the limits have changed since
+    CreateBatch(due, context);
+    due.Add(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical), outcome.canonical);
   }
 }
 
@@ -179,40 +184,42 @@ void Intake::SortMetadata(Context& context) {
   touches_.assign(keys_.size(), Touch::kActive);
   answers_.resize(keys_.size());
   deps_.seen_metadata.Lookup(keys_, touches_, answers_);
-  Arrivals& arrivals = context.sorted.arrivals;
+  NewSeries& fresh = context.sorted.fresh;
   codec::MetadataBudget budget{.limit = context.options.max_decoded_bytes};
   for (size_t k = 0; k < keys_.size(); ++k) {
-    // Once an activity window a known statement is published again: that moves its last_seen.
+    // Known metadata is published again once per activity window: that updates its last_seen.
     if (answers_[k] == Seen::kKnown || !metadata_taken_.insert(keys_[k]).second) continue;
     Result<model::MetricMetadata> metadata = context.scan.Decode(all[k], context.options.series, budget);
     if (!metadata) {
-      Tally& tally = context.sorted.tally;
-      if (tally.refused_items++ == 0 && tally.refused == 0) tally.first_refusal = metadata.error().message();
+      RequestCounts& counts = context.sorted.counts;
+      if (counts.refused_items++ == 0 && counts.refused == 0) counts.first_refusal = metadata.error().message();
       continue;
     }
     if (metadata->family.empty()) continue;
-    BatchOf(arrivals, context).AddMetadata(*std::move(metadata));
-    arrivals.metadata_keys.push_back(keys_[k]);
+    CreateBatch(fresh, context);
+    fresh.batch->AddMetadata(*std::move(metadata));
+    fresh.metadata_keys.push_back(keys_[k]);
   }
 }
 
 void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refusal) {
-  Tally& tally = context.sorted.tally;
-  if (tally.refused++ == 0) tally.first_refusal = canonicaliser_.Explain(context.scan, series, context.options.series);
+  RequestCounts& counts = context.sorted.counts;
+  if (counts.refused++ == 0)
+    counts.first_refusal = canonicaliser_.Explain(context.scan, series, context.options.series);
   deps_.metrics.CountRefused(refusal);
 }
 
 void Intake::RefuseExcess(Context& context, uint64_t bytes) {
-  Tally& tally = context.sorted.tally;
-  if (tally.refused++ == 0) {
-    tally.first_refusal =
+  RequestCounts& counts = context.sorted.counts;
+  if (counts.refused++ == 0) {
+    counts.first_refusal =
         format("the labels of the new series are {} when written out, limit {} (receive.max_decoded_bytes)",
                FormatBytes(bytes), FormatBytes(context.options.max_decoded_bytes));
   }
   deps_.metrics.CountRefused(Refusal::kRequestTooLarge);
 }
 
-void Intake::Note(uint32_t series, const Fingerprint& fingerprint, Seen answer) {
+void Intake::NoteKnown(uint32_t series, const Fingerprint& fingerprint, Seen answer) {
   if (answer == Seen::kKnown) return;
   if (answer == Seen::kKnownNewWindow) {
     active_.push_back(fingerprint);
@@ -221,21 +228,8 @@ void Intake::Note(uint32_t series, const Fingerprint& fingerprint, Seen answer) 
   }
 }
 
-void Intake::PublishActivity() {
-  if (!active_.empty()) deps_.activity.PublishActivity({deps_.clock.NowMs(), active_});
-}
-
-void Intake::CountItems(const ScannedSeries& series, Tally& tally) {
-  tally.samples += series.samples;
-  tally.histograms += series.histograms;
-  tally.exemplars += series.exemplars;
-}
-
-model::SeriesBatch& Intake::BatchOf(Arrivals& arrivals, const Context& context) const {
-  if (arrivals.batch == nullptr) {
-    arrivals.batch = std::make_shared<model::SeriesBatch>(context.tenant, deps_.clock.NowMs());
-  }
-  return *arrivals.batch;
+void Intake::CreateBatch(NewSeries& to, const Context& context) const {
+  if (to.batch == nullptr) to.batch = std::make_shared<model::SeriesBatch>(context.tenant, deps_.clock.NowMs());
 }
 
 }  // namespace mi::receive

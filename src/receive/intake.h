@@ -1,26 +1,26 @@
-// Sorts the series of a request into known, new and refused: the receive → dedupe path.
+// Sorts the series of a request into known, new and refused: the path from receive to dedupe.
 //
-// A series whose key the seen table holds costs a hash and a look-up; nothing of it is decoded. The others go through
-// the canonicaliser, and are looked up again by their true fingerprint.
+// A series whose key is in the seen table costs a hash and a lookup; nothing of it is decoded. The others go through
+// the Canonicaliser, and are looked up again by their true fingerprint.
 #pragma once
 
-#include <string_view>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
+#include "codec/canonicaliser.h"
 #include "codec/remote_write.h"
 #include "dedupe/seen_set.h"
 #include "model/series_batch.h"
-#include "receive/arrivals.h"
+#include "receive/new_series.h"
 #include "receive/options.h"
 #include "receive/receive_metrics.h"
-#include "receive/tally.h"
 #include "stream/ports.h"
 
 namespace mi::receive {
 
-// What the intake remembers, and whom it tells of activity. All outlive it.
+// The seen tables, and where activity is published. All outlive the intake.
 struct IntakeDeps {
   dedupe::SeenSet& seen;
   dedupe::SeenSet& seen_metadata;  // by hash of tenant and content
@@ -29,18 +29,29 @@ struct IntakeDeps {
   ReceiveMetrics& metrics;
 };
 
-// The buffers of one request at a time, kept from one to the next.
+// What became of the series of one request, as far as the request itself tells.
+struct RequestCounts {
+  uint64_t series = 0;  // all that the request contains
+  uint64_t known = 0;   // durable before, or nothing to catalogue (only stale markers, only metadata)
+  uint64_t fresh = 0;   // not durable yet: published, or awaited
+  uint64_t refused = 0;
+  uint64_t refused_items = 0;  // exemplars and metadata of series that were accepted
+  std::string first_refusal;   // one line; empty if nothing was refused
+  Items written;               // of the accepted series; remote write 2.0 reports them
+};
+
+// Keeps its buffers from one request to the next: known series cost no allocation.
 // Threads: confined to one at a time.
 class Intake {
  public:
   explicit Intake(IntakeDeps deps) : deps_(deps) {}
 
   struct Sorted {
-    Tally tally;
-    Arrivals arrivals;
-    Arrivals to_confirm;  // known, but due to be asked for in the shared tier again; as far as they are in the request
+    RequestCounts counts;
+    NewSeries fresh;
+    NewSeries to_confirm;  // known, but due to be looked up in the shared tier again
   };
-  // Requires: `scan` was made with `fingerprinter`, which is the tenant's.
+  // `scan` must have been made with `fingerprinter`, which must be that of `tenant`.
   Sorted Sort(const codec::RequestScan& scan, const model::Tenant& tenant, const model::Fingerprinter& fingerprinter,
               const ReceiveOptions& options);
 
@@ -52,10 +63,10 @@ class Intake {
     const ReceiveOptions& options;
     Sorted sorted;
   };
-  // A series that its key did not tell, and its true fingerprint.
+  // A series that was not known by its key, and whose true fingerprint is known now.
   struct Resolved {
     uint32_t series;
-    bool aliased;  // its key is another name of it
+    bool aliased;  // its key is an alias
   };
 
   void Restart();
@@ -67,11 +78,9 @@ class Intake {
   void SortMetadata(Context& context);
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
   void RefuseExcess(Context& context, uint64_t bytes);
-  // What a known series asks for besides. Its labels are still in the request.
-  void Note(uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
-  void PublishActivity();
-  static void CountItems(const codec::ScannedSeries& series, Tally& tally);
-  model::SeriesBatch& BatchOf(Arrivals& arrivals, const Context& context) const;
+  // A known series may need to be published as active, or confirmed.
+  void NoteKnown(uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
+  void CreateBatch(NewSeries& to, const Context& context) const;
 
   IntakeDeps deps_;
   codec::Canonicaliser canonicaliser_;
@@ -80,13 +89,13 @@ class Intake {
   std::vector<dedupe::Touch> touches_;
   std::vector<dedupe::Seen> answers_;
   std::vector<uint32_t> key_series_;  // the series of each key
-  std::vector<uint32_t> unknown_;     // series whose key told nothing
+  std::vector<uint32_t> unknown_;     // series that are not known by their key
   std::vector<uint32_t> alias_series_;
   std::vector<Resolved> resolved_;
-  std::string canonical_;                                  // of the resolved, one behind the other
-  std::vector<size_t> canonical_ends_;                     // where each ends
-  std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats a family's statement on each of its series
-  std::vector<model::Fingerprint> active_;                 // first activity in their window
+  std::string canonical_;                                  // of resolved_, concatenated
+  std::vector<size_t> canonical_ends_;                     // the end of each
+  std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats the metadata of a family on each series
+  std::vector<model::Fingerprint> active_;                 // the first activity in their window
   std::vector<uint32_t> due_;                              // known series to be confirmed
 };
 

@@ -1,27 +1,22 @@
 #include "receive/negotiation.h"
 
+#include <optional>
+
+#include "base/ascii.h"
 #include "base/format.h"
 
 namespace mi::receive {
 namespace {
 
-using net::EqualsIgnoringCase;
-
 constexpr std::string_view kProtoV1 = "prometheus.WriteRequest";
 constexpr std::string_view kProtoV2 = "io.prometheus.write.v2.Request";
-
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 std::string_view Unquote(std::string_view value) {
   const bool quoted = value.size() >= 2 && value.front() == '"' && value.back() == '"';
   return quoted ? value.substr(1, value.size() - 2) : value;
 }
 
-// Cuts the text before the first ';' off the front of `rest`. One in quotes is part of a value (RFC 9110, 5.6.6).
+// Removes the text before the first ';' from the front of `rest`. A ';' in quotes is part of a value (RFC 9110, 5.6.6).
 std::string_view NextPart(std::string_view& rest) {
   bool quoted = false;
   size_t end = 0;
@@ -29,7 +24,7 @@ std::string_view NextPart(std::string_view& rest) {
     if (rest[end] == '"') quoted = !quoted;
     if (rest[end] == '\\' && quoted) ++end;
   }
-  const std::string_view part = Trim(rest.substr(0, end));
+  const std::string_view part = TrimSpace(rest.substr(0, end));
   rest = end >= rest.size() ? std::string_view() : rest.substr(end + 1);
   return part;
 }
@@ -47,8 +42,9 @@ Result<codec::Schema> SchemaOf(std::string_view content_type) {
   while (!rest.empty()) {
     const std::string_view parameter = NextPart(rest);
     const size_t equals = parameter.find('=');
-    if (equals == std::string_view::npos || !EqualsIgnoringCase(Trim(parameter.substr(0, equals)), "proto")) continue;
-    const std::string_view proto = Unquote(Trim(parameter.substr(equals + 1)));
+    if (equals == std::string_view::npos || !EqualsIgnoringCase(TrimSpace(parameter.substr(0, equals)), "proto"))
+      continue;
+    const std::string_view proto = Unquote(TrimSpace(parameter.substr(equals + 1)));
     if (proto == kProtoV2) {
       schema = codec::Schema::kV2;
     } else if (proto == kProtoV1) {
@@ -79,19 +75,27 @@ std::string_view ToString(codec::Schema schema) {
 
 Status Negotiate(const net::Request& request, Form& form) {
   form = {};
-  if (const auto type = request.Header("content-type"); type && !Trim(*type).empty()) {
-    const Result<codec::Schema> schema = SchemaOf(Trim(*type));
-    if (!schema) return Fail(schema.error());
-    form.schema = *schema;
-  }
+  const std::string_view type = TrimSpace(request.Header("content-type").value_or(""));
+  if (!type.empty()) form.schema = TRY(SchemaOf(type));
   form.protocol = ToString(form.schema);
-  if (const auto encoding = request.Header("content-encoding"); encoding && !Trim(*encoding).empty()) {
-    const Result<codec::Compression> compression = CompressionOf(Trim(*encoding));
-    if (!compression) return Fail(compression.error());
-    form.compression = *compression;
-  }
+  const std::string_view encoding = TrimSpace(request.Header("content-encoding").value_or(""));
+  if (!encoding.empty()) form.compression = TRY(CompressionOf(encoding));
   form.encoding = ToString(form.compression);
   return {};
+}
+
+Result<model::Tenant> TenantOf(const net::Request& request) {
+  const auto in_path = net::SegmentBehind("/insert/", request.path());
+  const auto in_header = request.Header("x-scope-orgid");
+  if (!in_header || in_header->empty()) return model::Tenant::Parse(in_path.value_or(""));
+  model::Tenant from_header = TRY(model::Tenant::Parse(*in_header));
+  if (!in_path) return from_header;
+  model::Tenant from_path = TRY(model::Tenant::Parse(*in_path));
+  if (from_path != from_header) {
+    return Fail(Errc::kInvalid,
+                format("the path says tenant \"{}\", the header X-Scope-OrgID says \"{}\"", *in_path, *in_header));
+  }
+  return from_path;
 }
 
 }  // namespace mi::receive

@@ -1,4 +1,4 @@
-// What a write request says about its own form: schema and compression, from its headers.
+// What the head of a request says about it: schema, compression and tenant.
 //
 // Source: the remote-write 1.0 and 2.0 specifications, VictoriaMetrics' remote-write protocol
 // (docs/formats/remote-write.md).
@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "codec/compression.h"
 #include "codec/remote_write.h"
+#include "model/tenant.h"
 #include "net/http.h"
 
 namespace mi::receive {
@@ -16,14 +17,18 @@ namespace mi::receive {
 struct Form {
   codec::Schema schema = codec::Schema::kV1;
   codec::Compression compression = codec::Compression::kSnappy;
-  // Labels of receive_requests_total: "1.0" or "2.0", "snappy" or "zstd"; "unknown" from where it was not understood,
-  // or not looked at (a probe). Literals.
+  // Labels of receive_requests_total: "1.0" or "2.0"; "snappy" or "zstd". "unknown" if the header could not be parsed,
+  // or was not looked at. Literals.
   std::string_view protocol = "unknown";
   std::string_view encoding = "unknown";
 };
 
-// kInvalid names the header and its value: the answer is 415. `form` then has what was understood: the schema, where
-// only the compression is unknown.
+// kInvalid: the message names the header and its value; answer 415. `form` contains what was understood before: the
+// schema, if only the compression is unknown.
 Status Negotiate(const net::Request& request, Form& form);
+
+// The tenant from the path, /insert/<tenant>/…, or from the header X-Scope-OrgID. kInvalid: not a tenant, or path and
+// header name different ones; answer 400.
+Result<model::Tenant> TenantOf(const net::Request& request);
 
 }  // namespace mi::receive

@@ -1,4 +1,4 @@
-// What the receiver accepts, and how long it makes a sender wait. Live: replaced as a whole (base/live.h).
+// What the receiver accepts, and how long a sender waits for its answer. Live: replaced as a whole (base/live.h).
 #pragma once
 
 #include <chrono>

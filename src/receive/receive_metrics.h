@@ -1,4 +1,4 @@
-// The counters that explain every series' fate.
+// Counts requests, and what became of each series.
 #pragma once
 
 #include <array>
@@ -19,7 +19,7 @@ class ReceiveMetrics {
 
   void CountRequest(std::string_view protocol, std::string_view encoding, int status, double seconds);
   void CountRefused(codec::Refusal refusal);
-  // Series that the stream will never take.
+  // Series that the stream will never accept.
   void CountRefusedByStream(uint64_t series);
 
   telemetry::Counter& known;
@@ -32,7 +32,7 @@ class ReceiveMetrics {
   telemetry::Metrics& metrics_;
   telemetry::Counter& refused_by_stream_;
   telemetry::Histogram& seconds_;
-  std::array<telemetry::Counter*, codec::kRefusals> reasons_{};  // by Refusal, but for kNone
+  std::array<telemetry::Counter*, codec::kRefusals> reasons_{};  // by Refusal; none for kNone
   Mutex mutex_;
   std::map<std::string, telemetry::Counter*> requests_ GUARDED_BY(mutex_);
 };

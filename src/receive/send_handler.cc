@@ -1,24 +1,21 @@
 #include "receive/send_handler.h"
 
-#include <algorithm>
-#include <memory>
+#include <optional>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
+#include "base/ascii.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "codec/opentsdb.h"
-#include "model/fingerprint.h"
-#include "receive/write_tenant.h"
+#include "receive/negotiation.h"
 
 namespace mi::receive {
 namespace {
 
 using codec::OpenTsdbPoint;
-using dedupe::Seen;
-using dedupe::Touch;
 
-std::string Quoted(std::string_view text) {
+std::string JsonString(std::string_view text) {
   std::string quoted;
   AppendJsonString(text, quoted);
   return quoted;
@@ -28,21 +25,27 @@ net::Response Json(int status, std::string body) {
   return {.status = status, .content_type = "application/json; charset=utf-8", .body = std::move(body)};
 }
 
-// As OpenTSDB says what it cannot do.
+// An error in OpenTSDB's form.
 net::Response ErrorAnswer(int status, std::string_view message, std::string_view details = {}) {
-  std::string body = format(R"({{"error":{{"code":{},"message":{})", status, Quoted(message));
-  if (!details.empty()) body += format(R"(,"details":{})", Quoted(details));
+  std::string body = format(R"({{"error":{{"code":{},"message":{})", status, JsonString(message));
+  if (!details.empty()) body += format(R"(,"details":{})", JsonString(details));
   return Json(status, body + "}}");
 }
 
-net::Response RefuseUnreadable(const Error& error) { return ErrorAnswer(400, error.message()); }
+net::Response TryLater(std::string_view because) {
+  net::Response response = ErrorAnswer(503, because);
+  response.headers.emplace_back("Retry-After", "5");
+  return response;
+}
+
+net::Response RefuseRequest(const Error& error) { return ErrorAnswer(400, error.message()); }
 
 bool IsJson(std::string_view content_type) {
-  std::string type(content_type.substr(0, content_type.find(';')));
-  while (type.ends_with(' ')) type.pop_back();
-  std::ranges::transform(type, type.begin(), [](unsigned char c) { return std::tolower(c); });
-  return type.empty() || type == "application/json" || type == "text/json" || type == "text/plain" ||
-         type == "application/x-www-form-urlencoded";  // what curl -d says
+  const std::string_view type = TrimSpace(content_type.substr(0, content_type.find(';')));
+  for (const char* json : {"", "application/json", "text/json", "text/plain", "application/x-www-form-urlencoded"}) {
+    if (EqualsIgnoringCase(type, json)) return true;  // the last one is what `curl -d` sends
+  }
+  return false;
 }
 
 std::optional<net::Response> CheckForm(const net::Request& request) {
@@ -55,7 +58,7 @@ std::optional<net::Response> CheckForm(const net::Request& request) {
     return ErrorAnswer(415, "points are JSON: Content-Type: application/json");
   }
   const std::string_view encoding = request.Header("Content-Encoding").value_or("identity");
-  if (encoding != "identity" && !encoding.empty()) return ErrorAnswer(415, "points are not to be compressed");
+  if (encoding != "identity" && !encoding.empty()) return ErrorAnswer(415, "points must not be compressed");
   return std::nullopt;
 }
 
@@ -72,55 +75,50 @@ Verbosity VerbosityOf(const net::Request& request) {
   return wants("summary") ? Verbosity::kSummary : Verbosity::kNone;
 }
 
-// What `?details` tells at most: each fault repeats its point. `failed` counts all.
-constexpr size_t kMaxFaultsTold = 1'000;
+// The most that `?details` shows: each fault repeats its point. `failed` counts all of them.
+constexpr size_t kMaxFaultsShown = 1'000;
 constexpr size_t kMaxFaultBytes = 1 << 20;
 
-// The points of one request, and what is told of them.
-struct Verdict {
-  size_t good = 0;
-  size_t bad = 0;
-  size_t told = 0;
-  std::string faults;  // JSON of those that were refused, with commas between
+// The points of one request: how many are valid, the valid ones themselves, and what the sender is told of the others.
+class PointReport {
+ public:
+  explicit PointReport(Verbosity verbosity) : verbosity_(verbosity) {}
 
-  void Refuse(const OpenTsdbPoint& point, Verbosity verbosity) {
-    ++bad;
-    if (verbosity != Verbosity::kDetails || told == kMaxFaultsTold) return;
-    if (faults.size() + point.json.size() > kMaxFaultBytes) return;
-    ++told;
-    if (!faults.empty()) faults += ',';
-    faults += format(R"({{"datapoint":{},"error":{}}})", point.json, Quoted(point.fault));
+  void Accept(const OpenTsdbPoint& point) { accepted_.append(success_++ == 0 ? "[" : ",").append(point.json); }
+  void Refuse(const OpenTsdbPoint& point) {
+    ++failed_;
+    if (verbosity_ != Verbosity::kDetails || shown_ == kMaxFaultsShown) return;
+    if (faults_.size() + point.json.size() > kMaxFaultBytes) return;
+    ++shown_;
+    if (!faults_.empty()) faults_ += ',';
+    faults_ += format(R"({{"datapoint":{},"error":{}}})", point.json, JsonString(point.fault));
   }
+
+  bool any_accepted() const { return success_ > 0; }
+  std::string TakeAccepted() { return std::move(accepted_) + "]"; }
+
+  net::Response Answer() const {
+    const int status = failed_ > 0 ? 400 : 200;
+    switch (verbosity_) {
+      case Verbosity::kDetails:
+        return Json(status, format(R"({{"failed":{},"success":{},"errors":[{}]}})", failed_, success_, faults_));
+      case Verbosity::kSummary: return Json(status, format(R"({{"failed":{},"success":{}}})", failed_, success_));
+      case Verbosity::kNone: break;
+    }
+    if (failed_ == 0) return {.status = 204, .content_type = ""};
+    return ErrorAnswer(400, "One or more data points had errors", R"(append "details" to the request to see them)");
+  }
+
+ private:
+  Verbosity verbosity_;
+  size_t success_ = 0;
+  size_t failed_ = 0;
+  size_t shown_ = 0;
+  std::string accepted_;  // JSON, without the bracket at the end
+  std::string faults_;    // JSON, without brackets
 };
-
-net::Response AnswerTo(const Verdict& verdict, Verbosity verbosity, const Status& durable) {
-  if (!durable) {
-    if (!IsWorthRepeating(durable.error().code())) return RefuseUnreadable(durable.error());
-    net::Response response = ErrorAnswer(503, durable.error().message());
-    response.headers.emplace_back("Retry-After", "5");
-    return response;
-  }
-  const int status = verdict.bad > 0 ? 400 : 200;
-  switch (verbosity) {
-    case Verbosity::kDetails:
-      return Json(status,
-                  format(R"({{"failed":{},"success":{},"errors":[{}]}})", verdict.bad, verdict.good, verdict.faults));
-    case Verbosity::kSummary: return Json(status, format(R"({{"failed":{},"success":{}}})", verdict.bad, verdict.good));
-    case Verbosity::kNone: break;
-  }
-  if (verdict.bad == 0) return {.status = 204, .content_type = ""};
-  return ErrorAnswer(400, "One or more data points had errors", R"(append "details" to the request to see them)");
-}
 
 }  // namespace
-
-// One request on its way.
-struct SendHandler::Sorted {
-  Verbosity verbosity = Verbosity::kNone;
-  Verdict verdict;
-  Arrivals arrivals;
-  std::string good;  // JSON array of the points to be sent on
-};
 
 SendHandler::SendHandler(SendHandlerOptions options, SendHandlerDeps deps)
     : options_(std::move(options)), deps_(std::move(deps)) {}
@@ -131,9 +129,9 @@ net::HeadDecision SendHandler::Head(const net::Request& request) {
   net::HeadDecision decision;
   decision.max_body_bytes = deps_.options.Get()->max_body_bytes;
   decision.answer = CheckForm(request);
-  if (decision.answer) CountRequest(decision.answer->status, deps_.clock.Steady());
+  if (decision.answer) CountRequest(decision.answer->status, deps_.intake.clock.Steady());
   decision.too_large = [this, limit = decision.max_body_bytes](uint64_t bytes) {
-    CountRequest(413, deps_.clock.Steady());
+    CountRequest(413, deps_.intake.clock.Steady());
     return ErrorAnswer(413,
                        format("body is {}, limit {} (receive.max_body_bytes)", FormatBytes(bytes), FormatBytes(limit)));
   };
@@ -142,90 +140,61 @@ net::HeadDecision SendHandler::Head(const net::Request& request) {
 }
 
 void SendHandler::Handle(const net::Request& request, net::Reply to) {
-  net::Reply reply([this, begun = deps_.clock.Steady(), to = std::move(to)](net::Response response) mutable {
+  net::Reply reply([this, begun = deps_.intake.clock.Steady(), to = std::move(to)](net::Response response) mutable {
     CountRequest(response.status, begun);
     to(std::move(response));
   });
-  if (refusing_) return reply(AnswerTo({}, Verbosity::kNone, Fail(Errc::kUnavailable, "stopping")));
+  if (refusing_) return reply(TryLater("the service is stopping"));
   const Result<model::Tenant> tenant = TenantOf(request);
-  if (!tenant) return reply(RefuseUnreadable(tenant.error()));
+  if (!tenant) return reply(RefuseRequest(tenant.error()));
   const auto options = deps_.options.Get();
-  Result<Sorted> sorted = Sort(request, *tenant, *options);
-  if (!sorted) return reply(RefuseUnreadable(sorted.error()));
+  const Result<std::vector<OpenTsdbPoint>> points = codec::ReadOpenTsdb(request.body(), options->series);
+  if (!points) return reply(RefuseRequest(points.error()));
+  if (points->empty()) return reply(ErrorAnswer(400, "No datapoints found in content"));
 
-  Arrivals arrivals = std::move(sorted->arrivals);
-  auto answer = [this, sorted = *std::move(sorted), reply = std::move(reply)](const Status& durable) mutable {
-    net::Response response = AnswerTo(sorted.verdict, sorted.verbosity, durable);
-    if (response.status < 500 && deps_.send_on && sorted.verdict.good > 0) deps_.send_on(std::move(sorted.good));
-    reply(std::move(response));
-  };
-  if (arrivals.empty()) {
-    answer({});
-  } else {
-    deps_.departures.Send(std::move(arrivals), options->answer_timeout, std::move(answer));
+  PointReport report(VerbosityOf(request));
+  for (const OpenTsdbPoint& point : *points) {
+    if (point.fault.empty()) {
+      report.Accept(point);
+    } else {
+      report.Refuse(point);
+      deps_.intake.metrics.CountRefused(point.refusal);
+    }
   }
+  Result<Intake::Sorted> sorted = Sort(*points, *tenant, *options);
+  if (!sorted) return reply(RefuseRequest(sorted.error()));
+  if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
+
+  auto answer = [this, report = std::move(report), reply = std::move(reply)](const PublishOutcome& outcome) mutable {
+    const bool repeat = !outcome.status && IsWorthRepeating(outcome.status.error().code());
+    if (!repeat && report.any_accepted() && deps_.send_on) deps_.send_on(report.TakeAccepted());
+    if (outcome.status) return reply(report.Answer());
+    reply(repeat ? TryLater(outcome.status.error().message()) : RefuseRequest(outcome.status.error()));
+  };
+  if (sorted->fresh.empty()) return answer({});
+  deps_.publish_once.Publish(std::move(sorted->fresh), options->answer_timeout, std::move(answer));
 }
 
-Result<SendHandler::Sorted> SendHandler::Sort(const net::Request& request, const model::Tenant& tenant,
-                                              const ReceiveOptions& options) {
-  Result<std::vector<OpenTsdbPoint>> points = codec::ReadOpenTsdb(request.body(), options.series);
-  if (!points) return Fail(points.error());
-  if (points->empty()) return Fail(Error(Errc::kInvalid, "No datapoints found in content"));
-  Sorted sorted{.verbosity = VerbosityOf(request)};
-  std::vector<const OpenTsdbPoint*> good;
-  sorted.good = "[";
-  for (const OpenTsdbPoint& point : *points) {
-    if (!point.fault.empty()) {
-      sorted.verdict.Refuse(point, sorted.verbosity);
-      deps_.metrics.CountRefused(point.refusal);
-      continue;
-    }
-    if (deps_.send_on) sorted.good.append(good.empty() ? "" : ",").append(point.json);
-    good.push_back(&point);
+// Each series of the valid points once: points of one series often come together.
+Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& points, const model::Tenant& tenant,
+                                         const ReceiveOptions& options) const {
+  const model::Fingerprinter fingerprinter(options_.identity_secret, tenant);
+  codec::RequestScan scan;
+  std::unordered_set<model::Fingerprint> added;
+  for (const OpenTsdbPoint& point : points) {
+    if (!point.fault.empty()) continue;
+    const model::Fingerprint fingerprint = fingerprinter(point.canonical);
+    if (added.insert(fingerprint).second) scan.Add(point.canonical, fingerprint);
   }
-  sorted.good += ']';
-  sorted.verdict.good = good.size();
-  SortSeries(good, tenant, sorted.arrivals);
+  Intake intake(deps_.intake);
+  Intake::Sorted sorted = intake.Sort(scan, tenant, fingerprinter, options);
+  if (sorted.counts.refused > 0) return Fail(Errc::kTooLarge, sorted.counts.first_refusal);
   return sorted;
 }
 
 void SendHandler::CountRequest(int status, std::chrono::steady_clock::time_point begun) const {
-  const std::chrono::duration<double> took = deps_.clock.Steady() - begun;
-  deps_.metrics.CountRequest("opentsdb", "identity", status, took.count());
-}
-
-void SendHandler::SortSeries(const std::vector<const codec::OpenTsdbPoint*>& points, const model::Tenant& tenant,
-                             Arrivals& arrivals) {
-  const model::Fingerprinter fingerprinter(options_.identity_secret, tenant);
-  std::vector<model::Fingerprint> keys;
-  std::vector<const OpenTsdbPoint*> series;
-  std::unordered_set<model::Fingerprint> taken;  // many points of one series come together
-  for (const OpenTsdbPoint* point : points) {
-    const model::Fingerprint key = fingerprinter(point->canonical);
-    if (!taken.insert(key).second) continue;
-    keys.push_back(key);
-    series.push_back(point);
-  }
-  std::vector<Seen> answers(keys.size());
-  deps_.seen.Lookup(keys, std::vector<Touch>(keys.size(), Touch::kActive), answers);
-  std::vector<model::Fingerprint> active;
-  Arrivals due;
-  const auto add = [&](Arrivals& to, size_t i) {
-    if (to.batch == nullptr) to.batch = std::make_shared<model::SeriesBatch>(tenant, deps_.clock.NowMs());
-    to.batch->Add(keys[i], series[i]->canonical);
-    to.fingerprints.push_back(keys[i]);
-  };
-  for (size_t i = 0; i < keys.size(); ++i) {
-    switch (answers[i]) {
-      case Seen::kUnknown: add(arrivals, i); break;
-      case Seen::kKnown: break;
-      case Seen::kKnownNewWindow: active.push_back(keys[i]); break;
-      case Seen::kKnownConfirm: add(due, i); break;
-    }
-  }
-  deps_.metrics.known.Add(static_cast<double>(keys.size() - arrivals.fingerprints.size()));
-  if (!active.empty()) deps_.activity.PublishActivity({deps_.clock.NowMs(), std::move(active)});
-  if (!due.empty()) deps_.departures.Confirm(std::move(due));
+  const std::chrono::duration<double> took = deps_.intake.clock.Steady() - begun;
+  deps_.intake.metrics.CountRequest("opentsdb", "identity", status, took.count());
 }
 
 }  // namespace mi::receive

@@ -1,8 +1,8 @@
-// POST of OpenTSDB points: check each, index its series like any other, send the good ones on to a TSDB.
+// POST of OpenTSDB points: each is checked, its series is indexed like one of remote write, and the valid points are
+// sent on to a TSDB. Answers as OpenTSDB's /api/put does (docs/formats/opentsdb.md), once the series are durable.
 //
-// Answers as OpenTSDB's /api/put does (docs/formats/opentsdb.md), once the series are durable.
-//
-// Threads: safe; Handle runs on the server's threads and never blocks.
+// Threads: safe; runs on the server's threads, and from the answer on also on those that settle the last series. Never
+// blocks.
 // Ownership: deps outlive it.
 #pragma once
 
@@ -12,16 +12,12 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/live.h"
 #include "codec/opentsdb.h"
-#include "dedupe/seen_set.h"
-#include "model/tenant.h"
 #include "net/http.h"
-#include "receive/departures.h"
+#include "receive/intake.h"
 #include "receive/options.h"
-#include "receive/receive_metrics.h"
-#include "stream/ports.h"
+#include "receive/publish_once.h"
 
 namespace mi::receive {
 
@@ -30,13 +26,10 @@ struct SendHandlerOptions {
 };
 
 struct SendHandlerDeps {
-  dedupe::SeenSet& seen;
-  stream::ActivityPublisher& activity;
-  const Clock& clock;
-  ReceiveMetrics& metrics;
-  Departures& departures;
+  IntakeDeps intake;
+  PublishOnce& publish_once;
   const Live<ReceiveOptions>& options;
-  // Takes a JSON array of points. Never blocks. Empty: points are indexed and go nowhere.
+  // Takes a JSON array of points. Never blocks. Empty: points are indexed and sent nowhere.
   std::function<void(std::string points)> send_on;
 };
 
@@ -53,11 +46,8 @@ class SendHandler final : public net::Handler {
 
  private:
   void Handle(const net::Request& request, net::Reply to);
-  struct Sorted;
-  Result<Sorted> Sort(const net::Request& request, const model::Tenant& tenant, const ReceiveOptions& options);
-  // The series of these points that are not known, once each.
-  void SortSeries(const std::vector<const codec::OpenTsdbPoint*>& points, const model::Tenant& tenant,
-                  Arrivals& arrivals);
+  Result<Intake::Sorted> Sort(const std::vector<codec::OpenTsdbPoint>& points, const model::Tenant& tenant,
+                              const ReceiveOptions& options) const;
   void CountRequest(int status, std::chrono::steady_clock::time_point begun) const;
 
   const SendHandlerOptions options_;

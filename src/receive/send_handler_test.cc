@@ -45,16 +45,17 @@ class SendHandlerTest : public testing::Test {
   ReceiveMetrics metrics_{*registry_};
   std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
   std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
-  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  dedupe::Claims claims_;
   stream::FakeStream stream_;
   std::unique_ptr<stream::SeriesPublisher> publisher_ = stream_.OpenPublisher();
   stream::FakeActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
-  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, *publisher_, metrics_, clock_}};
+  PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, *publisher_, metrics_, clock_}};
   std::vector<std::string> sent_on_;
-  SendHandler handler_{{}, {*seen_, activity_, clock_, metrics_, departures_, options_, [this](std::string points) {
-                              sent_on_.push_back(std::move(points));
-                            }}};
+  SendHandler handler_{
+      {}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, [this](std::string points) {
+             sent_on_.push_back(std::move(points));
+           }}};
 };
 
 TEST_F(SendHandlerTest, IndexesASeriesOnceAndSendsEveryPointOn) {
@@ -66,7 +67,7 @@ TEST_F(SendHandlerTest, IndexesASeriesOnceAndSendsEveryPointOn) {
   EXPECT_EQ(metrics_.known.Value(), 1);
 }
 
-TEST_F(SendHandlerTest, AnswersAndSendsOnOnlyWhatIsDurable) {
+TEST_F(SendHandlerTest, AnswersAndSendsOnOnlyAfterTheSeriesAreDurable) {
   stream_.HoldAcknowledgements();
   auto answer = Send(List({kGood}));
   EXPECT_FALSE(answer.arrived());
@@ -76,7 +77,7 @@ TEST_F(SendHandlerTest, AnswersAndSendsOnOnlyWhatIsDurable) {
   EXPECT_EQ(sent_on_.size(), 1U);
 }
 
-TEST_F(SendHandlerTest, LetsTheSenderRepeatWhatTheStreamDidNotTake) {
+TEST_F(SendHandlerTest, Answers503IfTheStreamDoesNotAcceptTheSeries) {
   stream_.Fail(stream::FakeCall::kPublish, 1, Error(Errc::kUnavailable, "broker away"));
   const net::Response response = SendNow(List({kGood}));
   EXPECT_EQ(response.status, 503);
@@ -86,7 +87,7 @@ TEST_F(SendHandlerTest, LetsTheSenderRepeatWhatTheStreamDidNotTake) {
   EXPECT_EQ(SendNow(List({kGood})).status, 204);
 }
 
-TEST_F(SendHandlerTest, TellsOfAPartThatFailedAsOpenTsdbDoes) {
+TEST_F(SendHandlerTest, ReportsInvalidPointsAsOpenTsdbDoes) {
   const std::string mixed = List({kGood, kBad});
   net::Response response = SendNow(mixed);
   EXPECT_EQ(response.status, 400);
@@ -109,7 +110,7 @@ TEST_F(SendHandlerTest, TellsOfAPartThatFailedAsOpenTsdbDoes) {
   EXPECT_EQ(metrics_.refused.Value(), 3);
 }
 
-TEST_F(SendHandlerTest, TellsOnlyTheFirstOfManyFaults) {
+TEST_F(SendHandlerTest, ShowsOnlyTheFirstOfManyFaults) {
   const auto body_of = [](size_t points, std::string_view point) {
     std::string list = "[";
     for (size_t i = 0; i < points; ++i) list.append(i == 0 ? "" : ",").append(point);
@@ -128,7 +129,7 @@ TEST_F(SendHandlerTest, TellsOnlyTheFirstOfManyFaults) {
   EXPECT_EQ(told(response), 2U);
 }
 
-TEST_F(SendHandlerTest, CountsItsRequestsAndGivesEveryRefusedPointAReason) {
+TEST_F(SendHandlerTest, CountsRequestsAndTheReasonOfEachRefusedPoint) {
   EXPECT_EQ(SendNow(List({kGood, kBad, "{}", "7"})).status, 400);
   EXPECT_EQ(SendNow(List({kGood})).status, 204);
   EXPECT_EQ(SendNow("{").status, 400);
@@ -143,7 +144,7 @@ TEST_F(SendHandlerTest, CountsItsRequestsAndGivesEveryRefusedPointAReason) {
   has(R"(receive_refused_series_total{reason="no_metric_name"} 1)");
 }
 
-TEST_F(SendHandlerTest, RefusesWhatCannotBeRead) {
+TEST_F(SendHandlerTest, RefusesMalformedRequests) {
   EXPECT_EQ(SendNow("{").status, 400);
   EXPECT_EQ(SendNow("[]").status, 400);
   EXPECT_EQ(SendNow("").status, 400);
@@ -157,14 +158,14 @@ TEST_F(SendHandlerTest, RefusesWhatCannotBeRead) {
   EXPECT_THAT(response.body, HasSubstr("receive.max_body_bytes"));
 }
 
-TEST_F(SendHandlerTest, CountsAsActivity) {
+TEST_F(SendHandlerTest, PublishesActivity) {
   EXPECT_EQ(SendNow(List({kGood})).status, 204);
   clock_.Advance(std::chrono::hours(1));
   EXPECT_EQ(SendNow(List({kGood})).status, 204);
   EXPECT_EQ(activity_.fingerprints, 1U);
 }
 
-TEST_F(SendHandlerTest, RefusesWhenTheServiceStops) {
+TEST_F(SendHandlerTest, Answers503WhileTheServiceStops) {
   handler_.Refuse();
   EXPECT_EQ(SendNow(List({kGood})).status, 503);
 }

@@ -1,4 +1,4 @@
-// The answers to a write request, and their order of precedence (docs/formats/remote-write.md).
+// The answers to a write request, and which one wins (docs/formats/remote-write.md).
 #pragma once
 
 #include <string_view>
@@ -6,19 +6,18 @@
 #include "base/result.h"
 #include "codec/remote_write.h"
 #include "net/http.h"
-#include "receive/stream_refusals.h"
-#include "receive/tally.h"
+#include "receive/intake.h"
+#include "receive/publish_once.h"
 
 namespace mi::receive {
 
-// A request that was read. `durable`: whether all of its series that stand are.
-//   503 + Retry-After: they are not; the sender repeats all, so nothing counts as written.
-//   400: some were refused, the rest is durable. Senders do not come back.
-//   204: all is durable.
-// `refusals`: what of them the stream will never take, where `durable` is an error that is not worth repeating.
-net::Response AnswerTo(codec::Schema schema, Tally tally, const Status& durable, const StreamRefusals& refusals = {});
+// The answer to a request that was read. `outcome`: of its new series.
+//   503 + Retry-After: they are not durable. The sender repeats the whole request, so nothing counts as written.
+//   400: some series were refused, the others are durable. The sender does not repeat the request.
+//   204: everything is durable.
+net::Response AnswerTo(codec::Schema schema, RequestCounts counts, const PublishOutcome& outcome);
 
-// A request that could not be read: 400. Not 413 (vmagent repeats it for ever) and not 429 (Prometheus may drop data).
+// A request that could not be read: 400. Not 413 (vmagent repeats it for ever), not 429 (Prometheus may drop data).
 net::Response RefuseRequest(codec::Schema schema, const Error& error);
 net::Response RefuseForm(codec::Schema schema, const Error& error);      // 415
 net::Response RefuseMethod(codec::Schema schema);                        // 405

@@ -3,15 +3,15 @@
 #include <utility>
 
 #include "base/format.h"
+#include "codec/compression.h"
 #include "receive/write_answer.h"
-#include "receive/write_tenant.h"
 
 namespace mi::receive {
 namespace {
 
 using std::chrono::steady_clock;
 
-// Older vmagents ask which protocol is spoken here, the first ones with GET: "1" means zstd.
+// Older vmagents ask for the version of the protocol, the oldest ones with GET. The answer "1" means zstd.
 bool IsProtocolProbe(const net::Request& request) {
   return net::FormParameters::Parse(request.query()).First("get_vm_proto_version") == "1";
 }
@@ -59,68 +59,58 @@ net::HeadDecision WriteHandler::Head(const net::Request& request) {
     return RefuseRequest(form.schema, Error(Errc::kTooLarge, format("body is {}, limit {} (receive.max_body_bytes)",
                                                                     FormatBytes(bytes), FormatBytes(limit))));
   };
-  decision.handle = [this, form](const net::Request& whole, net::Reply reply) { Handle(whole, form, std::move(reply)); };
+  decision.handle = [this, form](const net::Request& whole, net::Reply reply) {
+    Handle(whole, form, std::move(reply));
+  };
   return decision;
 }
 
 void WriteHandler::Handle(const net::Request& request, const Form& form, net::Reply reply) {
-  const auto begun = deps_.intake.clock.Steady();
-  std::optional<net::Response> answer;
-  if (refusing_.load(std::memory_order_relaxed)) {
-    answer = TryLater(form.schema, "the service is stopping");  // since the head arrived
-  } else {
-    std::unique_ptr<Workspace> workspace = Borrow();
-    answer = Receive(request, form, *workspace, reply, begun);
-    Return(std::move(workspace));
-  }
-  if (!answer) return;
-  CountRequest(form, answer->status, begun);
-  reply(*std::move(answer));
-}
-
-std::optional<net::Response> WriteHandler::Receive(const net::Request& request, const Form& form, Workspace& workspace,
-                                                   net::Reply& reply, steady_clock::time_point begun) {
   const auto options = deps_.options.Get();
-  const Result<model::Tenant> tenant = TenantOf(request);
-  if (!tenant) return RefuseRequest(form.schema, tenant.error());
-  const Result<std::string_view> decoded =
-      workspace.decompressor.Decode(form.compression, request.body(), options->max_decoded_bytes);
-  if (!decoded) return RefuseRequest(form.schema, decoded.error());
-  const model::Fingerprinter fingerprinter(options_.identity_secret, *tenant);
-  if (const Status scanned = workspace.scan.Scan(form.schema, *decoded, fingerprinter); !scanned) {
-    return RefuseRequest(form.schema, scanned.error());
+  Pending pending{form, deps_.intake.clock.Steady(), options->answer_timeout, std::move(reply)};
+  if (refusing_.load(std::memory_order_relaxed)) {  // since Head()
+    return Answer(pending, TryLater(form.schema, "the service is stopping"));
   }
-  Intake::Sorted sorted = workspace.intake.Sort(workspace.scan, *tenant, fingerprinter, *options);
-  if (!sorted.to_confirm.empty()) deps_.departures.Confirm(std::move(sorted.to_confirm));
-  PassOn pass_on = deps_.tee ? deps_.tee(request) : nullptr;
-  if (sorted.arrivals.empty() && !pass_on) return AnswerTo(form.schema, sorted.tally, {});
-
-  auto answer = [this, form, begun, timeout = options->answer_timeout, tally = std::move(sorted.tally),
-                 pass_on = std::move(pass_on),
-                 reply = std::move(reply)](const Status& durable, const StreamRefusals& refusals) mutable {
-    Conclude({form, begun, timeout}, AnswerTo(form.schema, std::move(tally), durable, refusals), std::move(pass_on),
-             std::move(reply));
-  };
-  if (sorted.arrivals.empty()) {
-    answer({}, {});
-  } else {
-    deps_.departures.Send(std::move(sorted.arrivals), options->answer_timeout, std::move(answer));
-  }
-  return std::nullopt;
+  std::unique_ptr<Workspace> workspace = Borrow();
+  Result<Intake::Sorted> sorted = Sort(request, form, *options, *workspace);
+  Return(std::move(workspace));
+  if (!sorted) return Answer(pending, RefuseRequest(form.schema, sorted.error()));
+  if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
+  pending.counts = std::move(sorted->counts);
+  if (deps_.forwarder) pending.forward = deps_.forwarder(request);
+  if (sorted->fresh.empty()) return OnDurable(std::move(pending), {});
+  deps_.publish_once.Publish(std::move(sorted->fresh), options->answer_timeout,
+                             [this, pending = std::move(pending)](const PublishOutcome& outcome) mutable {
+                               OnDurable(std::move(pending), outcome);
+                             });
 }
 
-void WriteHandler::Conclude(const Begun& request, net::Response response, PassOn pass_on, net::Reply reply) {
-  const bool repeated = response.status >= 500;
-  if (repeated || !pass_on) {
-    CountRequest(request.form, response.status, request.at);
-    return reply(std::move(response));
-  }
-  pass_on(request.at + request.timeout,
-          [this, request, response = std::move(response), reply = std::move(reply)](Status passed) mutable {
-            if (!passed) response = AnswerTo(request.form.schema, {}, passed);
-            CountRequest(request.form, response.status, request.at);
-            reply(std::move(response));
+Result<Intake::Sorted> WriteHandler::Sort(const net::Request& request, const Form& form, const ReceiveOptions& options,
+                                          Workspace& workspace) const {
+  const model::Tenant tenant = TRY(TenantOf(request));
+  const std::string_view decoded =
+      TRY(workspace.decompressor.Decode(form.compression, request.body(), options.max_decoded_bytes));
+  const model::Fingerprinter fingerprinter(options_.identity_secret, tenant);
+  TRY(workspace.scan.Scan(form.schema, decoded, fingerprinter));
+  return workspace.intake.Sort(workspace.scan, tenant, fingerprinter, options);
+}
+
+void WriteHandler::OnDurable(Pending pending, const PublishOutcome& outcome) {
+  net::Response response = AnswerTo(pending.form.schema, std::move(pending.counts), outcome);
+  const bool sender_repeats = response.status >= 500;
+  if (sender_repeats || !pending.forward) return Answer(pending, std::move(response));
+  Forward forward = std::move(pending.forward);
+  const auto deadline = pending.begun + pending.timeout;
+  forward(deadline,
+          [this, pending = std::move(pending), response = std::move(response)](const Status& forwarded) mutable {
+            if (!forwarded) response = AnswerTo(pending.form.schema, {}, {.status = forwarded});
+            Answer(pending, std::move(response));
           });
+}
+
+void WriteHandler::Answer(Pending& pending, net::Response response) {
+  CountRequest(pending.form, response.status, pending.begun);
+  pending.reply(std::move(response));
 }
 
 void WriteHandler::CountRequest(const Form& form, int status, steady_clock::time_point begun) {

@@ -1,22 +1,26 @@
-// POST of remote write: negotiate, limit, decode, sort, answer when all is durable.
+// POST of remote write: the flow of one request.
 //
-// Threads: safe; Handle runs on the server's threads and never blocks.
+//   Head: schema, compression, method -> Handle: decompress, scan, sort (intake.h) -> publish_once.h, if series are new
+//   -> OnDurable: forward to other TSDBs (forwarder.h), if there are any -> Answer
+//
+// Threads: safe; runs on the server's threads, and from OnDurable on also on those that settle the last series. Never
+// blocks.
 // Ownership: deps outlive it.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/live.h"
 #include "base/mutex.h"
-#include "codec/compression.h"
 #include "net/http.h"
-#include "receive/departures.h"
+#include "receive/forwarder.h"
 #include "receive/intake.h"
 #include "receive/negotiation.h"
-#include "receive/tee.h"
+#include "receive/publish_once.h"
 
 namespace mi::receive {
 
@@ -26,9 +30,9 @@ struct WriteHandlerOptions {
 
 struct WriteHandlerDeps {
   IntakeDeps intake;
-  Departures& departures;
+  PublishOnce& publish_once;
   const Live<ReceiveOptions>& options;
-  Tee tee;  // where requests go besides; empty: nowhere
+  Forwarder forwarder;  // empty: requests are not forwarded
 };
 
 class WriteHandler final : public net::Handler {
@@ -45,6 +49,15 @@ class WriteHandler final : public net::Handler {
   void Refuse() { refusing_ = true; }
 
  private:
+  // A request that was read and not answered yet.
+  struct Pending {
+    Form form;
+    std::chrono::steady_clock::time_point begun;
+    std::chrono::milliseconds timeout;
+    net::Reply reply;
+    RequestCounts counts = {};
+    Forward forward = nullptr;
+  };
   // The reusable buffers of one request.
   struct Workspace;
   std::unique_ptr<Workspace> Borrow() EXCLUDES(mutex_);
@@ -52,24 +65,17 @@ class WriteHandler final : public net::Handler {
 
   std::optional<net::Response> CheckForm(const net::Request& request, Form& form) const;
   void Handle(const net::Request& request, const Form& form, net::Reply reply);
-  // The answer, or nothing when it waits for the stream; `reply` is then gone.
-  std::optional<net::Response> Receive(const net::Request& request, const Form& form, Workspace& workspace,
-                                       net::Reply& reply, std::chrono::steady_clock::time_point begun);
-  // A request of which the form is known, and how long it may take.
-  struct Begun {
-    Form form;
-    std::chrono::steady_clock::time_point at;
-    std::chrono::milliseconds timeout;
-  };
-  // Answers, once the request is passed on where it is to be.
-  void Conclude(const Begun& request, net::Response response, PassOn pass_on, net::Reply reply);
+  Result<Intake::Sorted> Sort(const net::Request& request, const Form& form, const ReceiveOptions& options,
+                              Workspace& workspace) const;
+  void OnDurable(Pending pending, const PublishOutcome& outcome);
+  void Answer(Pending& pending, net::Response response);
   void CountRequest(const Form& form, int status, std::chrono::steady_clock::time_point begun);
 
   const WriteHandlerOptions options_;
   WriteHandlerDeps deps_;
   std::atomic<bool> refusing_ = false;
   Mutex mutex_;
-  std::vector<std::unique_ptr<Workspace>> idle_ GUARDED_BY(mutex_);  // as many as requests were ever decoded at once
+  std::vector<std::unique_ptr<Workspace>> idle_ GUARDED_BY(mutex_);  // as many as requests were ever read at once
 };
 
 }  // namespace mi::receive

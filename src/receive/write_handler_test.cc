@@ -7,10 +7,10 @@
 #include <set>
 
 #include "base/format.h"
-#include "codec/remote_write_encode.h"
+#include "codec/testing/request_encoder.h"
 #include "model/identity.h"
 #include "net/testing/fake_request.h"
-#include "receive/receive_testing.h"
+#include "receive/testing/up_series.h"
 #include "stream/testing/fake_stream.h"
 
 namespace mi::receive {
@@ -21,7 +21,7 @@ using codec::Schema;
 using codec::WireSeries;
 using stream::PublishResult;
 
-// A publisher that keeps what it is given until the test settles it.
+// Keeps each batch until the test settles it.
 class HeldPublisher final : public stream::SeriesPublisher {
  public:
   void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override {
@@ -38,7 +38,7 @@ class HeldPublisher final : public stream::SeriesPublisher {
       done(result);
     }
   }
-  // Every series that was published, as often as it was.
+  // Every published series; twice if it was published twice.
   std::multiset<std::string> identities() const {
     std::multiset<std::string> all;
     for (const auto& batch : batches) {
@@ -93,24 +93,24 @@ class WriteHandlerTest : public testing::Test {
   ReceiveMetrics metrics_{*registry_};
   std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
   std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
-  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  dedupe::Claims claims_;
   HeldPublisher publisher_;
   stream::FakeActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
-  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, clock_}};
-  Tee tee_;
+  PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, publisher_, metrics_, clock_}};
+  Forwarder forwarder_;
   WriteHandler handler_{{},
                         {{*seen_, *seen_metadata_, activity_, clock_, metrics_},
-                         departures_,
+                         publish_once_,
                          options_,
-                         [this](const net::Request& request) { return tee_ ? tee_(request) : nullptr; }}};
+                         [this](const net::Request& request) { return forwarder_ ? forwarder_(request) : nullptr; }}};
 };
 
-// Who gets requests besides: keeps their bodies, and takes them at once or when the test says so.
-class Besides {
+// Keeps the bodies. Calls back at once, or when the test says so.
+class FakeForwarder {
  public:
-  PassOn operator()(const net::Request& request) {
-    return [this, body = std::string(request.body())](std::chrono::steady_clock::time_point, PassedOn done) {
+  Forward operator()(const net::Request& request) {
+    return [this, body = std::string(request.body())](std::chrono::steady_clock::time_point, Forwarded done) {
       bodies.push_back(body);
       if (outcome) {
         done(*outcome);
@@ -121,10 +121,10 @@ class Besides {
   }
   std::optional<Status> outcome = Status();
   std::vector<std::string> bodies;
-  std::vector<PassedOn> waiting;
+  std::vector<Forwarded> waiting;
 };
 
-TEST_F(WriteHandlerTest, CataloguesExactlyTheIdentitiesOfEveryGoldenRequest) {
+TEST_F(WriteHandlerTest, PublishesExactlyTheIdentitiesOfEveryGoldenRequest) {
   for (const char* folder :
        {"prometheus-3.16-v1", "prometheus-3.16-v2", "vmagent-1.150-zstd", "vmagent-1.150-snappy"}) {
     for (const char* number : {"01", "02", "03"}) {
@@ -150,7 +150,7 @@ TEST_F(WriteHandlerTest, CataloguesExactlyTheIdentitiesOfEveryGoldenRequest) {
   }
 }
 
-TEST_F(WriteHandlerTest, PublishesASeriesOnceAndKnowsItFromThenOn) {
+TEST_F(WriteHandlerTest, PublishesASeriesOnce) {
   EXPECT_EQ(SendNow(Body({Up("a"), Up("b")})).status, 204);
   EXPECT_EQ(SendNow(Body({Up("a"), Up("b")})).status, 204);
   EXPECT_EQ(publisher_.identities(), (std::multiset<std::string>{R"(up{instance="a"})", R"(up{instance="b"})"}));
@@ -158,7 +158,7 @@ TEST_F(WriteHandlerTest, PublishesASeriesOnceAndKnowsItFromThenOn) {
   EXPECT_EQ(metrics_.known.Value(), 2);
 }
 
-TEST_F(WriteHandlerTest, AnswersOnlyWhenTheStreamHasEverything) {
+TEST_F(WriteHandlerTest, AnswersOnlyWhenEverythingIsDurable) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a")}));
   EXPECT_FALSE(answer.arrived());
@@ -168,7 +168,7 @@ TEST_F(WriteHandlerTest, AnswersOnlyWhenTheStreamHasEverything) {
   EXPECT_EQ(seen_->stats().entries, 1U);
 }
 
-TEST_F(WriteHandlerTest, LetsTwoRequestsWithOneNewSeriesShareOnePublish) {
+TEST_F(WriteHandlerTest, PublishesASeriesOfTwoRequestsOnce) {
   publisher_.settle_at_once = false;
   auto first = Send(Body({Up("a")}));
   auto second = Send(Body({Up("a"), Up("b")}));
@@ -179,7 +179,7 @@ TEST_F(WriteHandlerTest, LetsTwoRequestsWithOneNewSeriesShareOnePublish) {
   EXPECT_EQ(second.Take().status, 204);
 }
 
-TEST_F(WriteHandlerTest, Answers503WithRetryAfterAndForgetsNothingWhenTheStreamIsAway) {
+TEST_F(WriteHandlerTest, Answers503WithRetryAfterWhileTheStreamIsAway) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a")}));
   publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "journal: disk full")}}});
@@ -192,7 +192,7 @@ TEST_F(WriteHandlerTest, Answers503WithRetryAfterAndForgetsNothingWhenTheStreamI
   EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
 }
 
-TEST_F(WriteHandlerTest, FailsOnlyWhatAHalfFullQueueDidNotTake) {
+TEST_F(WriteHandlerTest, MarksTheDurableSeriesOfAFailedRequestSeen) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a"), Up("b"), Up("c")}));
   publisher_.SettleAll({.failures = {{1, Error(Errc::kOverloaded, "full")}}});
@@ -204,14 +204,14 @@ TEST_F(WriteHandlerTest, FailsOnlyWhatAHalfFullQueueDidNotTake) {
   EXPECT_EQ(again.Take().status, 204);
 }
 
-TEST_F(WriteHandlerTest, NeverAnswers5xxForASeriesThatTheStreamWillNeverTake) {
+TEST_F(WriteHandlerTest, Answers400ForASeriesThatTheStreamRefuses) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a")}));
   publisher_.SettleAll({.failures = {{0, Error(Errc::kTooLarge, "record is too large")}}});
   EXPECT_EQ(answer.Take().status, 400);
 }
 
-TEST_F(WriteHandlerTest, CountsAndNamesWhatTheStreamWillNeverTake) {
+TEST_F(WriteHandlerTest, CountsAndNamesSeriesThatTheStreamRefuses) {
   publisher_.settle_at_once = false;
   WireSeries large = Up("large");
   large.samples.push_back({2, 2000});
@@ -240,7 +240,7 @@ TEST_F(WriteHandlerTest, CountsAndNamesWhatTheStreamWillNeverTake) {
                              testing::HasSubstr("receive_series_total{result=\"refused\"} 4")));
 }
 
-TEST_F(WriteHandlerTest, SaysThatMetadataIsRefusedByTheStream) {
+TEST_F(WriteHandlerTest, ReportsMetadataThatTheStreamRefuses) {
   codec::RequestEncoder encoder(Schema::kV1);
   encoder.AddMetadata({.family = "up", .type = "gauge", .help = "Whether it is up.", .unit = ""});
   publisher_.settle_at_once = false;
@@ -251,7 +251,7 @@ TEST_F(WriteHandlerTest, SaysThatMetadataIsRefusedByTheStream) {
   EXPECT_EQ(response.body, "1 exemplars or metadata refused, all series are kept; the first: too large\n");
 }
 
-TEST_F(WriteHandlerTest, LetsTheSenderRepeatWhenOneSeriesIsRefusedByTheStreamAndAnotherIsNotDurable) {
+TEST_F(WriteHandlerTest, Answers503IfOneSeriesIsRefusedAndAnotherIsNotDurable) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a"), Up("b")}));
   publisher_.SettleAll(
@@ -259,7 +259,7 @@ TEST_F(WriteHandlerTest, LetsTheSenderRepeatWhenOneSeriesIsRefusedByTheStreamAnd
   EXPECT_EQ(answer.Take().status, 503);
 }
 
-TEST_F(WriteHandlerTest, AnswersAtTheTimeOutWhileTheBatchGoesOn) {
+TEST_F(WriteHandlerTest, AnswersAfterTheTimeoutWhileTheBatchGoesOn) {
   SetOptions([](ReceiveOptions& options) { options.answer_timeout = std::chrono::milliseconds(1); });
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a")}));
@@ -271,22 +271,22 @@ TEST_F(WriteHandlerTest, AnswersAtTheTimeOutWhileTheBatchGoesOn) {
   EXPECT_EQ(seen_->stats().entries, 1U);
 }
 
-TEST_F(WriteHandlerTest, AnswersWhoStillWaitsWhenTheServiceStops) {
+TEST_F(WriteHandlerTest, AnswersWaitingRequestsWhenTheServiceStops) {
   publisher_.settle_at_once = false;
   auto waiting = Send(Body({Up("a")}));
   handler_.Refuse();
-  departures_.ExpireAll();
+  publish_once_.ExpireAll();
   EXPECT_EQ(waiting.Take().status, 503);
   EXPECT_EQ(SendNow(Body({Up("b")})).status, 503);
   publisher_.SettleAll();
 }
 
-TEST_F(WriteHandlerTest, KeepsTheGoodSeriesOfARequestWithBadOnesAndSaysHowMany) {
+TEST_F(WriteHandlerTest, AcceptsTheValidSeriesAndReportsTheRefusedOnes) {
   publisher_.settle_at_once = false;
   WireSeries twice = Up("x");
   twice.labels.emplace_back("instance", "y");
   auto answer = Send(Body({Up("a"), twice, Up("b"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}}));
-  EXPECT_FALSE(answer.arrived()) << "400 only after the valid rest is durable: the sender will not come back";
+  EXPECT_FALSE(answer.arrived()) << "400 only after the valid series are durable: the sender does not repeat";
   publisher_.SettleAll();
   const net::Response response = answer.Take();
   EXPECT_EQ(response.status, 400);
@@ -296,14 +296,14 @@ TEST_F(WriteHandlerTest, KeepsTheGoodSeriesOfARequestWithBadOnesAndSaysHowMany) 
   EXPECT_EQ(metrics_.refused.Value(), 2);
 }
 
-TEST_F(WriteHandlerTest, PrefersTryingAgainToRefusingWhereBothApply) {
+TEST_F(WriteHandlerTest, Prefers503To400) {
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}}));
   publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "away")}}});
   EXPECT_EQ(answer.Take().status, 503);
 }
 
-TEST_F(WriteHandlerTest, TakesUnsortedLabelsForTheSeriesThatTheyAre) {
+TEST_F(WriteHandlerTest, RecognisesASeriesWithUnsortedLabels) {
   EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
   const WireSeries unsorted{.labels = {{"instance", "a"}, {"__name__", "up"}, {"empty", ""}}, .samples = {{1, 1}}};
   EXPECT_EQ(SendNow(Body({unsorted})).status, 204);
@@ -312,7 +312,7 @@ TEST_F(WriteHandlerTest, TakesUnsortedLabelsForTheSeriesThatTheyAre) {
   EXPECT_EQ(seen_->stats().entries, 1U);
 }
 
-TEST_F(WriteHandlerTest, RefusesALabelThatIsNoLabelWhetherItsSeriesIsKnownOrNot) {
+TEST_F(WriteHandlerTest, RefusesAnInvalidLabelEvenIfTheSeriesIsKnownWithoutIt) {
   const WireSeries up{.labels = {{"__name__", "up"}}, .samples = {{1, 1}}};
   const WireSeries bad{.labels = {{"__name__", "up"}, {"\xff", ""}}, .samples = {{1, 1}}};
   for (int known = 0; known < 2; ++known) {
@@ -322,23 +322,23 @@ TEST_F(WriteHandlerTest, RefusesALabelThatIsNoLabelWhetherItsSeriesIsKnownOrNot)
   }
 }
 
-TEST_F(WriteHandlerTest, KnowsASeriesInEitherSchema) {
+TEST_F(WriteHandlerTest, RecognisesASeriesInBothSchemas) {
   EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
   EXPECT_EQ(SendV2({Up("a")}).status, 204);
   EXPECT_EQ(publisher_.identities().size(), 1U);
 }
 
-TEST_F(WriteHandlerTest, DoesNotTakeAFarewellForANewSeries) {
+TEST_F(WriteHandlerTest, IgnoresAnUnknownSeriesWithOnlyStaleMarkers) {
   const double stale = std::bit_cast<double>(codec::kStaleMarker);
   const WireSeries gone{.labels = {{"__name__", "gone"}}, .samples = {{stale, 1}}};
   EXPECT_EQ(SendNow(Body({gone})).status, 204);
   EXPECT_TRUE(publisher_.batches.empty());
 }
 
-TEST_F(WriteHandlerTest, TellsOfActivityOnceAWindowAndNotForFarewells) {
+TEST_F(WriteHandlerTest, PublishesActivityOncePerWindowAndNotForStaleMarkers) {
   WireSeries up = Up("a");
   EXPECT_EQ(SendNow(Body({up})).status, 204);
-  EXPECT_EQ(activity_.fingerprints, 0U) << "its first sighting is in the batch";
+  EXPECT_EQ(activity_.fingerprints, 0U) << "its first sample is in the batch";
   clock_.Advance(std::chrono::hours(1));
   WireSeries gone = up;
   gone.samples = {{std::bit_cast<double>(codec::kStaleMarker), 1}};
@@ -349,7 +349,7 @@ TEST_F(WriteHandlerTest, TellsOfActivityOnceAWindowAndNotForFarewells) {
   EXPECT_EQ(activity_.fingerprints, 1U);
 }
 
-TEST_F(WriteHandlerTest, CountsWhatWasWrittenForSchema2AndKeepsSilentForSchema1) {
+TEST_F(WriteHandlerTest, ReportsTheWrittenCountsInSchema2Only) {
   WireSeries series = Up("a");
   series.samples.push_back({2, 2000});
   series.exemplars.push_back({.labels = {{"trace", "1"}}, .value = 1, .timestamp_ms = 1});
@@ -368,7 +368,7 @@ TEST_F(WriteHandlerTest, CountsWhatWasWrittenForSchema2AndKeepsSilentForSchema1)
   EXPECT_EQ(net::HeaderOf(answer.Take(), "X-Prometheus-Remote-Write-Samples-Written"), "0");
 }
 
-TEST_F(WriteHandlerTest, CountsNothingWrittenForASchema2RequestThatItDoesNotRead) {
+TEST_F(WriteHandlerTest, ReportsZeroWrittenCountsForARefusedSchema2Request) {
   const auto says_none = [this](int status, std::string method, std::string encoding) {
     const net::Response response =
         SendNow(Body({}, Schema::kV2),
@@ -428,7 +428,7 @@ TEST_F(WriteHandlerTest, NegotiatesSchemaAndCompression) {
   f(204, "application/x-protobuf", "zstd");  // a mislabelled block is tried with the other codec
 }
 
-TEST_F(WriteHandlerTest, RefusesWhatCannotBeReadWith400NamingTheKnob) {
+TEST_F(WriteHandlerTest, RefusesAnUnreadableRequestWith400AndNamesTheOption) {
   auto f = [this](std::string body, std::string_view part) {
     const net::Response response = SendNow(std::move(body));
     EXPECT_EQ(response.status, 400);
@@ -444,7 +444,7 @@ TEST_F(WriteHandlerTest, RefusesWhatCannotBeReadWith400NamingTheKnob) {
   f(Body({Up("a")}), "receive.max_decoded_bytes");
 }
 
-TEST_F(WriteHandlerTest, RefusesSeriesOverALimitNamingLimitValueAndKnob) {
+TEST_F(WriteHandlerTest, RefusesASeriesOverALimitAndNamesLimitValueAndOption) {
   SetOptions([](ReceiveOptions& options) { options.series.max_value_bytes = 5; });
   const net::Response response = SendNow(Body({Up("sixsix")}));
   EXPECT_EQ(response.status, 400);
@@ -452,7 +452,7 @@ TEST_F(WriteHandlerTest, RefusesSeriesOverALimitNamingLimitValueAndKnob) {
                                             testing::HasSubstr("receive.max_value_bytes")));
 }
 
-TEST_F(WriteHandlerTest, RefusesNewSeriesBeyondWhatARequestMayHoldWrittenOut) {
+TEST_F(WriteHandlerTest, RefusesNewSeriesBeyondTheDecodedLimit) {
   SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
   std::vector<WireSeries> series;
   for (int i = 0; i < 10; ++i) {
@@ -466,7 +466,7 @@ TEST_F(WriteHandlerTest, RefusesNewSeriesBeyondWhatARequestMayHoldWrittenOut) {
   EXPECT_EQ(publisher_.identities().size(), 3U);
 }
 
-TEST_F(WriteHandlerTest, CountsWhatItLooksAtOfRefusedSeriesTowardsThatToo) {
+TEST_F(WriteHandlerTest, CountsRefusedSeriesTowardsTheDecodedLimit) {
   SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
   std::vector<WireSeries> series;
   for (int i = 0; i < 10; ++i) {
@@ -480,7 +480,7 @@ TEST_F(WriteHandlerTest, CountsWhatItLooksAtOfRefusedSeriesTowardsThatToo) {
                              testing::HasSubstr("receive_refused_series_total{reason=\"request_too_large\"} 7")));
 }
 
-TEST_F(WriteHandlerTest, RefusesMetadataBeyondWhatARequestMayHoldWrittenOut) {
+TEST_F(WriteHandlerTest, RefusesMetadataBeyondTheDecodedLimit) {
   SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2'000; });
   std::vector<WireSeries> series;
   for (int i = 0; i < 10; ++i) {
@@ -495,19 +495,19 @@ TEST_F(WriteHandlerTest, RefusesMetadataBeyondWhatARequestMayHoldWrittenOut) {
   EXPECT_EQ(publisher_.batches.at(0)->metadata().size(), 2U);
 }
 
-TEST_F(WriteHandlerTest, AnswersInOneLineWhateverATenantIsCalled) {
+TEST_F(WriteHandlerTest, AnswersInOneLineEvenIfTheTenantHasLineBreaks) {
   const net::Response response = SendNow(Body({}), {{"X-Scope-OrgID", "a\r\nb"}});
   EXPECT_EQ(response.status, 400);
   EXPECT_EQ(std::ranges::count(response.body, '\n'), 1);
 }
 
-TEST_F(WriteHandlerTest, TakesPostsOnly) {
+TEST_F(WriteHandlerTest, AcceptsOnlyPost) {
   const net::Response response = SendNow("", {}, "/api/v1/write", "GET");
   EXPECT_EQ(response.status, 405);
   EXPECT_EQ(net::HeaderOf(response, "Allow"), "POST");
 }
 
-TEST_F(WriteHandlerTest, AnswersTheProbeOfOlderVmagentsBeforeItLooksAtAnythingElse) {
+TEST_F(WriteHandlerTest, AnswersTheVersionProbeOfOlderVmagents) {
   for (const char* method : {"GET", "POST"}) {
     const net::Response response = SendNow("", {{"Content-Type", "text/html"}},
                                            "/insert/0/prometheus/api/v1/write?get_vm_proto_version=1", method);
@@ -518,7 +518,7 @@ TEST_F(WriteHandlerTest, AnswersTheProbeOfOlderVmagentsBeforeItLooksAtAnythingEl
               testing::HasSubstr(R"(receive_requests_total{code="200",encoding="unknown",protocol="unknown"} 2)"));
 }
 
-TEST_F(WriteHandlerTest, TakesTheTenantFromPathOrHeaderAndRefusesTwoDifferentOnes) {
+TEST_F(WriteHandlerTest, ReadsTheTenantFromPathOrHeaderAndRefusesTwoDifferentOnes) {
   auto f = [this](std::string_view path, std::string header, std::string_view tenant) {
     std::vector<std::pair<std::string, std::string>> headers;
     if (!header.empty()) headers.emplace_back("X-Scope-OrgID", header);
@@ -537,43 +537,43 @@ TEST_F(WriteHandlerTest, TakesTheTenantFromPathOrHeaderAndRefusesTwoDifferentOne
   EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/a$b/prometheus").status, 400);
 }
 
-TEST_F(WriteHandlerTest, PassesOnWhatItsSenderDoesNotRepeatOnceAsItCame) {
-  Besides besides;
-  tee_ = std::ref(besides);
+TEST_F(WriteHandlerTest, ForwardsAcceptedRequestsOnceAndUnchanged) {
+  FakeForwarder fake;
+  forwarder_ = std::ref(fake);
   const std::string body = Body({Up("a")});
   publisher_.settle_at_once = false;
   auto answer = Send(body);
-  EXPECT_TRUE(besides.bodies.empty()) << "not before it is durable";
+  EXPECT_TRUE(fake.bodies.empty()) << "not before it is durable";
   publisher_.SettleAll();
   EXPECT_EQ(answer.Take().status, 204);
-  EXPECT_EQ(SendNow(body).status, 204) << "known, with no stream";
-  EXPECT_EQ(besides.bodies, (std::vector{body, body}));
+  EXPECT_EQ(SendNow(body).status, 204) << "known, so nothing is published";
+  EXPECT_EQ(fake.bodies, (std::vector{body, body}));
   publisher_.settle_at_once = true;
   const std::string partly = Body({Up("b"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}});
   EXPECT_EQ(SendNow(partly).status, 400);
-  EXPECT_EQ(besides.bodies.back(), partly);
+  EXPECT_EQ(fake.bodies.back(), partly);
 }
 
-TEST_F(WriteHandlerTest, DoesNotPassOnWhatItsSenderRepeatsOrWhatCannotBeRead) {
-  Besides besides;
-  tee_ = std::ref(besides);
+TEST_F(WriteHandlerTest, DoesNotForwardUnreadableRequestsOrThoseThatTheSenderRepeats) {
+  FakeForwarder fake;
+  forwarder_ = std::ref(fake);
   publisher_.settle_at_once = false;
   auto answer = Send(Body({Up("a")}));
   publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "away")}}});
   EXPECT_EQ(answer.Take().status, 503);
   EXPECT_EQ(SendNow("garbage").status, 400);
-  EXPECT_TRUE(besides.bodies.empty());
+  EXPECT_TRUE(fake.bodies.empty());
 }
 
-TEST_F(WriteHandlerTest, AnswersWhenItIsPassedOnAnd503WhenItCouldNotBe) {
-  Besides besides;
-  besides.outcome.reset();
-  tee_ = std::ref(besides);
+TEST_F(WriteHandlerTest, AnswersAfterForwardingAnd503IfThatFailed) {
+  FakeForwarder fake;
+  fake.outcome.reset();
+  forwarder_ = std::ref(fake);
   auto first = Send(Body({Up("a")}));
   auto second = Send(Body({Up("a")}));
   EXPECT_FALSE(first.arrived() || second.arrived());
-  besides.waiting[0]({});
-  besides.waiting[1](Fail(Errc::kOverloaded, "no room (remote.write.queue_bytes)"));
+  fake.waiting[0]({});
+  fake.waiting[1](Fail(Errc::kOverloaded, "no room (remote.write.queue_bytes)"));
   EXPECT_EQ(first.Take().status, 204);
   const net::Response refused = second.Take();
   EXPECT_EQ(refused.status, 503);

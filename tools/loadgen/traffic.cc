@@ -5,7 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#include "codec/remote_write_encode.h"
+#include "codec/testing/request_encoder.h"
 
 namespace mi::loadgen {
 

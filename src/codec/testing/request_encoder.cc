@@ -1,4 +1,7 @@
-#include "codec/remote_write_encode.h"
+#include "codec/testing/request_encoder.h"
+
+#include <snappy.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <bit>
@@ -39,12 +42,12 @@ void WriteHistogram(protozero::pbf_writer out, const Histogram& h) {
   out.add_double(3, h.sum);
   out.add_sint32(4, h.schema);
   out.add_double(5, h.zero_threshold);
-  WriteSpans(out, 8, h.negative_spans);
-  out.add_packed_sint64(9, h.negative_deltas.begin(), h.negative_deltas.end());
-  out.add_packed_double(10, h.negative_counts.begin(), h.negative_counts.end());
-  WriteSpans(out, 11, h.positive_spans);
-  out.add_packed_sint64(12, h.positive_deltas.begin(), h.positive_deltas.end());
-  out.add_packed_double(13, h.positive_counts.begin(), h.positive_counts.end());
+  WriteSpans(out, 8, h.negative.spans);
+  out.add_packed_sint64(9, h.negative.deltas.begin(), h.negative.deltas.end());
+  out.add_packed_double(10, h.negative.counts.begin(), h.negative.counts.end());
+  WriteSpans(out, 11, h.positive.spans);
+  out.add_packed_sint64(12, h.positive.deltas.begin(), h.positive.deltas.end());
+  out.add_packed_double(13, h.positive.counts.begin(), h.positive.counts.end());
   out.add_int64(15, h.timestamp_ms);
   out.add_packed_double(16, h.custom_values.begin(), h.custom_values.end());
 }
@@ -130,6 +133,17 @@ std::string RequestEncoder::Finish() {
   std::string request = std::move(state_->symbols) + state_->series;
   *this = RequestEncoder(schema_);
   return request;
+}
+
+std::string Compress(Compression compression, std::string_view raw) {
+  std::string out;
+  if (compression == Compression::kSnappy) {
+    snappy::Compress(raw.data(), raw.size(), &out);
+    return out;
+  }
+  out.resize(ZSTD_compressBound(raw.size()));
+  out.resize(ZSTD_compress(out.data(), out.size(), raw.data(), raw.size(), /*level=*/1));
+  return out;
 }
 
 }  // namespace mi::codec

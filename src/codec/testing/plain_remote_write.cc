@@ -1,4 +1,4 @@
-#include "codec/remote_write_plain_testing.h"
+#include "codec/testing/plain_remote_write.h"
 
 #include <map>
 #include <protozero/pbf_reader.hpp>
@@ -139,12 +139,12 @@ Histogram ReadPlainHistogram(std::string_view message) {
       case 5: h.zero_threshold = Double(reader); break;
       case 6: h.zero_count = Varint(reader), h.float_zero_count = 0; break;
       case 7: h.float_zero_count = Double(reader), h.zero_count = 0; break;
-      case 8: h.negative_spans.push_back(ReadSpan(Bytes(reader))); break;
-      case 9: AppendDeltas(reader, h.negative_deltas); break;
-      case 10: AppendDoubles(reader, h.negative_counts); break;
-      case 11: h.positive_spans.push_back(ReadSpan(Bytes(reader))); break;
-      case 12: AppendDeltas(reader, h.positive_deltas); break;
-      case 13: AppendDoubles(reader, h.positive_counts); break;
+      case 8: h.negative.spans.push_back(ReadSpan(Bytes(reader))); break;
+      case 9: AppendDeltas(reader, h.negative.deltas); break;
+      case 10: AppendDoubles(reader, h.negative.counts); break;
+      case 11: h.positive.spans.push_back(ReadSpan(Bytes(reader))); break;
+      case 12: AppendDeltas(reader, h.positive.deltas); break;
+      case 13: AppendDoubles(reader, h.positive.counts); break;
       case 14: Varint(reader); break;
       case 15: h.timestamp_ms = static_cast<int64_t>(Varint(reader)); break;
       case 16: AppendDoubles(reader, h.custom_values); break;

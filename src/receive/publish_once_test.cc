@@ -1,15 +1,13 @@
-#include "receive/departures.h"
+#include "receive/publish_once.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <new>
-
 #include "base/format.h"
-#include "codec/remote_write_encode.h"
+#include "codec/testing/request_encoder.h"
 #include "dedupe/testing/fake_shared_tier.h"
 #include "net/testing/fake_request.h"
-#include "receive/receive_testing.h"
+#include "receive/testing/up_series.h"
 #include "receive/write_handler.h"
 #include "stream/testing/fake_stream.h"
 
@@ -23,25 +21,10 @@ using ::testing::IsEmpty;
 
 constexpr uint64_t kConfirmAfterS = 1000;
 
-// A publisher that finds no memory when it is told to.
-class PoorPublisher final : public stream::SeriesPublisher {
- public:
-  explicit PoorPublisher(stream::SeriesPublisher& rich) : rich_(rich) {}
-  void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override {
-    if (poor) throw std::bad_alloc();
-    rich_.Publish(std::move(batch), std::move(done));
-  }
-  Status Health() const override { return rich_.Health(); }
-  bool poor = false;
-
- private:
-  stream::SeriesPublisher& rich_;
-};
-
-// A producer: what it knows itself, and the tier that it shares with others.
-class DeparturesTest : public testing::Test {
+// A producer with its local table and the shared tier.
+class PublishOnceTest : public testing::Test {
  protected:
-  explicit DeparturesTest(uint64_t activity_interval_s = 1U << 30) : activity_interval_s_(activity_interval_s) {}
+  explicit PublishOnceTest(uint64_t activity_interval_s = 1U << 30) : activity_interval_s_(activity_interval_s) {}
 
   net::FakeAnswer Send(const std::vector<WireSeries>& series) {
     codec::RequestEncoder encoder(codec::Schema::kV1);
@@ -71,22 +54,21 @@ class DeparturesTest : public testing::Test {
   ManualClock clock_;
   std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
   ReceiveMetrics metrics_{*registry_};
-  // One window for all time: a sighting is never the first in its window.
+  // The activity window never ends, so no sample is the first of its window.
   std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(
       dedupe::SeenOptions{.activity_interval_s = activity_interval_s_, .confirm_after_s = kConfirmAfterS}, clock_);
   std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
-  std::unique_ptr<dedupe::InFlight> in_flight_ = dedupe::InFlight::Create();
+  dedupe::Claims claims_;
   stream::FakeStream stream_;
-  std::unique_ptr<stream::SeriesPublisher> stream_publisher_ = stream_.OpenPublisher();
-  PoorPublisher publisher_{*stream_publisher_};
+  std::unique_ptr<stream::SeriesPublisher> publisher_ = stream_.OpenPublisher();
   stream::FakeActivity activity_;
   dedupe::FakeSharedTier tier_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
-  Departures departures_{{*seen_, *seen_metadata_, *in_flight_, publisher_, metrics_, clock_, &tier_}};
-  WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, departures_, options_}};
+  PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, *publisher_, metrics_, clock_, &tier_}};
+  WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, nullptr}};
 };
 
-TEST_F(DeparturesTest, PublishesWhatNobodyKnowsAndTellsTheTierWhenItIsDurable) {
+TEST_F(PublishOnceTest, PublishesUnknownSeriesAndTellsTheTierWhenTheyAreDurable) {
   stream_.HoldAcknowledgements();
   auto answer = Send({Up("a")});
   EXPECT_FALSE(tier_.Knows(PrintOf("a")));
@@ -96,16 +78,16 @@ TEST_F(DeparturesTest, PublishesWhatNobodyKnowsAndTellsTheTierWhenItIsDurable) {
   EXPECT_THAT(published(), ElementsAre("a"));
 }
 
-TEST_F(DeparturesTest, DoesNotPublishWhatAnotherProducerHasPublished) {
+TEST_F(PublishOnceTest, DoesNotPublishSeriesThatTheTierKnows) {
   tier_.Know({PrintOf("b")});
   EXPECT_EQ(StatusOf({Up("a"), Up("b"), Up("c")}), 204);
   EXPECT_THAT(published(), ElementsAre("a", "c"));
   EXPECT_EQ(metrics_.known.Value(), 1);
   EXPECT_EQ(metrics_.fresh.Value(), 2);
-  EXPECT_EQ(in_flight_->size(), 0U);
+  EXPECT_EQ(claims_.size(), 0U);
 }
 
-TEST_F(DeparturesTest, KnowsItselfFromThenOnWhatTheTierKnew) {
+TEST_F(PublishOnceTest, RemembersWhatTheTierAnswered) {
   tier_.Know({PrintOf("a")});
   EXPECT_EQ(StatusOf({Up("a")}), 204);
   EXPECT_EQ(StatusOf({Up("a")}), 204);
@@ -113,8 +95,9 @@ TEST_F(DeparturesTest, KnowsItselfFromThenOnWhatTheTierKnew) {
   EXPECT_THAT(published(), IsEmpty());
 }
 
-TEST_F(DeparturesTest, RemembersTheOtherNamesOfSeriesThatTheTierKnew) {
-  // Sorted first, so that the others' labels are hashed as they stand; enough for the table to have room for that.
+TEST_F(PublishOnceTest, RemembersTheAliasesOfSeriesThatTheTierKnows) {
+  // The first series is sorted, so the scan hashes the others as they were sent. A table of this size has room for
+  // aliases.
   std::vector<WireSeries> unsorted = {Up("sorted")};
   tier_.Know({PrintOf("sorted")});
   for (int i = 0; i < 1000; ++i) {
@@ -127,14 +110,14 @@ TEST_F(DeparturesTest, RemembersTheOtherNamesOfSeriesThatTheTierKnew) {
   EXPECT_THAT(published(), IsEmpty());
 }
 
-TEST_F(DeparturesTest, PublishesEverythingWhileTheTierIsAway) {
+TEST_F(PublishOnceTest, PublishesEverythingWhileTheTierIsAway) {
   tier_.Know({PrintOf("a")});
   tier_.SetAway(true);
   EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
   EXPECT_THAT(published(), ElementsAre("a", "b"));
 }
 
-TEST_F(DeparturesTest, LetsOthersWaitForWhatOneAsksTheTierFor) {
+TEST_F(PublishOnceTest, AsksTheTierOnceForASeriesOfTwoRequests) {
   tier_.HoldAnswers();
   auto first = Send({Up("a")});
   auto second = Send({Up("a"), Up("b")});
@@ -146,14 +129,14 @@ TEST_F(DeparturesTest, LetsOthersWaitForWhatOneAsksTheTierFor) {
   EXPECT_THAT(published(), ElementsAre("a", "b"));
 }
 
-TEST_F(DeparturesTest, TellsTheTierNothingThatIsNotDurable) {
+TEST_F(PublishOnceTest, TellsTheTierOnlyDurableSeries) {
   stream_.TakeOnly(1, Error(Errc::kOverloaded, "full"));
   EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 503);
   EXPECT_TRUE(tier_.Knows(PrintOf("a")));
   EXPECT_FALSE(tier_.Knows(PrintOf("b")));
 }
 
-TEST_F(DeparturesTest, PublishesMetadataAlsoWhenTheTierKnowsAllSeries) {
+TEST_F(PublishOnceTest, PublishesMetadataEvenIfTheTierKnowsAllSeries) {
   tier_.Know({PrintOf("a")});
   codec::RequestEncoder encoder(codec::Schema::kV1);
   encoder.Add(Up("a"));
@@ -164,19 +147,19 @@ TEST_F(DeparturesTest, PublishesMetadataAlsoWhenTheTierKnowsAllSeries) {
   EXPECT_EQ(stream_.published()[0]->metadata().size(), 1U);
 }
 
-TEST_F(DeparturesTest, ConfirmsOldEntriesWithTheTierWithoutAnybodyWaiting) {
+TEST_F(PublishOnceTest, ConfirmsOldEntriesInTheBackground) {
   EXPECT_EQ(StatusOf({Up("a")}), 204);
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
   tier_.HoldAnswers();
-  EXPECT_EQ(StatusOf({Up("a")}), 204) << "answered although the tier did not";
+  EXPECT_EQ(StatusOf({Up("a")}), 204) << "does not wait for the tier";
   EXPECT_THAT(tier_.asked(), ElementsAre(PrintOf("a"), PrintOf("a")));
   tier_.Release();
   EXPECT_EQ(StatusOf({Up("a")}), 204);
-  EXPECT_EQ(tier_.asked().size(), 2U) << "it is young again";
+  EXPECT_EQ(tier_.asked().size(), 2U) << "was confirmed";
   EXPECT_THAT(published(), ElementsAre("a"));
 }
 
-TEST_F(DeparturesTest, PublishesAgainWhatTheTierHasLetGo) {
+TEST_F(PublishOnceTest, PublishesAgainWhatTheTierHasForgotten) {
   EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 204);
   tier_.Forget(PrintOf("a"));
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
@@ -185,18 +168,18 @@ TEST_F(DeparturesTest, PublishesAgainWhatTheTierHasLetGo) {
   EXPECT_TRUE(tier_.Knows(PrintOf("a")));
   EXPECT_EQ(metrics_.republished.Value(), 1);
   EXPECT_EQ(metrics_.fresh.Value(), 2);
-  EXPECT_EQ(in_flight_->size(), 0U);
+  EXPECT_EQ(claims_.size(), 0U);
 }
 
-// Windows that turn before an entry is old, as in a fleet: an alias says "known" for the rest of its window.
-class DeparturesWindowTest : public DeparturesTest {
+// Here a window ends before an entry is old, as in a fleet. An alias is known until its window ends.
+class PublishOnceWindowTest : public PublishOnceTest {
  protected:
-  DeparturesWindowTest() : DeparturesTest(kConfirmAfterS / 2) {}
+  PublishOnceWindowTest() : PublishOnceTest(kConfirmAfterS / 2) {}
 };
 
-TEST_F(DeparturesWindowTest, ConfirmsUnsortedSeriesToo) {
+TEST_F(PublishOnceWindowTest, ConfirmsUnsortedSeriesToo) {
   const WireSeries unsorted{.labels = {{"instance", "a"}, {"__name__", "up"}}, .samples = {{1, 1}}};
-  // Behind a sorted one, or the scan would sort it in place, and it would need no alias.
+  // The first series is sorted; otherwise the scan would sort the labels, and there would be no alias.
   const auto send = [&] { EXPECT_EQ(StatusOf({Up("sorted"), unsorted}), 204); };
   send();
   tier_.Forget(PrintOf("a"));
@@ -205,7 +188,7 @@ TEST_F(DeparturesWindowTest, ConfirmsUnsortedSeriesToo) {
   EXPECT_THAT(published(), ElementsAre("sorted", "a", "a"));
 }
 
-TEST_F(DeparturesTest, LeavesOldEntriesAsTheyAreWhileTheTierIsAway) {
+TEST_F(PublishOnceTest, KeepsOldEntriesWhileTheTierIsAway) {
   EXPECT_EQ(StatusOf({Up("a")}), 204);
   tier_.SetAway(true);
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
@@ -215,29 +198,7 @@ TEST_F(DeparturesTest, LeavesOldEntriesAsTheyAreWhileTheTierIsAway) {
   tier_.Forget(PrintOf("a"));
   clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
   EXPECT_EQ(StatusOf({Up("a")}), 204);
-  EXPECT_THAT(published(), ElementsAre("a", "a")) << "asked again once it was old again";
-}
-
-TEST_F(DeparturesTest, LeavesNoClaimBehindWhenThereIsNoMemoryToPublish) {
-  publisher_.poor = true;
-  EXPECT_EQ(StatusOf({Up("a"), Up("b")}), 503);
-  EXPECT_EQ(in_flight_->size(), 0U);
-  tier_.HoldAnswers();
-  auto answer = Send({Up("c")});
-  tier_.Release();
-  EXPECT_EQ(answer.Take().status, 503);
-  EXPECT_EQ(in_flight_->size(), 0U);
-  publisher_.poor = false;
-  EXPECT_EQ(StatusOf({Up("a"), Up("b"), Up("c")}), 204);
-}
-
-TEST_F(DeparturesTest, LeavesNoClaimBehindWhenThereIsNoMemoryToPublishAgain) {
-  EXPECT_EQ(StatusOf({Up("a")}), 204);
-  tier_.Forget(PrintOf("a"));
-  clock_.Advance(std::chrono::seconds(2 * kConfirmAfterS));
-  publisher_.poor = true;
-  EXPECT_EQ(StatusOf({Up("a")}), 204);
-  EXPECT_EQ(in_flight_->size(), 0U);
+  EXPECT_THAT(published(), ElementsAre("a", "a")) << "was old again";
 }
 
 }  // namespace

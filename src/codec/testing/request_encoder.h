@@ -1,13 +1,15 @@
-// Makes remote-write requests: the load generator and tests.
+// Makes remote-write requests, for tests and the load generator.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "codec/compression.h"
 #include "codec/histogram.h"
 #include "codec/remote_write.h"
 #include "model/labels.h"
@@ -26,7 +28,7 @@ struct WireExemplar {
   int64_t timestamp_ms = 0;
 };
 
-// Labels are written in the order in which they stand here, whatever it is.
+// Labels are written in the order in which they are listed here, sorted or not.
 struct WireSeries {
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<WireSample> samples;
@@ -46,7 +48,7 @@ class RequestEncoder {
   void Add(const WireSeries& series);
   void AddMetadata(const model::MetricMetadata& metadata);  // 1.0 only
 
-  // The request so far, uncompressed; begins anew.
+  // Returns the request so far, uncompressed, and starts a new one.
   std::string Finish();
 
  private:
@@ -54,5 +56,8 @@ class RequestEncoder {
   Schema schema_;
   std::unique_ptr<State> state_;
 };
+
+// The body of a request: its bytes in the envelope.
+std::string Compress(Compression compression, std::string_view raw);
 
 }  // namespace mi::codec

@@ -1,5 +1,5 @@
-// Remote write read the plain way: every field decoded, every label copied and sorted. Slow, and short enough to be
-// seen to be right: tests and fuzzing hold the fast path against it.
+// The oracle for remote write: every field is decoded by protozero, every label is copied and sorted. Slow, and simple
+// enough to be obviously correct. Tests and fuzzing compare the fast path with it.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "codec/canonicaliser.h"
 #include "codec/remote_write.h"
 
 namespace mi::codec {

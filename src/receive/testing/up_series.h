@@ -1,10 +1,10 @@
-// What the tests of this room share.
+// A series for the tests of this room.
 #pragma once
 
 #include <string>
 #include <utility>
 
-#include "codec/remote_write_encode.h"
+#include "codec/testing/request_encoder.h"
 
 namespace mi::receive {
 

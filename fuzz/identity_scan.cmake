@@ -1,1 +1,0 @@
-mi_fuzz(identity_scan base model store catalog)
