@@ -9,8 +9,9 @@
 #include "app/role_options.h"
 #include "base/format.h"
 #include "config/print.h"
-#include "store/mysql_catalog.h"
-#include "store/schema_text.h"
+#include "store/mysql/catalog.h"
+#include "store/mysql/schema.h"
+#include "store/sqlite/schema.h"
 
 namespace mi::app {
 namespace {

@@ -25,7 +25,7 @@ Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config,
     Lane& lane = group->lanes_.emplace_back(Lane{std::move(consumer), catalog.OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
-        index::WorkerDeps{*lane.consumer, *lane.store, group->nobody_, &group->activity_, deps.clock, deps.log,
+        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_, deps.clock, deps.log,
                           deps.metrics, *group->lag_});
   }
   group->activity_consumer_ =

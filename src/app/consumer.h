@@ -8,12 +8,11 @@
 #include <memory>
 #include <vector>
 
-#include "app/nobody.h"
 #include "app/service.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "index/worker.h"
-#include "store/mysql_catalog.h"
+#include "store/mysql/catalog.h"
 #include "stream/activity_queue.h"
 #include "stream/kafka/activity_consumer.h"
 #include "stream/kafka/consumer.h"
@@ -45,7 +44,6 @@ class Consumer {
   };
   explicit Consumer(const Service::Deps& deps);
 
-  Nobody nobody_;
   stream::ActivityQueue activity_;
   const std::shared_ptr<index::LagProbe> lag_;
   std::vector<Lane> lanes_;

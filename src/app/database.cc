@@ -13,10 +13,8 @@ constexpr auto kLookInterval = std::chrono::seconds(5);
 
 }  // namespace
 
-Database::Database(const config::Config& config, Need need, telemetry::Health& health, telemetry::Logger& log,
-                   telemetry::Metrics& metrics)
-    : catalog_(store::MysqlCatalog::Create(MysqlOptionsOf(config), log, metrics)),
-      health_("mysql", need, health, log) {}
+Database::Database(const config::Config& config, Need need, telemetry::Health& health, const store::MysqlDeps& deps)
+    : catalog_(MysqlOptionsOf(config), deps), health_("mysql", need, health, deps.log) {}
 
 void Database::Start(std::function<void()> on_prepared) {
   on_prepared_ = std::move(on_prepared);
@@ -29,13 +27,13 @@ void Database::Stop() {
 }
 
 void Database::Run() {
-  for (Status prepared = catalog_->Prepare(); !prepared; prepared = catalog_->Prepare()) {
+  for (Status prepared = catalog_.Prepare(); !prepared; prepared = catalog_.Prepare()) {
     health_.Report(prepared);
     if (!stop_.WaitFor(kPrepareInterval)) return;
   }
   health_.Report({});
   on_prepared_();
-  while (stop_.WaitFor(kLookInterval)) health_.Report(catalog_->Health());
+  while (stop_.WaitFor(kLookInterval)) health_.Report(catalog_.Health());
 }
 
 }  // namespace mi::app

@@ -4,25 +4,21 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <thread>
 
 #include "app/component_health.h"
 #include "base/stop_signal.h"
 #include "config/config.h"
-#include "store/mysql_catalog.h"
-#include "telemetry/log.h"
-#include "telemetry/metrics.h"
+#include "store/mysql/catalog.h"
 
 namespace mi::app {
 
 class Database {
  public:
-  Database(const config::Config& config, Need need, telemetry::Health& health, telemetry::Logger& log,
-           telemetry::Metrics& metrics);
+  Database(const config::Config& config, Need need, telemetry::Health& health, const store::MysqlDeps& deps);
   ~Database() { Stop(); }
 
-  store::MysqlCatalog& catalog() { return *catalog_; }
+  store::MysqlCatalog& catalog() { return catalog_; }
 
   // `on_prepared` is called once, from the database's thread.
   void Start(std::function<void()> on_prepared);
@@ -33,7 +29,7 @@ class Database {
  private:
   void Run();
 
-  const std::unique_ptr<store::MysqlCatalog> catalog_;
+  store::MysqlCatalog catalog_;
   ComponentHealth health_;
   std::function<void()> on_prepared_;
   StopSignal stop_;

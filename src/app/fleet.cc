@@ -99,7 +99,8 @@ Status Fleet::Start() {
   listener_ = TRY(HttpListener::Bind(config_, deps_.log, deps_.metrics));
   if (Is(config::Role::kProducer)) TRY(OpenProducer());
   if (Is(config::Role::kConsumer) || Is(config::Role::kQuery)) {
-    database_ = std::make_unique<Database>(config_, NeedOfDatabase(), listener_->health(), deps_.log, deps_.metrics);
+    database_ = std::make_unique<Database>(config_, NeedOfDatabase(), listener_->health(),
+                                           store::MysqlDeps{deps_.log, deps_.metrics, deps_.fatal});
   }
   if (Is(config::Role::kConsumer)) TRY(OpenConsumer());
   if (Is(config::Role::kQuery)) OpenQueryService();

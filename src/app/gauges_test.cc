@@ -2,7 +2,7 @@
 
 #include "base/format.h"
 #include "model/fingerprint.h"
-#include "store/fake_store.h"
+#include "store/testing/fake_store.h"
 
 namespace mi::app {
 namespace {

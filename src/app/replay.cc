@@ -4,14 +4,13 @@
 #include <vector>
 
 #include "app/commands.h"
-#include "app/nobody.h"
 #include "app/process.h"
 #include "app/role_options.h"
 #include "base/clock.h"
 #include "base/format.h"
 #include "base/stop_signal.h"
 #include "index/worker.h"
-#include "store/mysql_catalog.h"
+#include "store/mysql/catalog.h"
 #include "stream/kafka/replay.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -39,7 +38,7 @@ struct Lane {
 class Replayer {
  public:
   Replayer(const config::Config& config, telemetry::Logger& log)
-      : config_(config), log_(log), catalog_(store::MysqlCatalog::Create(MysqlOptionsOf(config), log, *metrics_)) {}
+      : config_(config), log_(log), catalog_(MysqlOptionsOf(config), {log, *metrics_, ExitOnFatal(log)}) {}
 
   // Prepares the database and opens the lanes. `from_ms`: only records of this time and later; nothing: all records.
   Status Open(std::optional<int64_t> from_ms);
@@ -55,24 +54,23 @@ class Replayer {
   const SystemClock clock_;
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   const std::shared_ptr<index::LagProbe> lag_ = index::LagProbe::Create(clock_, *metrics_);
-  const std::unique_ptr<store::MysqlCatalog> catalog_;
-  Nobody nobody_;
+  store::MysqlCatalog catalog_;
   std::vector<Lane> lanes_;
   std::chrono::steady_clock::time_point begun_;
 };
 
 Status Replayer::Open(std::optional<int64_t> from_ms) {
-  TRY(catalog_->Prepare());
+  TRY(catalog_.Prepare());
   const config::ConsumerOptions& consumer = config_.metric_store.consumer;
   stream::KafkaReplayOptions options{
       .kafka = KafkaConsumerOptionsOf(config_).kafka, .topics = consumer.topics, .from_ms = from_ms};
   options.lanes = static_cast<unsigned>(consumer.work_num);
   for (options.lane = 0; options.lane < options.lanes; ++options.lane) {
     auto replay = TRY(stream::KafkaReplay::Create(options, {clock_, log_, *metrics_, ExitOnFatal(log_)}));
-    Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_->OpenStore(), nullptr});
+    Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_.OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{},
-        index::WorkerDeps{*lane.replay, *lane.store, nobody_, nullptr, clock_, log_, *metrics_, *lag_});
+        index::WorkerDeps{*lane.replay, *lane.store, nullptr, nullptr, clock_, log_, *metrics_, *lag_});
     TRY(lane.worker->Seek());
   }
   return {};

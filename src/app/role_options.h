@@ -12,7 +12,7 @@
 #include "forward/options.h"
 #include "net/server.h"
 #include "receive/options.h"
-#include "store/mysql_catalog.h"
+#include "store/mysql/options.h"
 #include "stream/kafka/options.h"
 #include "telemetry/log.h"
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "store/fake_store.h"
+#include "store/testing/fake_store.h"
 
 namespace mi::app {
 namespace {

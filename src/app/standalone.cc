@@ -15,7 +15,7 @@
 #include "base/periodic.h"
 #include "base/stop_signal.h"
 #include "index/worker.h"
-#include "store/sqlite_catalog.h"
+#include "store/sqlite/catalog.h"
 #include "stream/activity_queue.h"
 #include "stream/journal/journal.h"
 
@@ -98,7 +98,7 @@ Status Standalone::OpenFiles() {
   auto file = TRY(store::SqliteCatalog::Open({.path = directory_.PathOf("catalog.db"),
                                               .synchronous = config_.sqlite.synchronous,
                                               .secret_check = secret_check}));
-  store_ = TRY(file.OpenStore());
+  store_ = TRY(file.OpenStore(deps_.fatal));
   reader_ = TRY(file.OpenReader());
   binding_reader_ = TRY(file.OpenReader());
   journal_ = TRY(stream::Journal::Open({.path = directory_.PathOf("journal.db"),
@@ -108,7 +108,7 @@ Status Standalone::OpenFiles() {
                                        {deps_.clock, deps_.log, deps_.metrics, deps_.fatal}));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
   index_ = std::make_unique<index::Worker>(
-      index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, feed_, &activity_, deps_.clock,
+      index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, &feed_, &activity_, deps_.clock,
                                                 deps_.log, deps_.metrics, *lag_});
   return index_->Seek();
 }

@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "model/identity.h"
-#include "store/fake_store.h"
+#include "store/testing/fake_store.h"
 
 namespace mi::catalog {
 namespace {

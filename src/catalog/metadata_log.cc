@@ -1,7 +1,6 @@
 #include "catalog/metadata_log.h"
 
 #include <algorithm>
-#include <tuple>
 
 namespace mi::catalog {
 namespace {
@@ -11,8 +10,6 @@ constexpr size_t kMallocHeader = 16;
 uint64_t Hash(const store::StoredMetadata& said) {
   return HashText(said.metadata.family, HashText(said.tenant.name(), 0));
 }
-
-auto Words(const model::MetricMetadata& metadata) { return std::tie(metadata.type, metadata.help, metadata.unit); }
 
 size_t HeapBytes(const store::StoredMetadata& said) {
   const size_t inside = std::string().capacity();
@@ -39,10 +36,10 @@ void MetadataLog::Add(const store::StoredMetadata& said) {
     return;
   }
   int64_t& last_seen_ms = last_seen_ms_[*known];
-  const auto words = Words(At(*known).metadata);
-  if (std::pair(said.last_seen_ms, Words(said.metadata)) <= std::pair(last_seen_ms, words)) return;
+  const model::MetricMetadata& stored = At(*known).metadata;
+  if (model::MetadataRank(said.last_seen_ms, said.metadata) <= model::MetadataRank(last_seen_ms, stored)) return;
   last_seen_ms = said.last_seen_ms;
-  if (words == Words(said.metadata)) return;  // senders repeat themselves every minute
+  if (stored == said.metadata) return;  // senders repeat themselves every minute
   text_bytes_ -= HeapBytes(At(*known));
   Put(*known, said);
 }

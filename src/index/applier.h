@@ -1,7 +1,5 @@
-// Brings batches into the store: all of them in one transaction, or, when the store refuses something in them for good,
-// everything else, and that alone aside.
-//
-// Threads: confined to the worker's.
+// Brings batches into the store: all of them in one transaction. If the store refuses something in them for good, that
+// alone goes to the dead letters, and the rest is applied.
 #pragma once
 
 #include <span>
@@ -9,8 +7,7 @@
 #include <string_view>
 
 #include "base/clock.h"
-#include "index/index_metrics.h"
-#include "index/listener.h"
+#include "index/metrics.h"
 #include "index/retry.h"
 #include "store/ports.h"
 #include "stream/ports.h"
@@ -18,44 +15,53 @@
 
 namespace mi::index {
 
+// Is told what the index has committed: the catalogue in the same process. Called on the worker's thread, after each
+// commit, in the order of the commits. The spans are valid during the call.
+class IndexListener {
+ public:
+  virtual ~IndexListener() = default;
+  // `applied` refers to positions in `batches`.
+  virtual void OnApplied(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) = 0;
+  // Times that changed by activity; those that changed by batches are in ApplyResult::updated.
+  virtual void OnSeenUpdated(std::span<const store::SeenUpdate> updates) = 0;
+};
+
+// Threads: confined to the worker's.
 class Applier {
  public:
   struct Deps {
     stream::SeriesConsumer& consumer;
     store::SeriesStore& store;
-    IndexListener& listener;
+    IndexListener* listener;  // may be null
     const Clock& clock;
     telemetry::Logger& log;
   };
   Applier(const Deps& deps, Retry& retry, IndexMetrics& metrics) : deps_(deps), retry_(retry), metrics_(metrics) {}
 
-  enum class Applied {
-    kAll,
-    kStopped,   // the worker was, before all of it was applied; the positions are then not stored
-    kOutdated,  // the store went back behind these batches: read again from its positions
-  };
-  Applied Apply(const stream::Polled& polled);
+  // False if the worker was stopped before everything was applied. Then the positions are not stored.
+  bool Apply(const stream::Polled& polled);
 
  private:
-  enum class Outcome { kApplied, kRefused, kStopped, kOutdated };
+  enum class Outcome { kApplied, kRefused, kStopped };
 
-  // What is applied together, and where in the poll it stands.
+  // What is applied together.
   struct Piece {
+    // A batch of the piece begins at this record of polled.batches[batch]. Records are the series, then the metadata.
+    struct Origin {
+      size_t batch;
+      size_t first_record;
+    };
     const stream::Polled& polled;
     std::span<const model::SeriesBatch> batches;
-    size_t first_batch = 0;
-    size_t first_record = 0;  // of the first batch, where that is a part of one
+    std::span<const Origin> origins;  // one per batch; none: the batches are those of the poll
   };
 
-  Outcome ApplyOnce(const Piece& piece, std::span<const model::StreamPosition> positions);
-  // Without positions: what is refused is halved until it is one record.
-  bool ApplyBatches(const stream::Polled& polled, size_t begin, size_t end);
-  bool ApplyRecords(const stream::Polled& polled, size_t batch, size_t begin, size_t end);
+  Outcome ApplyPiece(const Piece& piece, std::span<const model::StreamPosition> positions);
+  // Applies the records [begin, end) of the poll except those that the store refuses. False if stopped.
+  bool ApplyHalves(const stream::Polled& polled, size_t begin, size_t end);
   bool PutAsideRefused(const stream::Polled& polled, size_t batch, size_t record);
-  bool PutAside(const stream::PoisonRecord& record, std::string_view label);
-  void Note(const Piece& piece, const store::ApplyResult& result);
-  void Tell(std::span<const model::SeriesBatch> batches, const store::ApplyResult& result);
-  void NoteCollision(const Piece& piece, const store::Collision& collision);
+  bool PutAsideCollision(const Piece& piece, const store::Collision& collision);
+  bool PutAside(const stream::PoisonRecord& record, std::string_view reason_label);
 
   const Deps deps_;
   Retry& retry_;

@@ -8,7 +8,8 @@
 #include "base/format.h"
 #include "index/worker.h"
 #include "model/identity.h"
-#include "store/sqlite_catalog.h"
+#include "store/sqlite/catalog.h"
+#include "store/testing/fatal_log.h"
 #include "stream/journal/journal.h"
 #include "support/power_cut_vfs.h"
 
@@ -17,12 +18,6 @@ namespace {
 
 using std::chrono::milliseconds;
 using tests::PowerCutVfs;
-
-class Nobody final : public IndexListener {
- public:
-  void OnApplied(std::span<const model::SeriesBatch>, const store::ApplyResult&) override {}
-  void OnSeenUpdated(std::span<const store::SeenUpdate>) override {}
-};
 
 model::SeriesBatch MakeBatch(uint64_t number, size_t count) {
   const model::Fingerprinter fingerprint("", model::Tenant());
@@ -53,7 +48,7 @@ class JournalToSqliteTest : public testing::Test {
     auto catalog = store::SqliteCatalog::Open(
         {.path = directory_ + "/catalog.db", .synchronous = catalog_synchronous_, .vfs = disk_.name()});
     if (!catalog) return false;
-    auto store = catalog->OpenStore();
+    auto store = catalog->OpenStore(store::IgnoreFatal);
     if (!store) return false;
     store_ = std::move(*store);
     auto journal =
@@ -65,7 +60,7 @@ class JournalToSqliteTest : public testing::Test {
                                   .checkpoint_interval = milliseconds(20),
                                   .min_retry = milliseconds(1),
                                   .max_retry = milliseconds(2)},
-                    WorkerDeps{journal_->consumer(), *store_, nobody_, &activity_, clock_, *log_, *metrics_, *lag_});
+                    WorkerDeps{journal_->consumer(), *store_, nullptr, &activity_, clock_, *log_, *metrics_, *lag_});
     const bool sought = worker_->Seek().has_value();
     worker_->Start();
     return sought;
@@ -125,7 +120,6 @@ class JournalToSqliteTest : public testing::Test {
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   const std::shared_ptr<LagProbe> lag_ = LagProbe::Create(clock_, *metrics_);
   stream::ActivityQueue activity_{1'000, *metrics_};
-  Nobody nobody_;
   std::unique_ptr<store::SeriesStore> store_;
   std::unique_ptr<stream::Journal> journal_;
   std::optional<Worker> worker_;

@@ -1,6 +1,5 @@
 #include "index/worker.h"
 
-#include <new>
 #include <utility>
 
 namespace mi::index {
@@ -20,21 +19,12 @@ Worker::~Worker() {
 }
 
 Status Worker::Seek() {
-  Status started = deps_.consumer.Start([this](const std::string& stream, int32_t partition) {
-    Result<std::optional<int64_t>> position = deps_.store.Position(stream, partition);
-    if (position) NoteStored({stream, partition}, *position);
-    return position;
-  });
-  started_ = sought_ = started.has_value();
-  return started;
-}
-
-void Worker::NoteStored(const Partition& partition, std::optional<int64_t> position) {
-  if (position) {
-    stored_[partition] = *position;
-  } else {
-    stored_.erase(partition);
-  }
+  TRY(deps_.consumer.Start([this](const std::string& stream, int32_t partition) {
+    partition_ = {stream, partition};
+    return deps_.store.Position(stream, partition);
+  }));
+  sought_ = true;
+  return {};
 }
 
 void Worker::Start() {
@@ -52,73 +42,43 @@ void Worker::Stop() {
 }
 
 void Worker::Run() {
-  last_checkpoint_ = compared_ = deps_.clock.Steady();
-  while (!stop_.requested()) {
-    WithinMemory([this] {
-      if (SeekUntilDone()) Step();
-    });
-  }
-  if (!started_) return;
-  // A store that is away, or locked by somebody, would only hold up the stop.
-  if (!retry_.store_is_away()) WithinMemory([this] { ApplyActivity(options_.stop_activity); });
-  if (!retry_.store_is_away()) return WithinMemory([this] { MakeCheckpoint(); });
-  size_t sightings = 0;
-  for (const model::ActivityBatch& batch : activity_) sightings += batch.fingerprints.size();
-  deps_.log.Warn("index: stops while the store is away: what that does not have is read again; {} sightings are lost",
-                 sightings);
+  last_checkpoint_ = last_position_ = deps_.clock.Steady();
+  if (!sought_) retry_.Until({"find the position", Retry::On::kStore}, [this] { return Seek(); });
+  while (!stop_.requested()) Step();
+  if (sought_) Finish();
 }
 
-template <typename Work>
-void Worker::WithinMemory(Work work) {
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    sought_ = false;  // what was read and not applied must be read again
-    stop_.WaitFor(retry_.Failed({"go on", Retry::Of::kMemory}, Error(Errc::kUnavailable, "out of memory")));
-  }
+// A store that is away, or locked by somebody, would only delay the stop.
+void Worker::Finish() {
+  if (!retry_.is_store_away()) ApplyActivity(options_.stop_activity);
+  if (!retry_.is_store_away()) return MakeCheckpoint();
+  size_t hints = 0;
+  for (const model::ActivityBatch& batch : activity_) hints += batch.fingerprints.size();
+  deps_.log.Warn(
+      "index: stops while the store is away: what the store does not have is read again after the next start; {} "
+      "activity hints are lost",
+      hints);
 }
 
-bool Worker::SeekUntilDone() {
-  if (sought_) return true;
-  const auto found = retry_.Until({"find the position", Retry::Of::kStore}, [this] {
-    if (!started_) return Seek();
-    Status back = deps_.consumer.Rewind();
-    sought_ = back.has_value();
-    return back;
-  });
-  return found.has_value();
-}
-
+// Neither series nor activity can starve the other: while there are batches, activity gets a fifth of the time, and
+// always at least one chunk.
 void Worker::Step() {
   const bool more_activity = !activity_.empty() || (deps_.activity != nullptr && deps_.activity->size() > 0);
-  const auto polled = retry_.Until({"read the stream", Retry::Of::kStream}, [&] {
+  const auto polled = retry_.Until({"read the stream", Retry::On::kStream}, [&] {
     return deps_.consumer.Poll(options_.max_series, more_activity ? std::chrono::milliseconds(0) : options_.max_wait);
   });
   if (!polled) return;
   const stream::Polled& found = **polled;
   const auto began = deps_.clock.Steady();
-  if (!found.empty() && !Handle(found)) return;
-  // A fifth of the time while there are batches, all of it when there are none.
+  if (!found.empty()) {
+    if (!applier_.Apply(found)) return;
+    for (const model::StreamPosition& next : found.next) applied_[{next.stream, next.partition}] = next.next_offset;
+    uncovered_series_ += found.series;
+    uncovered_ = true;
+  }
   ApplyActivity((deps_.clock.Steady() - began) / 4);
-  if (found.empty() && !more_activity) ComparePositionsWhenDue();
+  if (found.empty() && !more_activity) AskPositionWhenDue();
   MakeCheckpointWhenDue(found.empty());
-  retry_.Succeeded(Retry::Of::kMemory);
-}
-
-bool Worker::Handle(const stream::Polled& polled) {
-  const Applier::Applied applied = applier_.Apply(polled);
-  if (applied == Applier::Applied::kOutdated) {
-    sought_ = false;  // what the store has lost is read again
-    applied_.clear();
-  }
-  if (applied != Applier::Applied::kAll) return false;
-  for (const model::StreamPosition& next : polled.next) {
-    applied_[{next.stream, next.partition}] = next.next_offset;
-    stored_[{next.stream, next.partition}] = next.next_offset;
-  }
-  uncovered_series_ += polled.series;
-  uncovered_ = true;
-  return true;
 }
 
 void Worker::ApplyActivity(Steady::duration budget) {
@@ -129,47 +89,40 @@ void Worker::ApplyActivity(Steady::duration budget) {
     if (activity_.empty()) return;
     const Result<std::vector<store::SeenUpdate>> updated = deps_.store.ApplyActivity(activity_);
     if (!updated) {
-      // Series go first: one attempt, then the stream again. What comes meanwhile is dropped once the queue is full.
-      stop_.WaitFor(retry_.Failed({"apply activity", Retry::Of::kStore}, updated.error()));
+      // Series go first: one attempt here, then the stream again. If the queue becomes full meanwhile, it drops hints.
+      stop_.WaitFor(retry_.Failed({"apply activity", Retry::On::kStore}, updated.error()));
       return;
     }
-    retry_.Succeeded(Retry::Of::kStore);
+    retry_.Succeeded(Retry::On::kStore);
     activity_.clear();
     metrics_.seen_updated.Add(static_cast<double>(updated->size()));
-    if (!updated->empty()) deps_.listener.OnSeenUpdated(*updated);
+    if (deps_.listener != nullptr && !updated->empty()) deps_.listener->OnSeenUpdated(*updated);
   } while (deps_.clock.Steady() < end);
 }
 
-void Worker::ComparePositionsWhenDue() {
-  if (deps_.clock.Steady() - compared_ < options_.position_interval) return;
-  compared_ = deps_.clock.Steady();
-  for (const auto& [partition, last] : stored_) {
-    const Result<std::optional<int64_t>> now = deps_.store.Position(partition.first, partition.second);
-    if (!now) {
-      // Looked at again in due time: nothing waits for it.
-      (void)retry_.Failed({"look at the position", Retry::Of::kStore}, now.error());
-      return;
-    }
-    retry_.Succeeded(Retry::Of::kStore);
-    if (now->value_or(-1) >= last) continue;
-    deps_.log.Warn("index: the store is behind: {}, partition {} was at {} and is at {} (-1: nowhere); read again",
-                   partition.first, partition.second, last, now->value_or(-1));
-    sought_ = false;
-    applied_.clear();
-    stored_.clear();
-    return;
+// The store compares its positions with the database when it is asked for one. Without this question an idle worker
+// would notice a restored backup, or a store that is away, only with the next record. A failure is not retried at once,
+// since nothing waits for the answer.
+void Worker::AskPositionWhenDue() {
+  if (!partition_ || deps_.clock.Steady() - last_position_ < options_.position_interval) return;
+  last_position_ = deps_.clock.Steady();
+  const Result<std::optional<int64_t>> position = deps_.store.Position(partition_->first, partition_->second);
+  if (position) {
+    retry_.Succeeded(Retry::On::kStore);
+  } else {
+    (void)retry_.Failed({"ask for the position", Retry::On::kStore}, position.error());
   }
 }
 
+// One more checkpoint follows when all is quiet: only then a store knows that it should release its memory.
 void Worker::MakeCheckpointWhenDue(bool idle) {
   const bool late = deps_.clock.Steady() - last_checkpoint_ >= options_.checkpoint_interval;
-  // Once more when all is quiet: only then does a store know that its memory is better given back.
-  if (!uncovered_ && idle && late && !quiet_) return MakeCheckpoint();
-  if (!uncovered_) return;
-  if (idle || late || uncovered_series_ >= options_.checkpoint_series) MakeCheckpoint();
+  const bool due =
+      uncovered_ ? idle || late || uncovered_series_ >= options_.checkpoint_series : idle && late && !quiet_;
+  if (due) MakeCheckpoint();
 }
 
-// A failure is no reason to stop: the log beside the database grows, and the next checkpoint covers more.
+// A failure does not stop the worker: the log beside the database grows, and the next checkpoint covers more.
 void Worker::MakeCheckpoint() {
   last_checkpoint_ = deps_.clock.Steady();
   quiet_ = std::exchange(uncovered_series_, 0) == 0;
@@ -179,12 +132,12 @@ void Worker::MakeCheckpoint() {
     deps_.log.Warn("index: checkpoint: {}", covered.error().message());
     return;
   }
+  deps_.consumer.Release(*covered);
   size_t reached = 0;
   for (const model::StreamPosition& position : *covered) {
     const auto applied = applied_.find({position.stream, position.partition});
     if (applied != applied_.end() && position.next_offset >= applied->second) ++reached;
   }
-  deps_.consumer.Release(*covered);
   uncovered_ = reached < applied_.size();
 }
 

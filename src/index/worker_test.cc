@@ -2,13 +2,12 @@
 
 #include <atomic>
 #include <map>
-#include <new>
 #include <set>
 #include <thread>
 
 #include "base/format.h"
 #include "model/identity.h"
-#include "store/fake_store.h"
+#include "store/testing/fake_store.h"
 #include "stream/testing/fake_stream.h"
 
 namespace mi::index {
@@ -46,11 +45,9 @@ class PickyStore final : public store::SeriesStore {
  public:
   explicit PickyStore(std::unique_ptr<store::SeriesStore> inner) : inner_(std::move(inner)) {}
   void Refuse(std::string name) { refused_.insert(std::move(name)); }
-  void RunOutOfMemory(int times) { without_memory_ = times; }
 
   Result<store::ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                                    std::span<const model::StreamPosition> positions) override {
-    if (without_memory_ > 0 && without_memory_-- > 0) throw std::bad_alloc();
     for (const model::SeriesBatch& batch : batches) {
       for (size_t i = 0; i < batch.size(); ++i) {
         if (refused_.contains(std::string(batch[i].labels.metric_name()))) return Fail(Errc::kTooLarge, "too long");
@@ -72,7 +69,6 @@ class PickyStore final : public store::SeriesStore {
  private:
   std::unique_ptr<store::SeriesStore> inner_;
   std::set<std::string> refused_;
-  std::atomic<int> without_memory_ = 0;
 };
 
 // Remembers what it was told, and can be waited for.
@@ -121,8 +117,15 @@ class WorkerTest : public testing::Test {
   }
 
   void StartWorker() {
-    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_, *lag_});
+    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, *lag_});
     worker_->Start();
+  }
+  // As a new process would: with a store and a consumer that know nothing of before.
+  void RestartWorker() {
+    worker_.reset();
+    consumer_ = stream_.OpenConsumer();
+    store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
+    StartWorker();
   }
   void Await(const std::function<bool()>& holds) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
@@ -158,8 +161,8 @@ class WorkerTest : public testing::Test {
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   const std::shared_ptr<LagProbe> lag_ = LagProbe::Create(clock_, *metrics_);
   stream::ActivityQueue activity_{1'000, *metrics_};
-  const std::unique_ptr<stream::SeriesConsumer> consumer_ = stream_.OpenConsumer();
-  const std::unique_ptr<PickyStore> store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
+  std::unique_ptr<stream::SeriesConsumer> consumer_ = stream_.OpenConsumer();
+  std::unique_ptr<PickyStore> store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
   std::optional<Worker> worker_;
 };
 
@@ -187,32 +190,28 @@ TEST_F(WorkerTest, BeginsWhereTheStoreLeftOff) {
   EXPECT_THAT(Catalogued(), ElementsAre("new_0{}"));
 }
 
-TEST_F(WorkerTest, ReadsAgainWhatARestoredBackupHasLost) {
+TEST_F(WorkerTest, EndsTheProcessWhenABackupIsRestoredAndTheNextOneReadsAgainWhatIsLost) {
   catalog_.HoldCheckpoints(true);  // the stream keeps what was applied, as a topic does
-  stream_.Append(MakeBatch("a", 1));
-  StartWorker();
-  Await([&] { return StoredPosition() == stream_.end(); });
-  const auto yesterday = catalog_.Copy();
-  stream_.Append(MakeBatch("b", 1));
-  Await([&] { return StoredPosition() == stream_.end(); });
-  catalog_.Restore(yesterday);
-  stream_.Append(MakeBatch("c", 1));
-  Await([&] { return StoredPosition() == stream_.end(); });
-  EXPECT_THAT(Catalogued(), UnorderedElementsAre("a_0{}", "b_0{}", "c_0{}"));
-}
-
-TEST_F(WorkerTest, NoticesARestoredBackupAlsoWhenNothingComes) {
-  catalog_.HoldCheckpoints(true);
-  stream_.Append(MakeBatch("a", 1));
-  StartWorker();
-  Await([&] { return StoredPosition() == stream_.end(); });
-  const auto yesterday = catalog_.Copy();
-  stream_.Append(MakeBatch("b", 1));
-  Await([&] { return StoredPosition() == stream_.end(); });
-  catalog_.Restore(yesterday);
-  clock_.Advance(options_.position_interval);
-  Await([&] { return StoredPosition() == stream_.end(); });
-  EXPECT_THAT(Catalogued(), UnorderedElementsAre("a_0{}", "b_0{}"));
+  for (const bool more_comes : {true, false}) {
+    SCOPED_TRACE(more_comes);
+    stream_.Append(MakeBatch(format("a{:d}", more_comes), 1));
+    if (!worker_) StartWorker();
+    Await([&] { return StoredPosition() == stream_.end(); });
+    const auto yesterday = catalog_.Copy();
+    stream_.Append(MakeBatch(format("b{:d}", more_comes), 1));
+    Await([&] { return StoredPosition() == stream_.end(); });
+    const size_t before = catalog_.fatal_messages().size();
+    catalog_.Restore(yesterday);
+    if (more_comes) {
+      stream_.Append(MakeBatch("c", 1));
+    } else {
+      clock_.Advance(options_.position_interval);
+    }
+    Await([&] { return catalog_.fatal_messages().size() > before; });
+    RestartWorker();
+    Await([&] { return StoredPosition() == stream_.end(); });
+  }
+  EXPECT_THAT(Catalogued(), UnorderedElementsAre("a1_0{}", "b1_0{}", "c_0{}", "a0_0{}", "b0_0{}"));
 }
 
 TEST_F(WorkerTest, SaysThatTheStoreIsAwayAlsoWhenNothingComes) {
@@ -228,7 +227,7 @@ TEST_F(WorkerTest, SaysThatTheStoreIsAwayAlsoWhenNothingComes) {
 }
 
 TEST_F(WorkerTest, SeeksOnRequestBeforeItStartsAndGivesTheError) {
-  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, listener_, &activity_, clock_, *log_, *metrics_, *lag_});
+  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, *lag_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));
   EXPECT_EQ(worker_->Seek().error().code(), Errc::kUnavailable);
   EXPECT_TRUE(worker_->Seek());
@@ -279,30 +278,6 @@ TEST_F(WorkerTest, LeavesTheStoresFiguresToAStoreThatKeepsThem) {
   StartWorker();
   AwaitReleased();
   EXPECT_THAT(metrics_->Render(), testing::Not(HasSubstr("metric_index_store_")));
-}
-
-TEST_F(WorkerTest, GoesBackToWhereTheStoreIsWhenMemoryRunsOut) {
-  store_->RunOutOfMemory(3);
-  stream_.Append(MakeBatch("a", 2));
-  stream_.Append(MakeBatch("b", 2));
-  StartWorker();
-  AwaitReleased();
-  EXPECT_THAT(Catalogued(), ElementsAre("a_0{}", "a_1{}", "b_0{}", "b_1{}"));
-  EXPECT_EQ(listener_.inserted(), Catalogued());
-  EXPECT_GE(stream_.calls(StreamCall::kRewind), 3);
-  Await([&] { return worker_->Health().has_value(); });
-}
-
-TEST_F(WorkerTest, TellsAListenerWithoutMemoryAgain) {
-  int told = 0;
-  listener_.DuringApply([&] {
-    if (++told < 3) throw std::bad_alloc();
-  });
-  stream_.Append(MakeBatch("a", 1));
-  StartWorker();
-  AwaitReleased();
-  EXPECT_EQ(told, 3);
-  EXPECT_EQ(catalog_.calls(StoreCall::kApply), 1);
 }
 
 TEST_F(WorkerTest, ReplaysACommitWhoseAnswerGotLost) {

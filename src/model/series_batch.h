@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "model/fingerprint.h"
@@ -28,6 +29,14 @@ struct MetricMetadata {
   std::string unit;
   friend bool operator==(const MetricMetadata&, const MetricMetadata&) = default;
 };
+
+// Decides which of several statements about one family stands: the one with the greatest rank. That is the latest one,
+// and among statements of the same moment the one with the greatest type, help and unit (by bytes). So replays lead to
+// the same statement in whatever order they come. Borrows the metadata.
+inline auto MetadataRank(int64_t said_at_ms, const MetricMetadata& metadata) {
+  return std::tuple<int64_t, std::string_view, std::string_view, std::string_view>(said_at_ms, metadata.type,
+                                                                                   metadata.help, metadata.unit);
+}
 
 // Borrowed from its batch.
 struct Series {

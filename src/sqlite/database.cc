@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/fatal.h"
 #include "base/format.h"
 
 namespace mi::sqlite {
@@ -21,19 +22,19 @@ Errc CodeOf(int result) {
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
-    case SQLITE_NOMEM:
     case SQLITE_INTERRUPT: return Errc::kUnavailable;
     default: return Errc::kInternal;
   }
 }
 
 std::unexpected<Error> FailWith(sqlite3* database, int result) {
+  if ((result & 0xff) == SQLITE_NOMEM) OutOfMemory();
   const char* path = sqlite3_db_filename(database, "main");
   return Fail(CodeOf(result),
               format("{}: {} (sqlite {})", path == nullptr ? "?" : path, sqlite3_errmsg(database), result));
 }
 
-// Nobody reads SQLite's memory statistics, and each allocation would take a process-wide lock for them.
+// Switches off SQLite's memory statistics: nobody reads them, and each allocation would take a process-wide lock.
 void ConfigureOnce() {
   static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   (void)configured;
@@ -79,8 +80,7 @@ Result<bool> Statement::Step() {
 }
 
 Status Statement::Run() {
-  const Result<bool> row = Step();
-  if (!row) return Fail(row.error());
+  TRY(Step());
   Reset();
   return {};
 }
@@ -99,7 +99,7 @@ std::string_view Statement::Blob(int column) const {
   return {bytes, static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column))};
 }
 
-// Short waits first: most locks are held for a commit.
+// The waits grow, since most locks last as long as a commit.
 bool Database::Busy::Wait(int attempts) {
   using std::chrono::milliseconds;
   constexpr int kLongestStepMs = 50;
@@ -119,17 +119,15 @@ Result<Database> Database::Open(const std::string& path, const OpenOptions& opti
   const int result = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX,
                                      options.vfs.empty() ? nullptr : options.vfs.c_str());
   Database database(handle, path);
-  if (handle == nullptr) return Fail(Errc::kUnavailable, format("{}: out of memory", path));
+  if (handle == nullptr) OutOfMemory();
   if (result != SQLITE_OK) return Fail(CodeOf(result), format("{}: {}", path, sqlite3_errmsg(handle)));
   sqlite3_extended_result_codes(handle, 1);
   database.busy_ = std::make_unique<Busy>(Busy{options.busy_timeout_ms, options.busy_limit_ms, {}});
   sqlite3_busy_handler(
       handle, [](void* busy, int attempts) { return static_cast<Busy*>(busy)->Wait(attempts) ? 1 : 0; },
       database.busy_.get());
-  if (!options.read_only) {
-    if (Status s = database.Exec("PRAGMA journal_mode=WAL"); !s) return Fail(s.error());
-  }
-  if (Status s = database.Exec(format("PRAGMA synchronous={}", options.synchronous)); !s) return Fail(s.error());
+  if (!options.read_only) TRY(database.Exec("PRAGMA journal_mode=WAL"));
+  TRY(database.Exec(format("PRAGMA synchronous={}", options.synchronous)));
   return database;
 }
 
@@ -148,20 +146,13 @@ Result<Statement> Database::Prepare(std::string_view sql) {
 }
 
 Status Database::PrepareEach(std::initializer_list<Named> statements) {
-  for (const auto& [statement, sql] : statements) {
-    Result<Statement> prepared = Prepare(sql);
-    if (!prepared) return Fail(prepared.error());
-    statement = *std::move(prepared);
-  }
+  for (const auto& [statement, sql] : statements) statement = TRY(Prepare(sql));
   return {};
 }
 
 Result<int64_t> Database::QueryInt(std::string_view sql) {
-  Result<Statement> statement = Prepare(sql);
-  if (!statement) return Fail(statement.error());
-  const Result<bool> row = statement->Step();
-  if (!row) return Fail(row.error());
-  return *row ? statement->Int(0) : 0;
+  Statement statement = TRY(Prepare(sql));
+  return TRY(statement.Step()) ? statement.Int(0) : 0;
 }
 
 int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(handle_.get()); }
@@ -191,9 +182,8 @@ void Database::ReleaseMemory() { sqlite3_db_release_memory(handle_.get()); }
 
 Status Database::OwnCheckpoints() {
   constexpr int64_t kFrameHeaderBytes = 24;
-  const Result<int64_t> page_bytes = QueryInt("PRAGMA page_size");
-  if (!page_bytes) return Fail(page_bytes.error());
-  wal_ = std::make_unique<Wal>(Wal{.frames = 0, .frame_bytes = *page_bytes + kFrameHeaderBytes});
+  const int64_t page_bytes = TRY(QueryInt("PRAGMA page_size"));
+  wal_ = std::make_unique<Wal>(Wal{.frames = 0, .frame_bytes = page_bytes + kFrameHeaderBytes});
   sqlite3_wal_hook(
       handle_.get(),
       [](void* wal, sqlite3*, const char*, int frames) {
@@ -205,7 +195,7 @@ Status Database::OwnCheckpoints() {
 }
 
 Result<Transaction> Transaction::Begin(Database& database) {
-  if (Status begun = database.Exec("BEGIN IMMEDIATE"); !begun) return Fail(begun.error());
+  TRY(database.Exec("BEGIN IMMEDIATE"));
   return Transaction(database);
 }
 
@@ -214,9 +204,9 @@ Transaction::~Transaction() {
 }
 
 Status Transaction::Commit() {
-  Status committed = database_->Exec("COMMIT");
-  if (committed) database_ = nullptr;
-  return committed;
+  TRY(database_->Exec("COMMIT"));
+  database_ = nullptr;
+  return {};
 }
 
 }  // namespace mi::sqlite

@@ -1,7 +1,8 @@
-// SQLite's two handles, wrapped once for the rooms that keep files with it (stream's journal, store's catalogue).
+// SQLite's two handles, wrapped once for the rooms that keep files with it (the stream's journal, the store's
+// catalogue).
 //
-// Errors: kOverloaded: disk full. kUnavailable: busy, I/O error, cannot open. kCorrupt: damaged, or no database.
-//         kInternal: misuse, constraint. The message holds SQLite's own words and the path.
+// Errors: kOverloaded: the disk is full. kUnavailable: busy, I/O error, cannot open. kCorrupt: damaged, or no database.
+//         kInternal: misuse, constraint. The message has SQLite's own words and the path.
 #pragma once
 
 #include <atomic>
@@ -24,10 +25,10 @@ namespace mi::sqlite {
 struct OpenOptions {
   bool read_only = false;
   std::string synchronous = "full";  // off, normal, full, extra
-  std::string vfs;                   // '' = the default; tests give one that loses what was not synced
-  int busy_timeout_ms = 5'000;       // how long to wait for a lock that another connection holds
-  // Cuts such a wait short, also one that has begun: a stop cannot wait for whom it does not know. May change at any
-  // time, from any thread; outlives the connection.
+  std::string vfs;                   // '' = the default; tests use one that loses what was not synced
+  int busy_timeout_ms = 5'000;       // how long to wait for a lock of another connection
+  // Shortens such a wait, even one that has begun: a stop cannot wait for an unknown process. May change at any time,
+  // from any thread. Must outlive the connection.
   const std::atomic<int>* busy_limit_ms = nullptr;
 };
 
@@ -41,15 +42,15 @@ class Statement {
   Statement& BindText(int parameter, std::string_view value);  // borrowed until the next Reset
   Statement& BindBlob(int parameter, std::string_view value);  // borrowed until the next Reset
 
-  // True: a row is there. False: done (the statement is reset). A failed bind is reported here.
+  // True: there is a row. False: the statement is done, and is reset. Reports a failed bind, too.
   Result<bool> Step();
-  // For statements without rows: binds are kept until here, then reset.
+  // For statements without rows: steps once and resets.
   Status Run();
   void Reset();
 
   int64_t Int(int column) const;
   std::string_view Text(int column) const;  // valid until the next Step or Reset
-  std::string_view Blob(int column) const;  // the same
+  std::string_view Blob(int column) const;  // likewise
 
  private:
   friend class Database;
@@ -64,19 +65,19 @@ class Statement {
 // A connection in WAL mode. Threads: confined to one thread at a time.
 class Database {
  public:
-  // Creates the file when it is missing and not read_only. Sets WAL, synchronous, foreign keys off, the busy timeout.
+  // Creates the file if it is missing and not read_only. Sets WAL, synchronous and the busy timeout.
   static Result<Database> Open(const std::string& path, const OpenOptions& options);
 
   // One or several statements without parameters.
   Status Exec(const std::string& sql);
-  Result<Statement> Prepare(std::string_view sql);  // kept by SQLite for long use
+  Result<Statement> Prepare(std::string_view sql);
   struct Named {
     Statement& statement;
     std::string_view sql;
   };
-  // Several at once, each where it is kept; up to the first that fails.
+  // Prepares several statements, up to the first that fails.
   Status PrepareEach(std::initializer_list<Named> statements);
-  // The first column of the first row of a statement without parameters; 0 when there is no row.
+  // The first column of the first row of a statement without parameters; 0 if there is no row.
   Result<int64_t> QueryInt(std::string_view sql);
 
   int64_t last_insert_rowid() const;
@@ -86,17 +87,17 @@ class Database {
   struct CheckpointResult {
     bool complete = false;  // every frame of the WAL is in the database file, and synced
   };
-  // Never waits for readers.
+  // Copies the WAL into the database file, as far as readers allow, without waiting for them.
   Result<CheckpointResult> Checkpoint();
-  // As Checkpoint, but waits up to `wait_ms` for readers to let go of the log, and then empties its file. Writers wait.
+  // Like Checkpoint, but waits up to `wait_ms` for readers to leave the WAL, and then empties its file. Writers wait.
   Result<CheckpointResult> TruncateWal(int wait_ms);
 
-  // Gives back the memory of the page cache, as far as it is not in use.
+  // Releases the memory of the page cache that is not in use.
   void ReleaseMemory();
 
-  // From now on SQLite makes no checkpoints by itself on this connection, and wal_bytes() counts.
+  // From now on SQLite makes no checkpoints by itself on this connection, and wal_bytes() works.
   Status OwnCheckpoints();
-  // What the log held after this connection's last commit or checkpoint.
+  // The size of the WAL after the last commit or checkpoint of this connection.
   int64_t wal_bytes() const { return wal_ ? wal_->frames * wal_->frame_bytes : 0; }
 
   const std::string& path() const { return path_; }
@@ -109,7 +110,7 @@ class Database {
   Database(sqlite3* handle, std::string path) : path_(std::move(path)), handle_(handle) {}
   Result<CheckpointResult> RunCheckpoint(int mode);
 
-  // What SQLite asks before each further wait for a lock.
+  // SQLite asks it before each further wait for a lock.
   struct Busy {
     int timeout_ms = 0;
     const std::atomic<int>* limit_ms = nullptr;
@@ -121,12 +122,12 @@ class Database {
     int64_t frame_bytes = 0;
   };
   std::string path_;
-  std::unique_ptr<Busy> busy_;  // their addresses are known to SQLite
+  std::unique_ptr<Busy> busy_;  // on the heap, because SQLite keeps their addresses
   std::unique_ptr<Wal> wal_;
   std::unique_ptr<sqlite3, Close> handle_;
 };
 
-// Begins at once (BEGIN IMMEDIATE); rolls back when it is destroyed uncommitted.
+// A write transaction (BEGIN IMMEDIATE). Rolls back if it is destroyed before Commit().
 class Transaction {
  public:
   static Result<Transaction> Begin(Database& database);

@@ -1,21 +1,20 @@
-// What one Apply call brings, brought into the order in which a database likes to be asked: every identity once, sorted
-// by fingerprint, its times merged. Knows no database; every adapter starts from it.
+// The input of one Apply call in the order in which a database is best asked: each identity once, sorted by
+// fingerprint, with merged times. Every store starts from it; it knows no database.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "model/series_batch.h"
-#include "store/ports.h"
 
 namespace mi::store {
 
-// Where a series stands in what was applied.
+// Where a series is in the batches of the call.
 struct Occurrence {
   size_t batch;
   size_t index;
@@ -32,18 +31,19 @@ struct PlannedSeries {
   const Occurrence& first() const { return occurrences.front(); }
 };
 
-// New series between two checkpoints below which a store gives memory back; so many are indexed in a moment without.
-inline constexpr uint64_t kQuietSeries = 1'000;
+// What the call says about a metric family: the statement with the greatest model::MetadataRank. Borrows the batches.
+struct PlannedMetadata {
+  int64_t said_at_ms;
+  const model::MetricMetadata* metadata;
+  auto Rank() const { return model::MetadataRank(said_at_ms, *metadata); }
+};
+using TenantFamily = std::pair<std::string_view, std::string_view>;  // tenant, metric family
+std::map<TenantFamily, PlannedMetadata> PlanMetadata(std::span<const model::SeriesBatch> batches);
 
-// Whether a label stands in metric_basic_label, and not in metric_label.
-bool IsBasicLabel(std::string_view name);
-// The columns of metric_basic_label: tenant, env, service, __name__. Views of the arguments.
-std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model::LabelsView labels);
-
-// The last sighting of each fingerprint, ascending by fingerprint.
+// The last time that each fingerprint was seen, ascending by fingerprint.
 std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches);
 
-// Ownership: borrows the batches, which must outlive it. Threads: compatible.
+// Ownership: borrows the batches, which must outlive it. Threads: confined to one thread.
 class ApplyPlan {
  public:
   explicit ApplyPlan(std::span<const model::SeriesBatch> batches);
@@ -51,10 +51,11 @@ class ApplyPlan {
   ApplyPlan& operator=(const ApplyPlan&) = delete;
 
   std::span<const PlannedSeries> series() const { return series_; }
-  // The series of one fingerprint each, ascending. Several in a run are collisions within the call: at most one of them
-  // can be stored.
+  // Per fingerprint, ascending, the series that have it. If there are several they collide: at most one can be stored.
   std::span<const std::span<const PlannedSeries>> runs() const { return runs_; }
   const model::Tenant& TenantOf(const PlannedSeries& series) const { return batches_[series.first().batch].tenant(); }
+  // When the batch of the first occurrence was seen.
+  int64_t SeenAtMs(const PlannedSeries& series) const { return batches_[series.first().batch].seen_at_ms(); }
   model::LabelsView LabelsOf(const PlannedSeries& series) const { return At(series.first()).labels; }
 
  private:
@@ -69,8 +70,5 @@ class ApplyPlan {
   std::vector<PlannedSeries> series_;
   std::vector<std::span<const PlannedSeries>> runs_;
 };
-
-// Every occurrence of the series is refused: the store has another content.
-void AddCollisions(const PlannedSeries& series, std::string_view stored_content, ApplyResult& result);
 
 }  // namespace mi::store

@@ -1,6 +1,6 @@
 #include "store/apply_plan.h"
 
-#include "store/contract_test.h"
+#include "store/testing/contract_test.h"
 
 namespace mi::store {
 namespace {

@@ -1,6 +1,6 @@
-#include "store/fake_store.h"
+#include "store/testing/fake_store.h"
 
-#include "store/contract_test.h"
+#include "store/testing/contract_test.h"
 
 namespace mi::store {
 namespace {
@@ -9,6 +9,7 @@ class FakeUnderTest final : public CatalogUnderTest {
  public:
   std::unique_ptr<SeriesStore> OpenStore() override { return catalog_.OpenStore(); }
   std::unique_ptr<CatalogReader> OpenReader() override { return catalog_.OpenReader(); }
+  std::vector<std::string> FatalMessages() override { return catalog_.fatal_messages(); }
   void BreakApply() override { catalog_.FailAlways(FakeCall::kApply, Error(Errc::kUnavailable, "broken")); }
   void RepairApply() override { catalog_.Recover(); }
   LabelPairs LabelsOf(uint64_t id) override {

@@ -1,0 +1,163 @@
+#include "store/mysql/pool.h"
+
+#include <array>
+
+#include "base/format.h"
+#include "store/mysql/schema.h"
+
+namespace mi::store {
+namespace {
+
+// A connection that was idle for longer is pinged first: servers and load balancers close idle connections.
+constexpr std::chrono::seconds kTrusted{5};
+
+MysqlFaultListener CountFaults(telemetry::Metrics& metrics) {
+  std::array<telemetry::Counter*, kMysqlFaults> counters{};
+  for (size_t i = 0; i < kMysqlFaults; ++i) {
+    counters[i] = &metrics.GetCounter("store_errors_total", "Errors of the SQL database, by kind.",
+                                      {{"kind", std::string(ToString(static_cast<MysqlFault>(i)))}});
+  }
+  return [counters](MysqlFault fault) { counters[static_cast<size_t>(fault)]->Add(); };
+}
+
+}  // namespace
+
+MysqlLease::~MysqlLease() {
+  if (connection_ != nullptr) pool_.Return(std::move(connection_));
+}
+
+MysqlPool::MysqlPool(MysqlOptions options, MysqlDeps deps)
+    : options_(std::move(options)),
+      deps_(std::move(deps)),
+      open_gauge_(deps_.metrics.GetGauge("store_connections", "Open connections to the SQL database.")),
+      up_gauge_(deps_.metrics.GetGauge(
+          "store_up", "1 while the SQL database answers and takes what is written into it, 0 while it does not.")),
+      count_fault_(CountFaults(deps_.metrics)) {}
+
+Result<MysqlLease> MysqlPool::Take() {
+  for (;;) {
+    Idle reserved = TRY(Reserve());
+    if (reserved.connection != nullptr) {
+      MysqlLease lease = Lend(std::move(reserved.connection));
+      if (std::chrono::steady_clock::now() - reserved.since <= kTrusted || lease->Ping()) return lease;
+      continue;
+    }
+    MysqlLease lease =
+        Lend(std::make_unique<MysqlConnection>(options_, MysqlConnection::Purpose::kServe, count_fault_));
+    Status usable = lease->Open();
+    if (usable) usable = CheckCatalog(*lease);
+    if (usable) return lease;
+    lease->Break();
+    return Fail(usable.error());
+  }
+}
+
+MysqlLease MysqlPool::LendExtra(MysqlConnection::Purpose purpose) {
+  return Lend(std::make_unique<MysqlConnection>(options_, purpose, count_fault_));
+}
+
+Result<MysqlPool::Idle> MysqlPool::Reserve() {
+  const Time deadline = std::chrono::steady_clock::now() + options_.connect_timeout;
+  MutexLock lock(mutex_);
+  while (!interrupted_ && idle_.empty() && serving_ >= options_.max_open_conns) {
+    if (!returned_.WaitUntil(mutex_, deadline)) {
+      CountFault(MysqlFault::kTimeout);
+      return Fail(Errc::kOverloaded, format("{}: all {} connections are in use (mysql.max_open_conns)",
+                                            AddressOf(options_), options_.max_open_conns));
+    }
+  }
+  if (interrupted_) return Fail(Errc::kUnavailable, format("{}: given up, for a stop", AddressOf(options_)));
+  Idle reserved{};
+  if (!idle_.empty()) {
+    reserved = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  ++serving_;
+  ShowOpen();
+  return reserved;
+}
+
+MysqlLease MysqlPool::Lend(std::unique_ptr<MysqlConnection> connection) {
+  MutexLock lock(mutex_);
+  lent_.insert(connection.get());
+  if (interrupted_) connection->Cancel();
+  return {*this, std::move(connection)};
+}
+
+Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
+  const Result<std::string> uuid = CheckMysqlSchema(connection, options_.secret_check);
+  if (!uuid && uuid.error().code() == Errc::kInvalid) {
+    // Not the fault of the record that is being applied.
+    CountFault(MysqlFault::kDenied);
+    return Fail(Errc::kUnavailable, uuid.error().message());
+  }
+  if (!uuid) return Fail(uuid.error());
+  std::string first;
+  {
+    MutexLock lock(mutex_);
+    if (uuid_.empty()) uuid_ = *uuid;
+    first = uuid_;
+  }
+  if (first == *uuid) return {};
+  const Error replaced(Errc::kCorrupt,
+                       format("{}: database \"{}\" was replaced while it was in use: it is catalogue {} now, and was "
+                              "{}; a restart reads it from the beginning",
+                              AddressOf(options_), options_.db_name, *uuid, first));
+  Fatal(replaced);
+  return Fail(replaced);
+}
+
+size_t MysqlPool::Interrupt() {
+  size_t ended = 0;
+  {
+    MutexLock lock(mutex_);
+    interrupted_ = true;
+    for (MysqlConnection* connection : lent_) connection->Cancel();
+    ended = lent_.size();
+  }
+  returned_.NotifyAll();
+  return ended;
+}
+
+// Connections that end here are closed without the lock, since closing talks to the server.
+void MysqlPool::Return(std::unique_ptr<MysqlConnection> connection) {
+  std::vector<Idle> closing;
+  {
+    MutexLock lock(mutex_);
+    lent_.erase(connection.get());
+    if (connection->purpose() == MysqlConnection::Purpose::kServe) {
+      --serving_;
+      // The idle connections have most likely broken as well: opening new ones is faster than trying each.
+      if (connection->broken()) closing = std::exchange(idle_, {});
+      if (!connection->broken() && idle_.size() < options_.max_idle_conns) {
+        idle_.push_back({std::move(connection), std::chrono::steady_clock::now()});
+      }
+    }
+    ShowOpen();
+  }
+  returned_.NotifyAll();
+}
+
+void MysqlPool::ReportAnswer(bool answers) {
+  MutexLock lock(mutex_);
+  answers_ = answers;
+  ShowUp();
+}
+
+void MysqlPool::ReportWrite(const void* store, bool taken) {
+  MutexLock lock(mutex_);
+  if (taken) {
+    answers_ = true;
+    refused_writers_.erase(store);
+  } else {
+    refused_writers_.insert(store);
+  }
+  ShowUp();
+}
+
+void MysqlPool::ForgetWriter(const void* store) {
+  MutexLock lock(mutex_);
+  if (refused_writers_.erase(store) > 0) ShowUp();
+}
+
+}  // namespace mi::store

@@ -1,0 +1,298 @@
+#include "store/mysql/schema.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "base/format.h"
+#include "store/dictionary.h"
+#include "store/schema_row.h"
+
+namespace mi::store {
+namespace {
+
+constexpr std::string_view kVersionTable =
+    R"sql(CREATE TABLE IF NOT EXISTS schema_version (
+  version INT UNSIGNED NOT NULL,
+  catalog_uuid CHAR(36) NOT NULL,
+  secret_check CHAR(16) NOT NULL           -- hex digits
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql";
+
+// From version 0, an empty database with its row in schema_version, to 1. DDL commits by itself, so each statement may
+// find its work done by a start that was interrupted. Never edit a version that was released; add the next one.
+constexpr std::string_view kToVersion1[] = {
+    R"sql(CREATE TABLE IF NOT EXISTS metric_basic_label (
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
+  tenant VARCHAR(150) NOT NULL,
+  env MEDIUMTEXT NOT NULL,
+  service MEDIUMTEXT NOT NULL,
+  __name__ MEDIUMTEXT NOT NULL,
+  hash BINARY(16) NOT NULL,
+  UNIQUE KEY hash (hash)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric (
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
+  metric_basic_label_id BIGINT UNSIGNED NOT NULL,
+  fingerprint BINARY(16) NOT NULL,
+  metric MEDIUMTEXT NOT NULL,
+  UNIQUE KEY fingerprint (fingerprint)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric_seen (
+  metric_id BIGINT UNSIGNED NOT NULL PRIMARY KEY,
+  first_seen BIGINT NOT NULL,
+  last_seen BIGINT NOT NULL,
+  changed BIGINT UNSIGNED NOT NULL,        -- ms, by the server's clock, when this row was written
+  KEY changed (changed)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric_label_name (
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
+  name MEDIUMTEXT NOT NULL,
+  hash BINARY(16) NOT NULL,
+  UNIQUE KEY hash (hash)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric_label_value (
+  id BIGINT UNSIGNED NOT NULL PRIMARY KEY, -- from metric_next_id
+  value MEDIUMTEXT NOT NULL,
+  hash BINARY(16) NOT NULL,
+  UNIQUE KEY hash (hash)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric_label (
+  metric_label_name_id BIGINT UNSIGNED NOT NULL,
+  metric_label_value_id BIGINT UNSIGNED NOT NULL,
+  metric_id BIGINT UNSIGNED NOT NULL,
+  PRIMARY KEY (metric_label_name_id, metric_label_value_id, metric_id)
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric_metadata (
+  tenant VARCHAR(150) NOT NULL,
+  metric_family MEDIUMTEXT NOT NULL,
+  type MEDIUMTEXT NOT NULL,
+  help MEDIUMTEXT NOT NULL,
+  unit MEDIUMTEXT NOT NULL,
+  last_seen BIGINT NOT NULL,
+  hash BINARY(16) NOT NULL PRIMARY KEY
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS stream_position (
+  stream VARCHAR(255) NOT NULL,
+  partition_id INT NOT NULL,
+  next_offset BIGINT NOT NULL,
+  hash BINARY(16) NOT NULL PRIMARY KEY
+) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(CREATE TABLE IF NOT EXISTS metric_next_id (
+  name VARCHAR(64) NOT NULL PRIMARY KEY,   -- of the table
+  next_id BIGINT UNSIGNED NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql",
+    R"sql(INSERT INTO metric_next_id (name, next_id) VALUES
+  ('metric', 1), ('metric_basic_label', 1), ('metric_label_name', 1), ('metric_label_value', 1)
+ON DUPLICATE KEY UPDATE next_id = next_id)sql",
+    R"sql(CREATE OR REPLACE SQL SECURITY INVOKER VIEW v_series AS
+SELECT m.id AS id, b.tenant AS tenant, b.env AS env, b.service AS service, b.__name__ AS name, m.metric AS content,
+       LOWER(HEX(m.fingerprint)) AS fingerprint, s.first_seen AS first_seen, s.last_seen AS last_seen,
+       DATE_FORMAT(TIMESTAMPADD(SECOND, s.first_seen DIV 1000, '1970-01-01'), '%Y-%m-%dT%H:%i:%sZ') AS first_seen_utc,
+       DATE_FORMAT(TIMESTAMPADD(SECOND, s.last_seen DIV 1000, '1970-01-01'), '%Y-%m-%dT%H:%i:%sZ') AS last_seen_utc
+FROM metric m
+JOIN metric_basic_label b ON b.id = m.metric_basic_label_id
+JOIN metric_seen s ON s.metric_id = m.id)sql",
+    R"sql(CREATE OR REPLACE SQL SECURITY INVOKER VIEW v_series_label AS
+SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
+FROM metric_label l
+JOIN metric_label_name n ON n.id = l.metric_label_name_id
+JOIN metric_label_value v ON v.id = l.metric_label_value_id)sql"};
+
+constexpr std::string_view kMysqlTables[] = {"metric",          "metric_basic_label", "metric_seen",
+                                             "metric_label",    "metric_label_name",  "metric_label_value",
+                                             "metric_metadata", "metric_next_id",     "stream_position"};
+
+// What is in the database.
+struct Found {
+  bool version_table = false;     // there is a schema_version, and it is ours
+  std::vector<std::string> ours;  // tables with names of ours, without schema_version
+  std::vector<std::string> all;
+  bool has_row = false;
+  SchemaRow row;
+
+  bool Has(std::string_view table) const { return std::ranges::find(all, table) != all.end(); }
+  bool IsCurrent() const { return has_row && row.version == kMysqlSchemaVersion; }
+};
+
+std::string Where(const MysqlConnection& connection) {
+  return format("database \"{}\" at {}", connection.options().db_name, AddressOf(connection.options()));
+}
+
+std::string QuoteName(std::string_view name) {
+  std::string quoted = "`";
+  for (const char c : name) quoted += c == '`' ? std::string("``") : std::string(1, c);
+  return quoted + "`";
+}
+
+std::string RenameToLegacy(std::string_view table) {
+  return format("{} TO {}", QuoteName(table), QuoteName(format("legacy_{}", table)));
+}
+
+Result<std::vector<std::string>> TextColumn(MysqlConnection& connection, std::string_view sql) {
+  MysqlStatement* select = TRY(connection.Query(sql));
+  std::vector<std::string> values;
+  while (TRY(select->Fetch())) values.emplace_back(select->Text(0));
+  return values;
+}
+
+Result<Found> Look(MysqlConnection& connection) {
+  Found found;
+  found.all = TRY(TextColumn(
+      connection, "SELECT CAST(table_name AS CHAR) FROM information_schema.tables WHERE table_schema = DATABASE()"));
+  for (const std::string& table : found.all) {
+    if (std::ranges::find(kMysqlTables, table) != std::end(kMysqlTables)) found.ours.push_back(table);
+  }
+  // Another program may have a table schema_version, too.
+  const std::vector<std::string> column =
+      TRY(TextColumn(connection,
+                     "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() "
+                     "AND table_name = 'schema_version' AND column_name = 'catalog_uuid'"));
+  found.version_table = !column.empty();
+  if (!found.version_table) return found;
+  MysqlStatement* row = TRY(connection.Query("SELECT version, catalog_uuid, secret_check FROM schema_version"));
+  found.has_row = TRY(row->Fetch());
+  if (found.has_row) found.row = {row->Number(0), std::string(row->Text(1)), std::string(row->Text(2))};
+  return found;
+}
+
+Status Check(const MysqlConnection& connection, const Found& found, uint64_t secret_check) {
+  if (!found.version_table && !found.ours.empty()) {
+    std::string renames;
+    for (const std::string& table : found.ours) renames += (renames.empty() ? "" : ", ") + RenameToLegacy(table);
+    return Fail(Errc::kInvalid,
+                format("{} holds tables of the older service (metric and others, without our schema_version), and they "
+                       "are left untouched. Stop its consumers (its producers may go on), run `metric-index schema "
+                       "adopt`, which is RENAME TABLE {}; and start again: a replay of the topic fills new tables. Or "
+                       "name another database (mysql.db_name)",
+                       Where(connection), renames));
+  }
+  if (found.has_row) {
+    return CheckSchemaRow(found.row, kMysqlSchemaVersion, secret_check, Where(connection), "database (mysql.db_name)");
+  }
+  if (!found.version_table || found.ours.empty()) return {};
+  return Fail(Errc::kCorrupt, format("{}: schema_version has no row: restore a backup", Where(connection)));
+}
+
+Result<Found> LookAndCheck(MysqlConnection& connection, uint64_t secret_check) {
+  Found found = TRY(Look(connection));
+  TRY(Check(connection, found, secret_check));
+  return found;
+}
+
+// A lock of the whole server, by the database's name. The end of the connection frees it, too.
+class SchemaLock {
+ public:
+  static Result<SchemaLock> Take(MysqlConnection& connection) {
+    constexpr int64_t kPatienceSeconds = kMysqlSchemaLockPatience.count();
+    std::string name = format("metric-index/{}", NameHash(connection.options().db_name));
+    MysqlStatement* take =
+        TRY_WITHIN(connection.Query("SELECT COALESCE(GET_LOCK(?, ?), 0)", name, kPatienceSeconds), "GET_LOCK");
+    if (TRY(take->Fetch()) && take->Number(0) == 1) return SchemaLock(&connection, std::move(name));
+    return Fail(Errc::kUnavailable, format("{}: another process has been making the tables for {} s (lock {})",
+                                           Where(connection), kPatienceSeconds, name));
+  }
+  SchemaLock(SchemaLock&& other) noexcept
+      : connection_(std::exchange(other.connection_, nullptr)), name_(std::move(other.name_)) {}
+  SchemaLock& operator=(SchemaLock&&) = delete;
+  ~SchemaLock() {
+    if (connection_ != nullptr && !connection_->broken()) (void)connection_->Query("DO RELEASE_LOCK(?)", name_);
+  }
+
+ private:
+  SchemaLock(MysqlConnection* connection, std::string name) : connection_(connection), name_(std::move(name)) {}
+  // Names of locks are short, names of databases need not be.
+  static std::string NameHash(std::string_view db_name) {
+    std::string hex;
+    for (const char byte : DictionaryHash(db_name)) hex += format("{:02x}", static_cast<unsigned char>(byte));
+    return hex;
+  }
+
+  MysqlConnection* connection_;
+  std::string name_;
+};
+
+Status Migrate(MysqlConnection& connection, uint64_t from) {
+  if (from >= 1) return {};
+  for (const std::string_view sql : kToVersion1) TRY_WITHIN(connection.Exec(sql), "schema migration 0 to 1");
+  return {};
+}
+
+}  // namespace
+
+std::string MysqlDatabaseSql(std::string_view db_name) {
+  return format("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", QuoteName(db_name));
+}
+
+std::string MysqlSchemaText(std::string_view db_name, std::string_view user, uint64_t secret_check) {
+  // A comment must stay one line, whatever the configuration contains.
+  std::string name(user);
+  std::ranges::replace_if(name, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\''; }, '?');
+  std::string sql = format(
+      "-- metric-index: schema version {} of the catalogue. Run it as an administrator of the server; the service "
+      "itself then needs no more than:\n"
+      "--   GRANT SELECT, INSERT, UPDATE ON {}.* TO '{}'@'<host>';\n"
+      "{};\nUSE {};\n{};\n",
+      kMysqlSchemaVersion, QuoteName(db_name), name, MysqlDatabaseSql(db_name), QuoteName(db_name), kVersionTable);
+  for (const std::string_view statement : kToVersion1) sql += format("{};\n", statement);
+  // The row comes last: it says that all the rest is there.
+  sql += format(
+      "INSERT INTO schema_version (version, catalog_uuid, secret_check)\nSELECT {}, UUID(), '{}' FROM DUAL "
+      "WHERE NOT EXISTS (SELECT * FROM schema_version);\n",
+      kMysqlSchemaVersion, FormatSecretCheck(secret_check));
+  return sql;
+}
+
+Result<std::string> CheckMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
+  const Found found = TRY(LookAndCheck(connection, secret_check));
+  if (found.IsCurrent()) return found.row.uuid;
+  return Fail(Errc::kUnavailable, format("{} has no tables yet: the role consumer or all makes them when it starts, or "
+                                         "run what `metric-index schema mysql` prints",
+                                         Where(connection)));
+}
+
+Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_check) {
+  return TRY(LookAndCheck(connection, secret_check)).IsCurrent();
+}
+
+// The row of version 0 comes before the tables, so that a start that is interrupted does not look like the older
+// service. The version changes when everything else is done.
+Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
+  assert(connection.purpose() == MysqlConnection::Purpose::kPrepare);
+  const SchemaLock lock = TRY(SchemaLock::Take(connection));
+  const Found found = TRY(LookAndCheck(connection, secret_check));
+  if (found.IsCurrent()) return {};
+  TRY(connection.Exec(kVersionTable));
+  if (!found.has_row) {
+    TRY(connection.Query("INSERT INTO schema_version (version, catalog_uuid, secret_check) VALUES (0, UUID(), ?)",
+                         FormatSecretCheck(secret_check)));
+  }
+  TRY(Migrate(connection, found.row.version));
+  TRY(connection.Query("UPDATE schema_version SET version = ?", kMysqlSchemaVersion));
+  return {};
+}
+
+Result<std::vector<std::string>> AdoptMysqlTables(MysqlConnection& connection) {
+  const SchemaLock lock = TRY(SchemaLock::Take(connection));
+  const Found found = TRY(Look(connection));
+  if (found.version_table) {
+    return Fail(Errc::kInvalid, format("{} holds metric-index' own tables: nothing to adopt", Where(connection)));
+  }
+  std::vector<std::string> renames;
+  if (found.ours.empty()) return renames;
+  std::vector<std::string> tables = found.ours;
+  if (found.Has("schema_version")) tables.emplace_back("schema_version");
+  std::string sql;
+  for (const std::string& table : tables) {
+    if (found.Has("legacy_" + table)) {
+      return Fail(Errc::kInvalid,
+                  format("{} holds legacy_{} already, from an earlier adoption: rename or drop it first",
+                         Where(connection), table));
+    }
+    renames.push_back(RenameToLegacy(table));
+    sql += format("{}{}", sql.empty() ? "RENAME TABLE " : ", ", renames.back());
+  }
+  TRY(connection.Exec(sql));
+  return renames;
+}
+
+}  // namespace mi::store

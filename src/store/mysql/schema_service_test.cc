@@ -1,0 +1,298 @@
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "model/fingerprint.h"
+#include "store/mysql/schema.h"
+#include "store/testing/contract_test.h"
+#include "store/testing/mysql_database.h"
+#include "store/testing/test_directory.h"
+
+namespace mi::store {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class MysqlSchemaTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    server_ = RealService::Get("mariadb");
+    if (server_ == nullptr) GTEST_SKIP() << RealService::kMissing;
+    database_.emplace(*server_);
+  }
+  void MakeDatabase() { database_->Run(MysqlDatabaseSql(database_->name())); }
+  Status Prepare(uint64_t secret_check = 7) {
+    database_->options().secret_check = secret_check;
+    return database_->Open()->Prepare();
+  }
+  void ExpectRefused(const Status& status, Errc code, const testing::Matcher<std::string>& message) {
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code(), code) << status.error().message();
+    EXPECT_THAT(status.error().message(), message);
+  }
+  // By the stock client, as an administrator does.
+  int RunClient(const std::string& sql) const {
+    const TestDirectory directory;
+    const std::string script = directory.path() + "/schema.sql";
+    std::ofstream(script) << sql;
+    return std::system(
+        format("mariadb --no-defaults -h 127.0.0.1 -P {} -u root < '{}' > '{}.out'", server_->port(), script, script)
+            .c_str());
+  }
+
+  RealService* server_ = nullptr;
+  std::optional<TestDatabase> database_;
+};
+
+TEST_F(MysqlSchemaTest, MakesTheDatabaseAndTheTablesOnceAndKeepsTheUuid) {
+  ASSERT_TRUE(Prepare());
+  const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
+  EXPECT_EQ(uuid.size(), 36u);
+  ASSERT_TRUE(Prepare());
+  EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
+  EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), format("{}", kMysqlSchemaVersion));
+  const auto catalog = database_->Open();
+  EXPECT_EQ(catalog->OpenReader()->State().value().uuid, uuid);
+  EXPECT_TRUE(catalog->Health());
+  EXPECT_THAT(database_->metrics().Render(), HasSubstr("metric_index_store_up 1"));
+}
+
+TEST_F(MysqlSchemaTest, IsMadeOnceWhenManyStartAtOnce) {
+  const auto catalog = database_->Open();
+  {
+    std::vector<std::jthread> starters;
+    for (int i = 0; i < 4; ++i) {
+      starters.emplace_back([&] {
+        const Status prepared = catalog->Prepare();
+        EXPECT_TRUE(prepared) << prepared.error().message();
+      });
+    }
+  }
+  database_->ExpectCount(1, "schema_version");
+  database_->ExpectCount(4, "metric_next_id");
+}
+
+TEST_F(MysqlSchemaTest, FinishesWhatAStartThatWasCutShortBegan) {
+  ASSERT_TRUE(Prepare());
+  const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
+  database_->RunHere("UPDATE schema_version SET version = 0");
+  database_->RunHere("DROP TABLE metric_label");
+  database_->RunHere("DROP VIEW v_series_label");
+  const auto reader = database_->Open()->OpenReader();
+  EXPECT_EQ(reader->State().error().code(), Errc::kUnavailable);
+  ASSERT_TRUE(Prepare());
+  EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
+  database_->ExpectCount(0, "v_series_label");
+  EXPECT_TRUE(reader->State());
+}
+
+TEST_F(MysqlSchemaTest, RefusesANewerSchemaAndAnotherSecretAndNeverBlamesTheRecord) {
+  ASSERT_TRUE(Prepare(7));
+  ExpectRefused(Prepare(8), Errc::kInvalid,
+                AllOf(HasSubstr("identity.secret"), HasSubstr("0000000000000007"), HasSubstr("0000000000000008")));
+  database_->RunHere("UPDATE schema_version SET version = 99");
+  ExpectRefused(Prepare(7), Errc::kInvalid, AllOf(HasSubstr("version 99"), HasSubstr("up to 1")));
+  // kInvalid would put the batch among the dead letters.
+  const auto store = database_->Open()->OpenStore();
+  const model::SeriesBatch batch = MakePodBatch("", 1, 1, 1);
+  const Result<ApplyResult> applied = store->Apply({&batch, 1}, {});
+  ASSERT_FALSE(applied);
+  EXPECT_EQ(applied.error().code(), Errc::kUnavailable);
+  EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), "99");
+}
+
+TEST_F(MysqlSchemaTest, RefusesTheOlderServicesTablesUntilTheyAreAdopted) {
+  MakeDatabase();
+  database_->RunHere("CREATE TABLE metric (id BIGINT PRIMARY KEY, metric TEXT)");
+  database_->RunHere("CREATE TABLE metric_label (id BIGINT PRIMARY KEY, metric_id BIGINT REFERENCES metric (id))");
+  database_->RunHere("CREATE TABLE schema_version (v INT)");  // some migration tool's
+  database_->RunHere("CREATE TABLE bookmarks (url TEXT)");    // not our business
+  database_->RunHere("INSERT INTO metric VALUES (1, 'up{}')");
+  ExpectRefused(Prepare(), Errc::kInvalid,
+                AllOf(HasSubstr("older service"), HasSubstr("consumers"), HasSubstr("metric-index schema adopt"),
+                      HasSubstr("`metric` TO `legacy_metric`")));
+  EXPECT_EQ(database_->AskOne("SELECT metric FROM metric"), "up{}");
+
+  const std::vector<std::string> done = AdoptLegacyMysqlTables(database_->options()).value();
+  EXPECT_THAT(done,
+              testing::UnorderedElementsAre("`metric` TO `legacy_metric`", "`metric_label` TO `legacy_metric_label`",
+                                            "`schema_version` TO `legacy_schema_version`"));
+  ASSERT_TRUE(Prepare());
+  EXPECT_EQ(database_->AskOne("SELECT metric FROM legacy_metric"), "up{}");
+  database_->ExpectCount(0, "metric");
+  database_->ExpectCount(0, "bookmarks");
+  const Result<std::vector<std::string>> twice = AdoptLegacyMysqlTables(database_->options());
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code(), Errc::kInvalid);
+}
+
+TEST_F(MysqlSchemaTest, DoesNotAdoptOverWhatWasAdoptedBefore) {
+  MakeDatabase();
+  EXPECT_THAT(AdoptLegacyMysqlTables(database_->options()).value(), testing::IsEmpty());
+  database_->RunHere("CREATE TABLE metric (id BIGINT PRIMARY KEY)");
+  database_->RunHere("CREATE TABLE legacy_metric (id BIGINT PRIMARY KEY)");
+  const Result<std::vector<std::string>> adopted = AdoptLegacyMysqlTables(database_->options());
+  ASSERT_FALSE(adopted);
+  EXPECT_THAT(adopted.error().message(), HasSubstr("legacy_metric"));
+  database_->ExpectCount(0, "metric");
+}
+
+TEST_F(MysqlSchemaTest, PrintsTheSqlThatAnAdministratorRunsInItsPlace) {
+  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", 7)), 0);
+  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", 7)), 0);  // once more does no harm
+  database_->ExpectCount(1, "schema_version");
+  // With the rights that it names, and no others.
+  database_->MakeUser("writer", "a \"secret\" of ours", "SELECT, INSERT, UPDATE");
+  database_->options().user = "writer";
+  database_->options().password = "a \"secret\" of ours";
+  const Status prepared = Prepare(7);
+  ASSERT_TRUE(prepared) << prepared.error().message();
+  const auto catalog = database_->Open();
+  model::SeriesBatch batch = MakePodBatch("", 1000, 10, 1);
+  batch.AddMetadata({"up", "gauge", "help", ""});
+  const StreamPosition position[] = {{"metric-index", 0, 1}};
+  ASSERT_TRUE(catalog->OpenStore()->Apply({&batch, 1}, position));
+  EXPECT_EQ(ReadAll(*catalog->OpenReader()).size(), 10u);
+}
+
+TEST_F(MysqlSchemaTest, NamesTheKnobOfWhatAPersonMustPutRight) {
+  ASSERT_TRUE(Prepare());
+  const auto refused = [&](auto change, const testing::Matcher<std::string>& message, Errc code = Errc::kInvalid) {
+    MysqlOptions options = database_->options();
+    change(options);
+    const Status status = database_->Open(options)->Prepare();
+    ExpectRefused(status, code, message);
+    EXPECT_THAT(status.error().message(), testing::Not(HasSubstr("p4ssword")));
+    const Result<ApplyResult> applied = database_->Open(options)->OpenStore()->Apply({}, {});
+    ASSERT_FALSE(applied);
+    EXPECT_NE(applied.error().code(), Errc::kInvalid);
+  };
+  database_->MakeUser("nobody", "right", "");
+  database_->MakeUser("reader", "right", "SELECT");
+  refused([](MysqlOptions& o) { o.user = "nobody", o.password = "p4ssword"; },
+          AllOf(HasSubstr("mysql.password"), HasSubstr("\"nobody\"")));
+  refused([](MysqlOptions& o) { o.user = "nobody", o.password = "right"; },
+          AllOf(HasSubstr("mysql.db_name"), HasSubstr(database_->name()), HasSubstr("GRANT")));
+  refused([](MysqlOptions& o) { o.port = 1; }, HasSubstr("127.0.0.1:1"), Errc::kUnavailable);
+  refused([](MysqlOptions& o) { o.socket = "/nowhere/socket"; }, HasSubstr("/nowhere/socket"), Errc::kUnavailable);
+  refused([](MysqlOptions& o) { o.tls.mode = "required"; }, HasSubstr("mysql.tls"), Errc::kUnavailable);
+}
+
+TEST_F(MysqlSchemaTest, SaysWhatAnAdministratorRunsWhenItMayNotMakeTheDatabase) {
+  database_->Run("CREATE OR REPLACE USER 'maker'@'%' IDENTIFIED BY 'right'");
+  database_->Run("GRANT SELECT, INSERT ON *.* TO 'maker'@'%'");
+  database_->options().user = "maker";
+  database_->options().password = "right";
+  ExpectRefused(Prepare(), Errc::kInvalid,
+                AllOf(HasSubstr("mysql.db_name"), HasSubstr(MysqlDatabaseSql(database_->name()))));
+  MakeDatabase();
+  ExpectRefused(Prepare(), Errc::kInvalid, AllOf(HasSubstr("lacks rights"), HasSubstr("metric-index schema mysql")));
+}
+
+TEST_F(MysqlSchemaTest, CallsTheFatalHandlerWhenAnotherCatalogueTookItsPlaceAndANewProcessFillsIt) {
+  ASSERT_TRUE(Prepare());
+  auto catalog = database_->Open();
+  auto store = catalog->OpenStore();
+  auto reader = catalog->OpenReader();
+  const auto apply = [&](int64_t next_offset) {
+    const model::SeriesBatch batch = MakePodBatch("", 1000, 5, static_cast<size_t>(next_offset));
+    const StreamPosition position[] = {{"metric-index", 0, next_offset}};
+    return store->Apply({&batch, 1}, position);
+  };
+  ASSERT_TRUE(apply(1));
+  ASSERT_TRUE(apply(2));
+  const std::string uuid = reader->State().value().uuid;
+  database_->Run(format("DROP DATABASE `{}`", database_->name()));
+  EXPECT_EQ(apply(3).error().code(), Errc::kUnavailable);
+  EXPECT_THAT(database_->fatal_messages(), testing::IsEmpty());
+  ASSERT_TRUE(Prepare());
+  EXPECT_EQ(apply(3).error().code(), Errc::kCorrupt);
+  EXPECT_FALSE(reader->State());
+  EXPECT_THAT(database_->fatal_messages(), testing::Each(HasSubstr("was replaced while it was in use")));
+  EXPECT_THAT(database_->fatal_messages(), testing::SizeIs(2));
+
+  catalog = database_->Open();
+  store = catalog->OpenStore();
+  reader = catalog->OpenReader();
+  EXPECT_EQ(store->Position("metric-index", 0).value(), std::nullopt);
+  for (int64_t next = 1; next <= 3; ++next) EXPECT_EQ(apply(next).value().inserted.size(), 5u);
+  database_->ExpectCount(15, "v_series");
+  EXPECT_EQ(database_->AskOne("SELECT COUNT(*) FROM metric_label"),
+            database_->AskOne("SELECT COUNT(*) FROM v_series_label"));
+  EXPECT_NE(reader->State().value().uuid, uuid);
+}
+
+// What docs/migration.md says.
+TEST_F(MysqlSchemaTest, GivesTheOldTablesTheirNamesBack) {
+  MakeDatabase();
+  for (const char* table :
+       {"metric", "metric_basic_label", "metric_label", "metric_label_name", "metric_label_value"}) {
+    database_->RunHere(format("CREATE TABLE {} (old INT)", table));
+  }
+  ASSERT_TRUE(AdoptLegacyMysqlTables(database_->options()));
+  ASSERT_TRUE(Prepare());
+  std::ifstream file(MI_SOURCE_DIR "/docs/migration.md");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const size_t drop = text.find("DROP VIEW");
+  const size_t rename = text.find("RENAME TABLE", drop);
+  ASSERT_NE(rename, std::string::npos);
+  database_->RunHere(text.substr(drop, text.find(';', drop) - drop));
+  database_->RunHere(text.substr(rename, text.find(';', rename) - rename));
+  EXPECT_EQ(database_->AskOne("SELECT COUNT(old) FROM metric"), "0");
+  EXPECT_EQ(database_->AskOne("SELECT COUNT(*) FROM new_schema_version"), "1");
+}
+
+TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {
+  ASSERT_TRUE(Prepare(0));
+  const auto store = database_->Open()->OpenStore();
+  model::SeriesBatch batch = MakeBatch(
+      "acme", 1'600'000'000'123,
+      {{{"__name__", "up"}, {"env", "pröd"}, {"job", "a"}}, {{"__name__", "up"}, {"service", "x"}, {"job", "a "}}});
+  batch.AddMetadata({"up", "gauge", "", ""});
+  const StreamPosition position[] = {{"metric-index", 3, 17}};
+  ASSERT_TRUE(store->Apply({&batch, 1}, position));
+  const auto all_match = [&](const std::string& table, const std::string& key, uint64_t rows) {
+    database_->ExpectCount(rows, table + " WHERE hash = UNHEX(LEFT(SHA2(" + key + ", 256), 32))");
+    database_->ExpectCount(rows, table);
+  };
+  all_match("metric_label_name", "name", 1);
+  all_match("metric_label_value", "value", 2);
+  all_match("metric_basic_label",
+            "CONCAT(LENGTH(tenant),':',tenant,',',LENGTH(env),':',env,',',LENGTH(service),':',service,',',"
+            "LENGTH(__name__),':',__name__,',')",
+            2);
+  all_match("metric_metadata", "CONCAT(LENGTH(tenant),':',tenant,',',LENGTH(metric_family),':',metric_family,',')", 1);
+  all_match("stream_position", "CONCAT(LENGTH(stream),':',stream,',',LENGTH(partition_id),':',partition_id,',')", 1);
+  EXPECT_EQ(database_->Ask("SELECT tenant, env, name, content, first_seen_utc FROM v_series WHERE env <> ''"),
+            (std::vector<std::vector<std::string>>{
+                {"acme", "pröd", "up", "up{env=\"pröd\",job=\"a\"}", "2020-09-13T12:26:40Z"}}));
+}
+
+std::string Read(const std::string& file) {
+  std::ifstream in(file);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+TEST_F(MysqlSchemaTest, AnswersTheDocumentedQueries) {
+  ASSERT_TRUE(Prepare());
+  const auto store = database_->Open()->OpenStore();
+  const model::SeriesBatch batch = MakePodBatch("acme", 1'700'000'000'000, 100, 1);
+  ASSERT_TRUE(store->Apply({&batch, 1}, {}));
+  const std::string document = Read(MI_SOURCE_DIR "/docs/formats/sql.md");
+  const std::string section = document.substr(document.find("## MySQL and MariaDB"));
+  const std::string_view fence = "```sql\n";
+  size_t queries = 0;
+  for (size_t at = section.find(fence); at != std::string::npos; at = section.find(fence, at + 1), ++queries) {
+    const size_t begin = at + fence.size();
+    const std::string sql = section.substr(begin, section.find("```", begin) - begin);
+    EXPECT_EQ(RunClient(format("USE `{}`;\n{}", database_->name(), sql)), 0) << sql;
+  }
+  EXPECT_GE(queries, 3u);
+}
+
+}  // namespace
+}  // namespace mi::store

@@ -1,0 +1,431 @@
+#include "store/mysql/series_store.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "base/format.h"
+#include "base/utf8.h"
+#include "model/identity.h"
+#include "store/stored_rows.h"
+
+// Apply, while others do the same:
+//
+//   1. SELECT the known fingerprints
+//   2. find or insert the dictionary rows of the new series     own transaction, committed
+//   3. take a block of series ids                               own transaction, committed
+//   4. series, times, postings, metadata, positions             one transaction, each table in the order of its key
+//
+// The order of keys means that of two writers with the same series one waits for the other, and that they never wait
+// for each other. The second one waits for the first at the fingerprint that both insert, then gets a duplicate key,
+// rolls back, and begins again at 1, where it finds the series. So no row is left half done and no id is given twice. A
+// block of ids that was taken in vain leaves a gap. The dictionary rows of 2 stay, unused, until somebody needs them.
+//
+// Followers read rows by `changed`, the server's time when a row was written, and look back by longest_transaction
+// (MysqlCatalogReader::ReadSeenChanges). So a transaction must become visible within that time: after half of it a
+// store gives up (CheckTime), and what may still have become visible later is touched again (TouchLate).
+namespace mi::store {
+namespace {
+
+constexpr size_t kSeenPerTransaction = 5'000;  // times that activity changes at once: how long others wait
+
+std::string PositionHash(const StreamPosition& position) {
+  std::string key;
+  AppendNetstring(position.stream, key);
+  AppendNetstring(format("{}", position.partition), key);
+  return std::string(View(DictionaryHash(key)));
+}
+
+Result<std::vector<StreamPosition>> ReadPositions(MysqlConnection& connection) {
+  MysqlStatement* select = TRY(connection.Query("SELECT stream, partition_id, next_offset FROM stream_position"));
+  std::vector<StreamPosition> positions;
+  while (TRY(select->Fetch())) positions.push_back(StreamPositionOf(*select));
+  return positions;
+}
+
+// The server's clock, ms since the epoch.
+Result<uint64_t> ServerNowMs(MysqlConnection& connection) {
+  MysqlStatement* select = TRY(connection.Query("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)"));
+  TRY(select->Fetch());
+  return select->Number(0);
+}
+
+// Takes `count` ids of a table for good and returns the first. Requires: no transaction is open, since other writers
+// would wait for its end.
+Result<uint64_t> TakeIds(MysqlConnection& connection, std::string_view table, uint64_t count) {
+  MysqlStatement* take = TRY(
+      connection.Query("UPDATE metric_next_id SET next_id = LAST_INSERT_ID(next_id + ?) WHERE name = ?", count, table));
+  if (take->affected_rows() == 1) return take->insert_id() - count;
+  return Fail(Errc::kCorrupt, format("metric_next_id has no row \"{}\": restore a backup", table));
+}
+
+// MySQL keeps only UTF-8 in its text columns.
+Status CheckUtf8(const ApplyPlan& plan, std::span<const NewSeries> all) {
+  for (const NewSeries& series : all) {
+    for (const model::Label& label : plan.LabelsOf(*series.planned)) {
+      if (IsValidUtf8(label.name) && IsValidUtf8(label.value)) continue;
+      return Fail(Errc::kInvalid, format("a label is not UTF-8, and MySQL keeps only that: {}",
+                                         model::FormatIdentity(plan.LabelsOf(*series.planned))));
+    }
+  }
+  return {};
+}
+
+Status FindDictionaryRows(MysqlConnection& connection, const DictionaryTable& table,
+                          std::span<Dictionary::Wanted* const> missing, std::string_view lock) {
+  if (missing.empty()) return {};
+  std::unordered_map<std::string_view, Dictionary::Wanted*> by_hash;
+  for (Dictionary::Wanted* wanted : missing) by_hash.emplace(View(wanted->hash), wanted);
+  std::string before = "SELECT id, hash";
+  for (const std::string_view column : table.columns) before += format(", {}", column);
+  before += format(" FROM {} FORCE INDEX (hash) WHERE hash IN", table.name);
+  return connection.SelectIn(
+      before, lock, missing.size(), [&](size_t i, MysqlStatement& select) { select.Bind(View(missing[i]->hash)); },
+      [&](const MysqlStatement& row) -> Status {
+        const auto found = by_hash.find(row.Text(1));
+        if (found == by_hash.end()) return {};
+        bool same_values = true;
+        for (size_t i = 0; i < table.columns.size(); ++i) {
+          same_values = same_values && row.Text(i + 2) == found->second->values[i];
+        }
+        found->second->Settle(row.Number(0), same_values);
+        return {};
+      });
+}
+
+// The ids are ours, and there is no ON DUPLICATE KEY: with AUTO_INCREMENT and that, MariaDB 10.11 silently left rows
+// out when four writers inserted the same ones.
+Status InsertDictionaryRows(MysqlConnection& connection, const DictionaryTable& table,
+                            std::span<Dictionary::Wanted* const> missing) {
+  const uint64_t first = TRY(TakeIds(connection, table.name, missing.size()));
+  std::string into = format("{} (id, hash", table.name);
+  for (const std::string_view column : table.columns) into += format(", {}", column);
+  into += ")";
+  MysqlRows rows(into);
+  uint64_t id = first;
+  for (const Dictionary::Wanted* wanted : missing) {
+    std::vector<MysqlValue> row = {id++, View(wanted->hash)};
+    row.insert(row.end(), wanted->values.begin(), wanted->values.begin() + table.columns.size());
+    rows.Add(std::move(row));
+  }
+  MysqlTransaction transaction = TRY(MysqlTransaction::Begin(connection));
+  TRY(connection.Insert(rows));
+  TRY(transaction.Commit());
+  id = first;
+  for (Dictionary::Wanted* wanted : missing) wanted->Settle(id++, true);
+  return {};
+}
+
+}  // namespace
+
+MysqlSeriesStore::MysqlSeriesStore(std::shared_ptr<MysqlPool> pool)
+    : pool_(std::move(pool)),
+      repeated_(pool_->metrics().GetCounter("store_repeated_total",
+                                            "Transactions that were done again after a conflict with another writer.")),
+      dictionaries_(pool_->options().dictionary_bytes) {}
+
+Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
+                                            std::span<const StreamPosition> positions) {
+  const ApplyPlan plan(batches);
+  Result<ApplyResult> result =
+      Repeat([&](MysqlConnection& connection) { return TryApply(connection, plan, batches, positions); });
+  ReportWrite(result ? nullptr : &result.error());
+  if (result) inserted_since_checkpoint_ += result->inserted.size();
+  return result;
+}
+
+Result<ApplyResult> MysqlSeriesStore::TryApply(MysqlConnection& connection, const ApplyPlan& plan,
+                                               std::span<const model::SeriesBatch> batches,
+                                               std::span<const StreamPosition> positions) {
+  SeriesMerge merge(plan, dictionaries_);
+  TRY(TouchLate(connection));
+  TRY(FindKnown(connection, plan, merge));
+  merge.CollectNew();
+  TRY(CheckUtf8(plan, merge.new_series()));
+  for (Dictionary* dictionary : dictionaries_.all()) TRY(SettleDictionary(connection, *dictionary));
+  merge.RefuseClashes();
+
+  const Time began = std::chrono::steady_clock::now();
+  const uint64_t now_ms = TRY(ServerNowMs(connection));
+  TRY(AssignIds(connection, merge));
+  MysqlTransaction transaction = TRY(MysqlTransaction::Begin(connection));
+  TRY(InsertNew(connection, merge, now_ms));
+  TRY(CheckTime(began));
+  const std::vector<SeenUpdate> moved = TRY(MoveSeen(connection, merge.Moved(), now_ms));
+  TRY(ApplyMetadata(connection, batches));
+  TRY(ApplyPositions(connection, positions));
+  TRY(Commit(transaction, began, moved));
+
+  // Only ids that are behind a position are remembered: if the database goes back, ApplyPositions notices it before a
+  // row with a lost id is committed.
+  if (!positions.empty()) dictionaries_.Remember();
+  known_positions_.NoteCommitted(positions);
+  return merge.TakeResult(moved);
+}
+
+Status MysqlSeriesStore::FindKnown(MysqlConnection& connection, const ApplyPlan& plan, SeriesMerge& merge) {
+  std::vector<Hash16> fingerprints;  // ascending, as the runs are
+  fingerprints.reserve(plan.runs().size());
+  for (const auto& run : plan.runs()) fingerprints.push_back(run.front().fingerprint.ToBytes());
+  return connection.SelectIn(
+      "SELECT STRAIGHT_JOIN m.id, m.fingerprint, m.metric, b.tenant, s.first_seen, s.last_seen "
+      "FROM metric m FORCE INDEX (fingerprint) JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
+      "JOIN metric_seen s ON s.metric_id = m.id WHERE m.fingerprint IN",
+      "", fingerprints.size(), [&](size_t i, MysqlStatement& select) { select.Bind(View(fingerprints[i])); },
+      [&](const MysqlStatement& row) -> Status {
+        const auto at = std::ranges::lower_bound(fingerprints, row.Text(1), {}, View);
+        if (at == fingerprints.end() || View(*at) != row.Text(1)) return {};
+        merge.MatchStored(static_cast<size_t>(at - fingerprints.begin()), {.id = row.Number(0),
+                                                                           .content = row.Text(2),
+                                                                           .tenant = row.Text(3),
+                                                                           .first_seen_ms = row.Int(4),
+                                                                           .last_seen_ms = row.Int(5)});
+        return {};
+      });
+}
+
+Status MysqlSeriesStore::SettleDictionary(MysqlConnection& connection, Dictionary& dictionary) {
+  TRY(FindDictionaryRows(connection, dictionary.table(), dictionary.Missing(), ""));
+  for (int conflicts = 0;; ++conflicts) {
+    const std::vector<Dictionary::Wanted*> missing = dictionary.Missing();
+    if (missing.empty()) return {};
+    const uint64_t faults = connection.faults();
+    const Status inserted = InsertDictionaryRows(connection, dictionary.table(), missing);
+    if (inserted || !connection.HasConflictSince(faults) || conflicts == kMostConflicts) return inserted;
+    // Another writer inserted some of them. MariaDB shows a plain read what another transaction committed a moment
+    // after that transaction's locks are gone; a locking read sees it.
+    TRY(FindDictionaryRows(connection, dictionary.table(), missing, "LOCK IN SHARE MODE"));
+  }
+}
+
+Status MysqlSeriesStore::AssignIds(MysqlConnection& connection, SeriesMerge& merge) {
+  const size_t count = merge.new_series().size();
+  if (count == 0) return {};
+  const uint64_t first = TRY(TakeIds(connection, "metric", count));
+  if (first <= newest_id_) {
+    return Fatal(Fail(Errc::kCorrupt, format("the database went back: the series id {} was given again. A backup was "
+                                             "restored, or a failover lost transactions; a restart reads again from "
+                                             "the stored positions",
+                                             first)));
+  }
+  newest_id_ = first + count - 1;
+  merge.AssignIds(first);
+  return {};
+}
+
+Status MysqlSeriesStore::InsertNew(MysqlConnection& connection, const SeriesMerge& merge, uint64_t now_ms) {
+  MysqlRows series_rows("metric (id, metric_basic_label_id, fingerprint, metric)");
+  for (const NewSeries& series : merge.new_series()) {
+    series_rows.Add(series.id, merge.BasicLabelOf(series), View(series.fingerprint), merge.ContentOf(series));
+  }
+  MysqlRows seen_rows("metric_seen (metric_id, first_seen, last_seen, changed)");
+  for (const NewSeries* series : merge.NewSeriesById()) {
+    seen_rows.Add(series->id, series->planned->first_seen_ms, series->planned->last_seen_ms, now_ms);
+  }
+  MysqlRows posting_rows("metric_label (metric_label_name_id, metric_label_value_id, metric_id)");
+  for (const Posting& posting : merge.Postings()) posting_rows.Add(posting.name, posting.value, posting.series);
+  TRY(connection.Insert(series_rows));
+  TRY(connection.Insert(seen_rows));
+  return connection.Insert(posting_rows);
+}
+
+// Locks the rows in the order of their ids, so that what is returned and written is what others see next.
+Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& connection,
+                                                           std::span<const SeenUpdate> wanted, uint64_t now_ms) {
+  std::vector<SeenUpdate> moved;
+  TRY(connection.SelectIn(
+      "SELECT metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (PRIMARY) WHERE metric_id IN",
+      "ORDER BY metric_id FOR UPDATE", wanted.size(),
+      [&](size_t i, MysqlStatement& select) { select.Bind(wanted[i].id); },
+      [&](const MysqlStatement& row) -> Status {
+        const auto update = std::ranges::lower_bound(wanted, row.Number(0), {}, &SeenUpdate::id);
+        if (update == wanted.end() || update->id != row.Number(0)) return {};
+        const int64_t first = std::min(row.Int(1), update->first_seen_ms);
+        const int64_t last = std::max(row.Int(2), update->last_seen_ms);
+        if (first != row.Int(1) || last != row.Int(2)) moved.push_back({update->id, first, last});
+        return {};
+      }));
+  MysqlRows rows("metric_seen (metric_id, first_seen, last_seen, changed)");
+  for (const SeenUpdate& update : moved) rows.Add(update.id, update.first_seen_ms, update.last_seen_ms, now_ms);
+  TRY(connection.Insert(rows,
+                        "ON DUPLICATE KEY UPDATE first_seen = VALUES(first_seen), last_seen = VALUES(last_seen), "
+                        "changed = VALUES(changed)"));
+  return moved;
+}
+
+Status MysqlSeriesStore::ApplyMetadata(MysqlConnection& connection, std::span<const model::SeriesBatch> batches) {
+  const std::map<TenantFamily, PlannedMetadata> planned = PlanMetadata(batches);
+  std::map<std::string, std::pair<TenantFamily, PlannedMetadata>> by_hash;  // the order of the key
+  for (const auto& [key, statement] : planned) {
+    for (const std::string_view text :
+         {std::string_view(statement.metadata->family), std::string_view(statement.metadata->type),
+          std::string_view(statement.metadata->help), std::string_view(statement.metadata->unit)}) {
+      if (!IsValidUtf8(text)) return Fail(Errc::kInvalid, "metadata that is not UTF-8");
+    }
+    std::string hashed;
+    AppendNetstring(key.first, hashed);
+    AppendNetstring(key.second, hashed);
+    by_hash.emplace(View(DictionaryHash(hashed)), std::pair(key, statement));
+  }
+  std::vector<std::string_view> hashes;
+  hashes.reserve(by_hash.size());
+  for (const auto& [hash, row] : by_hash) hashes.push_back(hash);
+  std::vector<std::string> standing;  // hashes of stored rows that outrank ours
+  TRY(connection.SelectIn(
+      "SELECT hash, last_seen, type, help, unit FROM metric_metadata FORCE INDEX (PRIMARY) WHERE hash IN",
+      "ORDER BY hash FOR UPDATE", hashes.size(), [&](size_t i, MysqlStatement& select) { select.Bind(hashes[i]); },
+      [&](const MysqlStatement& row) -> Status {
+        const auto ours = by_hash.find(std::string(row.Text(0)));
+        const model::MetricMetadata stored{"", std::string(row.Text(2)), std::string(row.Text(3)),
+                                           std::string(row.Text(4))};
+        if (ours == by_hash.end() || ours->second.second.Rank() > model::MetadataRank(row.Int(1), stored)) return {};
+        standing.push_back(ours->first);
+        return {};
+      }));
+  for (const std::string& hash : standing) by_hash.erase(hash);
+  MysqlRows rows("metric_metadata (tenant, metric_family, type, help, unit, last_seen, hash)");
+  for (const auto& [hash, row] : by_hash) {
+    const auto& [key, statement] = row;
+    rows.Add(key.first, key.second, statement.metadata->type, statement.metadata->help, statement.metadata->unit,
+             statement.said_at_ms, hash);
+  }
+  return connection.Insert(rows,
+                           "ON DUPLICATE KEY UPDATE type = VALUES(type), help = VALUES(help), unit = VALUES(unit), "
+                           "last_seen = VALUES(last_seen)");
+}
+
+Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<const StreamPosition> positions) {
+  if (positions.empty() && known_positions_.empty()) return {};
+  std::map<std::string, const StreamPosition*> by_hash;  // the order of the key
+  for (const StreamPosition& position : positions) by_hash[PositionHash(position)] = &position;
+  std::vector<std::string_view> hashes;
+  for (const auto& [hash, position] : by_hash) hashes.push_back(hash);
+  std::map<std::string, int64_t> stored;  // locked until the end
+  TRY(connection.SelectIn(
+      "SELECT hash, next_offset FROM stream_position FORCE INDEX (PRIMARY) WHERE hash IN", "ORDER BY hash FOR UPDATE",
+      hashes.size(), [&](size_t i, MysqlStatement& select) { select.Bind(hashes[i]); },
+      [&](const MysqlStatement& row) -> Status {
+        stored[std::string(row.Text(0))] = row.Int(1);
+        return {};
+      }));
+  TRY(Fatal(known_positions_.Check(TRY(ReadPositions(connection)))));
+  MysqlRows rows("stream_position (stream, partition_id, next_offset, hash)");
+  for (const auto& [hash, position] : by_hash) {
+    const auto row = stored.find(hash);
+    const int64_t next_offset =
+        known_positions_.Merge(*position, row == stored.end() ? std::nullopt : std::optional(row->second));
+    rows.Add(position->stream, int64_t{position->partition}, next_offset, hash);
+  }
+  return connection.Insert(rows, "ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)");
+}
+
+Status MysqlSeriesStore::CheckTime(Time began) const {
+  const std::chrono::seconds longest = pool_->options().longest_transaction;
+  const auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  if (taken <= longest / 2) return {};
+  pool_->CountFault(MysqlFault::kTimeout);
+  return Fail(Errc::kUnavailable, format("{}: a transaction took {} ms, and no more than {} s are allowed: rolled back",
+                                         AddressOf(pool_->options()), taken.count(), longest.count() / 2));
+}
+
+// A COMMIT that fails or takes too long may become visible at any later time.
+Status MysqlSeriesStore::Commit(MysqlTransaction& transaction, Time began, std::span<const SeenUpdate> moved) {
+  TRY(CheckTime(began));
+  Status committed = transaction.Commit();
+  const auto taken = std::chrono::steady_clock::now() - began;
+  if (committed && taken <= pool_->options().longest_transaction) return committed;
+  for (const SeenUpdate& update : moved) late_.push_back(update.id);
+  return committed;
+}
+
+// Gives the late series a new `changed`. Waits, as every writer does, for a transaction on these rows that the server
+// has not ended yet.
+Status MysqlSeriesStore::TouchLate(MysqlConnection& connection) {
+  std::ranges::sort(late_);
+  TRY(connection.SelectIn(
+      "UPDATE metric_seen SET changed = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED) WHERE metric_id IN", "",
+      late_.size(), [&](size_t i, MysqlStatement& update) { update.Bind(late_[i]); },
+      [](const MysqlStatement&) { return Status(); }));
+  late_.clear();
+  return {};
+}
+
+Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
+  Result<std::vector<SeenUpdate>> moved = TryActivity(batches);
+  ReportWrite(moved ? nullptr : &moved.error());
+  return moved;
+}
+
+Result<std::vector<SeenUpdate>> MysqlSeriesStore::TryActivity(std::span<const model::ActivityBatch> batches) {
+  std::vector<std::pair<Hash16, int64_t>> seen;  // ascending by bytes, as by fingerprint
+  for (const auto& [fingerprint, last_seen_ms] : MergeActivity(batches)) {
+    seen.emplace_back(fingerprint.ToBytes(), last_seen_ms);
+  }
+  const std::vector<SeenUpdate> active =
+      TRY(Repeat([&](MysqlConnection& connection) { return FindActive(connection, seen); }));
+  std::vector<SeenUpdate> updated;
+  for (size_t begin = 0; begin < active.size(); begin += kSeenPerTransaction) {
+    const auto part = std::span(active).subspan(begin, std::min(kSeenPerTransaction, active.size() - begin));
+    const std::vector<SeenUpdate> moved =
+        TRY(Repeat([&](MysqlConnection& connection) -> Result<std::vector<SeenUpdate>> {
+          TRY(TouchLate(connection));
+          const Time began = std::chrono::steady_clock::now();
+          const uint64_t now_ms = TRY(ServerNowMs(connection));
+          MysqlTransaction transaction = TRY(MysqlTransaction::Begin(connection));
+          std::vector<SeenUpdate> now = TRY(MoveSeen(connection, part, now_ms));
+          TRY(Commit(transaction, began, now));
+          return now;
+        }));
+    updated.insert(updated.end(), moved.begin(), moved.end());
+  }
+  return updated;
+}
+
+Result<std::vector<SeenUpdate>> MysqlSeriesStore::FindActive(MysqlConnection& connection,
+                                                             std::span<const std::pair<Hash16, int64_t>> seen) {
+  const auto bytes = [](const std::pair<Hash16, int64_t>& one) { return View(one.first); };
+  std::vector<SeenUpdate> active;
+  TRY(connection.SelectIn(
+      "SELECT STRAIGHT_JOIN m.id, m.fingerprint, s.last_seen FROM metric m FORCE INDEX (fingerprint) "
+      "JOIN metric_seen s ON s.metric_id = m.id WHERE m.fingerprint IN",
+      "", seen.size(), [&](size_t i, MysqlStatement& select) { select.Bind(bytes(seen[i])); },
+      [&](const MysqlStatement& row) -> Status {
+        const auto at = std::ranges::lower_bound(seen, row.Text(1), {}, bytes);
+        if (at == seen.end() || bytes(*at) != row.Text(1) || at->second <= row.Int(2)) return {};
+        active.push_back({row.Number(0), INT64_MAX, at->second});
+        return {};
+      }));
+  std::ranges::sort(active, {}, &SeenUpdate::id);
+  return active;
+}
+
+Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& stream, int32_t partition) {
+  const std::vector<StreamPosition> all = TRY(Repeat(ReadPositions));
+  TRY(Fatal(known_positions_.Check(all)));
+  const std::optional<int64_t> stored = NextOffsetIn(all, stream, partition);
+  known_positions_.NoteRead(stream, partition, stored);
+  return stored;
+}
+
+Result<std::vector<StreamPosition>> MysqlSeriesStore::Checkpoint() {
+  std::vector<StreamPosition> positions = TRY(Repeat(ReadPositions));
+  // Few or no new series came, as on most days: others need the memory more.
+  if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) dictionaries_.Forget();
+  return positions;
+}
+
+Status MysqlSeriesStore::Fatal(Status checked) const {
+  if (!checked) pool_->Fatal(checked.error().Within(AddressOf(pool_->options())));
+  return checked;
+}
+
+void MysqlSeriesStore::ReportWrite(const Error* error) {
+  if (error == nullptr) {
+    pool_->ReportWrite(this, true);
+  } else if (error->code() != Errc::kInvalid && error->code() != Errc::kTooLarge) {
+    pool_->ReportWrite(this, false);
+  }
+}
+
+}  // namespace mi::store

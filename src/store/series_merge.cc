@@ -1,0 +1,154 @@
+#include "store/series_merge.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <utility>
+
+#include "base/format.h"
+#include "model/identity.h"
+
+namespace mi::store {
+namespace {
+
+// These labels are columns of metric_basic_label; all others are rows of metric_label.
+bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }
+
+// The columns of metric_basic_label. Views of the arguments.
+std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model::LabelsView labels) {
+  return {tenant.name(), labels.Get("env"), labels.Get("service"), labels.metric_name()};
+}
+
+}  // namespace
+
+// The fingerprint finds a row, but the content decides. Of several identities with this fingerprint at most one is the
+// stored one; the others collide.
+void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
+  assert(!matched_[run]);
+  matched_[run] = true;
+  for (const PlannedSeries& series : plan_.runs()[run]) {
+    text_.clear();
+    model::AppendIdentity(plan_.LabelsOf(series), text_);
+    if (row.content != text_ || row.tenant != plan_.TenantOf(series).name()) {
+      Refuse(series, row.content);
+      continue;
+    }
+    result_.existing += series.occurrences.size();
+    const int64_t first_seen_ms = std::min(row.first_seen_ms, series.first_seen_ms);
+    const int64_t last_seen_ms = std::max(row.last_seen_ms, series.last_seen_ms);
+    if (first_seen_ms != row.first_seen_ms || last_seen_ms != row.last_seen_ms) {
+      moved_.push_back({row.id, first_seen_ms, last_seen_ms});
+    }
+  }
+}
+
+void SeriesMerge::CollectNew() {
+  for (size_t run = 0; run < matched_.size(); ++run) {
+    if (matched_[run]) continue;
+    const std::span<const PlannedSeries> variants = plan_.runs()[run];
+    AddNew(variants.front());
+    for (const PlannedSeries& other : variants.subspan(1)) {
+      Refuse(other, model::FormatIdentity(plan_.LabelsOf(variants.front())));
+    }
+  }
+}
+
+void SeriesMerge::AddNew(const PlannedSeries& planned) {
+  const model::LabelsView labels = plan_.LabelsOf(planned);
+  NewSeries series{.planned = &planned, .fingerprint = planned.fingerprint.ToBytes()};
+  series.labels_begin = labels_.size();
+  for (const model::Label& label : labels) {
+    if (IsBasicLabel(label.name)) continue;
+    labels_.push_back({.name = dictionaries_.names.Want(label.name, {&label.name, 1}),
+                       .value = dictionaries_.values.Want(label.value, {&label.value, 1})});
+  }
+  series.labels_end = labels_.size();
+
+  const std::array<std::string_view, 4> basic = BasicLabelsOf(plan_.TenantOf(planned), labels);
+  text_.clear();
+  for (const std::string_view value : basic) AppendNetstring(value, text_);
+  series.basic_label = dictionaries_.basic_labels.Want(text_, basic);
+
+  series.content_begin = contents_.size();
+  model::AppendIdentity(labels, contents_);
+  series.content_end = contents_.size();
+  new_.push_back(series);
+}
+
+void SeriesMerge::RefuseClashes() {
+  std::erase_if(new_, [this](const NewSeries& series) {
+    const Dictionary* clash = ClashOf(series);
+    if (clash == nullptr) return false;
+    Refuse(*series.planned, format("a row of {} has the hash of another text", clash->table().name));
+    return true;
+  });
+}
+
+const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
+  if (BasicLabelOf(series) == 0) return &dictionaries_.basic_labels;
+  for (size_t i = series.labels_begin; i < series.labels_end; ++i) {
+    if (dictionaries_.names.IdAt(labels_[i].name) == 0) return &dictionaries_.names;
+    if (dictionaries_.values.IdAt(labels_[i].value) == 0) return &dictionaries_.values;
+  }
+  return nullptr;
+}
+
+// In the order of arrival, because the series of one scrape then are neighbours: their postings are short, and the
+// pages of an index stay together.
+void SeriesMerge::AssignIds(uint64_t first) {
+  std::vector<NewSeries*> by_arrival;
+  by_arrival.reserve(new_.size());
+  for (NewSeries& series : new_) by_arrival.push_back(&series);
+  std::ranges::sort(by_arrival, {}, [](const NewSeries* series) { return series->planned->first(); });
+  for (NewSeries* series : by_arrival) {
+    series->id = first++;
+    const PlannedSeries& planned = *series->planned;
+    result_.inserted.push_back({series->id, planned.first().batch, planned.first().index});
+    result_.existing += planned.occurrences.size() - 1;
+    const int64_t told_ms = plan_.SeenAtMs(planned);
+    if (planned.first_seen_ms != told_ms || planned.last_seen_ms != told_ms) {
+      result_.updated.push_back({series->id, planned.first_seen_ms, planned.last_seen_ms});
+    }
+  }
+}
+
+std::vector<const NewSeries*> SeriesMerge::NewSeriesById() const {
+  std::vector<const NewSeries*> by_id;
+  by_id.reserve(new_.size());
+  for (const NewSeries& series : new_) by_id.push_back(&series);
+  std::ranges::sort(by_id, {}, &NewSeries::id);
+  return by_id;
+}
+
+// Sorted by the key of metric_label, so that each page of it is touched once.
+std::vector<Posting> SeriesMerge::Postings() const {
+  std::vector<Posting> postings;
+  postings.reserve(labels_.size());
+  for (const NewSeries& series : new_) {
+    for (size_t i = series.labels_begin; i < series.labels_end; ++i) {
+      postings.push_back(
+          {dictionaries_.names.IdAt(labels_[i].name), dictionaries_.values.IdAt(labels_[i].value), series.id});
+    }
+  }
+  std::ranges::sort(postings);
+  return postings;
+}
+
+std::vector<SeenUpdate> SeriesMerge::Moved() const {
+  std::vector<SeenUpdate> moved = moved_;
+  std::ranges::sort(moved, {}, &SeenUpdate::id);
+  return moved;
+}
+
+ApplyResult SeriesMerge::TakeResult(std::span<const SeenUpdate> moved) {
+  result_.updated.insert(result_.updated.end(), moved.begin(), moved.end());
+  return std::move(result_);
+}
+
+void SeriesMerge::Refuse(const PlannedSeries& series, std::string_view stored_content) {
+  for (const Occurrence& at : series.occurrences) {
+    result_.collisions.push_back({at.batch, at.index, std::string(stored_content)});
+  }
+}
+
+}  // namespace mi::store

@@ -1,0 +1,108 @@
+// Brings the plan of one Apply call together with what the database has: which series are known and whose times change,
+// which are new, and which ids the new ones get. Both stores use it; it knows no SQL. A store calls, in this order:
+//
+//   MatchStored()       for each row that it finds under a fingerprint of plan.runs()
+//   CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
+//   RefuseClashes()     once the store has settled the dictionaries
+//   AssignIds()         with ids that the database reserved for new_series().size() series
+//   new_series(), postings(), moved()   are the rows to write
+//   TakeResult()        after the commit
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "store/apply_plan.h"
+#include "store/dictionary.h"
+#include "store/ports.h"
+
+namespace mi::store {
+
+// If fewer series than this were inserted between two checkpoints, a store releases its memory. So many are indexed in
+// a moment without it.
+inline constexpr uint64_t kQuietSeries = 1'000;
+
+// A row that the database has under a fingerprint of the call.
+struct StoredIdentity {
+  uint64_t id;
+  std::string_view content;
+  std::string_view tenant;
+  int64_t first_seen_ms;
+  int64_t last_seen_ms;
+};
+
+// A series that the database does not have yet.
+struct NewSeries {
+  const PlannedSeries* planned;
+  Hash16 fingerprint;
+  uint64_t id = 0;
+  size_t basic_label = 0;                     // slot in dictionaries.basic_labels
+  size_t labels_begin = 0, labels_end = 0;    // of SeriesMerge::labels_
+  size_t content_begin = 0, content_end = 0;  // of SeriesMerge::contents_
+};
+
+// A row of metric_label.
+struct Posting {
+  uint64_t name, value, series;
+  auto operator<=>(const Posting&) const = default;
+};
+
+// Ownership: borrows the plan and the dictionaries, which must outlive it. Threads: confined to one thread.
+class SeriesMerge {
+ public:
+  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries)
+      : plan_(plan), dictionaries_(dictionaries), matched_(plan.runs().size()) {}
+  ~SeriesMerge() { dictionaries_.Discard(); }
+  SeriesMerge(const SeriesMerge&) = delete;
+  SeriesMerge& operator=(const SeriesMerge&) = delete;
+
+  // The database has `row` under the fingerprint of plan.runs()[run]. Requires: once per run.
+  void MatchStored(size_t run, const StoredIdentity& row);
+  void CollectNew();
+  // Drops the new series with a text that a dictionary refused; they become collisions. Requires: the dictionaries are
+  // settled.
+  void RefuseClashes();
+  // Gives the ids first, first + 1, ... in the order of arrival.
+  void AssignIds(uint64_t first);
+
+  // By fingerprint, the order in which several writers must insert them.
+  std::span<const NewSeries> new_series() const { return new_; }
+  std::vector<const NewSeries*> NewSeriesById() const;
+  std::string_view ContentOf(const NewSeries& series) const {
+    return std::string_view(contents_).substr(series.content_begin, series.content_end - series.content_begin);
+  }
+  uint64_t BasicLabelOf(const NewSeries& series) const { return dictionaries_.basic_labels.IdAt(series.basic_label); }
+  // Of the new series, ascending.
+  std::vector<Posting> Postings() const;
+  // The known series whose times change, ascending by id, with their new times.
+  std::vector<SeenUpdate> Moved() const;
+
+  // Requires: called once, last. `moved`: the updates that were written.
+  ApplyResult TakeResult(std::span<const SeenUpdate> moved);
+
+ private:
+  struct LabelSlots {
+    size_t name, value;
+  };
+
+  void AddNew(const PlannedSeries& series);
+  void Refuse(const PlannedSeries& series, std::string_view stored_content);
+  // The dictionary that refused a text of the series, or nullptr.
+  const Dictionary* ClashOf(const NewSeries& series) const;
+
+  const ApplyPlan& plan_;
+  Dictionaries& dictionaries_;
+  std::vector<bool> matched_;  // by run
+  std::vector<SeenUpdate> moved_;
+  std::vector<NewSeries> new_;
+  std::vector<LabelSlots> labels_;
+  std::string contents_;
+  std::string text_;
+  ApplyResult result_;
+};
+
+}  // namespace mi::store

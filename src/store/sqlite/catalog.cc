@@ -1,0 +1,56 @@
+#include "store/sqlite/catalog.h"
+
+#include "base/format.h"
+#include "store/sqlite/catalog_reader.h"
+#include "store/sqlite/schema.h"
+#include "store/sqlite/series_store.h"
+
+namespace mi::store {
+namespace {
+
+Result<sqlite::Database> OpenDatabase(const SqliteCatalogOptions& options, bool read_only, uint64_t cache_bytes) {
+  sqlite::Database database = TRY(sqlite::Database::Open(options.path, {.read_only = read_only,
+                                                                        .synchronous = options.synchronous,
+                                                                        .vfs = options.vfs,
+                                                                        .busy_timeout_ms = options.busy_timeout_ms}));
+  // A negative cache size is in KiB. The log's file shrinks to the limit when SQLite starts it anew.
+  TRY(database.Exec(format("PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={}",
+                           cache_bytes / 1024, options.checkpoint_wal_bytes)));
+  return database;
+}
+
+}  // namespace
+
+Result<SqliteCatalog> SqliteCatalog::Open(SqliteCatalogOptions options) {
+  if (options.synchronous != "full" && options.synchronous != "normal" && options.synchronous != "extra") {
+    return Fail(Errc::kInvalid,
+                format("sqlite.synchronous is \"{}\": full, normal and extra are allowed, since without "
+                       "syncing a power cut can tear the catalogue",
+                       options.synchronous));
+  }
+  sqlite::Database database = TRY(OpenDatabase(options, false, options.page_cache_bytes));
+  std::string uuid = TRY(EnsureSqliteSchema(database, options.secret_check));
+  return SqliteCatalog(std::move(options), std::move(uuid));
+}
+
+Result<std::unique_ptr<SeriesStore>> SqliteCatalog::OpenStore(FatalHandler fatal) const {
+  return SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)),
+                                   {.dictionary_bytes = options_.dictionary_bytes,
+                                    .checkpoint_wal_bytes = options_.checkpoint_wal_bytes,
+                                    .max_wal_bytes = options_.max_wal_bytes},
+                                   std::move(fatal));
+}
+
+Result<std::unique_ptr<CatalogReader>> SqliteCatalog::OpenReader() const {
+  return SqliteCatalogReader::Create(TRY(Connect(true, options_.page_cache_bytes / 10)));
+}
+
+Result<sqlite::Database> SqliteCatalog::Connect(bool read_only, uint64_t cache_bytes) const {
+  sqlite::Database database = TRY(OpenDatabase(options_, read_only, cache_bytes));
+  const std::string found = TRY(CheckSqliteSchema(database, options_.secret_check));
+  if (found == uuid_) return database;
+  return Fail(Errc::kCorrupt, format("{} was replaced while it was in use: it is catalogue {} now, and was {}: restart",
+                                     database.path(), found, uuid_));
+}
+
+}  // namespace mi::store

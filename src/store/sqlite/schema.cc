@@ -1,0 +1,188 @@
+#include "store/sqlite/schema.h"
+
+#include <array>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/format.h"
+#include "store/schema_row.h"
+
+namespace mi::store {
+namespace {
+
+// kMigrations[n] leads from version n to n + 1. Never edit one that was released; add the next one.
+constexpr std::array<std::string_view, kSqliteSchemaVersion> kMigrations = {R"sql(
+CREATE TABLE schema_version (
+  version INTEGER NOT NULL,
+  catalog_uuid TEXT NOT NULL,
+  secret_check TEXT NOT NULL            -- 16 hex digits
+);
+CREATE TABLE metric_basic_label (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  env TEXT NOT NULL,
+  service TEXT NOT NULL,
+  __name__ TEXT NOT NULL,
+  hash BLOB NOT NULL UNIQUE
+);
+CREATE TABLE metric (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- an id that was given is never given again
+  metric_basic_label_id INTEGER NOT NULL,
+  fingerprint BLOB NOT NULL UNIQUE,     -- before the long column: reading it need not pass over the content
+  metric TEXT NOT NULL
+);
+CREATE TABLE metric_seen (
+  metric_id INTEGER PRIMARY KEY,
+  first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL
+);
+CREATE TABLE metric_label_name (id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE);
+CREATE TABLE metric_label_value (id INTEGER PRIMARY KEY, value TEXT NOT NULL, hash BLOB NOT NULL UNIQUE);
+CREATE TABLE metric_label (
+  metric_label_name_id INTEGER NOT NULL,
+  metric_label_value_id INTEGER NOT NULL,
+  metric_id INTEGER NOT NULL,
+  PRIMARY KEY (metric_label_name_id, metric_label_value_id, metric_id)
+) WITHOUT ROWID;
+CREATE TABLE metric_metadata (
+  tenant TEXT NOT NULL,
+  metric_family TEXT NOT NULL,
+  type TEXT NOT NULL,
+  help TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  last_seen INTEGER NOT NULL,
+  PRIMARY KEY (tenant, metric_family)
+);
+CREATE TABLE stream_position (
+  stream TEXT NOT NULL,
+  partition_id INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL,
+  PRIMARY KEY (stream, partition_id)
+) WITHOUT ROWID;
+
+CREATE VIEW v_series AS
+SELECT m.id AS id, b.tenant AS tenant, b.env AS env, b.service AS service, b.__name__ AS name, m.metric AS content,
+       lower(hex(m.fingerprint)) AS fingerprint, s.first_seen AS first_seen, s.last_seen AS last_seen,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.first_seen / 1000, 'unixepoch') AS first_seen_utc,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.last_seen / 1000, 'unixepoch') AS last_seen_utc
+FROM metric m
+JOIN metric_basic_label b ON b.id = m.metric_basic_label_id
+JOIN metric_seen s ON s.metric_id = m.id;
+
+CREATE VIEW v_series_label AS
+SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
+FROM metric_label l
+JOIN metric_label_name n ON n.id = l.metric_label_name_id
+JOIN metric_label_value v ON v.id = l.metric_label_value_id;
+)sql"};
+
+constexpr std::string_view kSqliteTables =
+    "'metric', 'metric_basic_label', 'metric_seen', 'metric_label', 'metric_label_name', 'metric_label_value', "
+    "'metric_metadata', 'stream_position'";
+
+// A random UUID, version 4.
+constexpr std::string_view kUuidSql =
+    "SELECT substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-4' || substr(h, 14, 3) || '-a' || substr(h, 18, 3) || '-' "
+    "|| substr(h, 21) AS uuid FROM (SELECT lower(hex(randomblob(16))) AS h)";
+
+Result<std::vector<std::string>> TextColumn(sqlite::Database& database, std::string_view sql) {
+  sqlite::Statement select = TRY(database.Prepare(sql));
+  std::vector<std::string> values;
+  while (TRY(select.Step())) values.emplace_back(select.Text(0));
+  return values;
+}
+
+// What a person can do about tables that are not ours.
+Status RefuseForeignTables(sqlite::Database& database, std::string_view a_table) {
+  const std::vector<std::string> ours = TRY(TextColumn(
+      database, format("SELECT name FROM sqlite_schema WHERE type = 'table' AND name IN ({})", kSqliteTables)));
+  if (ours.empty()) {
+    return Fail(Errc::kInvalid, format("{} is the database of another program (it has a table {}): give metric-index "
+                                       "a data directory of its own (app.data_dir)",
+                                       database.path(), a_table));
+  }
+  std::string renames;
+  for (const std::string& table : ours) renames += format(" ALTER TABLE {} RENAME TO legacy_{};", table, table);
+  return Fail(Errc::kInvalid,
+              format("{} holds tables of the older service, without schema_version, and they are left untouched. Stop "
+                     "its consumers (its producers may go on), run this in sqlite3:{} and start again: the stream is "
+                     "replayed into new tables. Or move the file away",
+                     database.path(), renames));
+}
+
+// Nothing: an empty database. An error: tables that are not ours.
+Result<std::optional<SchemaRow>> ReadSchemaRow(sqlite::Database& database) {
+  // legacy_*: what the instructions above leave behind.
+  const std::vector<std::string> tables =
+      TRY(TextColumn(database,
+                     "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*' AND "
+                     "name NOT GLOB 'legacy_*'"));
+  if (tables.empty()) return std::nullopt;
+  const int64_t known =
+      TRY(database.QueryInt("SELECT count(*) FROM pragma_table_info('schema_version') WHERE name = 'catalog_uuid'"));
+  if (known == 0) TRY(RefuseForeignTables(database, tables.front()));
+  sqlite::Statement select = TRY(database.Prepare("SELECT version, catalog_uuid, secret_check FROM schema_version"));
+  if (!TRY(select.Step())) {
+    return Fail(Errc::kCorrupt, format("{}: schema_version has no row: restore a backup", database.path()));
+  }
+  return SchemaRow{static_cast<uint64_t>(select.Int(0)), std::string(select.Text(1)), std::string(select.Text(2))};
+}
+
+Status CheckRow(const sqlite::Database& database, const SchemaRow& row, uint64_t secret_check) {
+  return CheckSchemaRow(row, kSqliteSchemaVersion, secret_check, database.path(), "app.data_dir");
+}
+
+Status Migrate(sqlite::Database& database, uint64_t from) {
+  for (size_t version = from; version < kMigrations.size(); ++version) {
+    TRY_WITHIN(database.Exec(std::string(kMigrations[version])),
+               format("schema migration {} to {}", version, version + 1));
+  }
+  return {};
+}
+
+// Requires: the tables of the current version, a catalogue without a row.
+Result<std::string> WriteFirstRow(sqlite::Database& database, uint64_t secret_check) {
+  std::string uuid = TRY(TextColumn(database, kUuidSql)).at(0);
+  sqlite::Statement insert = TRY(database.Prepare("INSERT INTO schema_version VALUES (?, ?, ?)"));
+  const std::string check = FormatSecretCheck(secret_check);
+  TRY(insert.Bind(1, kSqliteSchemaVersion).BindText(2, uuid).BindText(3, check).Run());
+  return uuid;
+}
+
+}  // namespace
+
+std::string SqliteSchemaText(uint64_t secret_check) {
+  std::string sql = format(
+      "-- metric-index: schema version {} of the catalogue. sqlite3 <app.data_dir>/catalog.db < this file\n"
+      "BEGIN IMMEDIATE;",
+      kSqliteSchemaVersion);
+  for (const std::string_view migration : kMigrations) sql += migration;
+  sql += format(
+      "\nINSERT INTO schema_version (version, catalog_uuid, secret_check)\nSELECT {}, uuid, '{}' FROM ({});\nCOMMIT;\n",
+      kSqliteSchemaVersion, FormatSecretCheck(secret_check), kUuidSql);
+  return sql;
+}
+
+Result<std::string> EnsureSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
+  sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database));
+  const std::optional<SchemaRow> row = TRY(ReadSchemaRow(database));
+  if (row) {
+    TRY(CheckRow(database, *row, secret_check));
+    if (row->version == kSqliteSchemaVersion) return row->uuid;
+  }
+  TRY(Migrate(database, row ? row->version : 0));
+  std::string uuid = row ? row->uuid : TRY(WriteFirstRow(database, secret_check));
+  TRY(database.Exec(format("UPDATE schema_version SET version = {}", kSqliteSchemaVersion)));
+  TRY(transaction.Commit());
+  return uuid;
+}
+
+Result<std::string> CheckSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
+  const std::optional<SchemaRow> row = TRY(ReadSchemaRow(database));
+  if (!row) return Fail(Errc::kUnavailable, format("{} has no tables yet", database.path()));
+  TRY(CheckRow(database, *row, secret_check));
+  return row->uuid;
+}
+
+}  // namespace mi::store

@@ -1,0 +1,142 @@
+#include "store/sqlite/schema.h"
+#include "store/testing/fatal_log.h"
+
+#include <thread>
+
+#include "store/sqlite/catalog.h"
+#include "store/testing/contract_test.h"
+#include "store/testing/test_directory.h"
+
+namespace mi::store {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class SqliteSchemaTest : public testing::Test {
+ protected:
+  Result<SqliteCatalog> Open(uint64_t secret_check = 7) {
+    return SqliteCatalog::Open({.path = directory_.catalog(), .secret_check = secret_check});
+  }
+  void Run(const std::string& sql) {
+    const Status done = sqlite::Database::Open(directory_.catalog(), {}).value().Exec(sql);
+    ASSERT_TRUE(done) << done.error().message();
+  }
+  int64_t Ask(std::string_view sql) {
+    return sqlite::Database::Open(directory_.catalog(), {}).value().QueryInt(sql).value();
+  }
+  // Opening must fail with this code and say why; and leave the file as it is.
+  void ExpectRefused(const Result<SqliteCatalog>& opened, Errc code, const testing::Matcher<std::string>& message) {
+    ASSERT_FALSE(opened);
+    EXPECT_EQ(opened.error().code(), code);
+    EXPECT_THAT(opened.error().message(), message);
+  }
+
+  const TestDirectory directory_;
+};
+
+TEST_F(SqliteSchemaTest, MakesTheTablesOnceAndKeepsTheUuid) {
+  const std::string uuid = Open().value().uuid();
+  EXPECT_THAT(uuid, testing::MatchesRegex("[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"));
+  EXPECT_EQ(Open().value().uuid(), uuid);
+  EXPECT_EQ(Ask("SELECT count(*) FROM schema_version"), 1);
+  EXPECT_EQ(Ask("SELECT version FROM schema_version"), kSqliteSchemaVersion);
+  const TestDirectory other;
+  EXPECT_NE(SqliteCatalog::Open({.path = other.catalog()}).value().uuid(), uuid);
+}
+
+TEST_F(SqliteSchemaTest, IsMadeOnceWhenManyStartAtOnce) {
+  std::vector<std::string> uuids(4);
+  {
+    std::vector<std::jthread> starters;
+    for (std::string& uuid : uuids) {
+      starters.emplace_back([&] {
+        const Result<SqliteCatalog> catalog = Open();
+        ASSERT_TRUE(catalog) << catalog.error().message();
+        uuid = catalog->uuid();
+      });
+    }
+  }
+  EXPECT_THAT(uuids, testing::Each(uuids[0]));
+  EXPECT_EQ(Ask("SELECT count(*) FROM schema_version"), 1);
+}
+
+TEST_F(SqliteSchemaTest, RefusesANewerSchema) {
+  const SqliteCatalog catalog = Open().value();
+  Run("UPDATE schema_version SET version = 99");
+  ExpectRefused(Open(), Errc::kInvalid, AllOf(HasSubstr("catalog.db"), HasSubstr("version 99"), HasSubstr("up to 1")));
+  EXPECT_EQ(catalog.OpenStore(IgnoreFatal).error().code(), Errc::kInvalid);
+  EXPECT_EQ(catalog.OpenReader().error().code(), Errc::kInvalid);
+  EXPECT_EQ(Ask("SELECT version FROM schema_version"), 99);
+}
+
+TEST_F(SqliteSchemaTest, RefusesAnotherSecret) {
+  ASSERT_TRUE(Open(7));
+  ExpectRefused(
+      Open(8), Errc::kInvalid,
+      AllOf(HasSubstr("another identity.secret"), HasSubstr("0000000000000007"), HasSubstr("0000000000000008")));
+  EXPECT_TRUE(Open(7));
+}
+
+TEST_F(SqliteSchemaTest, RefusesTheOlderServicesTablesWithInstructionsThatWork) {
+  Run("CREATE TABLE metric (id INTEGER PRIMARY KEY, metric TEXT); CREATE TABLE metric_label (id INTEGER PRIMARY KEY);"
+      "INSERT INTO metric VALUES (1, 'up{}')");
+  const Result<SqliteCatalog> refused = Open();
+  ExpectRefused(refused, Errc::kInvalid, AllOf(HasSubstr("older service"), HasSubstr("consumers")));
+  EXPECT_EQ(Ask("SELECT count(*) FROM sqlite_schema"), 2);
+  // Exactly as the message says.
+  std::string sql;
+  const std::string message = refused.error().message();
+  for (size_t at = message.find("ALTER"); at != std::string::npos; at = message.find("ALTER", at + 1)) {
+    sql += message.substr(at, message.find(';', at) + 1 - at);
+  }
+  EXPECT_EQ(std::ranges::count(sql, ';'), 2);
+  Run(sql);
+  EXPECT_TRUE(Open());
+  EXPECT_EQ(Ask("SELECT count(*) FROM legacy_metric"), 1);
+  EXPECT_EQ(Ask("SELECT count(*) FROM metric"), 0);
+}
+
+TEST_F(SqliteSchemaTest, RefusesTheDatabaseOfAnotherProgram) {
+  Run("CREATE TABLE bookmarks (url TEXT)");
+  ExpectRefused(Open(), Errc::kInvalid, AllOf(HasSubstr("bookmarks"), HasSubstr("app.data_dir")));
+  EXPECT_EQ(Ask("SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+TEST_F(SqliteSchemaTest, RefusesASchemaWithoutItsRow) {
+  ASSERT_TRUE(Open());
+  Run("DELETE FROM schema_version");
+  ExpectRefused(Open(), Errc::kCorrupt, HasSubstr("schema_version"));
+}
+
+TEST_F(SqliteSchemaTest, RefusesToRunUnsynced) {
+  for (const char* synchronous : {"off", "0", "FULL; DROP TABLE metric", ""}) {
+    ExpectRefused(SqliteCatalog::Open({.path = directory_.catalog(), .synchronous = synchronous}), Errc::kInvalid,
+                  HasSubstr("sqlite.synchronous"));
+  }
+}
+
+TEST_F(SqliteSchemaTest, NoticesThatTheFileWasReplaced) {
+  const SqliteCatalog catalog = Open().value();
+  std::filesystem::remove(directory_.catalog());
+  EXPECT_EQ(catalog.OpenReader().error().code(), Errc::kUnavailable);
+  const SqliteCatalog another = Open().value();
+  EXPECT_EQ(catalog.OpenStore(IgnoreFatal).error().code(), Errc::kCorrupt);
+  EXPECT_EQ(catalog.OpenReader().error().code(), Errc::kCorrupt);
+  EXPECT_TRUE(another.OpenStore(IgnoreFatal));
+}
+
+TEST_F(SqliteSchemaTest, NeverGivesAnIdAgain) {
+  const SqliteCatalog catalog = Open().value();
+  const model::SeriesBatch batch = MakePodBatch("", 1000, 3, 1);
+  auto store = catalog.OpenStore(IgnoreFatal).value();
+  ASSERT_TRUE(store->Apply({&batch, 1}, {}));
+  Run("DELETE FROM metric WHERE id >= 2; DELETE FROM metric_seen WHERE metric_id >= 2; "
+      "DELETE FROM metric_label WHERE metric_id >= 2");
+  const ApplyResult again = store->Apply({&batch, 1}, {}).value();
+  ASSERT_EQ(again.inserted.size(), 2u);
+  EXPECT_EQ(again.inserted[0].id, 4u);
+}
+
+}  // namespace
+}  // namespace mi::store

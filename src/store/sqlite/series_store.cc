@@ -1,0 +1,283 @@
+#include "store/sqlite/series_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/format.h"
+#include "store/stored_rows.h"
+
+namespace mi::store {
+namespace {
+
+// A dictionary row whose hash is known to the table. Columns: the values, then the id.
+void SettleByRow(const sqlite::Statement& row, const DictionaryTable& table, Dictionary::Wanted& wanted) {
+  bool same_values = true;
+  const auto columns = static_cast<int>(table.columns.size());
+  for (int i = 0; i < columns; ++i) same_values = same_values && row.Text(i) == wanted.values[static_cast<size_t>(i)];
+  wanted.Settle(static_cast<uint64_t>(row.Int(columns)), same_values);
+}
+
+}  // namespace
+
+SqliteSeriesStore::SqliteSeriesStore(sqlite::Database database, const Limits& limits, FatalHandler fatal)
+    : limits_(limits),
+      fatal_(std::move(fatal)),
+      database_(std::move(database)),
+      dictionaries_(limits.dictionary_bytes),
+      truncate_at_bytes_(4 * limits.checkpoint_wal_bytes) {}
+
+Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database database, const Limits& limits,
+                                                               FatalHandler fatal) {
+  std::unique_ptr<SqliteSeriesStore> store(new SqliteSeriesStore(std::move(database), limits, std::move(fatal)));
+  TRY(store->Prepare());
+  return store;
+}
+
+Status SqliteSeriesStore::Prepare() {
+  TRY(database_.PrepareEach(
+      {{find_,
+        "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen FROM metric m "
+        "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id JOIN metric_seen s ON s.metric_id = m.id "
+        "WHERE m.fingerprint = ?"},
+       {next_id_, "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'metric'"},
+       {update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
+       {find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
+       {advance_seen_,
+        "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND last_seen < ?1 RETURNING first_seen"},
+       {metadata_,
+        "SELECT tenant, metric_family, type, help, unit, last_seen FROM metric_metadata "
+        "WHERE tenant = ? AND metric_family = ?"},
+       {upsert_metadata_,
+        "INSERT OR REPLACE INTO metric_metadata (tenant, metric_family, type, help, unit, last_seen) "
+        "VALUES (?, ?, ?, ?, ?, ?)"},
+       {upsert_position_,
+        "INSERT INTO stream_position (stream, partition_id, next_offset) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"},
+       {positions_, "SELECT stream, partition_id, next_offset FROM stream_position"}}));
+  insert_series_ = TRY(SqliteBulkInsert::Open(database_, "metric (id, metric_basic_label_id, fingerprint, metric)"));
+  insert_seen_ = TRY(SqliteBulkInsert::Open(database_, "metric_seen (metric_id, first_seen, last_seen)"));
+  insert_postings_ =
+      TRY(SqliteBulkInsert::Open(database_, "metric_label (metric_label_name_id, metric_label_value_id, metric_id)"));
+  for (size_t i = 0; i < dictionary_rows_.size(); ++i) {
+    const DictionaryTable& table = dictionaries_.all()[i]->table();
+    std::string columns;
+    std::string parameters;
+    for (const std::string_view column : table.columns) {
+      columns += format("{}, ", column);
+      parameters += "?, ";
+    }
+    dictionary_rows_[i].find =
+        TRY(database_.Prepare(format("SELECT {}id FROM {} WHERE hash = ?", columns, table.name)));
+    dictionary_rows_[i].insert =
+        TRY(database_.Prepare(format("INSERT INTO {} ({}hash) VALUES ({}?)", table.name, columns, parameters)));
+  }
+  return database_.OwnCheckpoints();
+}
+
+// One transaction. It asks for what exists in the order of the fingerprints and writes the postings sorted, so that
+// each page of an index is touched once. The ids of dictionary rows are remembered only after the commit: a rolled-back
+// transaction gives them to others.
+Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
+                                             std::span<const StreamPosition> positions) {
+  TRY(MakeRoomInWal());
+  const ApplyPlan plan(batches);
+  SeriesMerge merge(plan, dictionaries_);
+  sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
+  TRY(FindKnown(plan, merge));
+  merge.CollectNew();
+  for (size_t i = 0; i < dictionary_rows_.size(); ++i) {
+    TRY(SettleDictionary(*dictionaries_.all()[i], dictionary_rows_[i]));
+  }
+  merge.RefuseClashes();
+  TRY(InsertNew(merge));
+  const std::vector<SeenUpdate> moved = merge.Moved();
+  TRY(UpdateSeen(moved));
+  TRY(ApplyMetadata(batches));
+  TRY(ApplyPositions(positions));
+  TRY(transaction.Commit());
+
+  // Only ids that are behind a position: see MysqlSeriesStore::TryApply.
+  if (!positions.empty()) dictionaries_.Remember();
+  known_positions_.NoteCommitted(positions);
+  ApplyResult result = merge.TakeResult(moved);
+  inserted_since_checkpoint_ += result.inserted.size();
+  CheckpointWhenDue();
+  return result;
+}
+
+Status SqliteSeriesStore::FindKnown(const ApplyPlan& plan, SeriesMerge& merge) {
+  for (size_t run = 0; run < plan.runs().size(); ++run) {
+    const Hash16 fingerprint = plan.runs()[run].front().fingerprint.ToBytes();
+    if (!TRY(find_.BindBlob(1, View(fingerprint)).Step())) continue;
+    merge.MatchStored(run, {.id = static_cast<uint64_t>(find_.Int(0)),
+                            .content = find_.Text(1),
+                            .tenant = find_.Text(2),
+                            .first_seen_ms = find_.Int(3),
+                            .last_seen_ms = find_.Int(4)});
+    find_.Reset();
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::SettleDictionary(Dictionary& dictionary, DictionaryRows& rows) {
+  for (Dictionary::Wanted* wanted : dictionary.Missing()) {
+    if (TRY(rows.find.BindBlob(1, View(wanted->hash)).Step())) {
+      SettleByRow(rows.find, dictionary.table(), *wanted);
+      rows.find.Reset();
+      continue;
+    }
+    int parameter = 0;
+    for (size_t i = 0; i < dictionary.table().columns.size(); ++i) {
+      rows.insert.BindText(++parameter, wanted->values[i]);
+    }
+    TRY(rows.insert.BindBlob(++parameter, View(wanted->hash)).Run());
+    wanted->Settle(static_cast<uint64_t>(database_.last_insert_rowid()), true);
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
+  if (merge.new_series().empty()) return {};
+  const int64_t first_id = TRY(next_id_.Step()) ? next_id_.Int(0) : 1;
+  next_id_.Reset();
+  merge.AssignIds(static_cast<uint64_t>(first_id));
+  const std::vector<const NewSeries*> series = merge.NewSeriesById();
+  TRY(insert_series_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
+    insert.Bind(at, static_cast<int64_t>(series[i]->id));
+    insert.Bind(at + 1, static_cast<int64_t>(merge.BasicLabelOf(*series[i])));
+    insert.BindBlob(at + 2, View(series[i]->fingerprint)).BindText(at + 3, merge.ContentOf(*series[i]));
+  }));
+  TRY(insert_seen_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
+    insert.Bind(at, static_cast<int64_t>(series[i]->id));
+    insert.Bind(at + 1, series[i]->planned->first_seen_ms).Bind(at + 2, series[i]->planned->last_seen_ms);
+  }));
+  const std::vector<Posting> postings = merge.Postings();
+  return insert_postings_.Insert(postings.size(), [&](size_t i, sqlite::Statement& insert, int at) {
+    insert.Bind(at, static_cast<int64_t>(postings[i].name)).Bind(at + 1, static_cast<int64_t>(postings[i].value));
+    insert.Bind(at + 2, static_cast<int64_t>(postings[i].series));
+  });
+}
+
+Status SqliteSeriesStore::UpdateSeen(std::span<const SeenUpdate> moved) {
+  for (const SeenUpdate& update : moved) {
+    update_seen_.Bind(1, update.first_seen_ms).Bind(2, update.last_seen_ms);
+    TRY(update_seen_.Bind(3, static_cast<int64_t>(update.id)).Run());
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::ApplyMetadata(std::span<const model::SeriesBatch> batches) {
+  for (const auto& [key, planned] : PlanMetadata(batches)) {
+    const auto& [tenant, family] = key;
+    if (TRY(metadata_.BindText(1, tenant).BindText(2, family).Step())) {
+      const model::MetricMetadata stored{"", std::string(metadata_.Text(2)), std::string(metadata_.Text(3)),
+                                         std::string(metadata_.Text(4))};
+      const bool stands = model::MetadataRank(metadata_.Int(5), stored) >= planned.Rank();
+      metadata_.Reset();
+      if (stands) continue;
+    }
+    upsert_metadata_.BindText(1, tenant).BindText(2, family).BindText(3, planned.metadata->type);
+    upsert_metadata_.BindText(4, planned.metadata->help).BindText(5, planned.metadata->unit);
+    TRY(upsert_metadata_.Bind(6, planned.said_at_ms).Run());
+  }
+  return {};
+}
+
+Status SqliteSeriesStore::ApplyPositions(std::span<const StreamPosition> positions) {
+  if (positions.empty() && known_positions_.empty()) return {};
+  const std::vector<StreamPosition> stored = TRY(ReadPositions());
+  TRY(Fatal(known_positions_.Check(stored)));
+  for (const StreamPosition& position : positions) {
+    const int64_t next_offset =
+        known_positions_.Merge(position, NextOffsetIn(stored, position.stream, position.partition));
+    TRY(upsert_position_.BindText(1, position.stream).Bind(2, position.partition).Bind(3, next_offset).Run());
+  }
+  return {};
+}
+
+Result<std::vector<StreamPosition>> SqliteSeriesStore::ReadPositions() {
+  std::vector<StreamPosition> positions;
+  while (TRY(positions_.Step())) positions.push_back(StreamPositionOf(positions_));
+  return positions;
+}
+
+Status SqliteSeriesStore::Fatal(Status checked) const {
+  if (!checked) fatal_(checked.error().Within(database_.path()));
+  return checked;
+}
+
+Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
+  TRY(MakeRoomInWal());
+  sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
+  std::vector<std::pair<int64_t, int64_t>> known;  // id, last_seen
+  for (const auto& [fingerprint, last_seen_ms] : MergeActivity(batches)) {
+    const Hash16 bytes = fingerprint.ToBytes();
+    if (!TRY(find_id_.BindBlob(1, View(bytes)).Step())) continue;
+    known.emplace_back(find_id_.Int(0), last_seen_ms);
+    find_id_.Reset();
+  }
+  std::ranges::sort(known);
+  std::vector<SeenUpdate> updated;
+  for (const auto& [id, last_seen_ms] : known) {
+    if (!TRY(advance_seen_.Bind(1, last_seen_ms).Bind(2, id).Step())) continue;
+    updated.push_back({static_cast<uint64_t>(id), advance_seen_.Int(0), last_seen_ms});
+    advance_seen_.Reset();
+  }
+  TRY(transaction.Commit());
+  CheckpointWhenDue();
+  return updated;
+}
+
+Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& stream, int32_t partition) {
+  const std::vector<StreamPosition> all = TRY(ReadPositions());
+  TRY(Fatal(known_positions_.Check(all)));
+  const std::optional<int64_t> stored = NextOffsetIn(all, stream, partition);
+  known_positions_.NoteRead(stream, partition, stored);
+  return stored;
+}
+
+Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
+  // Read first: what is committed during the checkpoint is not promised.
+  std::vector<StreamPosition> committed = TRY(ReadPositions());
+  const sqlite::Database::CheckpointResult checkpoint = TRY(database_.Checkpoint());
+  if (checkpoint.complete) covered_ = std::move(committed);
+  if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) ReleaseMemory();
+  return covered_;
+}
+
+// Few or no new series came since the last checkpoint, as on most days: the catalogue needs the memory more.
+void SqliteSeriesStore::ReleaseMemory() {
+  database_.ReleaseMemory();
+  dictionaries_.Forget();
+}
+
+Status SqliteSeriesStore::MakeRoomInWal() {
+  constexpr int kWaitMs = 1'000;
+  const auto bytes = [&] { return static_cast<uint64_t>(database_.wal_bytes()); };
+  if (bytes() <= limits_.max_wal_bytes) return {};
+  TRY(database_.TruncateWal(kWaitMs));
+  if (bytes() <= limits_.max_wal_bytes) return {};
+  return Fail(Errc::kOverloaded,
+              format("{}-wal holds {}, limit {}: another process reads the catalogue in one long transaction (an open "
+                     "sqlite3 shell?); it must end first",
+                     database_.path(), FormatBytes(bytes()), FormatBytes(limits_.max_wal_bytes)));
+}
+
+// The WAL grows with each commit; a checkpoint copies it into the database file, and only then can SQLite write from
+// its beginning again. A passive checkpoint never waits, but readers that overlap without a pause can prevent the new
+// beginning although everything is copied. So once the WAL is four times as large as it should be, this waits for the
+// readers, briefly, and doubles the size at which it waits again. A failure here is reported by the next Checkpoint().
+void SqliteSeriesStore::CheckpointWhenDue() {
+  constexpr int kWaitMs = 50;
+  const auto bytes = static_cast<uint64_t>(database_.wal_bytes());
+  if (bytes <= limits_.checkpoint_wal_bytes) {
+    truncate_at_bytes_ = 4 * limits_.checkpoint_wal_bytes;
+    return;
+  }
+  (void)database_.Checkpoint();
+  if (bytes <= truncate_at_bytes_) return;
+  (void)database_.TruncateWal(kWaitMs);
+  truncate_at_bytes_ = 2 * bytes;
+}
+
+}  // namespace mi::store

@@ -1,0 +1,84 @@
+// SeriesStore over SQLite. SeriesMerge (series_merge.h) decides what is written; this class has the SQL, and keeps the
+// write-ahead log (WAL) small.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/fatal.h"
+#include "sqlite/database.h"
+#include "store/apply_plan.h"
+#include "store/dictionary.h"
+#include "store/known_positions.h"
+#include "store/ports.h"
+#include "store/series_merge.h"
+#include "store/sqlite/bulk_insert.h"
+
+namespace mi::store {
+
+// Threads: confined to one thread. Several stores may use one file: SQLite lets them write one after the other.
+class SqliteSeriesStore final : public SeriesStore {
+ public:
+  struct Limits {  // see SqliteCatalogOptions
+    uint64_t dictionary_bytes;
+    uint64_t checkpoint_wal_bytes;
+    uint64_t max_wal_bytes;
+  };
+
+  // Requires: the database has the tables of sqlite/schema.h.
+  static Result<std::unique_ptr<SeriesStore>> Create(sqlite::Database database, const Limits& limits,
+                                                     FatalHandler fatal);
+
+  Result<ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
+                            std::span<const StreamPosition> positions) override;
+  Result<std::vector<SeenUpdate>> ApplyActivity(std::span<const model::ActivityBatch> batches) override;
+  Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) override;
+  Result<std::vector<StreamPosition>> Checkpoint() override;
+
+ private:
+  struct DictionaryRows {
+    sqlite::Statement find, insert;
+  };
+
+  SqliteSeriesStore(sqlite::Database database, const Limits& limits, FatalHandler fatal);
+  Status Prepare();
+
+  // The parts of Apply, inside its transaction.
+  Status FindKnown(const ApplyPlan& plan, SeriesMerge& merge);
+  Status SettleDictionary(Dictionary& dictionary, DictionaryRows& rows);
+  Status InsertNew(SeriesMerge& merge);
+  Status UpdateSeen(std::span<const SeenUpdate> moved);
+  Status ApplyMetadata(std::span<const model::SeriesBatch> batches);
+  Status ApplyPositions(std::span<const StreamPosition> positions);
+
+  Result<std::vector<StreamPosition>> ReadPositions();
+  // Calls the fatal handler with the error of a failed check.
+  Status Fatal(Status checked) const;
+
+  // kOverloaded if the WAL is too large and cannot shrink.
+  Status MakeRoomInWal();
+  void CheckpointWhenDue();
+  void ReleaseMemory();
+
+  const Limits limits_;
+  const FatalHandler fatal_;
+  sqlite::Database database_;
+  SqliteBulkInsert insert_series_, insert_seen_, insert_postings_;
+  sqlite::Statement find_, next_id_, update_seen_, find_id_, advance_seen_;
+  sqlite::Statement metadata_, upsert_metadata_, upsert_position_, positions_;
+
+  Dictionaries dictionaries_;
+  std::array<DictionaryRows, 3> dictionary_rows_;  // in the order of dictionaries_.all()
+  KnownPositions known_positions_;
+  std::vector<StreamPosition> covered_;  // by the last complete checkpoint
+  uint64_t inserted_since_checkpoint_ = 0;
+  uint64_t truncate_at_bytes_;  // a larger WAL is worth waiting for readers
+};
+
+}  // namespace mi::store
