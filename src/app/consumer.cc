@@ -23,10 +23,10 @@ Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config,
   for (uint64_t i = 0; i < config.metric_store.consumer.work_num; ++i) {
     auto consumer = TRY(stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka));
     Lane& lane = group->lanes_.emplace_back(Lane{std::move(consumer), catalog.OpenStore(), nullptr});
-    lane.worker = std::make_unique<index::Worker>(
-        index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
-        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_, deps.clock, deps.log,
-                          deps.metrics, *group->lag_});
+    lane.worker =
+        std::make_unique<index::Worker>(index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
+                                        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_,
+                                                          deps.clock, deps.log, deps.metrics, *group->lag_});
   }
   group->activity_consumer_ =
       TRY(stream::KafkaActivityConsumer::Create(KafkaConsumerOptionsOf(config), kafka, group->activity_));
