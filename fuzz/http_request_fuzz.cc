@@ -15,14 +15,14 @@ void Check(bool holds) {
   if (!holds) std::abort();
 }
 
-void Record(const mi::net::RequestHead& head, std::string& found) {
+void Record(const mi::net::Request& head, std::string& found) {
   found.append(head.method()).append(" ").append(head.path()).append("?").append(head.query());
   head.ForEachHeader([&](std::string_view name, std::string_view value) {
     found.append("|").append(name).append(":").append(value);
     Check(head.Header(name).has_value());
   });
-  found += head.chunked() ? "|chunked" : "|" + std::to_string(head.content_length().value_or(0));
-  found += head.keep_alive() ? "|keep" : "|close";
+  found += head.framing().chunked ? "|chunked" : "|" + std::to_string(head.content_length().value_or(0));
+  found += head.framing().keep_alive ? "|keep" : "|close";
 }
 
 // A fault is found earlier or later, depending on the segments. Either way the request must be refused.
@@ -31,15 +31,15 @@ constexpr const char* kUnfinished = " unfinished";
 // The requests in `bytes` if they arrive in pieces of `step` bytes.
 std::string Parse(std::string_view bytes, size_t step) {
   constexpr uint32_t kMaxHeaderBytes = 4096;
-  const auto parser = RequestParser::Create();
+  RequestParser parser;
   std::string found;
   std::string body;
   bool in_body = false;
   size_t taken = 0;
-  parser->Reset(kMaxHeaderBytes);
+  parser.Reset(kMaxHeaderBytes);
   for (size_t known = std::min(step, bytes.size());;) {
     const std::string_view input = bytes.substr(taken, known - taken);
-    const RequestParser::Step parsed = in_body ? parser->ParseChunked(input, body) : parser->ParseHead(input);
+    const RequestParser::Step parsed = in_body ? parser.ParseChunked(input, body) : parser.ParseHead(input);
     Check(parsed.consumed <= input.size());
     taken += parsed.consumed;
     switch (parsed.outcome) {
@@ -48,10 +48,10 @@ std::string Parse(std::string_view bytes, size_t step) {
         known = std::min(known + step, bytes.size());
         continue;
       case Outcome::kHead: {
-        Record(parser->head(), found);
-        in_body = parser->head().chunked();
+        Record(parser.request(), found);
+        in_body = parser.request().framing().chunked;
         if (in_body) continue;
-        const uint64_t length = parser->head().content_length().value_or(0);
+        const uint64_t length = parser.request().content_length().value_or(0);
         if (length > bytes.size() - taken) return found + kUnfinished;
         taken += length;
         known = std::max(known, taken);
@@ -65,7 +65,7 @@ std::string Parse(std::string_view bytes, size_t step) {
     found.append("\n");
     body.clear();
     in_body = false;
-    parser->Reset(kMaxHeaderBytes);
+    parser.Reset(kMaxHeaderBytes);
   }
 }
 

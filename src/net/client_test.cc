@@ -217,8 +217,9 @@ TEST_F(ClientTest, TheClientTakesOnlySoMuchOfAnAnswer) {
 TEST_F(ClientTest, CancellingEndsARequestThatWaits) {
   Start();
   Client client({.timeout = kPatience});
+  std::optional<Parked> parked;  // not answered before the end
   std::thread cancel([&] {
-    const Parked parked = NextParked();
+    parked = NextParked();
     client.Cancel();
   });
   EXPECT_FALSE(client.Get(UrlOf("/park/1"), {}));

@@ -1,200 +1,664 @@
 #include "net/connection.h"
 
-#include <boost/asio/post.hpp>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
 #include <exception>
+#include <utility>
+
+#include "base/ascii.h"
+#include "base/format.h"
+#include "net/loop.h"
+#include "net/response_text.h"
+#include "net/server_state.h"
+
+// The states of a connection. Only kHead may be idle; an arrow back to kHead goes to kFinishing instead if the
+// connection ends after that request, if the server drains, or if the peer has closed its side.
+//
+//      ┌────────────────── dispatch ───────────────────┐
+//      ▼                                               │
+//    kHead ──► head accepted ──► kBody, kChunkedBody ──┤
+//      │                              │ too large,     │
+//      │                              ▼ no memory      │
+//      └─► head refused ──► kSkippedBody, kSkippedChunks (the answer is queued already)
+//      │
+//      ▼ last request, malformed request, drain, end of input
+//    kFinishing ──► all answers are written ──► kLingering ──► the peer closes, or time is up ──► kClosed
+//
+// kLingering exists because closing a socket with unread bytes resets the connection, and a reset may destroy an answer
+// that the peer has not read yet. The writing side is independent: it writes the answers that are ready, in order, as
+// far as the socket takes them. An error of the socket leads to kClosed from everywhere.
 
 namespace mi::net {
 namespace {
 
 using std::chrono::steady_clock;
 
-constexpr int kReadsPerTurn = 16;  // then other connections have their turn
+constexpr uint32_t kReadable = EPOLLIN;
+constexpr uint32_t kWritable = EPOLLOUT;
+constexpr int kReadsPerTurn = 16;              // then the other connections have their turn
+constexpr size_t kInputBytes = 16 << 10;
+constexpr size_t kFirstBodyBytes = 256 << 10;  // reserved for a body before any of it has arrived
+constexpr size_t kMaxPipelined = 64;           // requests of one connection that wait for answers
+constexpr size_t kMaxUnsentBytes = 256 << 10;  // of answers, before more requests are read
+constexpr size_t kMaxJoinedBytes = 256 << 10;  // of answers that are prepared before the first is sent
+constexpr size_t kMaxAheadBytes = 256 << 10;   // how far a streamed answer is computed ahead of its reader
+constexpr size_t kProgressBytes = 64 << 10;    // what a peer must take within write_timeout
 constexpr std::chrono::seconds kLingerTimeout{2};
+
+Response PlainError(int status, std::string text) {
+  text.push_back('\n');
+  return {.status = status, .body = std::move(text)};
+}
 
 }  // namespace
 
-Connection::Connection(Loop& loop, Tcp::socket socket, std::string peer, Purpose purpose)
+Connection::Connection(Loop& loop, FileDescriptor socket, uint32_t id, std::string peer, Purpose purpose)
     : loop_(loop),
-      state_(loop.state()),
+      server_(loop.server()),
       socket_(std::move(socket)),
+      id_(id),
       peer_(std::move(peer)),
       purpose_(purpose),
+      interest_(kReadable),
       idle_since_(steady_clock::now()) {
-  boost::system::error_code ignored;
-  (void)socket_.non_blocking(true, ignored);
-}
-
-Connection::~Connection() { Shut(); }
-
-void Connection::Start(Begin begin) {
-  last_call_ = begin == Begin::kLastCall;
   if (purpose_ == Purpose::kReject) {
-    const std::string body = mi::format("{} connections are open, limit {} (receive.max_connections)\n",
-                                        state_.open_connections.load(), state_.max_connections.load());
-    Exchange& exchange = Enqueue();
-    exchange.response = {.status = 503, .body = body, .headers = {{"Retry-After", "5"}}};
-    exchange.close = exchange.ready = true;
-    phase_ = Phase::kStopped;
-    linger_ = true;
+    EnqueueLast({.status = 503,
+                 .body = format("{} connections are open, limit {} (receive.max_connections)\n",
+                                server_.open_connections.load(), server_.max_connections.load()),
+                 .headers = {{"Retry-After", "5"}}});
+    state_ = State::kFinishing;
   }
-  Pump();
 }
 
-void Connection::OnAnswer() {
-  // Called from inside of a handler: whoever is pumping goes on with it. Called from a handler of another connection:
-  // one connection's work must not nest in another's.
-  if (busy_) return;
-  Yield();
-}
+Connection::~Connection() { Close(); }
 
-void Connection::Pump() {
-  busy_ = true;
-  try {
-    TakeTurn();
-  } catch (const std::exception& fault) {
-    // No memory, most likely. This connection ends, the others go on.
-    Shut();
-    busy_ = false;
-    state_.log.Error("a connection of {} ended: {}", peer_, fault.what());
-  }
-  busy_ = false;
-  EndIfClosed();
-}
-
-void Connection::TakeTurn() {
-  state_.budget.GiveBack(std::exchange(input_held_, 0));
+// A turn. Handlers run inside it and may answer at once: Answer() then only marks the exchange, and this function
+// writes it. So neither one connection's work nor another's nests in a handler.
+void Connection::Run() {
+  if (state_ == State::kClosed) return;
+  assert(!running_);
+  running_ = true;
+  server_.budget.GiveBack(std::exchange(input_held_, 0));
   ReadAndDispatch();
-  if (last_call_) draining_ = true;
-  if (draining_ && phase_ == Phase::kHead && !arriving_) phase_ = Phase::kStopped;
-  if (!closed_) WriteAnswers();
-  if (!closed_) HoldInput();
-  if (WantsInput() && !yielded_) AwaitReadable();
-}
-
-void Connection::ReadAndDispatch() {
-  socket_drained_ = false;
-  for (int reads = 0; !closed_;) {
-    const Step step = Consume();
-    if (closed_) return;
-    if (step == Step::kBlocked) {
-      WriteAnswers();
-      if (closed_ || !MayTakeRequest()) return;
-      continue;
-    }
-    if (!WantsInput() || socket_drained_) return;
-    if (reads++ == kReadsPerTurn) return Yield();
-    if (!Read()) return;
-  }
-}
-
-void Connection::HoldInput() {
-  if (input_begin_ == input_end_) {
-    loop_.pool().Return(std::exchange(input_, {}));
-    input_begin_ = input_end_ = 0;
-  } else if (state_.budget.TryTake(input_.capacity)) {
-    input_held_ = input_.capacity;
-  } else {
-    RefuseInput();
-  }
-}
-
-// There is no memory to keep what has come in. The answers before it are due all the same.
-void Connection::RefuseInput() {
-  loop_.pool().Return(std::exchange(input_, {}));
-  input_begin_ = input_end_ = 0;
-  if (phase_ == Phase::kStopped) return;  // nobody would have read it
-  if (phase_ != Phase::kSkipChunked) {    // that one is answered already
-    Exchange& exchange = Enqueue();
-    exchange.response = NoMemory();
-    exchange.ready = exchange.close = true;
-  }
-  NextRequest(true);
+  if (draining_ && state_ == State::kHead && arriving_ == nullptr) state_ = State::kFinishing;
   WriteAnswers();
+  HoldInput();
+  running_ = false;
+  if (state_ == State::kClosed) return;
+  const uint32_t interest = (WantsInput() ? kReadable : 0) | (blocked_since_ ? kWritable : 0);
+  if (interest != interest_) loop_.Watch(socket_.get(), id_, interest_ = interest);
 }
 
-void Connection::AwaitReadable() {
-  if (await_readable_) return;
-  socket_.async_wait(Tcp::socket::wait_read, [this](const boost::system::error_code&) {
-    --waits_;
-    await_readable_ = false;
-    if (!EndIfClosed()) Pump();
-  });
-  await_readable_ = true;
-  ++waits_;
-}
-
-void Connection::AwaitWritable() {
-  if (await_writable_) return;
-  socket_.async_wait(Tcp::socket::wait_write, [this](const boost::system::error_code&) {
-    --waits_;
-    await_writable_ = false;
-    if (!EndIfClosed()) Pump();
-  });
-  await_writable_ = true;
-  ++waits_;
-}
-
-void Connection::Yield() {
-  if (yielded_) return;
-  boost::asio::post(loop_.context(), [this] {
-    --waits_;
-    yielded_ = false;
-    if (!EndIfClosed()) Pump();
-  });
-  yielded_ = true;
-  ++waits_;
-}
-
-void Connection::Close() {
-  Shut();
-  EndIfClosed();
-}
-
-void Connection::Shut() {
-  if (std::exchange(closed_, true)) return;
-  boost::system::error_code ignored;
-  (void)socket_.close(ignored);
-  while (first_ != nullptr) PopFront();
-  output_.Clear();
-  if (arriving_) loop_.EndArrival(std::move(arriving_));
-  state_.budget.GiveBack(std::exchange(input_held_, 0));
-  loop_.pool().Return(std::exchange(input_, {}));
-  input_begin_ = input_end_ = 0;
-  if (purpose_ == Purpose::kServe) state_.CloseOne();
-}
-
-// True when there is nothing more to do with this object, which may be gone then.
-bool Connection::EndIfClosed() {
-  if (!closed_) return false;
-  if (waits_ == 0 && !busy_) loop_.Remove(*this);
-  return true;
+void Connection::OnReady(uint32_t events) {
+  // The peer has gone while its answer is being made: nobody would read it.
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && !WantsInput()) return Close();
+  Run();
 }
 
 void Connection::BeginDrain() {
-  if (closed_) return;
-  if (purpose_ == Purpose::kReject || phase_ == Phase::kLinger) return Close();
-  last_call_ = true;
-  Pump();
+  if (state_ == State::kClosed) return;
+  if (purpose_ == Purpose::kReject || state_ == State::kLingering) return Close();
+  running_ = true;
+  ReadAndDispatch();  // what has arrived by now is still taken
+  running_ = false;
+  draining_ = true;
+  if (exchanges_.empty() && output_.empty() && arriving_ == nullptr) return Close();
+  Run();
+}
+
+void Connection::Close() {
+  if (state_ == State::kClosed) return;
+  state_ = State::kClosed;
+  socket_.reset();
+  while (!exchanges_.empty()) PopFront();
+  output_.Clear();
+  if (arriving_) loop_.EndArrival(std::move(arriving_));
+  server_.budget.GiveBack(std::exchange(input_held_, 0));
+  ReturnInput();
+  if (purpose_ == Purpose::kServe) server_.CloseOne();
+  loop_.Forget(id_);
 }
 
 void Connection::CheckTimeouts(TimePoint now) {
-  if (closed_) return;
-  const ServerOptions& options = state_.options;
-  if (phase_ == Phase::kLinger) {
+  const ServerOptions& options = server_.options;
+  if (state_ == State::kClosed) return;
+  if (state_ == State::kLingering) {
     if (now - idle_since_ > kLingerTimeout) Close();
-  } else if (write_blocked_) {
-    if (now - blocked_since_ > options.write_timeout) Close();
+  } else if (blocked_since_) {
+    if (now - *blocked_since_ > options.write_timeout) Close();
   } else if (arriving_ && WantsInput()) {
     if (now - arriving_->since <= options.read_timeout) return;
-    if (phase_ == Phase::kSkip || phase_ == Phase::kSkipChunked) {
-      NextRequest(true);  // answered already
+    if (state_ == State::kSkippedBody || state_ == State::kSkippedChunks) {
+      NextRequest(true);  // it has its answer already
     } else {
       Abort(408, "the request took too long to arrive");
     }
-    Pump();
-  } else if (first_ == nullptr && phase_ == Phase::kHead) {
-    if (now - idle_since_ > state_.idle_timeout.load()) Close();
+    Run();
+  } else if (exchanges_.empty() && state_ == State::kHead) {
+    if (now - idle_since_ > server_.idle_timeout.load()) Close();
   }
+}
+
+bool Connection::MayTakeRequest() const {
+  if (state_ != State::kHead || exchanges_.size() >= kMaxPipelined || output_.bytes() > kMaxUnsentBytes) return false;
+  // An answer to HTTP/1.0 may have to end the connection.
+  return exchanges_.empty() || !exchanges_.back().is_http10;
+}
+
+bool Connection::WantsInput() const {
+  if (state_ == State::kClosed || state_ == State::kFinishing || peer_is_done_) return false;
+  return state_ != State::kHead || arriving_ != nullptr || MayTakeRequest();
+}
+
+void Connection::ReadAndDispatch() {
+  bool socket_is_empty = false;  // the last read took everything
+  for (int reads = 0;;) {
+    const Step step = Consume();
+    if (state_ == State::kClosed) return;
+    if (step == Step::kBlocked) {
+      WriteAnswers();
+      if (!MayTakeRequest()) return;
+      continue;
+    }
+    if (!WantsInput() || socket_is_empty || reads++ == kReadsPerTurn) return;
+    if (!Read(socket_is_empty)) return;
+  }
+}
+
+// Returns false if there is nothing to read for now.
+bool Connection::Read(bool& socket_is_empty) {
+  if (state_ == State::kBody) {
+    BodyBuffer& body = arriving_->body;
+    if (body.room() == 0 && !GrowBody(body.reserved() * 2)) return true;
+    const size_t got = Receive(body.end(), body.room(), socket_is_empty);
+    if (got > 0) body.Grew(std::min(got, body.room()));
+    return got > 0;
+  }
+  if (!MakeInputRoom()) {
+    if (state_ == State::kSkippedChunks) {
+      NextRequest(true);  // it has its answer already
+    } else {
+      Abort(431, "header (or the frame of a chunk) is too large");
+    }
+    return true;
+  }
+  return Receive(nullptr, 0, socket_is_empty) > 0;
+}
+
+// Fills the rest of a body, then the input: the next request often arrives with the end of this one.
+size_t Connection::Receive(char* body, size_t room, bool& socket_is_empty) {
+  if (input_.bytes == nullptr) input_ = loop_.pool().Take(kInputBytes);
+  const size_t input_room = input_.capacity - input_end_;
+  const std::array<iovec, 2> parts = {iovec{body, room}, iovec{input_.bytes.get() + input_end_, input_room}};
+  const ssize_t received = readv(socket_.get(), parts.data(), parts.size());
+  if (received < 0) {
+    if (errno != EAGAIN && errno != EINTR) Close();
+    return 0;
+  }
+  if (received == 0) {
+    OnEndOfInput();
+    return 0;
+  }
+  const size_t got = static_cast<size_t>(received);
+  if (got > room) input_end_ += got - room;
+  socket_is_empty = got < room + input_room;
+  return got;
+}
+
+// The peer sends no more. It may still read.
+void Connection::OnEndOfInput() {
+  peer_is_done_ = true;
+  switch (state_) {
+    case State::kLingering: return Close();
+    case State::kFinishing:
+    case State::kClosed: return;
+    case State::kSkippedBody:
+    case State::kSkippedChunks: return NextRequest(true);
+    case State::kBody:
+      return Abort(400, format("the body ended after {} bytes, Content-Length is {}", arriving_->body.size(),
+                               arriving_->body_bytes));
+    case State::kHead:
+    case State::kChunkedBody:
+      if (arriving_) return Abort(400, "the request ended early");
+      state_ = State::kFinishing;
+  }
+}
+
+void Connection::DropInput(size_t count) {
+  input_begin_ += count;
+  if (input_begin_ == input_end_) input_begin_ = input_end_ = 0;
+}
+
+void Connection::ReturnInput() {
+  loop_.pool().Return(std::exchange(input_, {}));
+  input_begin_ = input_end_ = 0;
+}
+
+// Returns false if what has to be parsed in one piece is larger than a header may be.
+bool Connection::MakeInputRoom() {
+  if (input_.bytes == nullptr || input_end_ < input_.capacity) return true;
+  const size_t size = input_end_ - input_begin_;
+  if (input_begin_ > 0) {
+    std::memmove(input_.bytes.get(), input_.bytes.get() + input_begin_, size);
+  } else {
+    if (size > server_.options.max_header_bytes) return false;
+    Block larger = loop_.pool().Take(input_.capacity * 2);
+    std::memcpy(larger.bytes.get(), input_.bytes.get(), size);
+    loop_.pool().Return(std::exchange(input_, std::move(larger)));
+  }
+  input_begin_ = 0;
+  input_end_ = size;
+  return true;
+}
+
+// At the end of a turn: unread input counts towards the budget while it waits. Without budget it is dropped, and the
+// request that it began is refused; earlier requests still get their answers.
+void Connection::HoldInput() {
+  if (input_begin_ == input_end_) return ReturnInput();
+  if (server_.budget.TryTake(input_.capacity)) {
+    input_held_ = input_.capacity;
+    return;
+  }
+  ReturnInput();
+  if (state_ == State::kFinishing) return;  // nobody would have read it
+  if (state_ == State::kSkippedChunks) {
+    NextRequest(true);  // it has its answer already
+  } else {
+    EnqueueLast(OutOfBudget());
+    NextRequest(true);
+  }
+  WriteAnswers();
+}
+
+Connection::Step Connection::Consume() {
+  Step step = Step::kAgain;
+  while (step == Step::kAgain) {
+    switch (state_) {
+      case State::kHead: step = ConsumeHead(); break;
+      case State::kBody: step = ConsumeBody(); break;
+      case State::kChunkedBody: step = ConsumeChunks(); break;
+      case State::kSkippedBody: step = ConsumeSkippedBody(); break;
+      case State::kSkippedChunks: step = ConsumeSkippedChunks(); break;
+      case State::kLingering: step = DropLingering(); break;
+      case State::kFinishing:
+      case State::kClosed: step = Step::kBlocked; break;
+    }
+  }
+  return step;
+}
+
+Connection::Step Connection::ConsumeHead() {
+  if (!arriving_) {
+    if (!MayTakeRequest()) return Step::kBlocked;
+    // Empty lines between requests are ignored (RFC 9112, 2.2).
+    while (!input().empty() && (input().front() == '\r' || input().front() == '\n')) DropInput(1);
+    if (input().empty()) return Step::kNeedInput;
+    arriving_ = loop_.NewArrival();
+    arriving_->since = steady_clock::now();
+    arriving_->parser.Reset(static_cast<uint32_t>(server_.options.max_header_bytes));
+  }
+  const RequestParser::Step parsed = arriving_->parser.ParseHead(input());
+  DropInput(parsed.consumed);
+  switch (parsed.outcome) {
+    case RequestParser::Outcome::kNeedMore: return Step::kNeedInput;
+    case RequestParser::Outcome::kDone:
+    case RequestParser::Outcome::kHead: OnHead(); break;
+    case RequestParser::Outcome::kBad: Abort(400, arriving_->parser.reason()); break;
+    case RequestParser::Outcome::kNotImplemented: Abort(501, "transfer coding is not chunked"); break;
+    case RequestParser::Outcome::kHeaderTooLarge:
+      Abort(431, format("header is larger than {}", FormatBytes(server_.options.max_header_bytes)));
+      break;
+  }
+  return Step::kAgain;
+}
+
+Connection::Step Connection::ConsumeBody() {
+  BodyBuffer& body = arriving_->body;
+  if (!input().empty()) arriving_->continue_due = false;
+  while (body.size() < arriving_->body_bytes && !input().empty()) {
+    if (body.room() == 0 && !GrowBody(body.reserved() * 2)) return Step::kAgain;
+    const std::string_view part = input().substr(0, body.room());
+    body.Append(part);
+    DropInput(part.size());
+  }
+  if (body.size() < arriving_->body_bytes) return Step::kNeedInput;
+  Dispatch();
+  return Step::kAgain;
+}
+
+Connection::Step Connection::ConsumeChunks() {
+  if (!input().empty()) arriving_->continue_due = false;
+  std::string& piece = arriving_->piece;
+  piece.clear();
+  const RequestParser::Step parsed = arriving_->parser.ParseChunked(input(), piece);
+  DropInput(parsed.consumed);
+  arriving_->body_bytes += piece.size();
+  BodyBuffer& body = arriving_->body;
+  if (arriving_->body_bytes > arriving_->decision.max_body_bytes) {
+    RefuseTooLarge();
+    return Step::kAgain;
+  }
+  if (body.room() < piece.size() && !GrowBody(std::max(body.reserved() * 2, body.size() + piece.size()))) {
+    return Step::kAgain;
+  }
+  body.Append(piece);
+  switch (parsed.outcome) {
+    case RequestParser::Outcome::kNeedMore: return Step::kNeedInput;
+    case RequestParser::Outcome::kDone: Dispatch(); break;
+    default: Abort(400, arriving_->parser.reason()); break;
+  }
+  return Step::kAgain;
+}
+
+Connection::Step Connection::ConsumeSkippedBody() {
+  const size_t count = std::min<uint64_t>(input().size(), arriving_->body_bytes - arriving_->skipped);
+  DropInput(count);
+  arriving_->skipped += count;
+  if (arriving_->skipped < arriving_->body_bytes) return Step::kNeedInput;
+  NextRequest(arriving_->is_last);
+  return Step::kAgain;
+}
+
+Connection::Step Connection::ConsumeSkippedChunks() {
+  std::string& piece = arriving_->piece;
+  piece.clear();
+  const RequestParser::Step parsed = arriving_->parser.ParseChunked(input(), piece);
+  DropInput(parsed.consumed);
+  arriving_->skipped += piece.size();
+  const bool is_over = arriving_->skipped > server_.options.max_discarded_bytes;
+  if (parsed.outcome == RequestParser::Outcome::kNeedMore && !is_over) return Step::kNeedInput;
+  NextRequest(is_over || arriving_->is_last || parsed.outcome != RequestParser::Outcome::kDone);
+  return Step::kAgain;
+}
+
+Connection::Step Connection::DropLingering() {
+  lingered_ += input().size();
+  DropInput(input().size());
+  if (lingered_ > server_.options.max_discarded_bytes) Close();
+  return Step::kNeedInput;
+}
+
+// Calls a function of a handler. An exception is a mistake in the handler: it is logged, and false is returned.
+template <typename Call>
+bool Connection::CallHandler(const Call& call) {
+  try {
+    call();
+    return true;
+  } catch (const std::exception& fault) {
+    server_.log.Error("{} {}: {}", arriving_->request().method(), arriving_->request().path(), fault.what());
+    return false;
+  }
+}
+
+void Connection::OnHead() {
+  ArrivingRequest& arriving = *arriving_;
+  Request& request = arriving.request();
+  const Request::Framing& framing = request.framing();
+  if (!framing.is_http10 && !request.Header("Host")) return Abort(400, "HTTP/1.1 without a Host header");
+  request.SetPeer(peer_);
+  arriving.is_last = !framing.keep_alive;
+  arriving.body_bytes = framing.content_length.value_or(0);
+
+  const std::optional<std::string_view> expect = framing.is_http10 ? std::nullopt : request.Header("Expect");
+  const bool expects_continue = expect && EqualsIgnoringCase(*expect, "100-continue");
+  arriving.continue_due = expects_continue && (framing.chunked || arriving.body_bytes > 0);
+  if (expect && !expects_continue) return Refuse(PlainError(417, "the only expectation known is 100-continue"));
+
+  Handler* const handler = server_.router.Find(request.path());
+  if (handler == nullptr) return Refuse(PlainError(404, "not found"));
+  if (!CallHandler([&] { arriving.decision = handler->Head(request); })) {
+    return Refuse(PlainError(500, "internal error"));
+  }
+  if (arriving.decision.answer) return Refuse(*std::move(arriving.decision.answer));
+  assert(arriving.decision.handle);
+  if (arriving.body_bytes > arriving.decision.max_body_bytes) return RefuseTooLarge();
+  ExpectBody();
+}
+
+void Connection::ExpectBody() {
+  if (arriving_->request().framing().chunked) {
+    state_ = State::kChunkedBody;
+  } else if (arriving_->body_bytes == 0) {
+    Dispatch();
+  } else if (GrowBody(kFirstBodyBytes)) {
+    state_ = State::kBody;
+  }
+}
+
+// Returns false if the budget has no room. The request is refused then.
+bool Connection::GrowBody(size_t wanted) {
+  const bool chunked = arriving_->request().framing().chunked;
+  if (!chunked) wanted = std::min<uint64_t>(wanted, arriving_->body_bytes);
+  if (arriving_->body.Reserve(wanted)) return true;
+  Refuse(OutOfBudget());
+  return false;
+}
+
+Response Connection::OutOfBudget() const {
+  Response busy = PlainError(503, format("{} of requests are in memory, limit {}; try again",
+                                         FormatBytes(server_.budget.used()), FormatBytes(server_.budget.limit())));
+  busy.headers.emplace_back("Retry-After", "1");
+  return busy;
+}
+
+void Connection::RefuseTooLarge() {
+  const HeadDecision& decision = arriving_->decision;
+  const uint64_t bytes = arriving_->body_bytes;
+  Response refusal = PlainError(500, "internal error");
+  if (!decision.too_large) {
+    refusal = PlainError(413, format("body is {}, limit {}", FormatBytes(bytes), FormatBytes(decision.max_body_bytes)));
+  } else {
+    CallHandler([&] { refusal = decision.too_large(bytes); });
+  }
+  Refuse(std::move(refusal));
+}
+
+// Answers at once, and drops the body that may follow, so that its sender gets to read the answer. A body that is too
+// long to be dropped ends the connection. So does a sender that waits for "100 Continue": whether it will send its body
+// all the same cannot be known.
+void Connection::Refuse(Response response) {
+  ArrivingRequest& arriving = *arriving_;
+  const bool chunked = arriving.request().framing().chunked;
+  const bool is_uncertain = arriving.continue_due && state_ == State::kHead && input().empty();
+  arriving.skipped = chunked ? arriving.body_bytes : arriving.body.size();
+  arriving.body.Clear();
+  const uint64_t left = chunked ? 0 : arriving.body_bytes - arriving.skipped;
+  const bool is_endless = is_uncertain || left > server_.options.max_discarded_bytes;
+  arriving.is_last |= is_endless;
+  arriving.continue_due = false;
+
+  Exchange& exchange = Enqueue();
+  exchange.response = std::move(response);
+  exchange.is_ready = true;
+  exchange.closes = arriving.is_last;
+  if (is_endless || (!chunked && left == 0)) {
+    NextRequest(arriving.is_last);
+  } else {
+    state_ = chunked ? State::kSkippedChunks : State::kSkippedBody;
+  }
+}
+
+// Answers, and ends the connection: nothing that can be understood may follow.
+void Connection::Abort(int status, std::string_view reason) {
+  EnqueueLast(PlainError(status, std::string(reason)));
+  NextRequest(true);
+}
+
+void Connection::Dispatch() {
+  ArrivingRequest& arriving = *arriving_;
+  Exchange& exchange = Enqueue();
+  exchange.closes = arriving.is_last;
+  ++server_.in_flight;
+  // Small enough for the function object itself: an answer that is made at once allocates nothing on its way back.
+  auto send = [mailbox = loop_.mailbox(), connection = id_, number = exchange.number](Response response) {
+    mailbox->Answer(connection, number, std::move(response));
+  };
+  static_assert(sizeof(send) <= 3 * sizeof(void*));
+  arriving.request().SetBody(arriving.body.view());
+  // If the handler throws, the reply is destroyed, and answers 500.
+  CallHandler([&] { arriving.decision.handle(arriving.request(), Reply(std::move(send))); });
+  NextRequest(arriving.is_last);
+}
+
+void Connection::NextRequest(bool is_last) {
+  if (arriving_) loop_.EndArrival(std::move(arriving_));
+  state_ = is_last || draining_ || peer_is_done_ ? State::kFinishing : State::kHead;
+}
+
+Connection::Exchange& Connection::Enqueue() {
+  Exchange& exchange = exchanges_.emplace_back(Exchange{.number = next_number_++});
+  if (arriving_) {
+    exchange.is_http10 = arriving_->request().framing().is_http10;
+    exchange.is_head_only = arriving_->request().method() == "HEAD";
+  }
+  return exchange;
+}
+
+void Connection::EnqueueLast(Response response) {
+  Exchange& exchange = Enqueue();
+  exchange.response = std::move(response);
+  exchange.is_ready = exchange.closes = true;
+}
+
+void Connection::PopFront() {
+  if (!exchanges_.front().is_ready) --server_.in_flight;
+  exchanges_.pop_front();
+  if (exchanges_.empty()) idle_since_ = steady_clock::now();
+}
+
+void Connection::Answer(uint32_t number, Response response) {
+  const auto found = std::ranges::find(exchanges_, number, &Exchange::number);
+  if (found == exchanges_.end()) return;
+  found->response = std::move(response);
+  found->is_ready = true;
+  --server_.in_flight;
+  if (!running_) loop_.RunSoon(id_);
+}
+
+void Connection::WriteAnswers() {
+  if (state_ == State::kClosed) return;
+  const auto front_is_due = [this] {
+    return !exchanges_.empty() && exchanges_.front().is_ready && stream_ == Stream::kNone;
+  };
+  do {
+    while (front_is_due() && output_.bytes() < kMaxJoinedBytes) WriteFront();
+    const bool awaits_body = state_ == State::kBody || state_ == State::kChunkedBody;
+    if (exchanges_.empty() && awaits_body && std::exchange(arriving_->continue_due, false)) {
+      output_.Append("HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    Flush();
+    if (state_ == State::kClosed) return;
+  } while (output_.empty() && front_is_due());
+  if (stream_ == Stream::kNeedsChunk && output_.bytes() <= kMaxAheadBytes) AskForChunk();
+  FinishWhenDone();
+}
+
+void Connection::WriteFront() {
+  Exchange& exchange = exchanges_.front();
+  Response& response = exchange.response;
+  const bool has_body = HasBody(response.status) && !exchange.is_head_only;
+  const bool is_streamed = has_body && response.next_chunk;
+  if (is_streamed && exchange.is_http10) {  // HTTP/1.0 has no chunks: the end of the connection ends the answer
+    exchange.closes = true;
+    state_ = State::kFinishing;
+  }
+  const bool is_last = exchange.closes || (state_ == State::kFinishing && exchanges_.size() == 1);
+  std::string head;
+  head.reserve(256);
+  AppendResponseHead(response,
+                     {.http10 = exchange.is_http10,
+                      .persistence = is_last ? Persistence::kClose : Persistence::kKeepAlive,
+                      .date = loop_.HttpDate()},
+                     head);
+  output_.Append(head);
+  if (is_streamed) {
+    stream_ = Stream::kNeedsChunk;
+    return;
+  }
+  if (has_body) output_.Take(std::move(response.body));
+  PopFront();
+}
+
+void Connection::Flush() {
+  while (!output_.empty()) {
+    const auto pieces = output_.Front();
+    std::array<iovec, std::tuple_size_v<decltype(pieces)>> parts{};
+    for (size_t i = 0; i < pieces.size(); ++i) parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    const ssize_t written = sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      if (errno != EAGAIN) return Close();
+      if (!blocked_since_) {
+        blocked_since_ = steady_clock::now();
+        taken_ = 0;
+      }
+      return;
+    }
+    output_.Written(static_cast<size_t>(written));
+    if (!blocked_since_) continue;
+    taken_ += static_cast<size_t>(written);
+    if (taken_ < kProgressBytes) continue;
+    blocked_since_ = steady_clock::now();
+    taken_ = 0;
+  }
+  blocked_since_.reset();
+}
+
+// Makes the next chunk on a worker's thread. It comes back through the mailbox, as answers do.
+void Connection::AskForChunk() {
+  assert(!exchanges_.empty());  // the front one is the stream
+  stream_ = Stream::kAwaitsChunk;
+  server_.workers.Run([next = std::move(exchanges_.front().response.next_chunk), mailbox = loop_.mailbox(),
+                       connection = id_, &log = server_.log]() mutable {
+    std::string chunk;
+    bool failed = false;
+    try {
+      next(chunk);
+    } catch (const std::exception& fault) {
+      log.Error("a streamed answer failed: {}", fault.what());
+      failed = true;
+    }
+    if (failed || chunk.empty()) next = nullptr;  // destroyed here: what it holds may be large
+    mailbox->Post([connection, failed, chunk = std::move(chunk), next = std::move(next)](Loop& loop) mutable {
+      loop.OnChunk(connection, std::move(chunk), std::move(next), failed);
+    });
+  });
+}
+
+void Connection::OnChunk(std::string chunk, std::function<void(std::string&)> next, bool failed) {
+  assert(stream_ == Stream::kAwaitsChunk);
+  if (failed) return Close();  // without the last chunk, so that the peer knows
+  const bool is_framed = !exchanges_.front().is_http10;
+  if (chunk.empty()) {
+    if (is_framed) output_.Append("0\r\n\r\n");
+    stream_ = Stream::kNone;
+    PopFront();
+  } else {
+    stream_ = Stream::kNeedsChunk;
+    exchanges_.front().response.next_chunk = std::move(next);
+    if (is_framed) output_.Append(format("{:x}\r\n", chunk.size()));
+    output_.Take(std::move(chunk));
+    if (is_framed) output_.Append("\r\n");
+  }
+  Run();
+}
+
+void Connection::FinishWhenDone() {
+  if (state_ != State::kFinishing || !exchanges_.empty() || !output_.empty()) return;
+  if (peer_is_done_) return Close();
+  shutdown(socket_.get(), SHUT_WR);
+  state_ = State::kLingering;
+  idle_since_ = steady_clock::now();
 }
 
 }  // namespace mi::net

@@ -1,92 +1,132 @@
-// One connection: reads requests, hands them to handlers, writes the answers in the order of the requests.
+// One connection: reads requests, passes them to handlers, and writes the answers in the order of the requests.
 //
-// What it holds while idle is this object and one wait for readability; buffers belong to its thread.
-// Threads: confined to its loop's.
+// While idle it holds nothing but this object: buffers belong to its thread and are shared by all connections.
+// Threads: confined to its loop's thread. Ownership: the loop owns it, and destroys it once it is closed.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 
-#include "net/arriving_request.h"
-#include "net/exchange.h"
-#include "net/loop.h"
+#include "base/file_descriptor.h"
+#include "net/body_buffer.h"
+#include "net/http.h"
 #include "net/output_queue.h"
+#include "net/request_parser.h"
 
 namespace mi::net {
+
+class Loop;
+struct ServerState;
+
+// A request of which the first byte has arrived and the last has not. An idle connection has none.
+struct ArrivingRequest {
+  ArrivingRequest(BlockPool& pool, MemoryBudget& budget) : body(pool, budget) {}
+
+  Request& request() { return parser.request(); }
+
+  RequestParser parser;
+  BodyBuffer body;
+  HeadDecision decision;
+  uint64_t body_bytes = 0;    // the declared length, or what has arrived of a chunked body
+  uint64_t skipped = 0;       // bytes of the body that were dropped
+  bool continue_due = false;  // the sender waits for "100 Continue" before it sends the body
+  bool is_last = false;       // the connection ends after this request
+  std::string piece;          // of a chunked body
+  std::chrono::steady_clock::time_point since;
+};
 
 class Connection {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
-  enum class Purpose { kServe, kReject };  // kReject: says 503 and goes
+  enum class Purpose { kServe, kReject };  // kReject: answers 503 and closes
 
-  Connection(Loop& loop, Tcp::socket socket, std::string peer, Purpose purpose);
+  // `id` is unique in the loop.
+  Connection(Loop& loop, FileDescriptor socket, uint32_t id, std::string peer, Purpose purpose);
   ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
-  enum class Begin { kOpen, kLastCall };  // kLastCall: the loop drains; what has come in by now is still taken
-
-  // May destroy the object: the peer may have gone already.
-  void Start(Begin begin);
-  // An exchange of this connection has become ready.
-  void OnAnswer();
-  void CheckTimeouts(TimePoint now);
-  // Answers what is in flight or half arrived, then closes; at once when there is nothing. May destroy the object.
-  void BeginDrain();
-  // Requires: not called from inside of this connection. The object may be gone afterwards.
-  void Close();
-  // The next chunk of the answer in front, or its end; `next` makes the one after.
+  // Does what can be done without waiting: reads, dispatches, writes.
+  void Run();
+  // The socket is ready; `events` are epoll's.
+  void OnReady(uint32_t events);
+  // The answer to the request with that number. Ignored if there is none that waits.
+  void Answer(uint32_t number, Response response);
+  // The next chunk of the streamed answer (empty: its end), and the function that makes the one after it.
   void OnChunk(std::string chunk, std::function<void(std::string&)> next, bool failed);
+  void CheckTimeouts(TimePoint now);
+  // Takes the requests that have arrived by now, answers them and what is in flight, then closes.
+  void BeginDrain();
+  void Close();
 
   Purpose purpose() const { return purpose_; }
-  size_t index() const { return index_; }
-  void set_index(size_t index) { index_ = index; }
+  bool is_closed() const { return state_ == State::kClosed; }
 
  private:
-  // What the next bytes are.
-  enum class Phase {
-    kHead,
-    kBody,         // of a declared length
-    kChunked,      // a chunked body
-    kSkip,         // a refused body of a declared length
-    kSkipChunked,  // a refused chunked body
-    kStopped,      // nothing more is read: the last answer is on its way
-    kLinger,       // everything is answered; what the peer still sends is dropped until it closes
+  // Drawn in connection.cc.
+  enum class State {
+    kHead,           // the next bytes are a head
+    kBody,           // … a body of a declared length
+    kChunkedBody,    // … a chunked body
+    kSkippedBody,    // … a refused body of a declared length
+    kSkippedChunks,  // … a refused chunked body
+    kFinishing,      // nothing more is read; the last answers are on their way
+    kLingering,      // everything is written; what arrives is dropped until the peer closes
+    kClosed,
   };
+  // The answer in front, if it is sent in chunks.
+  enum class Stream { kNone, kNeedsChunk, kAwaitsChunk };
   enum class Step { kAgain, kNeedInput, kBlocked };
 
-  // Reading, in connection_read.cc.
-  bool Read();
-  size_t ReadInto(char* body, size_t room);
-  void OnEnd();
-  bool WantsInput() const;
+  // A request that is not answered yet, or whose answer is not written yet.
+  struct Exchange {
+    uint32_t number = 0;
+    bool is_ready = false;
+    bool is_http10 = false;
+    bool is_head_only = false;
+    bool closes = false;  // the connection ends with this answer
+    Response response = {};
+  };
+
+  void ReadAndDispatch();
+  bool Read(bool& socket_is_empty);
+  size_t Receive(char* body, size_t room, bool& socket_is_empty);
+  void OnEndOfInput();
   bool MayTakeRequest() const;
-  Step Consume();
-  Step ConsumeHead();
-  Step ConsumeBody();
-  Step ConsumeChunked();
-  Step ConsumeSkipped();
-  Step ConsumeSkippedChunks();
-  void DropLingering();
+  bool WantsInput() const;
   std::string_view input() const { return {input_.bytes.get() + input_begin_, input_end_ - input_begin_}; }
   void DropInput(size_t count);
   bool MakeInputRoom();
+  void ReturnInput();
+  void HoldInput();
 
-  // Deciding, in connection_request.cc.
+  Step Consume();
+  Step ConsumeHead();
+  Step ConsumeBody();
+  Step ConsumeChunks();
+  Step ConsumeSkippedBody();
+  Step ConsumeSkippedChunks();
+  Step DropLingering();
+
   void OnHead();
   void ExpectBody();
   bool GrowBody(size_t wanted);
-  Response NoMemory() const;
+  Response OutOfBudget() const;
   void RefuseTooLarge();
-  void Refuse(Response response);                   // the body that may follow is thrown away
-  void Abort(int status, std::string_view reason);  // nothing sensible can follow
+  void Refuse(Response response);
+  void Abort(int status, std::string_view reason);
   void Dispatch();
-  void NextRequest(bool last);
+  void NextRequest(bool is_last);
+  template <typename Call>
+  bool CallHandler(const Call& call);
 
-  // Writing, in connection_write.cc.
   Exchange& Enqueue();
+  void EnqueueLast(Response response);
   void PopFront();
   void WriteAnswers();
   void WriteFront();
@@ -94,56 +134,33 @@ class Connection {
   void AskForChunk();
   void FinishWhenDone();
 
-  // Running, in connection.cc.
-  void Pump();
-  void TakeTurn();
-  void ReadAndDispatch();
-  void HoldInput();
-  void RefuseInput();
-  void AwaitReadable();
-  void AwaitWritable();
-  void Yield();
-  void Shut();
-  bool EndIfClosed();
-
   Loop& loop_;
-  ServerState& state_;
-  Tcp::socket socket_;
+  ServerState& server_;
+  FileDescriptor socket_;
+  const uint32_t id_;
   const std::string peer_;
   const Purpose purpose_;
-  Phase phase_ = Phase::kHead;
-  bool busy_ = false;  // inside of Pump
-  bool closed_ = false;
-  bool peer_done_ = false;  // it sends no more
-  bool last_call_ = false;  // draining: what has come in by now is still taken
-  bool draining_ = false;   // draining: nothing more is taken
-  bool linger_ = false;     // when all is answered, wait for the peer to close
-  bool await_readable_ = false;
-  bool await_writable_ = false;
-  bool yielded_ = false;
-  bool socket_drained_ = false;  // the last read took all there was
-  bool streaming_ = false;       // the front exchange is sent in chunks
-  bool chunk_asked_ = false;
-  bool write_blocked_ = false;
-  size_t index_ = 0;
-  int waits_ = 0;  // outstanding handlers that refer to this object
+
+  State state_ = State::kHead;
+  Stream stream_ = Stream::kNone;
+  bool running_ = false;      // inside Run(): a handler may answer at once
+  bool draining_ = false;     // takes no more requests
+  bool peer_is_done_ = false;  // the peer sends no more
+  uint32_t interest_;         // what epoll watches for
 
   Block input_;
   size_t input_begin_ = 0;
   size_t input_end_ = 0;
-  size_t input_held_ = 0;  // taken from the budget while waiting with unread input
+  size_t input_held_ = 0;  // bytes taken from the budget while unread input waits
   std::unique_ptr<ArrivingRequest> arriving_;
 
-  // The requests that are not answered yet, oldest first, linked by Exchange::next.
-  Exchange* first_ = nullptr;
-  Exchange* last_ = nullptr;
-  size_t exchange_count_ = 0;
-
+  std::list<Exchange> exchanges_;  // oldest first
+  uint32_t next_number_ = 0;
   OutputQueue output_;
-  size_t taken_ = 0;  // bytes that the peer took since blocked_since_
-  TimePoint blocked_since_;
+  std::optional<TimePoint> blocked_since_;  // the peer takes no more of the output
+  size_t taken_ = 0;                        // bytes that it took since then
   TimePoint idle_since_;
-  uint64_t lingered_ = 0;
+  uint64_t lingered_ = 0;  // bytes dropped while lingering
 };
 
 }  // namespace mi::net

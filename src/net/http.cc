@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace mi::net {
 namespace {
 
@@ -53,6 +55,64 @@ std::string Decode(std::string_view text, Plus plus) {
 
 }  // namespace
 
+std::optional<std::string_view> Request::Header(std::string_view name) const {
+  std::optional<std::string_view> first;
+  std::string* joined = nullptr;
+  for (const Field& field : fields_) {
+    if (!EqualsIgnoringCase(At(field.name), name)) continue;
+    if (!first) {
+      first = At(field.value);
+      continue;
+    }
+    if (joined == nullptr) joined = &joined_.emplace_back(*first);
+    joined->append(", ").append(At(field.value));
+  }
+  return joined == nullptr ? first : *joined;
+}
+
+size_t Request::held_bytes() const {
+  size_t bytes = text_.capacity() + path_.capacity() + query_.capacity() + fields_.capacity() * sizeof(Field);
+  for (const std::string& joined : joined_) bytes += joined.capacity();
+  return bytes;
+}
+
+void Request::Clear() {
+  text_.clear();
+  fields_.clear();
+  joined_.clear();
+  method_ = {};
+  framing_ = {};
+  body_ = peer_ = {};
+}
+
+Request::Slice Request::Keep(std::string_view text) {
+  const Slice slice{static_cast<uint32_t>(text_.size()), static_cast<uint32_t>(text.size())};
+  text_.append(text);
+  return slice;
+}
+
+// Takes the target in origin-form ("/path?query"), or in absolute-form ("http://host/path?query") as proxies send it.
+void Request::SetLine(std::string_view method, std::string_view target) {
+  method_ = Keep(method);
+  if (!target.starts_with('/')) {
+    const size_t authority = target.find("://");
+    if (authority != std::string_view::npos) {
+      const size_t path = target.find_first_of("/?", authority + 3);
+      target = path == std::string_view::npos ? "/" : target.substr(path);
+    }
+  }
+  target = target.substr(0, target.find('#'));
+  const size_t question = target.find('?');
+  path_ = DecodePath(target.substr(0, question));
+  if (path_.empty()) path_ = "/";
+  query_ = question == std::string_view::npos ? "" : target.substr(question + 1);
+}
+
+void Request::AddHeader(std::string_view name, std::string_view value) {
+  const Slice kept = Keep(name);
+  fields_.push_back({kept, Keep(value)});
+}
+
 void Router::Add(std::string_view pattern, Handler& handler) {
   Route route{.segments = {}, .any_rest = pattern.ends_with("/*"), .handler = &handler};
   if (route.any_rest) pattern.remove_suffix(2);
@@ -78,11 +138,6 @@ Handler* Router::Find(std::string_view path) const {
     if (matches) return route.handler;
   }
   return nullptr;
-}
-
-bool EqualsIgnoringCase(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; };
-  return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 std::optional<std::string_view> SegmentBehind(std::string_view prefix, std::string_view path) {

@@ -1,11 +1,11 @@
-// HTTP as the handlers see it: plain structs, no library behind them in sight.
+// HTTP as handlers see it: requests, answers, and which handler answers which path. Names no library.
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <functional>
-#include <memory>
+#include <list>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,38 +13,82 @@
 
 namespace mi::net {
 
-// A request, borrowed: everything in it is valid only until Handler::Head, or the `handle` that it gave, returns.
+// A request. Its head is copied into memory that the object reuses for later requests; body and peer are borrowed.
+// A handler must copy what it needs: everything here is valid only until Handler::Head, or the `handle` that it gave,
+// returns.
+// Threads: confined to one.
 class Request {
  public:
-  virtual ~Request() = default;
+  std::string_view method() const { return At(method_); }  // "GET"
+  std::string_view path() const { return path_; }          // %XX decoded; never empty
+  std::string_view query() const { return query_; }        // raw, without '?'
+  // The value of a header, by case-insensitive name. Values of headers that came more than once are joined with ", ".
+  std::optional<std::string_view> Header(std::string_view name) const;
+  // Calls visit(name, value) for every header as it came.
+  template <typename Visit>
+  void ForEachHeader(const Visit& visit) const {
+    for (const Field& field : fields_) visit(At(field.name), At(field.value));
+  }
+  // Nothing if the header is absent or the body is chunked.
+  std::optional<uint64_t> content_length() const { return framing_.content_length; }
+  std::string_view body() const { return body_; }  // empty in Handler::Head()
+  std::string_view peer() const { return peer_; }  // the address, without the port
 
-  virtual std::string_view method() const = 0;  // "GET"
-  virtual std::string_view path() const = 0;    // decoded of %XX; never empty
-  virtual std::string_view query() const = 0;   // raw, without '?'
-  // The value of a header, by case-insensitive name; several of one name are joined with ", "; nothing when absent.
-  virtual std::optional<std::string_view> Header(std::string_view name) const = 0;
-  // Nothing when the body is chunked.
-  virtual std::optional<uint64_t> content_length() const = 0;
-  // Empty in Handler::Head().
-  virtual std::string_view body() const = 0;
-  // Address of the peer, without the port.
-  virtual std::string_view peer() const = 0;
-  // Every header as it came, for passing a request on.
-  virtual void ForEachHeader(const std::function<void(std::string_view name, std::string_view value)>& visit) const = 0;
+  // How the connection goes on after this request.
+  struct Framing {
+    bool is_http10 = false;
+    bool keep_alive = true;
+    bool chunked = false;
+    std::optional<uint64_t> content_length = {};
+  };
+  const Framing& framing() const { return framing_; }
+  // Memory that is kept for the next request.
+  size_t held_bytes() const;
+
+  // Filled in by RequestParser, the connection, and tests.
+  void Clear();
+  void SetLine(std::string_view method, std::string_view target);
+  void AddHeader(std::string_view name, std::string_view value);
+  void SetFraming(const Framing& framing) { framing_ = framing; }
+  void SetBody(std::string_view body) { body_ = body; }
+  void SetPeer(std::string_view peer) { peer_ = peer; }
+
+ private:
+  // A part of text_, which moves when it grows.
+  struct Slice {
+    uint32_t at = 0;
+    uint32_t size = 0;
+  };
+  struct Field {
+    Slice name;
+    Slice value;
+  };
+  std::string_view At(Slice slice) const { return std::string_view(text_).substr(slice.at, slice.size); }
+  Slice Keep(std::string_view text);
+
+  std::string text_;  // the method and the headers
+  Slice method_;
+  std::string path_;
+  std::string query_;
+  std::vector<Field> fields_;
+  mutable std::list<std::string> joined_;  // results of Header(): views of them must stay valid
+  Framing framing_;
+  std::string_view body_;
+  std::string_view peer_;
 };
 
 struct Response {
   int status = 200;
-  std::string content_type = "text/plain; charset=utf-8";  // '' for none (a 204)
+  std::string content_type = "text/plain; charset=utf-8";  // empty for none (a 204)
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
-  // When set, the answer is sent chunked: called for one chunk after another, on a thread that may compute, until it
-  // leaves the string empty. `body` is then ignored.
+  // If set, the answer is sent in chunks and `body` is ignored. Called for one chunk after another, until it leaves the
+  // string empty, on a thread that may compute for long.
   std::function<void(std::string& chunk)> next_chunk;
 };
 
-// Answers one request: exactly once, from any thread, also after the handler has returned. Destroyed unused, it answers 500.
-// A reply whose connection has gone is a no-op.
+// Answers one request. Call it once, from any thread, also after the handler has returned; the answer goes to the thread
+// of the connection (loop.h). Destroyed without a call, it answers 500. No effect if the connection has gone.
 class Reply {
  public:
   using Send = std::move_only_function<void(Response)>;
@@ -58,7 +102,11 @@ class Reply {
     if (send_) send_({.status = 500, .body = "no answer was made\n"});
   }
 
-  void operator()(Response response) { std::exchange(send_, nullptr)(std::move(response)); }
+  // Requires: not called before.
+  void operator()(Response response) {
+    assert(send_);
+    std::exchange(send_, nullptr)(std::move(response));
+  }
 
  private:
   Send send_;
@@ -90,11 +138,11 @@ class Handler {
 // Which handler answers which path. Built before the server starts, then constant.
 class Router {
  public:
-  // Exact paths. A pattern may end in "/*" (any rest), and hold "{name}" for one segment:
+  // A pattern is a path. It may end in "/*" (any rest) and contain "{name}" for one segment, as in
   // "/select/{tenant}/prometheus/*". The most specific pattern wins: exact before {name} before *. Handlers outlive the
   // router.
   void Add(std::string_view pattern, Handler& handler);
-  // Null when no pattern matches: the server answers 404.
+  // Null if no pattern matches.
   Handler* Find(std::string_view path) const;
 
  private:
@@ -106,18 +154,16 @@ class Router {
   std::vector<Route> routes_;
 };
 
-// As header names, media types and codings compare: ASCII letters without their case.
-bool EqualsIgnoringCase(std::string_view a, std::string_view b);
-
-// The segment behind `prefix`: the tenant of "/select/<tenant>/prometheus". Nothing in a path that does not begin so.
+// The segment after `prefix`, such as the tenant of "/select/<tenant>/prometheus". Nothing if the path does not begin
+// with the prefix.
 std::optional<std::string_view> SegmentBehind(std::string_view prefix, std::string_view path);
 
-// Decodes %XX and '+' of one form component. Malformed escapes stand as they are.
+// Decodes %XX and '+' of one form component. Malformed escapes are left as they are.
 std::string DecodeForm(std::string_view text);
-// The same for a path or one segment of it, where '+' is a plus.
+// The same for a path or a segment of one, in which '+' is a plus.
 std::string DecodePath(std::string_view text);
 
-// The parameters of a query string or of an application/x-www-form-urlencoded body, in order, repeated names kept.
+// The parameters of a query string or of an application/x-www-form-urlencoded body, in order. Names may repeat.
 class FormParameters {
  public:
   static FormParameters Parse(std::string_view encoded);

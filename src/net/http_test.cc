@@ -73,12 +73,6 @@ TEST_F(RouterTest, PrefersTheMostSpecificWhateverTheOrder) {
   EXPECT_EQ(Found("/insert/7/prometheus/api"), "/insert/{t}/*");
 }
 
-TEST(EqualsIgnoringCase, ComparesLettersOnlySo) {
-  EXPECT_TRUE(EqualsIgnoringCase("100-Continue", "100-cONTINUE"));
-  EXPECT_FALSE(EqualsIgnoringCase("100-continue", "100\rcontinue"));  // they differ by the bit that letters differ by
-  EXPECT_FALSE(EqualsIgnoringCase("a", "ab"));
-}
-
 TEST(SegmentBehind, IsWhatStandsBetweenThePrefixAndTheNextSlash) {
   EXPECT_EQ(SegmentBehind("/select/", "/select/7:1/prometheus"), "7:1");
   EXPECT_EQ(SegmentBehind("/select/", "/select/7"), "7");

@@ -113,7 +113,7 @@ void SetPort(Candidate& candidate, uint16_t port) {
 std::expected<Listeners, int> ListenOn(Candidate candidate, unsigned count) {
   FileDescriptor first = OpenFirst(candidate);
   if (first.get() < 0) return std::unexpected(errno);
-  Listeners listeners{.port = BoundPort(first.get()), .ipv6 = candidate.address.ss_family == AF_INET6};
+  Listeners listeners{.port = BoundPort(first.get())};
   listeners.sockets.push_back(std::move(first));
   SetPort(candidate, listeners.port);
   while (listeners.sockets.size() < count) {

@@ -21,7 +21,6 @@ struct ListenAddress {
 struct Listeners {
   std::vector<FileDescriptor> sockets;  // bound to one address, listening, non-blocking
   uint16_t port = 0;                    // the one that was taken
-  bool ipv6 = false;
 };
 
 // `count` sockets that share the address by SO_REUSEPORT. kInvalid for a text that is no address; kUnavailable when the

@@ -3,31 +3,60 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
+#include <array>
+#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
-#include <exception>
 #include <future>
+#include <system_error>
+#include <utility>
 
-#include "net/connection.h"
-#include "net/response_text.h"
+#include "base/time_text.h"
+#include "net/server_state.h"
+
+// Each turn of the loop waits for events, lets the connections that have some do what they can without waiting, runs
+// posted tasks, and destroys the connections that have closed. Nothing is destroyed earlier, so that a connection never
+// disappears under a function that is using it.
+//
+// epoll is level-triggered: a connection that reads only a part is reported again, so fairness needs no bookkeeping. An
+// event carries the connection's id, not its address: an event for a connection that has gone finds nothing.
 
 namespace mi::net {
 namespace {
 
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
+constexpr uint64_t kMailboxKey = 0;
+constexpr uint64_t kListenerKey = 1;
+constexpr uint32_t kFirstId = 2;
+
+constexpr int kEventsPerTurn = 256;
 constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kMaxRejectedOpen = 128;  // connections that are being told that there are too many
 constexpr size_t kMaxSpareArrivals = 256;
-constexpr size_t kMaxSpareBytes = 16 << 10;  // of one of them: larger heads are rare, and not worth keeping memory for
+constexpr size_t kMaxSpareBytes = 16 << 10;  // larger heads are rare: their memory is not kept
 constexpr milliseconds kAcceptPause{100};
+constexpr std::chrono::seconds kBetweenWarnings{10};
 
-thread_local const Loop* current_loop = nullptr;
+thread_local Loop* current_loop = nullptr;
+
+FileDescriptor Checked(int fd, const char* what) {
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
+  return FileDescriptor(fd);
+}
+
+// Returns false, with errno, if the kernel has no room for one more descriptor.
+bool Control(int epoll, int operation, int fd, uint64_t key, uint32_t events) {
+  epoll_event event{.events = events, .data = {.u64 = key}};
+  return epoll_ctl(epoll, operation, fd, &event) == 0;
+}
 
 std::string PeerName(const sockaddr_storage& address) {
   char text[INET6_ADDRSTRLEN] = "";
@@ -46,55 +75,58 @@ std::string PeerName(const sockaddr_storage& address) {
 
 }  // namespace
 
-void Mailbox::Post(std::move_only_function<void(Loop&)> task) {
-  MutexLock lock(mutex_);
-  if (loop_ == nullptr) return;
-  boost::asio::post(loop_->context(), [loop = loop_, task = std::move(task)]() mutable { task(*loop); });
+Mailbox::Mailbox() : wakeup_(Checked(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {}
+
+void Mailbox::Post(Task task) {
+  {
+    MutexLock lock(mutex_);
+    if (closed_) return;
+    tasks_.push_back(std::move(task));
+    if (tasks_.size() > 1) return;  // the loop has been woken up already
+  }
+  eventfd_write(wakeup_.get(), 1);
 }
 
-void Mailbox::Answer(uint64_t token, Response response) {
-  if (identity_->IsCurrent()) return identity_->Answer(token, std::move(response));
-  Post([token, response = std::move(response)](Loop& loop) mutable { loop.Answer(token, std::move(response)); });
+void Mailbox::Answer(uint32_t connection, uint32_t number, Response response) {
+  if (current_loop != nullptr && current_loop->mailbox().get() == this) {
+    return current_loop->Answer(connection, number, std::move(response));
+  }
+  Post([connection, number, response = std::move(response)](Loop& loop) mutable {
+    loop.Answer(connection, number, std::move(response));
+  });
+}
+
+std::vector<Mailbox::Task> Mailbox::TakeAll() {
+  eventfd_t ignored = 0;
+  eventfd_read(wakeup_.get(), &ignored);
+  MutexLock lock(mutex_);
+  return std::exchange(tasks_, {});
 }
 
 void Mailbox::Close() {
+  std::vector<Task> dropped;  // destroyed without the lock: a reply in it answers 500
   MutexLock lock(mutex_);
-  loop_ = nullptr;
+  closed_ = true;
+  dropped.swap(tasks_);
 }
 
-Loop::Loop(ServerState& state, FileDescriptor listener, bool ipv6)
-    : state_(state),
-      work_(context_.get_executor()),
-      mailbox_(std::make_shared<Mailbox>(*this)),
-      acceptor_(context_, ipv6 ? Tcp::v6() : Tcp::v4(), listener.release()),
-      ipv6_(ipv6),
-      sweep_timer_(context_),
-      accept_timer_(context_) {}
+Loop::Loop(ServerState& server, FileDescriptor listener)
+    : server_(server),
+      epoll_(Checked(epoll_create1(EPOLL_CLOEXEC), "epoll")),
+      listener_(std::move(listener)),
+      mailbox_(std::make_shared<Mailbox>()) {
+  Control(epoll_.get(), EPOLL_CTL_ADD, mailbox_->fd(), kMailboxKey, EPOLLIN);
+  Control(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), kListenerKey, EPOLLIN);
+}
 
 Loop::~Loop() { Stop(); }
 
-bool Loop::IsCurrent() const { return current_loop == this; }
-
 void Loop::Start(std::span<const std::unique_ptr<Loop>> all) {
   all_ = all;
-  AwaitConnection();
-  AwaitSweep();
   thread_ = std::thread([this] {
     current_loop = this;
     Run();
   });
-}
-
-// What has no memory fails alone: a thread that ended would take all of its connections with it, or the process.
-void Loop::Run() {
-  for (;;) {
-    try {
-      context_.run();
-      return;
-    } catch (const std::exception& fault) {
-      state_.log.Error("a thread of the server goes on after: {}", fault.what());
-    }
-  }
 }
 
 void Loop::Drain() {
@@ -102,9 +134,9 @@ void Loop::Drain() {
   std::promise<void> begun;
   mailbox_->Post([&begun](Loop& loop) {
     loop.AcceptPending();
-    loop.CloseListener();
+    loop.listener_.reset();
     loop.draining_ = true;
-    for (size_t i = loop.connections_.size(); i-- > 0;) loop.connections_[i]->BeginDrain();
+    for (const auto& [id, connection] : loop.connections_) connection->BeginDrain();
     begun.set_value();
   });
   begun.get_future().wait();
@@ -112,162 +144,171 @@ void Loop::Drain() {
 
 void Loop::CutAll() {
   mailbox_->Post([](Loop& loop) {
-    for (size_t i = loop.connections_.size(); i-- > 0;) loop.connections_[i]->Close();
+    for (const auto& [id, connection] : loop.connections_) connection->Close();
   });
 }
 
 void Loop::Stop() {
-  mailbox_->Post([](Loop& loop) {
-    loop.draining_ = loop.stopping_ = true;
-    loop.CloseListener();
-    loop.sweep_timer_.cancel();
-    loop.work_.reset();
-    for (size_t i = loop.connections_.size(); i-- > 0;) loop.connections_[i]->Close();
-  });
-  if (!thread_.joinable()) {
-    Run();  // never started: nobody else will
-  } else {
-    thread_.join();
-  }
+  mailbox_->Post([](Loop& loop) { loop.stopping_ = true; });
+  if (thread_.joinable()) thread_.join();
   mailbox_->Close();
-  // What was posted between the end of the thread and the closing of the mailbox.
-  context_.restart();
-  context_.poll();
+  connections_.clear();
 }
 
-void Loop::CloseListener() {
-  boost::system::error_code ignored;
-  (void)acceptor_.close(ignored);
-  accept_timer_.cancel();
+void Loop::Run() {
+  std::array<epoll_event, kEventsPerTurn> events;
+  while (!stopping_) {
+    const int count = epoll_wait(epoll_.get(), events.data(), events.size(), WaitMs(steady_clock::now()));
+    for (int i = 0; i < count; ++i) {
+      const uint64_t key = events[i].data.u64;
+      if (key == kMailboxKey) continue;  // looked at in every turn
+      if (key == kListenerKey) {
+        AcceptPending();
+      } else if (Connection* const connection = Find(static_cast<uint32_t>(key))) {
+        connection->OnReady(events[i].events);
+      }
+    }
+    RunTasks();
+    RunDue();
+    Sweep(steady_clock::now());
+    DestroyClosed();
+  }
 }
 
-void Loop::AwaitConnection() {
-  acceptor_.async_wait(Tcp::acceptor::wait_read, [this](const boost::system::error_code& error) {
-    if (error || !acceptor_.is_open()) return;
-    AcceptPending();
-  });
+int Loop::WaitMs(TimePoint now) const {
+  if (!due_.empty()) return 0;
+  const TimePoint next = accepting_again_ ? std::min(next_sweep_, *accepting_again_) : next_sweep_;
+  return static_cast<int>(std::max<int64_t>(0, std::chrono::ceil<milliseconds>(next - now).count()));
+}
+
+void Loop::RunTasks() {
+  for (Mailbox::Task& task : mailbox_->TakeAll()) task(*this);
+}
+
+// One round only: handlers that run here may make further connections due.
+void Loop::RunDue() {
+  for (const uint32_t id : std::exchange(due_, {})) {
+    if (Connection* const connection = Find(id)) connection->Run();
+  }
+}
+
+// Checks all connections at a fourth of the shortest time-out. That is precise enough, and one pass costs less than a
+// timer for each connection.
+void Loop::Sweep(TimePoint now) {
+  if (accepting_again_ && now >= *accepting_again_) {
+    accepting_again_.reset();
+    ListenTo(EPOLLIN);
+  }
+  if (now < next_sweep_) return;
+  const ServerOptions& options = server_.options;
+  const milliseconds shortest = std::min({options.read_timeout, options.write_timeout, server_.idle_timeout.load()});
+  next_sweep_ = now + std::clamp(shortest / 4, milliseconds(5), milliseconds(500));
+  for (const auto& [id, connection] : connections_) connection->CheckTimeouts(now);
+}
+
+void Loop::DestroyClosed() {
+  for (const uint32_t id : std::exchange(closed_, {})) {
+    const auto found = connections_.find(id);
+    rejected_open_ -= found->second->purpose() == Connection::Purpose::kReject;
+    connections_.erase(found);
+    --connection_count_;
+  }
+}
+
+Connection* Loop::Find(uint32_t connection) const {
+  const auto found = connections_.find(connection);
+  return found == connections_.end() || found->second->is_closed() ? nullptr : found->second.get();
+}
+
+void Loop::Watch(int socket, uint32_t connection, uint32_t events) {
+  Control(epoll_.get(), EPOLL_CTL_MOD, socket, connection, events);
+}
+
+void Loop::ListenTo(uint32_t events) {
+  if (listener_.valid()) Control(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), kListenerKey, events);
 }
 
 void Loop::AcceptPending() {
-  for (int i = 0; i < kAcceptsPerTurn && acceptor_.is_open(); ++i) {
+  for (int i = 0; i < kAcceptsPerTurn && listener_.valid(); ++i) {
     sockaddr_storage address{};
     socklen_t length = sizeof address;
-    FileDescriptor socket(accept4(acceptor_.native_handle(), reinterpret_cast<sockaddr*>(&address), &length,
-                                  SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (socket.get() >= 0) {
-      try {
-        Place(std::move(socket), PeerName(address));
-      } catch (const std::bad_alloc&) {
-        return AcceptFailed(ENOMEM);
-      }
+    FileDescriptor socket(
+        accept4(listener_.get(), reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.valid()) {
+      Place(std::move(socket), PeerName(address));
     } else if (errno == EAGAIN) {
-      break;
+      return;
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      return AcceptFailed(errno);
+      return PauseAccepting(errno);
     }
-    // Everything else is the fate of one connection that is gone already (accept(2)): on to the next.
+    // Every other error is about one connection that is gone already (accept(2)).
   }
-  if (acceptor_.is_open() && !draining_) AwaitConnection();
 }
 
-// Without a descriptor to spare the backlog stays readable: trying at once would burn the processor.
-void Loop::AcceptFailed(Errno error) {
-  const auto now = std::chrono::steady_clock::now();
-  if (now - last_accept_warning_ > std::chrono::seconds(10)) {
+// Without a free descriptor the backlog stays readable, and the loop would spin.
+void Loop::PauseAccepting(int error) {
+  const auto now = steady_clock::now();
+  if (now - last_accept_warning_ > kBetweenWarnings) {
     last_accept_warning_ = now;
-    state_.log.Warn(
-        "cannot accept connections: {}; trying on (the limit of open files is ulimit -n, {} connections are open)",
-        std::strerror(error), state_.open_connections.load());
+    server_.log.Warn(
+        "cannot accept connections: {}; trying again (the limit of open files is ulimit -n, {} connections are open)",
+        std::strerror(error), server_.open_connections.load());
   }
-  accept_timer_.expires_after(kAcceptPause);
-  accept_timer_.async_wait([this](const boost::system::error_code& cancelled) {
-    if (!cancelled && acceptor_.is_open()) AcceptPending();
-  });
+  accepting_again_ = now + kAcceptPause;
+  ListenTo(0);
 }
 
-// The kernel spreads connections by hash, which is uneven where a few busy senders are all there is.
+// The kernel spreads connections by hash, which is uneven if there are only a few busy senders.
 void Loop::Place(FileDescriptor socket, std::string peer) {
-  const bool rejected = !state_.TryOpenOne();
-  if (rejected) ++state_.rejected_connections;
+  if (!server_.TryOpenOne()) {
+    ++server_.rejected_connections;
+    return Adopt(std::move(socket), std::move(peer), Connection::Purpose::kReject);
+  }
   Loop* least = this;
   for (const auto& loop : all_) {
     if (loop->connection_count() < least->connection_count()) least = loop.get();
   }
-  if (least == this || rejected) return Adopt(std::move(socket), std::move(peer), rejected);
+  if (least == this) return Adopt(std::move(socket), std::move(peer), Connection::Purpose::kServe);
   ++least->connection_count_;  // at once, so that a burst is spread too
-  try {
-    least->mailbox_->Post([socket = std::move(socket), peer = std::move(peer)](Loop& loop) mutable {
-      --loop.connection_count_;
-      loop.Adopt(std::move(socket), std::move(peer), false);
-    });
-  } catch (...) {
-    --least->connection_count_;
-    state_.CloseOne();
-    throw;
-  }
-}
-
-void Loop::Adopt(FileDescriptor socket, std::string peer, bool rejected) {
-  if (rejected && rejected_open_ >= kMaxRejectedOpen) return;
-  const int on = 1;
-  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  std::unique_ptr<Connection> made;
-  try {
-    Tcp::socket stream(context_, ipv6_ ? Tcp::v6() : Tcp::v4(), socket.release());
-    made = std::make_unique<Connection>(*this, std::move(stream), std::move(peer),
-                                        rejected ? Connection::Purpose::kReject : Connection::Purpose::kServe);
-  } catch (...) {
-    if (!rejected) state_.CloseOne();
-    throw;
-  }
-  connections_.push_back(std::move(made));
-  rejected_open_ += rejected;
-  ++connection_count_;
-  Connection& connection = *connections_.back();
-  connection.set_index(connections_.size() - 1);
-  connection.Start(draining_ ? Connection::Begin::kLastCall : Connection::Begin::kOpen);
-}
-
-void Loop::Remove(Connection& connection) {
-  const size_t index = connection.index();
-  if (connection.purpose() == Connection::Purpose::kReject) --rejected_open_;
-  std::swap(connections_[index], connections_.back());
-  connections_[index]->set_index(index);
-  connections_.pop_back();
-  --connection_count_;
-}
-
-// A fourth of the shortest timeout is precise enough, and one pass costs less than a timer for each connection.
-void Loop::AwaitSweep() {
-  const ServerOptions& options = state_.options;
-  const milliseconds shortest = std::min({options.read_timeout, options.write_timeout, state_.idle_timeout.load()});
-  sweep_timer_.expires_after(std::clamp(shortest / 4, milliseconds(5), milliseconds(500)));
-  sweep_timer_.async_wait([this](const boost::system::error_code& cancelled) {
-    if (cancelled || stopping_) return;  // an expired timer can no longer be cancelled
-    AwaitSweep();                        // first: whatever happens to a connection, the next pass comes
-    const auto now = std::chrono::steady_clock::now();
-    for (size_t i = connections_.size(); i-- > 0;) connections_[i]->CheckTimeouts(now);
+  least->mailbox_->Post([socket = std::move(socket), peer = std::move(peer)](Loop& loop) mutable {
+    --loop.connection_count_;
+    loop.Adopt(std::move(socket), std::move(peer), Connection::Purpose::kServe);
   });
 }
 
-void Loop::Answer(uint64_t token, Response response) {
-  Exchange* const exchange = exchanges_.Find(token);
-  if (exchange == nullptr) return;  // the peer has gone
-  exchange->response = std::move(response);
-  exchange->ready = true;
-  --state_.in_flight;
-  exchange->connection->OnAnswer();
+void Loop::Adopt(FileDescriptor socket, std::string peer, Connection::Purpose purpose) {
+  if (purpose == Connection::Purpose::kReject && rejected_open_ >= kMaxRejectedOpen) return;
+  const int on = 1;
+  setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  do {
+    ++last_id_;
+  } while (last_id_ < kFirstId || connections_.contains(last_id_));
+  const uint32_t id = last_id_;
+  if (!Control(epoll_.get(), EPOLL_CTL_ADD, socket.get(), id, EPOLLIN)) {
+    const int error = errno;
+    if (purpose == Connection::Purpose::kServe) server_.CloseOne();
+    return PauseAccepting(error);
+  }
+  auto made = std::make_unique<Connection>(*this, std::move(socket), id, std::move(peer), purpose);
+  Connection& connection = *connections_.emplace(id, std::move(made)).first->second;
+  rejected_open_ += purpose == Connection::Purpose::kReject;
+  ++connection_count_;
+  draining_ ? connection.BeginDrain() : connection.Run();
 }
 
-void Loop::OnChunk(uint64_t token, std::string chunk, std::function<void(std::string&)> next, bool failed) {
-  Exchange* const exchange = exchanges_.Find(token);
-  if (exchange != nullptr) return exchange->connection->OnChunk(std::move(chunk), std::move(next), failed);
-  // The peer has gone. What the answer was made from may be large: not for this thread to take apart.
-  if (next) state_.workers.Run([unused = std::move(next)] {});
+void Loop::Answer(uint32_t connection, uint32_t number, Response response) {
+  if (Connection* const found = Find(connection)) found->Answer(number, std::move(response));
+}
+
+void Loop::OnChunk(uint32_t connection, std::string chunk, std::function<void(std::string&)> next, bool failed) {
+  Connection* const found = Find(connection);
+  if (found != nullptr) return found->OnChunk(std::move(chunk), std::move(next), failed);
+  // The peer has gone. What the answer is made from may be large: a worker destroys it.
+  if (next) server_.workers.Run([unused = std::move(next)] {});
 }
 
 std::unique_ptr<ArrivingRequest> Loop::NewArrival() {
-  if (spare_arrivals_.empty()) return std::make_unique<ArrivingRequest>(pool_, state_.budget);
+  if (spare_arrivals_.empty()) return std::make_unique<ArrivingRequest>(pool_, server_.budget);
   std::unique_ptr<ArrivingRequest> arrival = std::move(spare_arrivals_.back());
   spare_arrivals_.pop_back();
   return arrival;
@@ -277,9 +318,9 @@ void Loop::EndArrival(std::unique_ptr<ArrivingRequest> arrival) {
   arrival->body.Clear();
   arrival->decision = {};
   arrival->body_bytes = arrival->skipped = 0;
-  arrival->continue_due = arrival->last = false;
-  const bool small = arrival->held_bytes() <= kMaxSpareBytes;
-  if (small && spare_arrivals_.size() < kMaxSpareArrivals) spare_arrivals_.push_back(std::move(arrival));
+  arrival->continue_due = arrival->is_last = false;
+  const bool is_small = arrival->request().held_bytes() + arrival->piece.capacity() <= kMaxSpareBytes;
+  if (is_small && spare_arrivals_.size() < kMaxSpareArrivals) spare_arrivals_.push_back(std::move(arrival));
 }
 
 std::string_view Loop::HttpDate() {

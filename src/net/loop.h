@@ -1,85 +1,124 @@
-// One thread of the server: an event loop, a listening socket, and the connections that fell to it.
+// One thread of the server: an epoll loop, a listening socket, and the connections that it serves.
+//
+// The way back of an answer, from whatever thread makes it:
+//
+//   Reply ──► Mailbox::Answer ──► Loop::Answer ──► Connection::Answer ──► written in the order of the requests
+//                   │                  ▲
+//                   └── other thread: posted, the loop wakes up
 #pragma once
 
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
-#include "net/arriving_request.h"
+#include "base/file_descriptor.h"
+#include "base/mutex.h"
 #include "net/body_buffer.h"
-#include "net/exchange.h"
-#include "net/listener.h"
-#include "net/server_state.h"
+#include "net/connection.h"
+#include "net/http.h"
 
 namespace mi::net {
 
-using Tcp = boost::asio::ip::tcp;
+struct ServerState;
+
+// The way into a loop for other threads. Outlives the loop for as long as somebody holds a reply.
+// Threads: safe.
+class Mailbox {
+ public:
+  using Task = std::move_only_function<void(Loop&)>;
+
+  Mailbox();
+
+  // Runs `task` on the loop's thread. Drops it if the loop has ended.
+  void Post(Task task) EXCLUDES(mutex_);
+  // Answers a request of a connection. At once if called on the loop's thread.
+  void Answer(uint32_t connection, uint32_t number, Response response);
+
+  // For the loop.
+  std::vector<Task> TakeAll() EXCLUDES(mutex_);
+  void Close() EXCLUDES(mutex_);
+  int fd() const { return wakeup_.get(); }  // readable while tasks wait
+
+ private:
+  const FileDescriptor wakeup_;
+  Mutex mutex_;
+  std::vector<Task> tasks_ GUARDED_BY(mutex_);
+  bool closed_ GUARDED_BY(mutex_) = false;
+};
 
 // Threads: Start, Drain, CutAll, Stop and connection_count from any; everything else on its own thread.
 class Loop {
  public:
-  Loop(ServerState& state, FileDescriptor listener, bool ipv6);
+  Loop(ServerState& server, FileDescriptor listener);
   ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
 
-  // `all`: every loop of the server, this one too; a new connection goes to the one that has the fewest.
+  // `all`: every loop of the server, including this one. A new connection goes to the one that has the fewest.
   void Start(std::span<const std::unique_ptr<Loop>> all);
-  // Takes what waits in the backlog, listens no longer, lets connections end. Returns once all of them know.
+  // Takes what waits in the backlog, stops listening, lets connections end. Returns once all of them know.
   void Drain();
   void CutAll();
   void Stop();
   size_t connection_count() const { return connection_count_.load(std::memory_order_relaxed); }
 
-  bool IsCurrent() const;
-
-  boost::asio::io_context& context() { return context_; }
-  ServerState& state() { return state_; }
   const std::shared_ptr<Mailbox>& mailbox() { return mailbox_; }
+  void Answer(uint32_t connection, uint32_t number, Response response);
+  void OnChunk(uint32_t connection, std::string chunk, std::function<void(std::string&)> next, bool failed);
+
+  // For connections.
+  ServerState& server() { return server_; }
   BlockPool& pool() { return pool_; }
-  ExchangeTable& exchanges() { return exchanges_; }
   std::unique_ptr<ArrivingRequest> NewArrival();
   void EndArrival(std::unique_ptr<ArrivingRequest> arrival);
   std::string_view HttpDate();
-
-  void Answer(uint64_t token, Response response);
-  void OnChunk(uint64_t token, std::string chunk, std::function<void(std::string&)> next, bool failed);
-  void Remove(Connection& connection);
+  void Watch(int socket, uint32_t connection, uint32_t events);
+  void RunSoon(uint32_t connection) { due_.push_back(connection); }
+  // The connection has closed: it is destroyed at the end of the turn.
+  void Forget(uint32_t connection) { closed_.push_back(connection); }
 
  private:
-  using Errno = int;
+  using TimePoint = std::chrono::steady_clock::time_point;
 
   void Run();
-  void AwaitConnection();
-  void AcceptPending();
-  void AcceptFailed(Errno error);
-  void Place(FileDescriptor socket, std::string peer);
-  void Adopt(FileDescriptor socket, std::string peer, bool rejected);
-  void AwaitSweep();
-  void CloseListener();
+  void RunTasks();
+  void RunDue();
+  void Sweep(TimePoint now);
+  void DestroyClosed();
+  int WaitMs(TimePoint now) const;
+  // Null if the connection has closed.
+  Connection* Find(uint32_t connection) const;
 
-  ServerState& state_;
-  boost::asio::io_context context_{1};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  std::shared_ptr<Mailbox> mailbox_;
-  Tcp::acceptor acceptor_;
-  const bool ipv6_;
-  boost::asio::steady_timer sweep_timer_;
-  boost::asio::steady_timer accept_timer_;
-  std::chrono::steady_clock::time_point last_accept_warning_;
+  void AcceptPending();
+  void PauseAccepting(int error);
+  void Place(FileDescriptor socket, std::string peer);
+  void Adopt(FileDescriptor socket, std::string peer, Connection::Purpose purpose);
+  void ListenTo(uint32_t events);
+
+  ServerState& server_;
+  const FileDescriptor epoll_;
+  FileDescriptor listener_;
+  const std::shared_ptr<Mailbox> mailbox_;
   std::span<const std::unique_ptr<Loop>> all_;
+  TimePoint next_sweep_;
+  std::optional<TimePoint> accepting_again_;  // accepting is paused until then
+  TimePoint last_accept_warning_;
 
   BlockPool pool_;
   std::vector<std::unique_ptr<ArrivingRequest>> spare_arrivals_;
-  ExchangeTable exchanges_;
-  std::vector<std::unique_ptr<Connection>> connections_;
-  std::atomic<size_t> connection_count_{0};
+  std::vector<uint32_t> due_;     // connections to run
+  std::vector<uint32_t> closed_;  // connections to destroy
+  std::unordered_map<uint32_t, std::unique_ptr<Connection>> connections_;
+  uint32_t last_id_ = 0;
+  std::atomic<size_t> connection_count_{0};  // with those that are on their way from another loop
   size_t rejected_open_ = 0;
   bool draining_ = false;
   bool stopping_ = false;

@@ -2,9 +2,9 @@
 
 #include <future>
 #include <memory>
-#include <new>
 #include <vector>
 
+#include "net/server_state.h"
 #include "net/testing/server_fixture.h"
 
 namespace mi::net {
@@ -17,7 +17,7 @@ class LoopTest : public ServerTest {
     Result<Listeners> listeners = Listen(options_.listen, 2);
     port_ = listeners->port;
     for (FileDescriptor& socket : listeners->sockets) {
-      loops_.push_back(std::make_unique<Loop>(state_, std::move(socket), listeners->ipv6));
+      loops_.push_back(std::make_unique<Loop>(state_, std::move(socket)));
     }
     for (const auto& loop : loops_) loop->Start(loops_);
   }
@@ -35,25 +35,6 @@ class LoopTest : public ServerTest {
   uint16_t port_ = 0;
   std::vector<std::unique_ptr<Loop>> loops_;
 };
-
-TEST_F(LoopTest, ALoopGoesOnAfterATaskThatFailed) {
-  for (const auto& loop : loops_) loop->mailbox()->Post([](Loop&) { throw std::bad_alloc(); });
-  Peer first(port_);
-  Peer second(port_);
-  for (Peer* peer : {&first, &second}) {
-    peer->Send(Post("/echo", "x"));
-    EXPECT_EQ(peer->Read().body, "x");
-  }
-  EXPECT_THAT(log_.Next(), ::testing::HasSubstr("bad_alloc"));
-}
-
-TEST(ChunkWorkers, GoOnAfterAJobThatFailed) {
-  ChunkWorkers workers(1);
-  std::promise<void> done;
-  workers.Run([] { throw std::bad_alloc(); });
-  workers.Run([&done] { done.set_value(); });
-  done.get_future().wait();
-}
 
 // The loop that accepts hands connections on; the one that gets them may be draining by then.
 TEST_F(LoopTest, AConnectionThatHasEndedMayFallToALoopThatDrains) {

@@ -24,11 +24,11 @@ Outcome Feed(RequestParser& parser, std::string_view first, std::string_view pie
 
 TEST(RequestParser, TheLimitHoldsForAHeadThatComesInPieces) {
   const auto f = [](std::string_view first, std::string_view piece, int fits) {
-    const auto parser = RequestParser::Create();
-    parser->Reset(kMaxHeaderBytes);
-    EXPECT_EQ(Feed(*parser, first, piece, fits), Outcome::kNeedMore) << piece;
-    parser->Reset(kMaxHeaderBytes);
-    EXPECT_EQ(Feed(*parser, first, piece, 1000), Outcome::kHeaderTooLarge) << piece;
+    RequestParser parser;
+    parser.Reset(kMaxHeaderBytes);
+    EXPECT_EQ(Feed(parser, first, piece, fits), Outcome::kNeedMore) << piece;
+    parser.Reset(kMaxHeaderBytes);
+    EXPECT_EQ(Feed(parser, first, piece, 1000), Outcome::kHeaderTooLarge) << piece;
   };
   f("GET / HTTP/1.1\r\nX", "-A: 1\r\nX", 90);
   f("GET / HTTP/1.1\r\nX", ":\r\nX", 150);  // fields without a value take room as well
@@ -36,31 +36,31 @@ TEST(RequestParser, TheLimitHoldsForAHeadThatComesInPieces) {
 }
 
 TEST(RequestParser, AHeadWithinTheLimitMayComeInAnyPieces) {
-  const auto parser = RequestParser::Create();
+  RequestParser parser;
   for (int i = 0; i < 3; ++i) {  // the limit is each request's own
-    parser->Reset(kMaxHeaderBytes);
-    EXPECT_EQ(Feed(*parser, "GET / HTTP/1.1\r\nHost: x\r\nX: " + std::string(900, 'a'), "\r\n", 2), Outcome::kHead);
+    parser.Reset(kMaxHeaderBytes);
+    EXPECT_EQ(Feed(parser, "GET / HTTP/1.1\r\nHost: x\r\nX: " + std::string(900, 'a'), "\r\n", 2), Outcome::kHead);
   }
 }
 
 TEST(RequestParser, NothingIsNoProgressWhereverTheHeadStands) {
-  const auto parser = RequestParser::Create();
-  parser->Reset(kMaxHeaderBytes);
+  RequestParser parser;
+  parser.Reset(kMaxHeaderBytes);
   for (const std::string_view line : {"", "GET / HTTP/1.1\r\n"}) {
-    EXPECT_EQ(parser->ParseHead(line).consumed, line.size());
-    const RequestParser::Step step = parser->ParseHead({});
+    EXPECT_EQ(parser.ParseHead(line).consumed, line.size());
+    const RequestParser::Step step = parser.ParseHead({});
     EXPECT_EQ(step.outcome, Outcome::kNeedMore) << line;
     EXPECT_EQ(step.consumed, 0) << line;
   }
-  EXPECT_EQ(parser->ParseHead("Host: x\r\n\r\n").outcome, Outcome::kHead);
+  EXPECT_EQ(parser.ParseHead("Host: x\r\n\r\n").outcome, Outcome::kHead);
 }
 
-TEST(RequestHead, SaysWhatItHolds) {
-  const auto parser = RequestParser::Create();
-  parser->Reset(100'000);
-  EXPECT_LT(parser->head().held_bytes(), 1000);
-  ASSERT_EQ(Feed(*parser, "GET / HTTP/1.1\r\nX: " + std::string(50'000, 'a'), "\r\n\r\n", 1), Outcome::kHead);
-  EXPECT_GT(parser->head().held_bytes(), 50'000);
+TEST(Request, SaysWhatItHolds) {
+  RequestParser parser;
+  parser.Reset(100'000);
+  EXPECT_LT(parser.request().held_bytes(), 1000);
+  ASSERT_EQ(Feed(parser, "GET / HTTP/1.1\r\nX: " + std::string(50'000, 'a'), "\r\n\r\n", 1), Outcome::kHead);
+  EXPECT_GT(parser.request().held_bytes(), 50'000);
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 #include "net/response_text.h"
 
-#include <ctime>
-
 #include "base/format.h"
 
 namespace mi::net {
@@ -69,17 +67,6 @@ void AppendResponseHead(const Response& response, const AnswerForm& form, std::s
     AppendHeader("Connection", "keep-alive", out);
   }
   out.append("\r\n");
-}
-
-std::string FormatHttpDate(int64_t unix_seconds) {
-  static constexpr const char* kDays[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-  const std::time_t at = unix_seconds;
-  std::tm utc{};
-  gmtime_r(&at, &utc);
-  return format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[utc.tm_wday], utc.tm_mday, kMonths[utc.tm_mon],
-                utc.tm_year + 1900, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
 }  // namespace mi::net

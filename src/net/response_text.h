@@ -27,7 +27,4 @@ bool HasBody(int status);
 // Appends status line and headers, with the empty line behind them. Line breaks inside of header values become blanks.
 void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out);
 
-// "Sun, 06 Nov 1994 08:49:37 GMT".
-std::string FormatHttpDate(int64_t unix_seconds);
-
 }  // namespace mi::net

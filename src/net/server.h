@@ -1,8 +1,8 @@
-// The HTTP/1.1 listener: N threads, one io_context and one acceptor each (SO_REUSEPORT); connections never change
-// threads.
+// The HTTP/1.1 server. Each of its threads has an epoll loop and a listening socket (SO_REUSEPORT); a connection never
+// changes its thread.
 //
-// Bodies of a declared length are read straight into buffers that a thread reuses; chunked ones take a slower path.
-// Answers keep the order of pipelined requests. `Expect: 100-continue` is answered once a handler's Head() accepts the
+// Bodies of a declared length are read directly into buffers that a thread reuses; chunked bodies take a slower path.
+// Answers keep the order of pipelined requests. `Expect: 100-continue` is answered once Handler::Head() has accepted the
 // request.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "net/http.h"
@@ -22,11 +23,11 @@ struct ServerOptions {
   unsigned threads = 1;
   uint64_t max_connections = 20'000;                      // one more is answered 503 and closed
   uint64_t max_header_bytes = 64 << 10;                   // 431
-  uint64_t max_buffered_bytes = uint64_t{1} << 30;        // of requests in memory over all connections; past it: 503
+  uint64_t max_buffered_bytes = uint64_t{1} << 30;        // of requests in memory over all connections; beyond it: 503
   uint64_t max_discarded_bytes = 64 << 20;                // of a refused body, so that its sender reads the answer
   unsigned chunk_threads = 2;                             // make the chunks of streamed answers (Response::next_chunk)
   std::chrono::milliseconds idle_timeout{5 * 60 * 1000};  // between requests
-  std::chrono::milliseconds read_timeout{30 * 1000};      // for one request to arrive, from its first byte on
+  std::chrono::milliseconds read_timeout{30 * 1000};      // for a request to arrive, from its first byte on
   std::chrono::milliseconds write_timeout{60 * 1000};     // for the peer to take 64 KiB of an answer, or the rest
 };
 
@@ -35,6 +36,10 @@ struct ServerLimits {
   uint64_t max_connections;
   std::chrono::milliseconds idle_timeout;
 };
+
+class Loop;
+struct Listeners;
+struct ServerState;
 
 // Threads: the members are safe to call from any one thread at a time.
 class Server {
@@ -46,19 +51,27 @@ class Server {
     uint64_t rejected_connections;
   };
 
-  // Binds and listens at once, so that a port in use is an error here: kUnavailable, naming address and knob.
+  // Binds and listens at once, so that a port in use is an error here: kUnavailable, naming address and option.
   // Answers nothing before Start(). The router outlives the server.
   static Result<std::unique_ptr<Server>> Create(ServerOptions options, const Router& router, telemetry::Logger& log);
+  ~Server();  // stops; connections are cut
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
 
-  virtual ~Server() = default;  // stops
+  void Start();
+  // Takes no new connections, answers the requests in flight (with Connection: close), and closes idle connections. Cuts
+  // what is left after `patience`. Returns once no connection is open.
+  void Drain(std::chrono::milliseconds patience);
+  void SetLimits(ServerLimits limits);
+  uint16_t port() const { return port_; }
+  Stats stats() const;
 
-  virtual void Start() = 0;
-  // No new connections, requests in flight are answered (with Connection: close), idle connections are closed; what is
-  // left at the deadline is cut. Returns once no connection is open.
-  virtual void Drain(std::chrono::milliseconds deadline) = 0;
-  virtual void SetLimits(ServerLimits limits) = 0;
-  virtual uint16_t port() const = 0;
-  virtual Stats stats() const = 0;
+ private:
+  Server(ServerOptions options, const Router& router, telemetry::Logger& log, Listeners listeners);
+
+  const uint16_t port_;
+  const std::unique_ptr<ServerState> state_;
+  std::vector<std::unique_ptr<Loop>> loops_;
 };
 
 }  // namespace mi::net

@@ -4,27 +4,63 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <limits>
+#include <optional>
+#include <thread>
 #include <utility>
+#include <vector>
 
+#include "base/bounded_queue.h"
 #include "base/mutex.h"
 #include "net/body_buffer.h"
-#include "net/chunk_workers.h"
 #include "net/server.h"
 
 namespace mi::net {
 
+// The threads on which streamed answers make their chunks, so that a long computation holds up no connection.
+// Threads: safe. The queue is bounded by its users: a connection has at most one job at a time.
+class ChunkWorkers {
+ public:
+  using Job = std::move_only_function<void()>;
+
+  explicit ChunkWorkers(unsigned threads) {
+    for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  }
+  // Finishes the jobs that run, drops those that wait.
+  ~ChunkWorkers() {
+    stopping_ = true;
+    jobs_.Close();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  void Run(Job job) { jobs_.TryPush(std::move(job)); }
+
+ private:
+  void Work() {
+    for (;;) {
+      std::optional<Job> job = jobs_.Pop();  // destroyed before the next wait: it may hold much
+      if (!job || stopping_) return;
+      (*job)();
+    }
+  }
+
+  BoundedQueue<Job> jobs_{std::numeric_limits<size_t>::max()};
+  std::atomic<bool> stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
 // Threads: safe.
 struct ServerState {
-  ServerState(ServerOptions with, const Router& table, telemetry::Logger& logger)
-      : options(std::move(with)),
-        router(table),
+  ServerState(ServerOptions server_options, const Router& server_router, telemetry::Logger& logger)
+      : options(std::move(server_options)),
+        router(server_router),
         log(logger),
         budget(options.max_buffered_bytes),
         workers(std::max(options.chunk_threads, 1U)),
         max_connections(options.max_connections),
         idle_timeout(options.idle_timeout) {}
 
-  // True when one more may be open; the caller calls CloseOne for it in the end.
+  // Returns true if one more connection may be open. The caller then calls CloseOne() for it in the end.
   bool TryOpenOne() {
     if (open_connections.fetch_add(1) < max_connections) return true;
     CloseOne();

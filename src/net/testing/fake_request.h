@@ -2,13 +2,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cctype>
 #include <future>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "net/http.h"
 
@@ -16,45 +14,29 @@ namespace mi::net {
 
 class FakeRequest final : public Request {
  public:
-  // `target`: path and query; the path is decoded as the server does.
-  FakeRequest(std::string method, std::string_view target, std::string body = {})
-      : method_(std::move(method)), body_(std::move(body)) {
-    const size_t mark = target.find('?');
-    path_ = DecodePath(target.substr(0, mark));
-    if (mark != std::string_view::npos) query_ = target.substr(mark + 1);
+  // `target`: path and query, decoded as the server does.
+  FakeRequest(std::string_view method, std::string_view target, std::string body = {}) {
+    SetLine(method, target);
+    SetPeer("127.0.0.1");
+    TakeBody(std::move(body));
   }
-  FakeRequest& With(std::string name, std::string value) {
-    headers_.emplace_back(std::move(name), std::move(value));
+  FakeRequest& With(std::string_view name, std::string_view value) {
+    AddHeader(name, value);
     return *this;
   }
-
   FakeRequest& WithForm(std::string body) {
-    body_ = std::move(body);
+    TakeBody(std::move(body));
     return With("Content-Type", "application/x-www-form-urlencoded");
   }
 
-  std::string_view method() const override { return method_; }
-  std::string_view path() const override { return path_; }
-  std::string_view query() const override { return query_; }
-  std::optional<std::string_view> Header(std::string_view name) const override {
-    const auto same = [&](const auto& header) {
-      return std::ranges::equal(header.first, name,
-                                [](unsigned char a, unsigned char b) { return std::tolower(a) == std::tolower(b); });
-    };
-    const auto found = std::ranges::find_if(headers_, same);
-    if (found == headers_.end()) return std::nullopt;
-    return found->second;
-  }
-  std::optional<uint64_t> content_length() const override { return body_.size(); }
-  std::string_view body() const override { return body_; }
-  std::string_view peer() const override { return "127.0.0.1"; }
-  void ForEachHeader(const std::function<void(std::string_view, std::string_view)>& visit) const override {
-    for (const auto& [name, value] : headers_) visit(name, value);
+ private:
+  void TakeBody(std::string body) {
+    owned_ = std::make_shared<const std::string>(std::move(body));
+    SetBody(*owned_);
+    SetFraming({.content_length = owned_->size()});
   }
 
- private:
-  std::string method_, path_, query_, body_;
-  std::vector<std::pair<std::string, std::string>> headers_;
+  std::shared_ptr<const std::string> owned_;  // shared, so that the views of a copy stay valid
 };
 
 // What a handler answers, now or later.
