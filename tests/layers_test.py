@@ -24,7 +24,7 @@ LIBRARIES = {
     "PkgConfig::snappy": ("snappy", r"snappy", ""),
     "PkgConfig::zstd": ("zstd", r"zstd", ""),
     "simdjson::simdjson": ("simdjson", r"simdjson", ""),
-    "Boost::headers": ("Asio, Beast", r"boost/", ""),
+    "Boost::headers": ("Beast", r"boost/", ""),
     "OpenSSL::Crypto": ("OpenSSL (SHA-256)", r"openssl/sha\.h", ""),
     "PkgConfig::curl": ("libcurl", r"curl/", ""),
     "PkgConfig::hiredis": ("hiredis (`redis/`)", r"hiredis", r"redis[_/]"),

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::Pair;
 
-// A TSDB: keeps what it takes, answers as it is told, and holds its answers back when told so.
+// A TSDB that records requests and answers what the test sets. Hold() delays its answers until Release().
 class FakeTsdb {
  public:
   struct Got {
@@ -60,7 +60,7 @@ class FakeTsdb {
     const MutexLock lock(mutex_);
     return got_.size();
   }
-  // Waits until so many requests have come, whatever they were told.
+  // Waits until `count` requests have arrived, whatever the answers were.
   std::vector<Got> AwaitRequests(size_t count) {
     const auto deadline = steady_clock::now() + kPatience;
     const MutexLock lock(mutex_);
@@ -159,7 +159,7 @@ class ForwarderTest : public ::testing::Test {
   std::unique_ptr<Forwarder> forwarder_;
 };
 
-TEST_F(ForwarderTest, PassesARequestOnAsItCame) {
+TEST_F(ForwarderTest, ForwardsARequestUnchanged) {
   Start({To(tsdb_)});
   std::string body(300'000, '\0');
   for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i * 7);
@@ -189,7 +189,7 @@ TEST_F(ForwarderTest, PassesARequestOnAsItCame) {
   EXPECT_EQ(Metric("forward_sent_bytes_total", tsdb_.shown()), 300'000);
 }
 
-TEST_F(ForwarderTest, GivesAContentTypeOnlyToWhatHasNone) {
+TEST_F(ForwarderTest, AddsAContentTypeOnlyIfThereIsNone) {
   Start({{.url = tsdb_.url(), .content_type = "application/x-mine"}});
   Pass(net::FakeRequest("POST", "/", "none"));
   EXPECT_THAT(tsdb_.AwaitRequests(1)[0].headers, Contains(Pair("Content-Type", "application/x-mine")));
@@ -204,7 +204,7 @@ TEST_F(ForwarderTest, GivesEveryTargetTheSame) {
   EXPECT_THAT(other_.AwaitBodies(1), ElementsAre("a"));
 }
 
-TEST_F(ForwarderTest, KeepsASendersOrderAlsoOverFailures) {
+TEST_F(ForwarderTest, KeepsTheOrderOfASenderAlsoAfterFailures) {
   Start({To(tsdb_)});
   tsdb_.AnswerWith({.status = 503});
   std::vector<std::string> sent;
@@ -221,7 +221,7 @@ TEST_F(ForwarderTest, KeepsASendersOrderAlsoOverFailures) {
   EXPECT_TRUE(std::ranges::equal(taken, std::span(sent).subspan(1)));
 }
 
-TEST_F(ForwarderTest, LetsNoSenderWaitForAnother) {
+TEST_F(ForwarderTest, SendersDoNotWaitForEachOther) {
   Start({To(tsdb_)});
   tsdb_.Hold();
   for (int sender = 0; sender < 40; ++sender) {
@@ -234,7 +234,7 @@ TEST_F(ForwarderTest, LetsNoSenderWaitForAnother) {
   tsdb_.AwaitRequests(40);
 }
 
-TEST_F(ForwarderTest, TriesAgainWhatMaySucceedLater) {
+TEST_F(ForwarderTest, RetriesWhatMaySucceedLater) {
   Start({To(tsdb_)});
   for (const int status : {500, 503, 429}) {
     tsdb_.AnswerWith({.status = status});
@@ -248,7 +248,7 @@ TEST_F(ForwarderTest, TriesAgainWhatMaySucceedLater) {
   EXPECT_GE(Metric("forward_retries_total", tsdb_.shown()), 6);
 }
 
-TEST_F(ForwarderTest, DropsAndCountsWhatIsRefusedForGood) {
+TEST_F(ForwarderTest, DropsAndCountsFinalRefusals) {
   Start({To(tsdb_)});
   int sent = 0;
   for (const int status : {400, 401, 404, 409, 413, 302}) {
@@ -260,7 +260,7 @@ TEST_F(ForwarderTest, DropsAndCountsWhatIsRefusedForGood) {
   EXPECT_EQ(tsdb_.requests(), 6U);
 }
 
-TEST_F(ForwarderTest, ComesBackWithEverythingWhenTheTsdbDoes) {
+TEST_F(ForwarderTest, SendsEverythingAfterTheTsdbReturns) {
   Start({To(tsdb_)});
   tsdb_.Stop();
   for (int i = 0; i < 10; ++i) EXPECT_TRUE(Pass(format("{}", i)).get());
@@ -269,7 +269,7 @@ TEST_F(ForwarderTest, ComesBackWithEverythingWhenTheTsdbDoes) {
   EXPECT_EQ(tsdb_.AwaitBodies(10).size(), 10U);
 }
 
-TEST_F(ForwarderTest, WaitsAsLongAsItIsTold) {
+TEST_F(ForwarderTest, WaitsAsLongAsRetryAfterSays) {
   Start({To(tsdb_)});
   tsdb_.AnswerWith({.status = 429, .headers = {{"Retry-After", "1"}}});
   Pass("x");
@@ -279,17 +279,17 @@ TEST_F(ForwarderTest, WaitsAsLongAsItIsTold) {
   EXPECT_GE(steady_clock::now() - begun, milliseconds(900)) << "the first pause would be a tenth of that";
 }
 
-TEST_F(ForwarderTest, DropsWhatIsOldestWhenItsQueueIsFullAndHoldsNobody) {
+TEST_F(ForwarderTest, DropsTheOldestIfItsQueueIsFullAndDelaysNobody) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 5 << 20;
   Start({options, To(other_)});
   tsdb_.Hold();
   const auto body = [](int i) { return std::string(1 << 20, static_cast<char>('a' + i)); };
   EXPECT_TRUE(Pass(body(0)).get());
-  tsdb_.AwaitRequests(1);  // on the wire: it stays
+  tsdb_.AwaitRequests(1);  // it is being sent: it stays
   for (int i = 1; i < 10; ++i) EXPECT_TRUE(Pass(body(i)).get());
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 6);
-  EXPECT_EQ(other_.AwaitRequests(10).size(), 10U) << "a slow one costs the other nothing";
+  EXPECT_EQ(other_.AwaitRequests(10).size(), 10U) << "a slow target does not delay the other";
   EXPECT_LE(QueueBytes(tsdb_), 5 << 20);
   tsdb_.Release();
   const auto taken = tsdb_.AwaitBodies(4);
@@ -299,7 +299,7 @@ TEST_F(ForwarderTest, DropsWhatIsOldestWhenItsQueueIsFullAndHoldsNobody) {
   EXPECT_TRUE(Eventually([&] { return QueueBytes(tsdb_) == 0; }));
 }
 
-TEST_F(ForwarderTest, DropsARequestThatItsQueueCouldNeverHold) {
+TEST_F(ForwarderTest, DropsARequestLargerThanItsQueue) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
   Start({options});
@@ -311,8 +311,8 @@ TEST_F(ForwarderTest, DropsARequestThatItsQueueCouldNeverHold) {
   EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("small"));
 }
 
-// Its sender would bring it again for ever.
-TEST_F(ForwarderTest, DropsARequestThatItsQueueCouldNeverHoldAlsoWhenItIsToldToBlock) {
+// Its sender would repeat it forever.
+TEST_F(ForwarderTest, DropsARequestLargerThanItsQueueEvenIfItBlocks) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
   options.when_full = WhenFull::kBlock;
@@ -323,7 +323,7 @@ TEST_F(ForwarderTest, DropsARequestThatItsQueueCouldNeverHoldAlsoWhenItIsToldToB
   EXPECT_THAT(tsdb_.AwaitBodies(1), ElementsAre("small"));
 }
 
-TEST_F(ForwarderTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
+TEST_F(ForwarderTest, LetsTheSenderWaitForRoomIfItBlocks) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 2 << 20;
   options.when_full = WhenFull::kBlock;
@@ -333,7 +333,7 @@ TEST_F(ForwarderTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
   EXPECT_TRUE(Pass(large).get());
   auto second = Pass(large);
   EXPECT_TRUE(IsPending(second));
-  EXPECT_EQ(other_.AwaitRequests(1).size(), 1U) << "the others get it when it is certain";
+  EXPECT_EQ(other_.AwaitRequests(1).size(), 1U) << "targets that do not block get it only when it is certain";
   tsdb_.Release();
   EXPECT_TRUE(second.get());
   EXPECT_EQ(tsdb_.AwaitRequests(2).size(), 2U);
@@ -341,7 +341,7 @@ TEST_F(ForwarderTest, LetsTheSenderWaitForRoomWhenItIsToldToBlock) {
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 0);
 }
 
-TEST_F(ForwarderTest, TellsWhoWaitedTooLongAndPassesNothingOn) {
+TEST_F(ForwarderTest, ReportsATimeOutAndForwardsNothing) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 2 << 20;
   options.when_full = WhenFull::kBlock;
@@ -363,7 +363,7 @@ TEST_F(ForwarderTest, TellsWhoWaitedTooLongAndPassesNothingOn) {
   EXPECT_EQ(other_.AwaitRequests(1).size(), 1U);
 }
 
-TEST_F(ForwarderTest, KeepsNoMoreThanItsQueuesCouldHold) {
+TEST_F(ForwarderTest, PreparesNoMoreThanItsQueuesCouldHold) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
   Start({options});
@@ -379,7 +379,7 @@ TEST_F(ForwarderTest, KeepsNoMoreThanItsQueuesCouldHold) {
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 1);
 }
 
-TEST_F(ForwarderTest, TakesOtherTargetsWhileItRuns) {
+TEST_F(ForwarderTest, ChangesItsTargetsWhileRunning) {
   Start({});
   EXPECT_FALSE(forwarder_->Prepare(net::FakeRequest("POST", "/", "x")));
   EXPECT_TRUE(forwarder_->Reconfigure({To(tsdb_)}));
@@ -405,7 +405,7 @@ TEST_F(ForwarderTest, TakesOtherTargetsWhileItRuns) {
   tsdb_.Release();
 }
 
-TEST_F(ForwarderTest, SendsWhatWaitsWhenItStops) {
+TEST_F(ForwarderTest, DrainSendsWhatWaits) {
   Start({To(tsdb_)});
   for (int i = 0; i < 100; ++i) Pass(format("{}", i));
   forwarder_->Drain(kPatience);
@@ -415,7 +415,7 @@ TEST_F(ForwarderTest, SendsWhatWaitsWhenItStops) {
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "stopped"), 1);
 }
 
-TEST_F(ForwarderTest, StopsInTimeWhenTheTsdbStandsStill) {
+TEST_F(ForwarderTest, DrainEndsInTimeIfTheTsdbDoesNotAnswer) {
   Start({To(tsdb_)});
   tsdb_.Hold();
   Pass("a");
@@ -427,7 +427,7 @@ TEST_F(ForwarderTest, StopsInTimeWhenTheTsdbStandsStill) {
   tsdb_.Release();
 }
 
-TEST_F(ForwarderTest, CountsApartWhatDiffersOnlyInTheQuery) {
+TEST_F(ForwarderTest, CountsSeparatelyUrlsThatDifferOnlyInTheQuery) {
   TargetOptions second = To(tsdb_);
   second.url = tsdb_.url("/write?token=other");
   Start({To(tsdb_), second});
@@ -444,7 +444,7 @@ TEST_F(ForwarderTest, CountsApartWhatDiffersOnlyInTheQuery) {
   EXPECT_TRUE(Eventually([&] { return sent.Value() == 2; }));
 }
 
-TEST_F(ForwarderTest, LogsATsdbThatFluttersADozenTimesAtMost) {
+TEST_F(ForwarderTest, LogsAnUnstableTsdbAtMostADozenTimes) {
   net::LogBook log;
   auto created = Forwarder::Create({To(tsdb_)}, {log, *metrics_});
   forwarder_ = *std::move(created);
@@ -464,7 +464,7 @@ TEST_F(ForwarderTest, LogsATsdbThatFluttersADozenTimesAtMost) {
   EXPECT_LE(lines, 10) << "the outages 1, 2, 4, 8, 16, and their ends";
 }
 
-TEST_F(ForwarderTest, SendsPointsOnAndChangesWhereTo) {
+TEST_F(ForwarderTest, SendsPointsAndChangesItsTarget) {
   auto send = *Forwarder::Create({}, {*log_, *metrics_});
   send->Send("[nowhere]");
   EXPECT_TRUE(send->Reconfigure({{.url = tsdb_.url("/api/put"), .content_type = "application/json"}}));

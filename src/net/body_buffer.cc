@@ -38,6 +38,7 @@ bool BodyBuffer::Reserve(size_t size) {
 }
 
 void BodyBuffer::Append(std::string_view bytes) {
+  assert(bytes.size() <= room());
   if (bytes.empty()) return;
   std::memcpy(end(), bytes.data(), bytes.size());
   size_ += bytes.size();

@@ -1,7 +1,8 @@
-// Memory for bodies while they arrive: a budget over all connections, and buffers that a thread uses again and again.
+// Memory for bodies while they arrive: a budget over all connections, and buffers that a thread reuses.
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -29,14 +30,14 @@ class MemoryBudget {
   std::atomic<uint64_t> used_{0};
 };
 
-// Memory without a meaning yet: never zeroed.
+// Uninitialised memory.
 struct Block {
   std::unique_ptr<char[]> bytes;
   size_t capacity = 0;
 };
 
-// Blocks that were used before, the one used last first, so that a steady stream of requests stays in the same cache
-// lines. Threads: confined to one.
+// Keeps blocks for reuse, and gives out the one that was used last, so that a steady stream of requests stays in the same
+// cache lines. Threads: confined to one.
 class BlockPool {
  public:
   // At least `capacity` bytes.
@@ -50,7 +51,7 @@ class BlockPool {
   size_t kept_bytes_ = 0;
 };
 
-// A body that grows as it arrives: what is merely announced costs nothing. Gives everything back when it dies.
+// A body that grows as it arrives, so that an announced length costs nothing. The destructor gives everything back.
 // Threads: confined to one.
 class BodyBuffer {
  public:
@@ -59,13 +60,17 @@ class BodyBuffer {
   BodyBuffer& operator=(const BodyBuffer&) = delete;
   ~BodyBuffer() { Clear(); }
 
-  // Makes room for `size` bytes in all. False when the budget has none left.
+  // Makes room for `size` bytes in total. Returns false if the budget does not allow it.
   bool Reserve(size_t size);
-  // Requires: room for them.
+  // Requires: bytes.size() <= room().
   void Append(std::string_view bytes);
   char* end() { return block_.bytes.get() + size_; }
   size_t room() const { return reserved_ - size_; }
-  void Grew(size_t by) { size_ += by; }
+  // Bytes were written at end(). Requires: by <= room().
+  void Grew(size_t by) {
+    assert(by <= room());
+    size_ += by;
+  }
   void Clear();
 
   size_t size() const { return size_; }

@@ -23,37 +23,24 @@ struct Candidate {
   bool dual_stack = false;
 };
 
-Candidate AnyIpv6(uint16_t port) {
-  Candidate candidate{.length = sizeof(sockaddr_in6), .dual_stack = true};
-  auto& in6 = reinterpret_cast<sockaddr_in6&>(candidate.address);
-  in6.sin6_family = AF_INET6;
-  in6.sin6_port = htons(port);
-  return candidate;
-}
-
-Candidate AnyIpv4(uint16_t port) {
-  Candidate candidate{.length = sizeof(sockaddr_in)};
-  auto& in = reinterpret_cast<sockaddr_in&>(candidate.address);
-  in.sin_family = AF_INET;
-  in.sin_port = htons(port);
-  return candidate;
-}
-
-// IPv4 first, as a person who writes localhost expects it.
+// A name is tried as IPv4 first, which people expect of "localhost". All addresses are tried as IPv6 first, because that
+// socket serves IPv4 as well.
 Result<std::vector<Candidate>> Resolve(const ListenAddress& listen) {
-  if (listen.host.empty()) return std::vector<Candidate>{AnyIpv6(listen.port), AnyIpv4(listen.port)};
+  const bool is_any = listen.host.empty();
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  const int error = getaddrinfo(listen.host.c_str(), std::to_string(listen.port).c_str(), &hints, &found);
+  const int error =
+      getaddrinfo(is_any ? nullptr : listen.host.c_str(), std::to_string(listen.port).c_str(), &hints, &found);
   if (error != 0) return Fail(Errc::kUnavailable, format("cannot resolve {}: {}", listen.host, gai_strerror(error)));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owner(found, &freeaddrinfo);
   std::vector<Candidate> candidates;
-  for (const int family : {AF_INET, AF_INET6}) {
+  for (const int family : {is_any ? AF_INET6 : AF_INET, is_any ? AF_INET : AF_INET6}) {
     for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
       if (at->ai_family != family) continue;
       Candidate& candidate = candidates.emplace_back();
+      candidate.dual_stack = is_any;
       std::memcpy(&candidate.address, at->ai_addr, at->ai_addrlen);
       candidate.length = at->ai_addrlen;
     }
@@ -63,11 +50,11 @@ Result<std::vector<Candidate>> Resolve(const ListenAddress& listen) {
 
 enum class Sharing { kExclusive, kShared };
 
-// -1 with errno when it does not work out.
+// Returns an invalid descriptor, with errno, on failure.
 FileDescriptor Open(const Candidate& candidate, Sharing sharing) {
   const int family = candidate.address.ss_family;
   FileDescriptor socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (socket.get() < 0) return socket;
+  if (!socket.valid()) return socket;
   const int on = 1;
   const int v6_only = candidate.dual_stack ? 0 : 1;
   const bool ready =
@@ -78,18 +65,18 @@ FileDescriptor Open(const Candidate& candidate, Sharing sharing) {
       listen(socket.get(), kBacklog) == 0;
   if (ready) return socket;
   const int error = errno;
-  socket = FileDescriptor();
+  socket.reset();
   errno = error;
   return {};
 }
 
-// The first socket is bound without SO_REUSEPORT, so that a port which another process serves is an error even where
-// that process shares it; it shares from then on, with the sockets of our own threads. Because everybody's first bind
-// is exclusive, two processes that start at the same moment cannot both win.
+// Binds the first socket without SO_REUSEPORT, so that a port which another process serves is an error, even if that
+// process shares it. Sets SO_REUSEPORT afterwards, to share the port among our own threads. Every process binds its
+// first socket exclusively, so two processes that start at the same moment cannot both succeed.
 FileDescriptor OpenFirst(const Candidate& candidate) {
   FileDescriptor first = Open(candidate, Sharing::kExclusive);
   const int on = 1;
-  if (first.get() < 0 || setsockopt(first.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) return {};
+  if (!first.valid() || setsockopt(first.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) return {};
   return first;
 }
 
@@ -109,16 +96,16 @@ void SetPort(Candidate& candidate, uint16_t port) {
   }
 }
 
-// The error is errno.
+// The error is an errno.
 std::expected<Listeners, int> ListenOn(Candidate candidate, unsigned count) {
   FileDescriptor first = OpenFirst(candidate);
-  if (first.get() < 0) return std::unexpected(errno);
+  if (!first.valid()) return std::unexpected(errno);
   Listeners listeners{.port = BoundPort(first.get())};
   listeners.sockets.push_back(std::move(first));
   SetPort(candidate, listeners.port);
   while (listeners.sockets.size() < count) {
     FileDescriptor next = Open(candidate, Sharing::kShared);
-    if (next.get() < 0) return std::unexpected(errno);
+    if (!next.valid()) return std::unexpected(errno);
     listeners.sockets.push_back(std::move(next));
   }
   return listeners;
@@ -147,16 +134,14 @@ Result<ListenAddress> ListenAddress::Parse(std::string_view text) {
 }
 
 Result<Listeners> Listen(std::string_view address, unsigned count) {
-  const Result<ListenAddress> parsed = ListenAddress::Parse(address);
-  if (!parsed) return Fail(parsed.error());
-  const Result<std::vector<Candidate>> candidates = Resolve(*parsed);
-  if (!candidates) return Fail(candidates.error().Within("app.listen"));
+  const ListenAddress parsed = TRY(ListenAddress::Parse(address));
+  const std::vector<Candidate> candidates = TRY_WITHIN(Resolve(parsed), "app.listen");
   int error = EADDRNOTAVAIL;
-  for (const Candidate& candidate : *candidates) {
+  for (const Candidate& candidate : candidates) {
     std::expected<Listeners, int> listeners = ListenOn(candidate, count);
     if (listeners) return std::move(*listeners);
     error = listeners.error();
-    // Not a reason to go on to the next: half of the name's addresses would be served by somebody else.
+    // Do not try the next address: half of the name would then be served by somebody else.
     if (error == EADDRINUSE || error == EACCES) break;
   }
   const char* advice = error == EADDRINUSE ? "; another process serves it: stop that one or choose another port" : "";

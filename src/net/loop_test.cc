@@ -10,7 +10,7 @@
 namespace mi::net {
 namespace {
 
-// Two threads of a server that is not there, so that they can be drained one at a time.
+// Two threads without a Server, so that they can be drained one at a time.
 class LoopTest : public ServerTest {
  protected:
   LoopTest() : state_(options_, router_, log_) {
@@ -24,7 +24,7 @@ class LoopTest : public ServerTest {
   ~LoopTest() override {
     for (const auto& loop : loops_) loop->Stop();
   }
-  // Holds the thread of a loop until the promise is kept.
+  // Blocks the thread of a loop until the promise is fulfilled.
   static std::promise<void> Hold(Loop& loop) {
     std::promise<void> go_on;
     loop.mailbox()->Post([held = go_on.get_future().share()](Loop&) { held.wait(); });
@@ -36,8 +36,8 @@ class LoopTest : public ServerTest {
   std::vector<std::unique_ptr<Loop>> loops_;
 };
 
-// The loop that accepts hands connections on; the one that gets them may be draining by then.
-TEST_F(LoopTest, AConnectionThatHasEndedMayFallToALoopThatDrains) {
+// A loop that accepts hands a connection to another loop, which may be draining when the connection arrives.
+TEST_F(LoopTest, AClosedConnectionMayBeHandedToALoopThatDrains) {
   loops_[0]->Drain();
   std::promise<void> go_on = Hold(*loops_[1]);
   Peer first(port_);  // stays where it is accepted, so that the others go to the empty loop

@@ -1,7 +1,8 @@
-// Bytes on their way out of a connection: small pieces are joined, large ones are moved in, never copied.
+// Bytes that a connection has to write. Small pieces are joined; large ones are moved in and never copied.
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -29,7 +30,7 @@ class OutputQueue {
     pieces_.push_back(std::move(piece));
   }
 
-  // The first few pieces, for one gathering write; the others are empty.
+  // The first few pieces, for one vectored write. Unused entries are empty.
   std::array<std::string_view, 8> Front() const {
     std::array<std::string_view, 8> front;
     for (size_t i = 0; i < front.size() && first_ + i < pieces_.size(); ++i) front[i] = pieces_[first_ + i];
@@ -37,8 +38,9 @@ class OutputQueue {
     return front;
   }
 
-  // Requires: count <= bytes().
+  // Drops `count` bytes from the front. Requires: count <= bytes().
   void Written(size_t count) {
+    assert(count <= bytes_);
     bytes_ -= count;
     offset_ += count;
     while (first_ < pieces_.size() && offset_ >= pieces_[first_].size()) {

@@ -15,19 +15,9 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
 
 std::string_view ReasonPhrase(int status) {
   switch (status) {
-    case 100: return "Continue";
     case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
     case 204: return "No Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
     case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
@@ -40,9 +30,7 @@ std::string_view ReasonPhrase(int status) {
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
     case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
     default: return "Unknown";
   }
 }

@@ -1,4 +1,4 @@
-// What goes over the wire in front of an answer's body.
+// The head of an answer, as it goes over the wire.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,9 @@ std::string_view ReasonPhrase(int status);
 
 enum class Persistence { kKeepAlive, kClose };
 
-// What the request says about the form of its answer.
+// What the head depends on besides the answer.
 struct AnswerForm {
   bool http10 = false;
-  bool head_only = false;  // a HEAD request: all of the head, nothing of the body
   Persistence persistence = Persistence::kKeepAlive;
   std::string_view date;  // IMF-fixdate
 };
@@ -24,7 +23,7 @@ struct AnswerForm {
 // Whether answers of this status carry a body at all (RFC 9110: 1xx, 204 and 304 do not).
 bool HasBody(int status);
 
-// Appends status line and headers, with the empty line behind them. Line breaks inside of header values become blanks.
+// Appends the status line, the headers and the empty line. Line breaks in header values become blanks.
 void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out);
 
 }  // namespace mi::net

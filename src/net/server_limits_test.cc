@@ -1,4 +1,4 @@
-// Everything that a server must not put up with, and how it says so.
+// The limits of a server, and the answers to requests that exceed them.
 #include <fcntl.h>
 #include <sys/resource.h>
 
@@ -37,7 +37,7 @@ class LimitsTest : public ServerTest {
   }
 };
 
-TEST_F(LimitsTest, ARefusedBodyIsReadAndThrownAway) {
+TEST_F(LimitsTest, ARefusedBodyIsReadAndDropped) {
   Start();
   Peer peer = Connect();
   for (int i = 0; i < 2; ++i) {
@@ -85,7 +85,7 @@ TEST_F(LimitsTest, AnEndlessRefusedBodyIsCutOff) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
 }
 
-TEST_F(LimitsTest, TooLargeIsSaidWithTheSize) {
+TEST_F(LimitsTest, TheAnswerToATooLargeBodyNamesItsSize) {
   Start();
   Peer peer = Connect();
   peer.Send(Post("/small", std::string(100, 'x')));
@@ -101,7 +101,7 @@ TEST_F(LimitsTest, TooLargeIsSaidWithTheSize) {
   EXPECT_EQ(peer.Read().body, "next");
 }
 
-TEST_F(LimitsTest, ContinueIsSaidOnceTheHeadIsAccepted) {
+TEST_F(LimitsTest, ContinueIsSentAfterTheHeadIsAccepted) {
   Start();
   Peer peer = Connect();
   for (int i = 0; i < 2; ++i) {
@@ -112,7 +112,7 @@ TEST_F(LimitsTest, ContinueIsSaidOnceTheHeadIsAccepted) {
   }
 }
 
-TEST_F(LimitsTest, ContinueIsNotSaidToAnImpatientSender) {
+TEST_F(LimitsTest, ContinueIsNotSentIfTheBodyHasArrived) {
   Start();
   Peer peer = Connect();
   peer.Send(Announce("/echo", 5, "Expect: 100-continue\r\n") + "hello");
@@ -130,7 +130,7 @@ TEST_F(LimitsTest, ContinueWaitsForEarlierAnswers) {
   EXPECT_EQ(peer.Read().body, "hello");
 }
 
-TEST_F(LimitsTest, ContinueIsNotSaidToARefusedRequest) {
+TEST_F(LimitsTest, ContinueIsNotSentToARefusedRequest) {
   Start();
   const auto refused = [&](std::string_view request, int status) {
     Peer peer = Connect();
@@ -166,7 +166,7 @@ TEST_F(LimitsTest, TruncatedRequestsGet400) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 0 && stats.buffered_bytes == 0; });
 }
 
-// What follows a body is the next request, whatever its sender meant.
+// The bytes after the declared length are the next request, whatever the sender meant.
 TEST_F(LimitsTest, AContentLengthThatIsTooSmallSplitsTheBody) {
   Start();
   Peer peer = Connect();
@@ -224,8 +224,8 @@ TEST_F(LimitsTest, SlowRequestsAreEnded) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 0 && stats.buffered_bytes == 0; });
 }
 
-// A byte now and then does not keep a request alive.
-TEST_F(LimitsTest, ASlowLorisIsEndedHoweverBusyItIs) {
+// Single bytes do not extend the time-out of a request.
+TEST_F(LimitsTest, ARequestThatArrivesByteByByteTimesOutToo) {
   options_.read_timeout = milliseconds(50);
   Start();
   Peer peer = Connect();
@@ -256,7 +256,7 @@ TEST_F(LimitsTest, APeerThatDoesNotReadIsCutOff) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
 }
 
-TEST_F(LimitsTest, OneConnectionTooManyIsTold) {
+TEST_F(LimitsTest, OneConnectionTooManyIsAnswered503) {
   options_.max_connections = 2;
   Start();
   Peer first = Connect();
@@ -285,7 +285,7 @@ TEST_F(LimitsTest, OneConnectionTooManyIsTold) {
   EXPECT_EQ(fifth.Read().body, "5");
 }
 
-TEST_F(LimitsTest, BodiesOverTheBudgetAreToldToComeAgain) {
+TEST_F(LimitsTest, BodiesOverTheBudgetAreAnswered503) {
   options_.max_buffered_bytes = 1'200'000;
   Start();
   Peer holder = Connect();
@@ -302,8 +302,8 @@ TEST_F(LimitsTest, BodiesOverTheBudgetAreToldToComeAgain) {
   EXPECT_EQ(other.Read().body, "600000");
 }
 
-// The beginning of a request, which waits for its rest, counts as well.
-TEST_F(LimitsTest, InputOverTheBudgetIsToldToComeAgain) {
+// The beginning of a request that waits for its rest counts as well.
+TEST_F(LimitsTest, InputOverTheBudgetIsAnswered503) {
   options_.max_buffered_bytes = 1000;  // less than any input takes
   Start();
   for (const std::string& part : {std::string("GET /ec"), std::string("GET /echo HTTP/1.1\r\nHost: x\r\nX"),
@@ -349,7 +349,7 @@ TEST_F(LimitsTest, HalfClosedPeersGetTheirAnswer) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
 }
 
-TEST_F(LimitsTest, ThousandsOfIdleConnectionsHoldNoBuffersAndUpNobody) {
+TEST_F(LimitsTest, ThousandsOfIdleConnectionsHoldNoBuffersAndDelayNobody) {
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -371,8 +371,8 @@ TEST_F(LimitsTest, ThousandsOfIdleConnectionsHoldNoBuffersAndUpNobody) {
   }
 }
 
-#ifndef MI_SANITIZES_ADDRESS  // UBSan looks at an object's type through a pipe, and takes it for damaged without one
-TEST_F(LimitsTest, WithoutDescriptorsTheServerWaitsForBetterTimes) {
+#ifndef MI_SANITIZES_ADDRESS  // UBSan needs a pipe to look at the type of an object, and reports an error without one
+TEST_F(LimitsTest, WithoutFreeDescriptorsTheServerAcceptsLater) {
   Start();
   Peer before = Connect();
   before.Send(Post("/echo", "before"));

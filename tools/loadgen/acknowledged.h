@@ -1,4 +1,4 @@
-// The file of what the server has acknowledged: one identity a line.
+// The file of acknowledged series: one identity per line.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// metric-index-loadgen: a bounded, honest sender, and the reckoning of what it got acknowledged.
+// metric-index-loadgen: sends traffic for a bounded time, and checks that what was acknowledged is catalogued.
 
 #include <unistd.h>
 
@@ -15,7 +15,7 @@
 
 namespace {
 
-// Ctrl-C ends the sending, not the report.
+// Ctrl-C ends the sending; the report still follows.
 std::atomic<bool> stop_asked = false;
 static_assert(std::atomic<bool>::is_always_lock_free);
 
@@ -107,12 +107,12 @@ int Verify(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   Arguments arguments;
-  CLI::App cli("Sends remote-write traffic for a bounded time, and says what became of it.", "metric-index-loadgen");
+  CLI::App cli("Sends remote-write traffic for a bounded time, and reports the result.", "metric-index-loadgen");
   cli.footer(
-      "Ctrl-C ends it early, with its report.\n"
-      "Exit codes: 0 something was acknowledged and nothing refused (4xx); 1 otherwise, or verify misses series; 2 a "
-      "wrong\n"
-      "command line, a file or a server that cannot be reached. What the end cut short is reported, and no fault.");
+      "Ctrl-C ends it early, with a report.\n"
+      "Exit codes: 0 if something was acknowledged and nothing refused (4xx); 1 otherwise, or if verify misses series;\n"
+      "2 for a wrong command line, or a file or server that cannot be reached. Requests that the end cuts short are\n"
+      "reported and are no failure.");
   const CLI::AsNumberWithUnit milliseconds(
       std::map<std::string, int64_t>{{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}},
       CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION");
@@ -123,12 +123,12 @@ int main(int argc, char** argv) {
   cli.add_option("--duration", duration_ms, "How long: 500ms, 20s, 5m")->transform(milliseconds)->default_str("10s");
   cli.add_option("--requests", arguments.requests, "End after so many requests, if that comes first; 0 = never")
       ->capture_default_str();
-  cli.add_option("--churn", arguments.churn, "New series a second, besides")->capture_default_str();
-  cli.add_option("--rate", arguments.rate, "Series a second; 0 = as fast as possible")->capture_default_str();
+  cli.add_option("--churn", arguments.churn, "New series per second, in addition")->capture_default_str();
+  cli.add_option("--rate", arguments.rate, "Series per second; 0 = as fast as possible")->capture_default_str();
   cli.add_option("--connections", arguments.connections, "Senders at once")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  cli.add_option("--batch", arguments.batch, "Series a request")->check(CLI::Range(1, 100'000))->capture_default_str();
+  cli.add_option("--batch", arguments.batch, "Series per request")->check(CLI::Range(1, 100'000))->capture_default_str();
   cli.add_option("--shape", arguments.shape, "Labels like node exporter's or Kubernetes'")
       ->check(CLI::IsMember({"node", "kubernetes"}))
       ->capture_default_str();
@@ -138,9 +138,9 @@ int main(int argc, char** argv) {
   cli.add_option("--encoding", arguments.encoding, "Compression")
       ->check(CLI::IsMember({"snappy", "zstd"}))
       ->capture_default_str();
-  cli.add_option("--seed", arguments.seed, "Another seed is other series")->capture_default_str();
+  cli.add_option("--seed", arguments.seed, "Another seed gives other series")->capture_default_str();
   cli.add_option("--tenant", arguments.tenant, "X-Scope-OrgID");
-  cli.add_option("--pid", arguments.pid, "The server's process, to account for its CPU time");
+  cli.add_option("--pid", arguments.pid, "The server's process, to report its CPU time");
   cli.add_option("--acknowledged", arguments.acknowledged, "Write the identities that were acknowledged to this file");
   cli.add_flag("--json", arguments.json, "Report as JSON");
   CLI::App* verify = cli.add_subcommand("verify", "Check that all acknowledged series are catalogued");

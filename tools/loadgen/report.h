@@ -1,4 +1,4 @@
-// What a run came to, for people and for scripts.
+// The result of a run, for people and for scripts.
 #pragma once
 
 #include <optional>
@@ -8,7 +8,7 @@
 
 namespace mi::loadgen {
 
-// CPU seconds, user and system, that a process has used so far; nothing when there is no such process.
+// CPU seconds, user and system, that a process has used so far. Nothing if there is no such process.
 std::optional<double> CpuSeconds(int pid);
 
 struct Report {

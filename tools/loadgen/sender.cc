@@ -16,7 +16,7 @@ using std::chrono::steady_clock;
 constexpr milliseconds kRequestTimeout{30'000};
 constexpr milliseconds kMinBackoff{30};
 constexpr milliseconds kMaxBackoff{5'000};
-constexpr milliseconds kLongestSleep{50};  // until it looks whether it is to stop
+constexpr milliseconds kLongestSleep{50};  // then it checks whether it should stop
 
 // What the connections share.
 struct Plan {
@@ -92,7 +92,8 @@ class Connection {
     return !plan_.Over();
   }
 
-  // True when it was acknowledged. 5xx, 429 and lost connections are tried again, with backoff, until the time is up.
+  // Returns true if the request was acknowledged. Retries 5xx, 429 and lost connections, with backoff, until the time is
+  // up.
   bool SendOne(const Request& request) {
     if (!Pace(request.count)) return false;
     Backoff backoff(kMinBackoff, kMaxBackoff);

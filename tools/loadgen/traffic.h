@@ -1,5 +1,4 @@
-// The requests to be sent: the steady ones encoded once and sent again and again, the churning ones made as they are
-// needed.
+// The requests to send: steady ones are encoded once and sent repeatedly, those with new series are made when needed.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +16,8 @@ struct TrafficOptions {
   Shape shape = Shape::kNode;
   codec::Schema schema = codec::Schema::kV1;
   codec::Compression compression = codec::Compression::kSnappy;
-  uint64_t series = 1000;  // that are sent again and again
-  uint64_t batch = 2000;   // series a request
+  uint64_t series = 1000;  // that are sent repeatedly
+  uint64_t batch = 2000;   // series per request
   uint64_t seed = 1;
 };
 

@@ -22,14 +22,14 @@ constexpr size_t kShown = 10;
 constexpr std::chrono::milliseconds kBetweenTries{200};
 constexpr std::chrono::milliseconds kQuestionTimeout{60'000};  // of one question
 
-class Reckoning {
+class Verification {
  public:
-  explicit Reckoning(const VerifyOptions& options)
+  explicit Verification(const VerifyOptions& options)
       : options_(options), client_({.connect_timeout = kQuestionTimeout,
                  .timeout = kQuestionTimeout,
                  .max_answer_bytes = std::numeric_limits<uint64_t>::max()}) {}
 
-  // Reads the file; the identities of each metric name that are not found yet.
+  // Reads the identities from the file, grouped by metric name.
   Status ReadFile() {
     std::ifstream file(options_.acknowledged_file, std::ios::binary);
     if (!file) return Fail(Errc::kUnavailable, format("cannot read {}", options_.acknowledged_file));
@@ -45,7 +45,7 @@ class Reckoning {
     return {};
   }
 
-  // What the server says of itself; false where it says nothing, and when it does not answer: asking shows why.
+  // As /metrics says. False if it says nothing or does not answer: the query that follows shows why.
   bool IndexIsBehind() {
     constexpr std::string_view kLag = "\nmetric_index_index_lag_records ";
     const auto answer = client_.Get(options_.base.origin + "/metrics", {});
@@ -54,16 +54,16 @@ class Reckoning {
     return at != std::string::npos && !answer->body.substr(at + kLag.size()).starts_with("0\n");
   }
 
-  // Strikes out what the server has; true when nothing is left.
-  Result<bool> StrikeOut() {
+  // Removes the series that the server has. Returns true when none is left.
+  Result<bool> RemoveFound() {
     for (auto name = wanted_.begin(); name != wanted_.end();) {
-      if (const Status asked = StrikeOutName(name->first, name->second); !asked) return Fail(asked.error());
+      TRY(RemoveFoundOfName(name->first, name->second));
       name = name->second.empty() ? wanted_.erase(name) : std::next(name);
     }
     return wanted_.empty();
   }
 
-  Result<Verdict> Judge() {
+  Result<Verdict> MakeVerdict() {
     Verdict verdict{.acknowledged = acknowledged_};
     for (const auto& [name, missing] : wanted_) verdict.missing += missing.size();
     std::ifstream file(options_.acknowledged_file, std::ios::binary);
@@ -79,22 +79,22 @@ class Reckoning {
   }
 
  private:
-  Status StrikeOutName(const std::string& name, Fingerprints& missing) {
+  Status RemoveFoundOfName(const std::string& name, Fingerprints& missing) {
     const std::string path = options_.base.target == "/" ? "" : options_.base.target;
     const std::string form = format("match[]={}", Escape(format("{{__name__=\"{}\"}}", name)));
     net::Headers headers = {{"Content-Type", "application/x-www-form-urlencoded"}};
     if (!options_.tenant.empty()) headers.emplace_back("X-Scope-OrgID", options_.tenant);
     const auto answer = client_.Post(options_.base.origin + path + "/api/v1/series", headers, form);
     if (!answer) return Fail(answer.error());
-    if (answer->status == 503) return {};  // it still loads; asked again until the patience ends
+    if (answer->status == 503) return {};  // it is still loading; asked again until the patience ends
     if (answer->status != 200) {
       return Fail(Errc::kInvalid,
                   format("/api/v1/series answered {}: {}", answer->status, answer->body.substr(0, 200)));
     }
-    return StrikeOutAnswer(answer->body, missing);
+    return RemoveAnswered(answer->body, missing);
   }
 
-  Status StrikeOutAnswer(const std::string& body, Fingerprints& missing) {
+  Status RemoveAnswered(const std::string& body, Fingerprints& missing) {
     simdjson::dom::element document;
     simdjson::dom::array data;
     const simdjson::padded_string padded(body);
@@ -143,14 +143,14 @@ class Reckoning {
 }  // namespace
 
 Result<Verdict> Verify(const VerifyOptions& options) {
-  Reckoning reckoning(options);
-  if (const Status read = reckoning.ReadFile(); !read) return Fail(read.error());
+  Verification verification(options);
+  TRY(verification.ReadFile());
   const auto deadline = steady_clock::now() + options.patience;
-  while (reckoning.IndexIsBehind() && steady_clock::now() < deadline) std::this_thread::sleep_for(kBetweenTries);
+  while (verification.IndexIsBehind() && steady_clock::now() < deadline) std::this_thread::sleep_for(kBetweenTries);
   for (;;) {
-    const Result<bool> complete = reckoning.StrikeOut();
+    const Result<bool> complete = verification.RemoveFound();
     if (!complete && steady_clock::now() >= deadline) return Fail(complete.error());
-    if (complete.value_or(false) || steady_clock::now() >= deadline) return reckoning.Judge();
+    if (complete.value_or(false) || steady_clock::now() >= deadline) return verification.MakeVerdict();
     std::this_thread::sleep_for(kBetweenTries);
   }
 }

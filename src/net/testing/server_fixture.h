@@ -1,5 +1,5 @@
-// For the server's tests: a server on a free port, handlers made of lambdas, and a peer that says exactly what it is
-// told to, byte by byte.
+// For tests of the server: a server on a free port, handlers made of lambdas, and a peer that sends exactly the bytes of
+// the test.
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,9 +24,9 @@
 
 namespace mi::net {
 
-inline constexpr std::chrono::seconds kPatience{30};  // until a test gives up; nothing waits that long
+inline constexpr std::chrono::seconds kPatience{30};  // until a test fails; a passing test never waits that long
 
-// Keeps what is logged, so that a test can wait for it.
+// Records log lines, so that a test can wait for them.
 class LogBook final : public telemetry::Logger {
  public:
   bool Enabled(telemetry::Level) const override { return true; }
@@ -88,7 +88,7 @@ class Peer {
     setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
 
-  // False when the other side has closed.
+  // Returns false if the other side has closed.
   bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -105,7 +105,7 @@ class Peer {
     socket_ = FileDescriptor();
   }
 
-  // The next answer; status 0 when the connection ended instead.
+  // The next answer. Status 0 if the connection ended instead.
   Answer Read(bool head_only = false) {
     Answer answer;
     size_t end = 0;
@@ -133,13 +133,13 @@ class Peer {
     }
     return Take(received_.size());
   }
-  // True when the server closes without another word.
+  // Waits for the end of the connection. Returns true if nothing came before it.
   bool Ended() { return ReadToEnd().empty(); }
-  // False at the end.
+  // Returns false at the end of the connection.
   bool Receive() {
     pollfd wait{.fd = socket_.get(), .events = POLLIN, .revents = 0};
     const int ready = poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count()));
-    EXPECT_EQ(ready, 1) << "the server said nothing for too long";
+    EXPECT_EQ(ready, 1) << "the server sent nothing for too long";
     char bytes[65536];
     const ssize_t got = ready == 1 ? recv(socket_.get(), bytes, sizeof bytes, 0) : 0;
     if (got > 0) received_.append(bytes, static_cast<size_t>(got));
@@ -205,7 +205,7 @@ class ServerTest : public ::testing::Test {
     EXPECT_TRUE(parked.has_value()) << "no request was parked";
     return parked ? std::move(*parked) : Parked{"", "", Reply(nullptr)};
   }
-  // Counters are read from outside of the server's threads, so what they show comes a moment later.
+  // Waits for a condition on the counters: the server's threads update them a moment later.
   void Await(const std::function<bool(const Server::Stats&)>& reached) {
     const auto give_up = std::chrono::steady_clock::now() + kPatience;
     while (!reached(server_->stats())) {
