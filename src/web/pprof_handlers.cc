@@ -38,10 +38,10 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 <p>For <code>go tool pprof http://HOST:PORT/debug/pprof/NAME</code>; add <code>-http :8080</code> for a page with graphs.</p>
 <table>
 <tr><td><a href="profile?seconds=30">profile</a></td><td>CPU, over <code>seconds</code> (30)</td></tr>
-<tr><td><a href="heap">heap</a></td><td>what is alive on the heap, sampled; answers after <code>seconds</code> where they are given</td></tr>
+<tr><td><a href="heap">heap</a></td><td>live objects of the heap, sampled; with <code>seconds</code>, after that time</td></tr>
 <tr><td><a href="growth">growth</a></td><td>the stacks that made the heap grow since the start</td></tr>
-<tr><td><a href="threads">threads</a></td><td>where every thread stands</td></tr>
-<tr><td><a href="goroutine">goroutine</a></td><td>the same as Go writes it, equal stacks counted</td></tr>
+<tr><td><a href="threads">threads</a></td><td>the stack of each thread</td></tr>
+<tr><td><a href="goroutine">goroutine</a></td><td>the same in Go's form, one entry per distinct stack</td></tr>
 <tr><td><a href="cmdline">cmdline</a></td><td>the command line</td></tr>
 <tr><td><a href="symbol">symbol</a></td><td>the names of addresses: <code>symbol?0x1234+0x5678</code>, or a POST</td></tr>
 </table>
@@ -50,9 +50,9 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 
 // Profiles of Go that have no counterpart in C++: name and reason.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kAbsent = {
-    {{"allocs", "gperftools samples what is alive, not what was ever allocated: use heap or growth"},
-     {"block", "C++ has no runtime that counts waiting: use threads"},
-     {"mutex", "C++ has no runtime that counts contention: use threads, or profile with perf"},
+    {{"allocs", "gperftools samples live objects, not all allocations: use heap or growth"},
+     {"block", "C++ has no runtime that measures waiting: use threads"},
+     {"mutex", "C++ has no runtime that measures contention: use threads, or perf"},
      {"threadcreate", "threads are made at the start, not by a scheduler: use threads"},
      {"trace", "there is no scheduler to trace: use profile"}}};
 
@@ -157,8 +157,8 @@ class PprofHandlers::Profiler {
     Request request{std::move(profile), std::move(reply)};
     if (requests_.TryPush(std::move(request))) return;
     // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
-    request.reply(
-        Refuse(503, stopping_ ? std::string(kStopping) : format("{} requests for profiles wait already", kMaxWaiting)));
+    request.reply(Refuse(
+        503, stopping_ ? std::string(kStopping) : format("{} requests for profiles are waiting already", kMaxWaiting)));
   }
 
   void Stop() {
@@ -193,7 +193,7 @@ class PprofHandlers::Profiler {
   void Begin(Request request, std::optional<Request>& running) const {
     if (request.profile.seconds == 0) return request.reply(request.profile.finish());
     if (stopping_) return request.reply(Refuse(503, kStopping));
-    if (running) return request.reply(Refuse(409, "another profile is being taken, and one is taken at a time"));
+    if (running) return request.reply(Refuse(409, "another profile is being taken; only one runs at a time"));
     if (const Status begun = request.profile.begin(); !begun) {
       return request.reply(Refuse(503, begun.error().message()));
     }
