@@ -1,4 +1,4 @@
-// The metrics of the publishers. telemetry::Metrics owns them; these structs hold references to them.
+// The metrics that several classes share. telemetry::Metrics owns them.
 #pragma once
 
 #include <string>
@@ -24,27 +24,9 @@ struct PublishMetrics {
   telemetry::Histogram& publish_seconds;
 };
 
-struct JournalMetrics : PublishMetrics {
-  explicit JournalMetrics(telemetry::Metrics& m)
-      : PublishMetrics(m),
-        bytes(m.GetGauge("journal_bytes", "Pages of the journal in use, bytes; bounded by journal.max_bytes.")) {}
-
-  telemetry::Gauge& bytes;
-};
-
 inline telemetry::Counter& ActivityDropped(telemetry::Metrics& m) {
   return m.GetCounter("activity_dropped_total",
                       "Sightings of known series that were dropped because the index is behind.");
 }
-
-struct KafkaPublishMetrics : PublishMetrics {
-  explicit KafkaPublishMetrics(telemetry::Metrics& m)
-      : PublishMetrics(m),
-        up(m.GetGauge("kafka_up", "1 while Kafka takes what is published, 0 while it does not.")),
-        queued(m.GetGauge("kafka_queue_records", "Records that wait for the brokers' acknowledgement.")) {}
-
-  telemetry::Gauge& up;
-  telemetry::Gauge& queued;
-};
 
 }  // namespace mi::stream

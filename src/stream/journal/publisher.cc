@@ -24,10 +24,16 @@ uint64_t BytesOf(const model::SeriesBatch& batch) {
 
 JournalPublisher::JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options,
                                    const JournalDeps& deps)
-    : options_(options), deps_(deps), progress_(progress), metrics_(deps.metrics), file_(std::move(file)) {
+    : options_(options),
+      deps_(deps),
+      progress_(progress),
+      metrics_(deps.metrics),
+      bytes_in_use_(
+          deps.metrics.GetGauge("journal_bytes", "Pages of the journal in use, bytes; bounded by journal.max_bytes.")),
+      file_(std::move(file)) {
   first_offset_ = file_.first_offset();
   last_write_ = std::chrono::steady_clock::now();
-  metrics_.bytes.Set(static_cast<double>(file_.bytes_in_use()));
+  bytes_in_use_.Set(static_cast<double>(file_.bytes_in_use()));
   writer_ = std::thread([this] { Run(); });
 }
 
@@ -242,7 +248,7 @@ void JournalPublisher::Answer(PendingBatch& pending, const Status& status, const
 }
 
 void JournalPublisher::NoteOutcome(const Status& outcome) {
-  metrics_.bytes.Set(static_cast<double>(file_.bytes_in_use()));
+  bytes_in_use_.Set(static_cast<double>(file_.bytes_in_use()));
   MutexLock lock(mutex_);
   last_write_ = std::chrono::steady_clock::now();
   if (!outcome && !broken_) {

@@ -77,7 +77,8 @@ class JournalPublisher final : public SeriesPublisher {
   const JournalOptions options_;
   const JournalDeps deps_;
   JournalProgress& progress_;
-  JournalMetrics metrics_;
+  PublishMetrics metrics_;
+  telemetry::Gauge& bytes_in_use_;
   JournalFile file_;  // file and encoder belong to the writing thread
   codec::JournalEncoder encoder_;
 

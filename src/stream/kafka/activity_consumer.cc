@@ -2,7 +2,6 @@
 
 #include "codec/kafka_record.h"
 #include "stream/kafka/partition_reader.h"
-#include "stream/kafka/topics.h"
 
 namespace mi::stream {
 namespace {

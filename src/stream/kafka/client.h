@@ -33,6 +33,9 @@ struct KafkaDeps {
   FatalHandler fatal;
 };
 
+inline std::string ActivityTopic(std::string_view topic) { return std::string(topic) + "-activity"; }
+inline std::string DeadLetterTopic(std::string_view topic) { return std::string(topic) + "-dead-letter"; }
+
 // kInvalid: librdkafka does not know an option, or refuses its value; the message names the option. Does not connect.
 Status CheckKafkaOptions(const std::map<std::string, std::string>& librdkafka);
 
@@ -47,6 +50,7 @@ using KafkaTopicPtr = std::unique_ptr<rd_kafka_topic_t, KafkaFree<rd_kafka_topic
 using KafkaMessagePtr = std::unique_ptr<rd_kafka_message_t, KafkaFree<rd_kafka_message_destroy>>;
 using KafkaQueuePtr = std::unique_ptr<rd_kafka_queue_t, KafkaFree<rd_kafka_queue_destroy>>;
 using KafkaEventPtr = std::unique_ptr<rd_kafka_event_t, KafkaFree<rd_kafka_event_destroy>>;
+using KafkaAdminOptionsPtr = std::unique_ptr<rd_kafka_AdminOptions_t, KafkaFree<rd_kafka_AdminOptions_destroy>>;
 using KafkaPartitionsPtr =
     std::unique_ptr<rd_kafka_topic_partition_list_t, KafkaFree<rd_kafka_topic_partition_list_destroy>>;
 
@@ -60,6 +64,12 @@ struct KafkaClientSpec {
   KafkaSettings fixed = {};     // and these over the user's
   std::function<void(const rd_kafka_message_t&)> on_delivery = {};
   std::function<void(rd_kafka_resp_err_t, rd_kafka_topic_partition_list_t&)> on_rebalance = {};
+};
+
+struct KafkaNewTopic {
+  std::string name;
+  int partitions = -1;  // -1: the broker's default
+  KafkaSettings settings;
 };
 
 class KafkaClient {
@@ -97,18 +107,26 @@ class KafkaClient {
     int partitions = 0;
     int with_leader = 0;
   };
-  // These two ask a broker, and wait at most `timeout` for the answer.
+  // These ask a broker, and wait at most `timeout` for the answer.
   Result<Topic> AskTopic(const std::string& topic, std::chrono::milliseconds timeout) const;
   struct Offsets {
     int64_t first = 0;  // of the partition's first record
     int64_t end = 0;    // after its last record
   };
   Result<Offsets> AskOffsets(const std::string& topic, int32_t partition, std::chrono::milliseconds timeout) const;
+  // Returns when the brokers know the topic. Also succeeds if it exists already.
+  Status CreateTopic(const KafkaNewTopic& topic, std::chrono::milliseconds timeout) const;
+  Result<std::map<std::string, std::string>> ReadTopicSettings(const std::string& topic,
+                                                               std::chrono::milliseconds timeout) const;
 
  private:
   KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& options, const KafkaDeps& deps);
   Status Open(const KafkaClientSpec& spec, const KafkaOptions& options);
   void Write(telemetry::Level level, std::string_view line) EXCLUDES(log_mutex_);
+  Status AwaitTopic(const std::string& topic, std::chrono::milliseconds timeout) const;
+  KafkaAdminOptionsPtr AdminOptions(rd_kafka_admin_op_t operation, std::chrono::milliseconds timeout) const;
+  Result<KafkaEventPtr> AwaitAnswer(rd_kafka_queue_t* queue, const std::string& what,
+                                    std::chrono::milliseconds timeout) const;
   static void OnLog(const rd_kafka_t* handle, int level, const char* facility, const char* line);
   void OnError(rd_kafka_resp_err_t code, std::string_view reason) EXCLUDES(mutex_);
   bool CloseWithin(std::chrono::milliseconds timeout);

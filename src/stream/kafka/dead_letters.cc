@@ -4,7 +4,6 @@
 
 #include "base/format.h"
 #include "codec/kafka_record.h"
-#include "stream/kafka/topics.h"
 
 namespace mi::stream {
 namespace {
@@ -64,8 +63,8 @@ Status KafkaDeadLetters::PrepareTopic(const std::string& topic) {
   }
   if (prepared_ == topic) return {};
   if (!TRY(client_->AskTopic(topic, kBrokerTimeout)).exists) {
-    TRY(CreateTopic(
-        *client_, {.name = topic, .partitions = 1, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}}},
+    TRY(client_->CreateTopic(
+        {.name = topic, .partitions = 1, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "-1"}}},
         kBrokerTimeout));
     deps_.log.Info("kafka: topic {} did not exist and was created", topic);
   }

@@ -6,7 +6,6 @@
 #include "base/format.h"
 #include "codec/kafka_record.h"
 #include "stream/kafka/pending_batch.h"
-#include "stream/kafka/topics.h"
 
 namespace mi::stream {
 namespace {
@@ -308,11 +307,10 @@ void KafkaPublisher::ProbeWhenDue() {
 Status KafkaPublisher::CheckTopic(const KafkaClient& client) {
   const KafkaClient::Topic topic = TRY(client.AskTopic(options_.topic, kBriefTimeout));
   if (!topic.exists) {
-    TRY(CreateTopic(client,
-                    {.name = options_.topic,
-                     .partitions = options_.new_topic_partitions,
-                     .settings = {{"cleanup.policy", "compact"}}},
-                    options_.admin_timeout));
+    TRY(client.CreateTopic({.name = options_.topic,
+                            .partitions = options_.new_topic_partitions,
+                            .settings = {{"cleanup.policy", "compact"}}},
+                           options_.admin_timeout));
     deps_.log.Info("kafka: topic {} did not exist; it was created with cleanup.policy=compact", options_.topic);
   } else if (topic.with_leader == 0) {
     return Fail(Errc::kUnavailable,
@@ -334,12 +332,12 @@ Status KafkaPublisher::CheckTopic(const KafkaClient& client) {
 Status KafkaPublisher::CreateActivityTopic(const KafkaClient& client) {
   const std::string name = ActivityTopic(options_.topic);
   if (TRY(client.AskTopic(name, kBriefTimeout)).exists) return {};
-  return CreateTopic(client, {.name = name, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
-                     options_.admin_timeout);
+  return client.CreateTopic({.name = name, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
+                            options_.admin_timeout);
 }
 
 Status KafkaPublisher::ReadSettings(const KafkaClient& client) {
-  auto settings = TRY(ReadTopicSettings(client, options_.topic, options_.admin_timeout));
+  auto settings = TRY(client.ReadTopicSettings(options_.topic, options_.admin_timeout));
   const std::string& policy = settings["cleanup.policy"];
   if (!policy.contains("compact")) {
     deps_.log.Warn(

@@ -82,7 +82,9 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
 
   const KafkaPublisherOptions options_;
   const KafkaDeps deps_;
-  KafkaPublishMetrics metrics_;
+  PublishMetrics metrics_;
+  telemetry::Gauge& up_;
+  telemetry::Gauge& queued_;
   KafkaActivityPublisher activity_;
   std::unique_ptr<Producer> producer_;  // replaced only before the first SetAvailable, thus before the first Publish
 

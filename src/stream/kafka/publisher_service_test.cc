@@ -86,9 +86,9 @@ TEST_F(KafkaPublisherTest, WritesOneRecordPerSeriesUnderItsIdentity) {
 
 TEST_F(KafkaPublisherTest, CreatesTheSeriesTopicCompactedAndTheActivityTopicWithRetention) {
   CreateAndAwait();
-  const auto series = ReadTopicSettings(bystander_->client(), topic_, kKafkaPatience).value();
+  const auto series = bystander_->client().ReadTopicSettings(topic_, kKafkaPatience).value();
   EXPECT_EQ(series.at("cleanup.policy"), "compact");
-  const auto activity = ReadTopicSettings(bystander_->client(), ActivityTopic(topic_), kKafkaPatience).value();
+  const auto activity = bystander_->client().ReadTopicSettings(ActivityTopic(topic_), kKafkaPatience).value();
   EXPECT_EQ(activity.at("cleanup.policy"), "delete");
   EXPECT_EQ(bystander_->client().AskTopic(topic_, kKafkaPatience)->partitions, 4) << "the broker's num.partitions";
 }
@@ -97,7 +97,7 @@ TEST_F(KafkaPublisherTest, WarnsAboutATopicThatIsNotCompactedAndLeavesItAsItIs) 
   bystander_->MakeTopic(topic_, 1, {{"cleanup.policy", "delete"}});
   CreateAndAwait();
   ASSERT_TRUE(PublishAndWait(*publisher_, MakeBatch("up", 1)).all_durable());
-  EXPECT_EQ(ReadTopicSettings(bystander_->client(), topic_, kKafkaPatience)->at("cleanup.policy"), "delete");
+  EXPECT_EQ(bystander_->client().ReadTopicSettings(topic_, kKafkaPatience)->at("cleanup.policy"), "delete");
   EXPECT_TRUE(deps_.log->Has("Recommended: cleanup.policy=compact"));
 }
 

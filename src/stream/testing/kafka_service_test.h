@@ -23,7 +23,6 @@
 #include "stream/kafka/client.h"
 #include "stream/kafka/consumer.h"
 #include "stream/kafka/publisher.h"
-#include "stream/kafka/topics.h"
 #include "stream/testing/contract_test.h"
 #include "support/real_service.h"
 #include "telemetry/log.h"
@@ -112,7 +111,7 @@ class KafkaBystander {
   }
 
   void MakeTopic(const std::string& name, int partitions, KafkaSettings settings = {}) {
-    const Status made = stream::CreateTopic(*producer_, {name, partitions, std::move(settings)}, kKafkaPatience);
+    const Status made = producer_->CreateTopic({name, partitions, std::move(settings)}, kKafkaPatience);
     EXPECT_TRUE(made) << made.error().message();
   }
   void DeleteTopic(const std::string& name) {
