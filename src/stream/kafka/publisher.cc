@@ -48,9 +48,14 @@ Result<std::unique_ptr<KafkaPublisher>> KafkaPublisher::Create(const KafkaPublis
 }
 
 KafkaPublisher::KafkaPublisher(const KafkaPublisherOptions& options, const KafkaDeps& deps)
-    : options_(options), deps_(deps), metrics_(deps.metrics), activity_(options, deps.metrics) {
+    : options_(options),
+      deps_(deps),
+      metrics_(deps.metrics),
+      up_(deps.metrics.GetGauge("kafka_up", "1 while Kafka takes what is published, 0 while it does not.")),
+      queued_(deps.metrics.GetGauge("kafka_queue_records", "Records that wait for the brokers' acknowledgement.")),
+      activity_(options, deps.metrics) {
   unavailable_.emplace(Errc::kUnavailable, "Kafka: not connected yet (metric_store.producer.hosts)");
-  metrics_.up.Set(0);
+  up_.Set(0);
 }
 
 KafkaPublisher::~KafkaPublisher() {
@@ -228,7 +233,7 @@ void KafkaPublisher::Run() {
   while (!ending_) {
     rd_kafka_t* handle = producer_->client->handle();
     rd_kafka_poll(handle, static_cast<int>(kPollWait.count()));
-    metrics_.queued.Set(rd_kafka_outq_len(handle));
+    queued_.Set(rd_kafka_outq_len(handle));
     if (giving_up_) GiveUp();
     bool available = false;
     {
@@ -373,7 +378,7 @@ Status KafkaPublisher::AdoptTopicLimit() {
 
 void KafkaPublisher::SetAvailable() {
   was_available_ = true;
-  metrics_.up.Set(1);
+  up_.Set(1);
   MutexLock lock(mutex_);
   if (!unavailable_) return;
   unavailable_.reset();
@@ -381,7 +386,7 @@ void KafkaPublisher::SetAvailable() {
 }
 
 void KafkaPublisher::SetUnavailable(const Error& why) {
-  metrics_.up.Set(0);
+  up_.Set(0);
   bool was_available = false;
   {
     MutexLock lock(mutex_);

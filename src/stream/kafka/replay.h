@@ -3,16 +3,8 @@
 // later than the store's positions, so that nothing is skipped. The positions that it returns are the topic's own, so a
 // consumer group continues where the replay ended.
 //
-//   auto replay = KafkaReplay::Create(options, deps);          // stop the consumers of that database first
-//   replay->Start(positions);                                  // repeat it while it is kUnavailable
-//   while (!replay->finished()) {
-//     auto polled = replay->Poll(10'000, 1s);                  // repeat it on an error
-//     if (!polled->empty() && applier.Apply(*polled) != index::Applier::Applied::kAll) break;
-//     Show(replay->totals());
-//   }
-//
-// An index::Worker can poll it as well. It polls until it is stopped, so its owner watches
-// finished() && CurrentLag().records == 0.
+// An index::Worker polls it until it is stopped. Its owner watches finished() && CurrentLag().records == 0. No consumer
+// of that database may run meanwhile.
 //
 // Threads: as SeriesConsumer; finished() and totals() are safe. Errors: kInvalid: a topic does not exist.
 #pragma once
