@@ -97,6 +97,12 @@ Result<std::unique_ptr<KafkaPublisher::Producer>> KafkaPublisher::CreateProducer
   return producer;
 }
 
+// The way of a batch. Records are acknowledged one by one and in any order, while further ones are still being sent.
+//
+//   caller's thread    Publish ──> Send: one record per series ──> librdkafka's queue ──> brokers
+//                                  | Settle (refused + 1)                                    |
+//                                  v                                                         v
+//   polling thread     done <── Finish, by whoever settles last <── Settle (1) <── OnDelivery
 void KafkaPublisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) {
   if (batch->empty()) return done({});
   std::optional<Error> refusal;
