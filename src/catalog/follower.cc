@@ -35,7 +35,11 @@ void Follower::Run() {
 }
 
 Status Follower::Step() {
-  if (!seen_mark_) seen_mark_ = TRY(deps_.reader.State()).seen_mark;
+  if (uuid_.empty()) {
+    const store::CatalogState state = TRY(deps_.reader.State());
+    uuid_ = state.uuid;
+    seen_mark_ = state.seen_mark;
+  }
   TRY(ReadNewSeries());
   TRY(ReadGaps());
   TRY(ReadMovesWhenDue());
@@ -57,7 +61,8 @@ Status Follower::Health() const {
   return error_ ? Status(Fail(*error_)) : Status();
 }
 
-// A replaced or restored store is recognised by markers: series that were read, with their fingerprints.
+// A replaced store is recognised by its uuid, and a restored one by markers: series that were read, with their
+// fingerprints.
 //
 //   ids in the store that was read:   1 ...... 90 .......... 100 <- marker
 //   the same after a restore:         1 ...... 90 | 91' .... 100' 101' 102'
@@ -97,7 +102,8 @@ Status Follower::CheckMarkers() {
     if (std::ranges::find(markers_, Marker{series.id, series.fingerprint}) != markers_.end()) ++unchanged;
     return true;
   }));
-  if (unchanged < markers_.size()) {
+  const store::CatalogState state = TRY(deps_.reader.State());
+  if (state.uuid != uuid_ || unchanged < markers_.size()) {
     const Error error(Errc::kCorrupt,
                       "the store was replaced or restored: series that were read before are missing or "
                       "have other ids");
@@ -126,7 +132,7 @@ Status Follower::ReadMovesWhenDue() {
   constexpr size_t kUpdatesAtATime = 10'000;
   const Time now = deps_.clock.Steady();
   std::vector<store::SeenUpdate> updates;
-  Result<uint64_t> mark = deps_.reader.ReadSeenChanges(*seen_mark_, [&](const store::SeenUpdate& update) {
+  Result<uint64_t> mark = deps_.reader.ReadSeenChanges(seen_mark_, [&](const store::SeenUpdate& update) {
     updates.push_back(update);
     if (updates.size() < kUpdatesAtATime) return;
     deps_.catalog.UpdateSeen(updates);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/backoff.h"
@@ -35,7 +36,7 @@ struct FollowerOptions {
   std::chrono::milliseconds moves_interval{10'000};
   std::chrono::milliseconds metadata_interval{60'000};
   std::chrono::milliseconds recount_interval{600'000};
-  std::chrono::milliseconds longest_transaction{60'000};  // of the store's writers: an older gap stays one
+  std::chrono::milliseconds longest_transaction{60'000};  // of the writers: an older gap is never filled
   std::chrono::milliseconds max_retry{5'000};
   size_t max_gaps = 10'000;  // ranges of ids; the recount finds the series in gaps that were forgotten
 };
@@ -90,7 +91,8 @@ class Follower {
   // The thread's alone.
   bool loaded_ = false;
   bool replaced_ = false;  // `fatal` was called
-  std::optional<uint64_t> seen_mark_;
+  std::string uuid_;       // of the store; empty until it was reached
+  uint64_t seen_mark_ = 0;
   std::vector<Marker> markers_;  // the newest series of each reading since the last check; ascending
   std::optional<Time> markers_checked_;
   Gaps gaps_;

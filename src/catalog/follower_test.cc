@@ -43,7 +43,7 @@ class Table final : public store::CatalogReader {
 
   Result<store::CatalogState> State() override {
     if (away) return Fail(Errc::kUnavailable, "gone");
-    return store::CatalogState{"uuid", rows.empty() ? 0 : rows.rbegin()->first, changes};
+    return store::CatalogState{uuid, rows.empty() ? 0 : rows.rbegin()->first, changes};
   }
   Result<uint64_t> CountSeries(uint64_t up_to_id) override {
     if (before_counting) before_counting();
@@ -86,6 +86,7 @@ class Table final : public store::CatalogReader {
 
   std::map<uint64_t, Row> rows;
   std::vector<store::StoredMetadata> metadata;
+  std::string uuid = "first";
   uint64_t changes = 0;
   int metadata_reads = 0;
   std::vector<store::IdRange> asked;
@@ -241,6 +242,14 @@ TEST_F(FollowerTest, AStoreThatComesBackOlderIsFatal) {
   ASSERT_TRUE(follower_.Step());
   EXPECT_THAT(fatal_, IsEmpty());
   table_.rows.erase(3), table_.rows.erase(4);
+  EXPECT_FALSE(follower_.Step());
+  EXPECT_THAT(fatal_, ElementsAre(HasSubstr("replaced or restored")));
+}
+
+TEST_F(FollowerTest, AnotherStoreWithTheSameSeriesIsFatal) {
+  table_.Commit(1, 4);
+  ASSERT_TRUE(follower_.Step());
+  table_.uuid = "second";
   EXPECT_FALSE(follower_.Step());
   EXPECT_THAT(fatal_, ElementsAre(HasSubstr("replaced or restored")));
 }
