@@ -1,6 +1,7 @@
 // HTTP requests: the same requests must be found, however the bytes are cut into segments.
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -31,15 +32,14 @@ constexpr const char* kUnfinished = " unfinished";
 // The requests in `bytes` if they arrive in pieces of `step` bytes.
 std::string Parse(std::string_view bytes, size_t step) {
   constexpr uint32_t kMaxHeaderBytes = 4096;
-  RequestParser parser;
+  auto parser = std::make_unique<RequestParser>(kMaxHeaderBytes);
   std::string found;
   std::string body;
   bool in_body = false;
   size_t taken = 0;
-  parser.Reset(kMaxHeaderBytes);
   for (size_t known = std::min(step, bytes.size());;) {
     const std::string_view input = bytes.substr(taken, known - taken);
-    const RequestParser::Step parsed = in_body ? parser.ParseChunked(input, body) : parser.ParseHead(input);
+    const RequestParser::Step parsed = in_body ? parser->ParseChunked(input, body) : parser->ParseHead(input);
     Check(parsed.consumed <= input.size());
     taken += parsed.consumed;
     switch (parsed.outcome) {
@@ -48,10 +48,10 @@ std::string Parse(std::string_view bytes, size_t step) {
         known = std::min(known + step, bytes.size());
         continue;
       case Outcome::kHead: {
-        Record(parser.request(), found);
-        in_body = parser.request().framing().chunked;
+        Record(parser->request(), found);
+        in_body = parser->request().framing().chunked;
         if (in_body) continue;
-        const uint64_t length = parser.request().content_length().value_or(0);
+        const uint64_t length = parser->request().content_length().value_or(0);
         if (length > bytes.size() - taken) return found + kUnfinished;
         taken += length;
         known = std::max(known, taken);
@@ -65,7 +65,7 @@ std::string Parse(std::string_view bytes, size_t step) {
     found.append("\n");
     body.clear();
     in_body = false;
-    parser.Reset(kMaxHeaderBytes);
+    parser = std::make_unique<RequestParser>(kMaxHeaderBytes);
   }
 }
 

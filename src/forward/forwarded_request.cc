@@ -12,8 +12,9 @@ namespace {
 
 // Of the connection to us, except Accept-Encoding: it is about the answer, which nobody but us will read.
 constexpr std::array<std::string_view, 13> kNotForwarded = {
-    "host",    "content-length", "transfer-encoding",  "connection",          "keep-alive",       "te",    "trailer",
-    "upgrade", "proxy-authenticate", "proxy-authorization", "proxy-connection", "expect", "accept-encoding"};
+    "host",           "content-length", "transfer-encoding",  "connection",          "keep-alive",       "te",
+    "trailer",        "upgrade",        "proxy-authenticate", "proxy-authorization", "proxy-connection", "expect",
+    "accept-encoding"};
 
 bool Names(std::string_view comma_separated, std::string_view header) {
   while (!comma_separated.empty()) {

@@ -108,7 +108,8 @@ void Forwarder::ForwardNow(const Target::Request& request, Target::Deadline dead
   }
   const auto admission = std::make_shared<Admission>(blocking.size(), request, std::move(others), std::move(done));
   for (const auto& target : blocking) {
-    target->AddWhenRoom(request, deadline, [admission](Status admitted) { admission->OnAdmitted(std::move(admitted)); });
+    target->AddWhenRoom(request, deadline,
+                        [admission](Status admitted) { admission->OnAdmitted(std::move(admitted)); });
   }
 }
 
@@ -120,8 +121,8 @@ void Forwarder::Drop(Done done) {
 
 void Forwarder::Send(std::string body) {
   // A number of its own: the order of OpenTSDB points does not matter, so all lanes take part.
-  const auto request = std::make_shared<const ForwardedRequest>(
-      ForwardedRequest{.body = std::move(body), .sender = next_sender_++});
+  const auto request =
+      std::make_shared<const ForwardedRequest>(ForwardedRequest{.body = std::move(body), .sender = next_sender_++});
   const auto targets = Current();
   for (const auto& target : *targets) target->Add(request);
 }

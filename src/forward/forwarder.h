@@ -63,8 +63,8 @@ class Forwarder {
   void Drop(Done done);
 
   const ForwardDeps deps_;
-  DeadlineTimer timer_;                          // for requests that wait for room
-  std::atomic<uint64_t> prepared_bytes_ = 0;     // of requests that wait to become durable: not in a queue yet
+  DeadlineTimer timer_;                           // for requests that wait for room
+  std::atomic<uint64_t> prepared_bytes_ = 0;      // of requests that wait to become durable: not in a queue yet
   std::atomic<uint64_t> max_prepared_bytes_ = 0;  // the sum of all queues
   std::atomic<size_t> next_sender_ = 0;
   mutable Mutex mutex_;

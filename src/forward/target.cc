@@ -271,8 +271,7 @@ Target::Attempt Target::Send(net::Client& client, const ForwardedRequest& reques
     with_type = request.headers;
     with_type.emplace_back("Content-Type", content_type);
   }
-  const auto response =
-      client.Post(url_.text(), request.has_content_type ? request.headers : with_type, request.body);
+  const auto response = client.Post(url_.text(), request.has_content_type ? request.headers : with_type, request.body);
   if (!response) return {kFailed, response.error().message()};
   if (response->status / 100 == 2) return {kSent};
   const bool again = response->status == 429 || response->status / 100 == 5;

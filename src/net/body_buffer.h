@@ -36,8 +36,8 @@ struct Block {
   size_t capacity = 0;
 };
 
-// Keeps blocks for reuse, and gives out the one that was used last, so that a steady stream of requests stays in the same
-// cache lines. Threads: confined to one.
+// Keeps blocks for reuse, and gives out the one that was used last, so that a steady stream of requests stays in the
+// same cache lines. Threads: confined to one.
 class BlockPool {
  public:
   // At least `capacity` bytes.

@@ -17,7 +17,7 @@ namespace {
 
 constexpr long kUploadBufferBytes = 256 << 10;  // libcurl's 64 KiB would cost a large body four times as many calls
 constexpr int64_t kLongestRetryAfterS = 300;
-constexpr int kLongestPollMs = 10'000;          // libcurl shortens it to its own deadlines
+constexpr int kLongestPollMs = 10'000;  // libcurl shortens it to its own deadlines
 
 struct FreeList {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }

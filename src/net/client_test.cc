@@ -295,8 +295,9 @@ TEST(Client, DoesNotTakeAnInterimAnswerForTheFinalOne) {
     poll(&wait, 1, -1);
     Peer peer(FileDescriptor(accept(listeners.sockets[0].get(), nullptr, nullptr)));
     peer.Receive();
-    peer.Send("HTTP/1.1 103 Early Hints\r\nRetry-After: 1\r\n\r\nHTTP/1.1 503 Busy\r\nRetry-After: 7\r\n"
-              "Content-Length: 2\r\n\r\nno");
+    peer.Send(
+        "HTTP/1.1 103 Early Hints\r\nRetry-After: 1\r\n\r\nHTTP/1.1 503 Busy\r\nRetry-After: 7\r\n"
+        "Content-Length: 2\r\n\r\nno");
   });
   Client client({.timeout = kPatience});
   const Result<ClientResponse> answer = client.Get(format("http://127.0.0.1:{}/", listeners.port), {});

@@ -42,7 +42,7 @@ using std::chrono::steady_clock;
 
 constexpr uint32_t kReadable = EPOLLIN;
 constexpr uint32_t kWritable = EPOLLOUT;
-constexpr int kReadsPerTurn = 16;              // then the other connections have their turn
+constexpr int kReadsPerTurn = 16;  // then the other connections have their turn
 constexpr size_t kInputBytes = 16 << 10;
 constexpr size_t kFirstBodyBytes = 256 << 10;  // reserved for a body before any of it has arrived
 constexpr size_t kMaxPipelined = 64;           // requests of one connection that wait for answers
@@ -119,7 +119,7 @@ void Connection::Close() {
   socket_.reset();
   while (!exchanges_.empty()) PopFront();
   output_.Clear();
-  if (arriving_) loop_.EndArrival(std::move(arriving_));
+  arriving_.reset();
   server_.budget.GiveBack(std::exchange(input_held_, 0));
   ReturnInput();
   if (purpose_ == Purpose::kServe) server_.CloseOne();
@@ -300,9 +300,8 @@ Connection::Step Connection::ConsumeHead() {
     // Empty lines between requests are ignored (RFC 9112, 2.2).
     while (!input().empty() && (input().front() == '\r' || input().front() == '\n')) DropInput(1);
     if (input().empty()) return Step::kNeedInput;
-    arriving_ = loop_.NewArrival();
-    arriving_->since = steady_clock::now();
-    arriving_->parser.Reset(static_cast<uint32_t>(server_.options.max_header_bytes));
+    arriving_ = std::make_unique<ArrivingRequest>(static_cast<uint32_t>(server_.options.max_header_bytes), loop_.pool(),
+                                                  server_.budget);
   }
   const RequestParser::Step parsed = arriving_->parser.ParseHead(input());
   DropInput(parsed.consumed);
@@ -508,7 +507,7 @@ void Connection::Dispatch() {
 }
 
 void Connection::NextRequest(bool is_last) {
-  if (arriving_) loop_.EndArrival(std::move(arriving_));
+  arriving_.reset();
   state_ = is_last || draining_ || peer_is_done_ ? State::kFinishing : State::kHead;
 }
 

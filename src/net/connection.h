@@ -25,7 +25,8 @@ struct ServerState;
 
 // A request of which the first byte has arrived and the last has not. An idle connection has none.
 struct ArrivingRequest {
-  ArrivingRequest(BlockPool& pool, MemoryBudget& budget) : body(pool, budget) {}
+  ArrivingRequest(uint32_t max_header_bytes, BlockPool& pool, MemoryBudget& budget)
+      : parser(max_header_bytes), body(pool, budget) {}
 
   Request& request() { return parser.request(); }
 
@@ -37,7 +38,7 @@ struct ArrivingRequest {
   bool continue_due = false;  // the sender waits for "100 Continue" before it sends the body
   bool is_last = false;       // the connection ends after this request
   std::string piece;          // of a chunked body
-  std::chrono::steady_clock::time_point since;
+  const std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
 };
 
 class Connection {
@@ -143,10 +144,10 @@ class Connection {
 
   State state_ = State::kHead;
   Stream stream_ = Stream::kNone;
-  bool running_ = false;      // inside Run(): a handler may answer at once
-  bool draining_ = false;     // takes no more requests
+  bool running_ = false;       // inside Run(): a handler may answer at once
+  bool draining_ = false;      // takes no more requests
   bool peer_is_done_ = false;  // the peer sends no more
-  uint32_t interest_;         // what epoll watches for
+  uint32_t interest_;          // what epoll watches for
 
   Block input_;
   size_t input_begin_ = 0;

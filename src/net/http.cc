@@ -70,21 +70,6 @@ std::optional<std::string_view> Request::Header(std::string_view name) const {
   return joined == nullptr ? first : *joined;
 }
 
-size_t Request::held_bytes() const {
-  size_t bytes = text_.capacity() + path_.capacity() + query_.capacity() + fields_.capacity() * sizeof(Field);
-  for (const std::string& joined : joined_) bytes += joined.capacity();
-  return bytes;
-}
-
-void Request::Clear() {
-  text_.clear();
-  fields_.clear();
-  joined_.clear();
-  method_ = {};
-  framing_ = {};
-  body_ = peer_ = {};
-}
-
 Request::Slice Request::Keep(std::string_view text) {
   const Slice slice{static_cast<uint32_t>(text_.size()), static_cast<uint32_t>(text.size())};
   text_.append(text);

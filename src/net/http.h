@@ -13,9 +13,8 @@
 
 namespace mi::net {
 
-// A request. Its head is copied into memory that the object reuses for later requests; body and peer are borrowed.
-// A handler must copy what it needs: everything here is valid only until Handler::Head, or the `handle` that it gave,
-// returns.
+// A request. It owns a copy of its head and borrows the body and the peer's name. A handler must copy what it needs:
+// everything here is valid only until Handler::Head, or the `handle` that it gave, returns.
 // Threads: confined to one.
 class Request {
  public:
@@ -42,11 +41,8 @@ class Request {
     std::optional<uint64_t> content_length = {};
   };
   const Framing& framing() const { return framing_; }
-  // Memory that is kept for the next request.
-  size_t held_bytes() const;
 
   // Filled in by RequestParser, the connection, and tests.
-  void Clear();
   void SetLine(std::string_view method, std::string_view target);
   void AddHeader(std::string_view name, std::string_view value);
   void SetFraming(const Framing& framing) { framing_ = framing; }
@@ -87,8 +83,8 @@ struct Response {
   std::function<void(std::string& chunk)> next_chunk;
 };
 
-// Answers one request. Call it once, from any thread, also after the handler has returned; the answer goes to the thread
-// of the connection (loop.h). Destroyed without a call, it answers 500. No effect if the connection has gone.
+// Answers one request. Call it once, from any thread, also after the handler has returned; the answer goes to the
+// thread of the connection (loop.h). Destroyed without a call, it answers 500. No effect if the connection has gone.
 class Reply {
  public:
   using Send = std::move_only_function<void(Response)>;

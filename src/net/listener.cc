@@ -23,8 +23,8 @@ struct Candidate {
   bool dual_stack = false;
 };
 
-// A name is tried as IPv4 first, which people expect of "localhost". All addresses are tried as IPv6 first, because that
-// socket serves IPv4 as well.
+// A name is tried as IPv4 first, which people expect of "localhost". All addresses are tried as IPv6 first, because
+// that socket serves IPv4 as well.
 Result<std::vector<Candidate>> Resolve(const ListenAddress& listen) {
   const bool is_any = listen.host.empty();
   addrinfo hints{};

@@ -23,8 +23,8 @@ struct Listeners {
   uint16_t port = 0;                    // the one that was bound
 };
 
-// `count` sockets that share the address by SO_REUSEPORT. kInvalid: a malformed address. kUnavailable: the port is in use
-// (also by a process that allows sharing), or cannot be bound.
+// `count` sockets that share the address by SO_REUSEPORT. kInvalid: a malformed address. kUnavailable: the port is in
+// use (also by a process that allows sharing), or cannot be bound.
 Result<Listeners> Listen(std::string_view address, unsigned count);
 
 }  // namespace mi::net

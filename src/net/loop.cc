@@ -40,8 +40,6 @@ constexpr uint32_t kFirstId = 2;
 constexpr int kEventsPerTurn = 256;
 constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kMaxRejectedOpen = 128;  // connections that are being told that there are too many
-constexpr size_t kMaxSpareArrivals = 256;
-constexpr size_t kMaxSpareBytes = 16 << 10;  // larger heads are rare: their memory is not kept
 constexpr milliseconds kAcceptPause{100};
 constexpr std::chrono::seconds kBetweenWarnings{10};
 
@@ -305,22 +303,6 @@ void Loop::OnChunk(uint32_t connection, std::string chunk, std::function<void(st
   if (found != nullptr) return found->OnChunk(std::move(chunk), std::move(next), failed);
   // The peer has gone. What the answer is made from may be large: a worker destroys it.
   if (next) server_.workers.Run([unused = std::move(next)] {});
-}
-
-std::unique_ptr<ArrivingRequest> Loop::NewArrival() {
-  if (spare_arrivals_.empty()) return std::make_unique<ArrivingRequest>(pool_, server_.budget);
-  std::unique_ptr<ArrivingRequest> arrival = std::move(spare_arrivals_.back());
-  spare_arrivals_.pop_back();
-  return arrival;
-}
-
-void Loop::EndArrival(std::unique_ptr<ArrivingRequest> arrival) {
-  arrival->body.Clear();
-  arrival->decision = {};
-  arrival->body_bytes = arrival->skipped = 0;
-  arrival->continue_due = arrival->is_last = false;
-  const bool is_small = arrival->request().held_bytes() + arrival->piece.capacity() <= kMaxSpareBytes;
-  if (is_small && spare_arrivals_.size() < kMaxSpareArrivals) spare_arrivals_.push_back(std::move(arrival));
 }
 
 std::string_view Loop::HttpDate() {

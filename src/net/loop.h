@@ -77,8 +77,6 @@ class Loop {
   // For connections.
   ServerState& server() { return server_; }
   BlockPool& pool() { return pool_; }
-  std::unique_ptr<ArrivingRequest> NewArrival();
-  void EndArrival(std::unique_ptr<ArrivingRequest> arrival);
   std::string_view HttpDate();
   void Watch(int socket, uint32_t connection, uint32_t events);
   void RunSoon(uint32_t connection) { due_.push_back(connection); }
@@ -113,7 +111,6 @@ class Loop {
   TimePoint last_accept_warning_;
 
   BlockPool pool_;
-  std::vector<std::unique_ptr<ArrivingRequest>> spare_arrivals_;
   std::vector<uint32_t> due_;     // connections to run
   std::vector<uint32_t> closed_;  // connections to destroy
   std::unordered_map<uint32_t, std::unique_ptr<Connection>> connections_;

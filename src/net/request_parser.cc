@@ -7,7 +7,6 @@
 #include "base/ascii.h"
 
 namespace mi::net {
-namespace {
 
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
@@ -17,10 +16,9 @@ using Code = beast::error_code;
 constexpr size_t kFieldFrameBytes = 3;  // at least: a colon and the line break
 
 // Fills a Request with what Beast finds.
-class Sink final : public http::basic_parser<true> {
+class RequestParser::Sink final : public http::basic_parser<true> {
  public:
   Sink(Request& request, uint32_t max_header_bytes) : request_(request), max_header_bytes_(max_header_bytes) {
-    request_.Clear();
     header_limit(max_header_bytes);
     body_limit(boost::none);  // the connection limits bodies
   }
@@ -75,6 +73,8 @@ class Sink final : public http::basic_parser<true> {
   bool has_unknown_coding_ = false;
 };
 
+namespace {
+
 RequestParser::Step Failed(const Code& error, size_t consumed, std::string& reason) {
   using Outcome = RequestParser::Outcome;
   if (error == http::error::need_more) return {Outcome::kNeedMore, consumed};
@@ -85,38 +85,30 @@ RequestParser::Step Failed(const Code& error, size_t consumed, std::string& reas
 
 }  // namespace
 
-struct RequestParser::Beast {
-  std::optional<Sink> sink;  // a new one for each request
-};
-
-RequestParser::RequestParser() : beast_(std::make_unique<Beast>()) {}
+RequestParser::RequestParser(uint32_t max_header_bytes) : sink_(std::make_unique<Sink>(request_, max_header_bytes)) {}
 RequestParser::~RequestParser() = default;
-
-void RequestParser::Reset(uint32_t max_header_bytes) { beast_->sink.emplace(request_, max_header_bytes); }
 
 RequestParser::Step RequestParser::ParseHead(std::string_view input) {
   if (input.empty()) return {Outcome::kNeedMore, 0};  // Beast would do arithmetic with the null pointer
-  Sink& sink = *beast_->sink;
   Code error;
-  const size_t consumed = sink.put(boost::asio::buffer(input.data(), input.size()), error);
+  const size_t consumed = sink_->put(boost::asio::buffer(input.data(), input.size()), error);
   if (error) return Failed(error, consumed, reason_);
-  if (!sink.is_header_done()) return {Outcome::kNeedMore, consumed};
-  if (sink.has_unknown_coding()) return {Outcome::kNotImplemented, consumed};
-  sink.FinishHead();
+  if (!sink_->is_header_done()) return {Outcome::kNeedMore, consumed};
+  if (sink_->has_unknown_coding()) return {Outcome::kNotImplemented, consumed};
+  sink_->FinishHead();
   return {Outcome::kHead, consumed};
 }
 
 RequestParser::Step RequestParser::ParseChunked(std::string_view input, std::string& body) {
-  Sink& sink = *beast_->sink;
-  sink.SendBodyTo(&body);
+  sink_->SendBodyTo(&body);
   size_t consumed = 0;
-  while (!sink.is_done()) {
+  while (!sink_->is_done()) {
     // Inside a chunk Beast would accept an empty input as progress, and this loop would never end. Between chunks it
     // asserts that a last chunk which it sees for the second time has 5 bytes; no valid body goes on with fewer.
-    const size_t least = sink.inside_chunk() ? 1 : 5;
+    const size_t least = sink_->inside_chunk() ? 1 : 5;
     if (input.size() - consumed < least) return {Outcome::kNeedMore, consumed};
     Code error;
-    consumed += sink.put(boost::asio::buffer(input.data() + consumed, input.size() - consumed), error);
+    consumed += sink_->put(boost::asio::buffer(input.data() + consumed, input.size() - consumed), error);
     if (error) return Failed(error, consumed, reason_);
   }
   return {Outcome::kDone, consumed};

@@ -11,7 +11,7 @@
 
 namespace mi::net {
 
-// Threads: confined to one. Reusable: call Reset() before each request.
+// Parses one request. Threads: confined to one.
 class RequestParser {
  public:
   enum class Outcome {
@@ -27,10 +27,9 @@ class RequestParser {
     size_t consumed;
   };
 
-  RequestParser();
+  explicit RequestParser(uint32_t max_header_bytes);
   ~RequestParser();
 
-  void Reset(uint32_t max_header_bytes);
   Step ParseHead(std::string_view input);
   // After kHead with framing().chunked. Appends what it finds to `body`, which the caller may empty between calls.
   Step ParseChunked(std::string_view input, std::string& body);
@@ -42,11 +41,11 @@ class RequestParser {
   const std::string& reason() const { return reason_; }
 
  private:
-  struct Beast;  // what is compiled with the library
+  class Sink;  // what is compiled with Beast
 
   Request request_;
   std::string reason_;
-  const std::unique_ptr<Beast> beast_;
+  const std::unique_ptr<Sink> sink_;
 };
 
 }  // namespace mi::net

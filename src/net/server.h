@@ -2,8 +2,8 @@
 // changes its thread.
 //
 // Bodies of a declared length are read directly into buffers that a thread reuses; chunked bodies take a slower path.
-// Answers keep the order of pipelined requests. `Expect: 100-continue` is answered once Handler::Head() has accepted the
-// request.
+// Answers keep the order of pipelined requests. `Expect: 100-continue` is answered once Handler::Head() has accepted
+// the request.
 #pragma once
 
 #include <chrono>
@@ -59,8 +59,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   void Start();
-  // Takes no new connections, answers the requests in flight (with Connection: close), and closes idle connections. Cuts
-  // what is left after `patience`. Returns once no connection is open.
+  // Takes no new connections, answers the requests in flight (with Connection: close), and closes idle connections.
+  // Cuts what is left after `patience`. Returns once no connection is open.
   void Drain(std::chrono::milliseconds patience);
   void SetLimits(ServerLimits limits);
   uint16_t port() const { return port_; }

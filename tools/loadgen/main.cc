@@ -110,7 +110,8 @@ int main(int argc, char** argv) {
   CLI::App cli("Sends remote-write traffic for a bounded time, and reports the result.", "metric-index-loadgen");
   cli.footer(
       "Ctrl-C ends it early, with a report.\n"
-      "Exit codes: 0 if something was acknowledged and nothing refused (4xx); 1 otherwise, or if verify misses series;\n"
+      "Exit codes: 0 if something was acknowledged and nothing refused (4xx); 1 otherwise, or if verify misses "
+      "series;\n"
       "2 for a wrong command line, or a file or server that cannot be reached. Requests that the end cuts short are\n"
       "reported and are no failure.");
   const CLI::AsNumberWithUnit milliseconds(
@@ -128,7 +129,9 @@ int main(int argc, char** argv) {
   cli.add_option("--connections", arguments.connections, "Senders at once")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  cli.add_option("--batch", arguments.batch, "Series per request")->check(CLI::Range(1, 100'000))->capture_default_str();
+  cli.add_option("--batch", arguments.batch, "Series per request")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
   cli.add_option("--shape", arguments.shape, "Labels like node exporter's or Kubernetes'")
       ->check(CLI::IsMember({"node", "kubernetes"}))
       ->capture_default_str();

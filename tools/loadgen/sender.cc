@@ -92,8 +92,8 @@ class Connection {
     return !plan_.Over();
   }
 
-  // Returns true if the request was acknowledged. Retries 5xx, 429 and lost connections, with backoff, until the time is
-  // up.
+  // Returns true if the request was acknowledged. Retries 5xx, 429 and lost connections, with backoff, until the time
+  // is up.
   bool SendOne(const Request& request) {
     if (!Pace(request.count)) return false;
     Backoff backoff(kMinBackoff, kMaxBackoff);

@@ -25,7 +25,8 @@ constexpr std::chrono::milliseconds kQuestionTimeout{60'000};  // of one questio
 class Verification {
  public:
   explicit Verification(const VerifyOptions& options)
-      : options_(options), client_({.connect_timeout = kQuestionTimeout,
+      : options_(options),
+        client_({.connect_timeout = kQuestionTimeout,
                  .timeout = kQuestionTimeout,
                  .max_answer_bytes = std::numeric_limits<uint64_t>::max()}) {}
 

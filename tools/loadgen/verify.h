@@ -24,9 +24,9 @@ struct Verdict {
   std::vector<std::string> first_missing;  // at most 10
 };
 
-// Waits until /metrics reports that the index has caught up (if it reports that at all). Then asks for the series of each
-// metric name in the file, repeatedly, until none is missing or the patience ends. Errors: kUnavailable (the file, the
-// server), kInvalid (a line or an answer that cannot be read).
+// Waits until /metrics reports that the index has caught up (if it reports that at all). Then asks for the series of
+// each metric name in the file, repeatedly, until none is missing or the patience ends. Errors: kUnavailable (the file,
+// the server), kInvalid (a line or an answer that cannot be read).
 Result<Verdict> Verify(const VerifyOptions& options);
 
 }  // namespace mi::loadgen

@@ -1,5 +1,5 @@
-// For tests of the server: a server on a free port, handlers made of lambdas, and a peer that sends exactly the bytes of
-// the test.
+// For tests of the server: a server on a free port, handlers made of lambdas, and a peer that sends exactly the bytes
+// of the test.
 #pragma once
 
 #include <arpa/inet.h>
