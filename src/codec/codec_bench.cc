@@ -58,7 +58,7 @@ std::string Request(Schema schema, Traffic traffic, Order order, size_t first = 
   std::mt19937 random(42);
   for (size_t i = 0; i < kSeries; ++i) {
     WireSeries series{.labels = LabelsOf(first + i, traffic), .samples = {{1.5 * double(i + 1), 1700000000000}}};
-    // vmagent appends its external labels behind the others.
+    // vmagent appends its external labels after the others.
     if (order == Order::kAppended)
       std::rotate(series.labels.begin() + 1, series.labels.begin() + 2, series.labels.end());
     if (order == Order::kRandom) std::ranges::shuffle(series.labels, random);
@@ -94,7 +94,7 @@ void BM_Scan(benchmark::State& state, Schema schema, Traffic traffic, Order orde
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kSeries));
 }
 
-// A new series, behind the scan: checked, and made canonical.
+// A new series after the scan: checked and converted to canonical form.
 void BM_Canonicalise(benchmark::State& state, Schema schema, Order order) {
   const std::string raw = Request(schema, Traffic::kKubernetes, order);
   RequestScan scan;

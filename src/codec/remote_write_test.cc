@@ -30,7 +30,7 @@ Result<model::MetricMetadata> Decode(const RequestScan& scan, size_t i, const Se
 }
 
 // The result of a request with one series. Both paths must agree.
-struct Verdict {
+struct Reading {
   std::string identity;  // or "refused: <reason>", or "request refused"
   KeyKind key_kind = KeyKind::kNone;
   bool key_is_fingerprint = false;
@@ -38,41 +38,41 @@ struct Verdict {
   std::string why;
 };
 
-Verdict Judge(Schema schema, const std::string& request, const SeriesLimits& limits = {}) {
+Reading ReadBothWays(Schema schema, const std::string& request, const SeriesLimits& limits = {}) {
   EXPECT_EQ(FirstDisagreement(schema, request, limits), "");
   RequestScan scan;
-  Verdict verdict;
+  Reading reading;
   if (Status scanned = scan.Scan(schema, request, kFingerprinter); !scanned) {
-    verdict.identity = "request refused";
-    verdict.why = scanned.error().message();
-    return verdict;
+    reading.identity = "request refused";
+    reading.why = scanned.error().message();
+    return reading;
   }
   if (scan.series().empty()) {
-    verdict.identity = "no series";
-    return verdict;
+    reading.identity = "no series";
+    return reading;
   }
-  verdict.series = scan.series()[0];
+  reading.series = scan.series()[0];
   Canonicaliser canonicalise;
   const auto outcome = canonicalise(scan, scan.series()[0], limits);
-  verdict.key_kind = scan.series()[0].key_kind;
-  verdict.key_is_fingerprint = outcome.key_is_fingerprint;
+  reading.key_kind = scan.series()[0].key_kind;
+  reading.key_is_fingerprint = outcome.key_is_fingerprint;
   if (outcome.refusal != Refusal::kNone) {
-    verdict.identity = "refused: " + std::string(ToString(outcome.refusal));
-    verdict.why = canonicalise.Explain(scan, scan.series()[0], limits);
-    EXPECT_EQ(verdict.why.find('\n'), std::string::npos);
-    return verdict;
+    reading.identity = "refused: " + std::string(ToString(outcome.refusal));
+    reading.why = canonicalise.Explain(scan, scan.series()[0], limits);
+    EXPECT_EQ(reading.why.find('\n'), std::string::npos);
+    return reading;
   }
-  verdict.identity = model::FormatIdentity(model::LabelsView(outcome.canonical));
-  return verdict;
+  reading.identity = model::FormatIdentity(model::LabelsView(outcome.canonical));
+  return reading;
 }
 
 class BothSchemas : public testing::TestWithParam<Schema> {
  protected:
   std::string IdentityOf(Pairs labels, const SeriesLimits& limits = {}) {
-    return Judge(GetParam(), Encode(GetParam(), Series(std::move(labels))), limits).identity;
+    return ReadBothWays(GetParam(), Encode(GetParam(), Series(std::move(labels))), limits).identity;
   }
   std::string WhyNot(Pairs labels, const SeriesLimits& limits = {}) {
-    return Judge(GetParam(), Encode(GetParam(), Series(std::move(labels))), limits).why;
+    return ReadBothWays(GetParam(), Encode(GetParam(), Series(std::move(labels))), limits).why;
   }
 };
 
@@ -154,7 +154,7 @@ TEST_P(BothSchemas, LongSymbolsAndManyLabelsHaveTheSameIdentity) {
 TEST_P(BothSchemas, StaleMarkersAreNotActivity) {
   auto f = [&](WireSeries series, bool stale_only) {
     series.labels = {{"__name__", "m"}};
-    EXPECT_EQ(Judge(GetParam(), Encode(GetParam(), series)).series.stale_only, stale_only);
+    EXPECT_EQ(ReadBothWays(GetParam(), Encode(GetParam(), series)).series.stale_only, stale_only);
   };
   f({.samples = {{kStale, 1}}}, true);
   f({.samples = {{kStale, 1}, {kStale, 2}}}, true);
@@ -173,27 +173,28 @@ TEST_P(BothSchemas, ItemsOfAllKindsAreCounted) {
                           .samples = {{1, 1}, {2, 2}, {0, 0}},
                           .histograms = {{.timestamp_ms = 1}, {.is_float = true}},
                           .exemplars = {{.labels = {{"trace_id", "abc"}}, .value = 1}}};
-  const Verdict verdict = Judge(GetParam(), Encode(GetParam(), series));
-  EXPECT_EQ(verdict.identity, "m{}");
-  EXPECT_EQ(verdict.series.samples, 3U);
-  EXPECT_EQ(verdict.series.histograms, 2U);
-  EXPECT_EQ(verdict.series.exemplars, 1U);
+  const Reading reading = ReadBothWays(GetParam(), Encode(GetParam(), series));
+  EXPECT_EQ(reading.identity, "m{}");
+  EXPECT_EQ(reading.series.samples, 3U);
+  EXPECT_EQ(reading.series.histograms, 2U);
+  EXPECT_EQ(reading.series.exemplars, 1U);
 }
 
 TEST_P(BothSchemas, SeriesWithoutItemsHaveNoKeyButAreChecked) {
-  const Verdict good = Judge(GetParam(), Encode(GetParam(), {.labels = {{"__name__", "m"}}}));
+  const Reading good = ReadBothWays(GetParam(), Encode(GetParam(), {.labels = {{"__name__", "m"}}}));
   EXPECT_FALSE(good.series.has_items());
   EXPECT_EQ(good.key_kind, KeyKind::kNone);
   EXPECT_EQ(good.identity, "m{}");
-  EXPECT_EQ(Judge(GetParam(), Encode(GetParam(), {.labels = {{"", "m"}}})).identity, "refused: empty_label_name");
+  EXPECT_EQ(ReadBothWays(GetParam(), Encode(GetParam(), {.labels = {{"", "m"}}})).identity,
+            "refused: empty_label_name");
 }
 
 TEST_P(BothSchemas, AHistogramThatContradictsItselfRefusesItsSeries) {
   WireSeries series{.labels = {{"__name__", "m"}}, .histograms = {{.count = 1, .timestamp_ms = 7}}};
-  const Verdict verdict = Judge(GetParam(), Encode(GetParam(), series));
-  EXPECT_EQ(verdict.identity, "refused: bad_histogram");
-  EXPECT_EQ(verdict.series.refusal, Refusal::kBadHistogram);  // the walk says so: known series are refused too
-  EXPECT_THAT(verdict.why, HasSubstr("native histogram at 7: 0 observations in the buckets, the count is 1"));
+  const Reading reading = ReadBothWays(GetParam(), Encode(GetParam(), series));
+  EXPECT_EQ(reading.identity, "refused: bad_histogram");
+  EXPECT_EQ(reading.series.refusal, Refusal::kBadHistogram);  // the walk says so: known series are refused too
+  EXPECT_THAT(reading.why, HasSubstr("native histogram at 7: 0 observations in the buckets, the count is 1"));
 }
 
 // Otherwise up{"\xff"=""} would be refused while up{} is unknown, and accepted as soon as it is known.
@@ -203,27 +204,29 @@ TEST_P(BothSchemas, ARefusedSeriesDoesNotHaveTheKeyOfAnother) {
                                 Pairs{{"b", "1"}, {name, ""}}}) {
       const SeriesLimits limits{.max_name_bytes = 9, .require_metric_name = false};
       const std::string request = Encode(GetParam(), Series(labels));
-      EXPECT_THAT(Judge(GetParam(), request, limits).identity, testing::StartsWith("refused"));  // asks both paths
+      EXPECT_THAT(ReadBothWays(GetParam(), request, limits).identity, testing::StartsWith("refused"));
     }
   }
 }
 
 TEST_P(BothSchemas, UnsortedLabelsHaveTheFingerprintAsKey) {
-  const Verdict verdict =
-      Judge(GetParam(), Encode(GetParam(), Series({{"__name__", "m"}, {"zone", "b"}, {"area", "1"}})));
-  EXPECT_EQ(verdict.key_kind, KeyKind::kFingerprint);
-  EXPECT_TRUE(verdict.key_is_fingerprint);
+  const Reading reading =
+      ReadBothWays(GetParam(), Encode(GetParam(), Series({{"__name__", "m"}, {"zone", "b"}, {"area", "1"}})));
+  EXPECT_EQ(reading.key_kind, KeyKind::kFingerprint);
+  EXPECT_TRUE(reading.key_is_fingerprint);
 }
 
 TEST_P(BothSchemas, UnknownFieldsAreSkippedEverywhere) {
   const std::string unknown = VarintField(99, 7) + BytesField(100, "x") + DoubleField(101, 1);
   std::string request = Encode(GetParam(), Series({{"__name__", "m"}, {"a", "1"}}));
-  EXPECT_EQ(Judge(GetParam(), unknown + request + unknown).identity, R"(m{a="1"})");
+  EXPECT_EQ(ReadBothWays(GetParam(), unknown + request + unknown).identity, R"(m{a="1"})");
 }
 
 TEST_P(BothSchemas, BrokenRequestsAreRefused) {
   const std::string good = Encode(GetParam(), Series({{"__name__", "m"}, {"a", "1"}}));
-  auto f = [&](const std::string& request) { EXPECT_EQ(Judge(GetParam(), request).identity, "request refused"); };
+  auto f = [&](const std::string& request) {
+    EXPECT_EQ(ReadBothWays(GetParam(), request).identity, "request refused");
+  };
   f(good + "\x0b");                             // a group
   f(good + "\x0c");                             // the end of one
   f(good + std::string(1, '\0'));               // field 0
@@ -239,14 +242,15 @@ TEST_P(BothSchemas, BrokenRequestsAreRefused) {
 }
 
 TEST_P(BothSchemas, AnEmptyRequestIsValid) {
-  EXPECT_EQ(Judge(GetParam(), "").identity, "no series");
-  EXPECT_EQ(Judge(GetParam(), RequestEncoder(GetParam()).Finish()).identity, "no series");
+  EXPECT_EQ(ReadBothWays(GetParam(), "").identity, "no series");
+  EXPECT_EQ(ReadBothWays(GetParam(), RequestEncoder(GetParam()).Finish()).identity, "no series");
 }
 
 // A 204 would lose everything silently.
 TEST_P(BothSchemas, ARequestOfTheOtherSchemaIsRefused) {
   const Schema other = GetParam() == Schema::kV1 ? Schema::kV2 : Schema::kV1;
-  EXPECT_THAT(Judge(GetParam(), Encode(other, Series({{"__name__", "m"}}))).why, HasSubstr("the Content-Type says"));
+  EXPECT_THAT(ReadBothWays(GetParam(), Encode(other, Series({{"__name__", "m"}}))).why,
+              HasSubstr("the Content-Type says"));
 }
 
 TEST_P(BothSchemas, TooManySeriesAreRefused) {
@@ -279,8 +283,8 @@ INSTANTIATE_TEST_SUITE_P(RemoteWrite, BothSchemas, testing::Values(Schema::kV1, 
 
 TEST(RemoteWrite, HasTheSameKeysInBothSchemas) {
   const WireSeries series = Series({{"__name__", "m"}, {"b", "1"}, {"a", "2"}});
-  EXPECT_EQ(Judge(Schema::kV1, Encode(Schema::kV1, series)).series.key,
-            Judge(Schema::kV2, Encode(Schema::kV2, series)).series.key);
+  EXPECT_EQ(ReadBothWays(Schema::kV1, Encode(Schema::kV1, series)).series.key,
+            ReadBothWays(Schema::kV2, Encode(Schema::kV2, series)).series.key);
 }
 
 std::string V1(const std::string& series) { return BytesField(1, series); }
@@ -289,9 +293,9 @@ TEST(RemoteWriteV1, ReadsLabelsAfterSamples) {
   const std::string name = LabelField("__name__", "m");
   const std::string a = LabelField("a", "1");
   auto f = [](const std::string& series, KeyKind kind) {
-    const Verdict verdict = Judge(Schema::kV1, V1(series));
-    EXPECT_EQ(verdict.identity, R"(m{a="1"})");
-    EXPECT_EQ(verdict.key_kind, kind);
+    const Reading reading = ReadBothWays(Schema::kV1, V1(series));
+    EXPECT_EQ(reading.identity, R"(m{a="1"})");
+    EXPECT_EQ(reading.key_kind, kind);
   };
   f(name + a + SampleField(), KeyKind::kFingerprint);
   f(SampleField() + name + a, KeyKind::kFingerprint);
@@ -304,10 +308,10 @@ TEST(RemoteWriteV1, UnusualEncodingsAreTheSameSeriesWithAnotherKey) {
   const std::string name = LabelField("__name__", "m");
   const std::string inside = BytesField(1, "a") + BytesField(2, "1");
   auto f = [&](const std::string& label) {
-    const Verdict verdict = Judge(Schema::kV1, V1(name + label + SampleField()));
-    EXPECT_EQ(verdict.identity, R"(m{a="1"})");
-    EXPECT_EQ(verdict.key_kind, KeyKind::kRaw);
-    EXPECT_FALSE(verdict.key_is_fingerprint);
+    const Reading reading = ReadBothWays(Schema::kV1, V1(name + label + SampleField()));
+    EXPECT_EQ(reading.identity, R"(m{a="1"})");
+    EXPECT_EQ(reading.key_kind, KeyKind::kRaw);
+    EXPECT_FALSE(reading.key_is_fingerprint);
   };
   f("\x0a" + PaddedVarint(inside.size()) + inside);
   f(BytesField(1, BytesField(2, "1") + BytesField(1, "a")));
@@ -319,7 +323,7 @@ TEST(RemoteWriteV1, UnusualEncodingsAreTheSameSeriesWithAnotherKey) {
 TEST(RemoteWriteV1, RefusesMalformedLabels) {
   const std::string name = LabelField("__name__", "m");
   auto f = [&](const std::string& label) {
-    EXPECT_EQ(Judge(Schema::kV1, V1(name + BytesField(1, label) + SampleField())).identity,
+    EXPECT_EQ(ReadBothWays(Schema::kV1, V1(name + BytesField(1, label) + SampleField())).identity,
               "refused: malformed_labels");
   };
   f("\x0a\x05x");
@@ -391,9 +395,9 @@ std::string V2(const std::string& series) {
 
 TEST(RemoteWriteV2, ReadsReferencesInEveryEncoding) {
   auto f = [](const std::string& references, KeyKind kind) {
-    const Verdict verdict = Judge(Schema::kV2, V2(references + SampleField() + VarintField(6, 1)));
-    EXPECT_EQ(verdict.identity, R"(m{a="1"})");
-    EXPECT_EQ(verdict.key_kind, kind);
+    const Reading reading = ReadBothWays(Schema::kV2, V2(references + SampleField() + VarintField(6, 1)));
+    EXPECT_EQ(reading.identity, R"(m{a="1"})");
+    EXPECT_EQ(reading.key_kind, kind);
   };
   f(BytesField(1, "\x01\x02\x03\x04"), KeyKind::kFingerprint);
   f(BytesField(1, "\x03\x04\x01\x02"), KeyKind::kFingerprint);
@@ -405,10 +409,10 @@ TEST(RemoteWriteV2, ReadsReferencesInEveryEncoding) {
 
 TEST(RemoteWriteV2, RefusesSeriesWithBadReferences) {
   auto f = [](const std::string& references) {
-    const Verdict verdict = Judge(Schema::kV2, V2(references + SampleField()));
-    EXPECT_EQ(verdict.identity, "refused: bad_reference");
-    EXPECT_EQ(verdict.series.refusal, Refusal::kBadReference);
-    EXPECT_THAT(verdict.why, HasSubstr("an odd number of label references, or one beyond the 5 symbols"));
+    const Reading reading = ReadBothWays(Schema::kV2, V2(references + SampleField()));
+    EXPECT_EQ(reading.identity, "refused: bad_reference");
+    EXPECT_EQ(reading.series.refusal, Refusal::kBadReference);
+    EXPECT_THAT(reading.why, HasSubstr("an odd number of label references, or one beyond the 5 symbols"));
   };
   f(BytesField(1, "\x01\x02\x03"));
   f(BytesField(1, "\x01\x02\x03\x05"));
@@ -419,7 +423,9 @@ TEST(RemoteWriteV2, RefusesSeriesWithBadReferences) {
 }
 
 TEST(RemoteWriteV2, RefusesRequestsWithAnInvalidSymbolTable) {
-  auto f = [](const std::string& request) { EXPECT_EQ(Judge(Schema::kV2, request).identity, "request refused"); };
+  auto f = [](const std::string& request) {
+    EXPECT_EQ(ReadBothWays(Schema::kV2, request).identity, "request refused");
+  };
   const std::string series = BytesField(5, BytesField(1, "") + SampleField());
   f(series);
   f(BytesField(4, "x") + series);
@@ -432,13 +438,14 @@ TEST(RemoteWriteV2, RefusesRequestsWithAnInvalidSymbolTable) {
 TEST(RemoteWriteV2, ReadsSymbolsAfterTheSeries) {
   const std::string request = V2(BytesField(1, "\x01\x02\x03\x04") + SampleField());
   const size_t symbols = request.find("\x2a");
-  EXPECT_EQ(Judge(Schema::kV2, request.substr(symbols) + request.substr(0, symbols)).identity, R"(m{a="1"})");
+  EXPECT_EQ(ReadBothWays(Schema::kV2, request.substr(symbols) + request.substr(0, symbols)).identity, R"(m{a="1"})");
 }
 
 TEST(RemoteWriteV2, ReadsSymbolsWithPaddedLengths) {
   std::string request = BytesField(4, "");
   for (const char* symbol : {"__name__", "m"}) request += "\x22" + PaddedVarint(strlen(symbol)) + symbol;
-  EXPECT_EQ(Judge(Schema::kV2, request + BytesField(5, BytesField(1, "\x01\x02") + SampleField())).identity, "m{}");
+  EXPECT_EQ(ReadBothWays(Schema::kV2, request + BytesField(5, BytesField(1, "\x01\x02") + SampleField())).identity,
+            "m{}");
 }
 
 TEST(RemoteWriteV2, RefusesOnlyTheItemsWithBadReferences) {
@@ -495,7 +502,7 @@ TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
     for (size_t i = 0; i < count; ++i) request += series;
     return request;
   };
-  const auto verdict = [&](size_t count, const std::string& last) {
+  const auto reading = [&](size_t count, const std::string& last) {
     RequestScan scan;
     const Status status = scan.Scan(Schema::kV2, request_of(count, last), kFingerprinter);
     if (status) return std::string("read");
@@ -504,10 +511,10 @@ TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
     return std::string("refused");
   };
   const std::string nowhere = Varint(77) + Varint(1);
-  EXPECT_EQ(verdict(1000, ""), "read");
-  EXPECT_EQ(verdict(1200, ""), "refused");
-  EXPECT_EQ(verdict(1200, nowhere), "refused");  // what was in vain costs the same
-  EXPECT_EQ(verdict(1200, Varint(2) + Varint(1)), "refused");
+  EXPECT_EQ(reading(1000, ""), "read");
+  EXPECT_EQ(reading(1200, ""), "refused");
+  EXPECT_EQ(reading(1200, nowhere), "refused");  // what was in vain costs the same
+  EXPECT_EQ(reading(1200, Varint(2) + Varint(1)), "refused");
 }
 
 // Names that differ only at their ends are expensive to sort.

@@ -1,6 +1,6 @@
 // A series' name as people read it: name{a="1",b="2"} (docs/formats/identity.md).
 //
-// `__name__` stands in front; the other labels are sorted by the bytes of their names. Values are escaped as in the
+// `__name__` comes first; the other labels are sorted by the bytes of their names. Values are escaped as in the
 // Prometheus text format (\\, \", \n). Names outside the classic alphabet are quoted: {"my.metric",a="1"}, {"a.b"="1"}.
 // A series that has only a name: name{}.
 //
@@ -27,7 +27,7 @@ std::string FormatIdentity(LabelsView labels);
 class IdentityReader {
  public:
   // The labels of `text`: no empty name or value, no name twice, in no particular order. They are valid until the next
-  // call, and as long as `text`. Labels may stand in any order, and blanks around names, '=' and ','; `name` alone
+  // call, and as long as `text`. Labels may be in any order, with blanks around names, '=' and ','; `name` alone
   // means `name{}`. kInvalid: the message names the byte at which reading failed, or the name that occurs twice.
   Result<std::span<const Label>> Read(std::string_view text);
 

@@ -62,8 +62,8 @@ class PublishOnce {
   // Requires: !series.empty().
   void Publish(NewSeries series, std::chrono::milliseconds timeout, Done done);
 
-  // For series that are known here, but were told to the shared tier long ago. In the background: those that the tier
-  // has forgotten are published again and told to it. Nobody waits for the outcome. Nothing happens while the tier is
+  // Asks the shared tier, in the background, whether it still knows these series, which are known here. Those that it
+  // has forgotten are published again and added to it. Nobody waits for the outcome. Does nothing while the tier is
   // away. Requires: !known.empty().
   void Confirm(NewSeries known);
 

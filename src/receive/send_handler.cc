@@ -79,7 +79,7 @@ Verbosity VerbosityOf(const net::Request& request) {
 constexpr size_t kMaxFaultsShown = 1'000;
 constexpr size_t kMaxFaultBytes = 1 << 20;
 
-// The points of one request: how many are valid, the valid ones themselves, and what the sender is told of the others.
+// The points of one request: the valid ones, to be sent on, and the counts and faults that the sender gets.
 class PointReport {
  public:
   explicit PointReport(Verbosity verbosity) : verbosity_(verbosity) {}

@@ -158,6 +158,18 @@ TEST_F(SendHandlerTest, RefusesMalformedRequests) {
   EXPECT_THAT(response.body, HasSubstr("receive.max_body_bytes"));
 }
 
+TEST_F(SendHandlerTest, RefusesNewSeriesBeyondTheDecodedLimit) {
+  ReceiveOptions options;
+  options.max_decoded_bytes = 10;
+  options_.Set(options);
+  const std::string_view other = R"({"metric":"cpu","timestamp":1346846400,"value":1,"tags":{"host":"b"}})";
+  const net::Response response = SendNow(List({kGood, other}));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, HasSubstr("receive.max_decoded_bytes"));
+  EXPECT_THAT(published(), IsEmpty());
+  EXPECT_THAT(sent_on_, IsEmpty());
+}
+
 TEST_F(SendHandlerTest, PublishesActivity) {
   EXPECT_EQ(SendNow(List({kGood})).status, 204);
   clock_.Advance(std::chrono::hours(1));

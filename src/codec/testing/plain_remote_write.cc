@@ -17,7 +17,7 @@ struct WrongType : protozero::exception {
   const char* what() const noexcept override { return "wire type"; }
 };
 
-// protozero cuts tags and lengths to 32 bits; a request that needs more of them is no request.
+// protozero truncates tags and lengths to 32 bits; a request with larger ones is refused.
 void RefuseWideVarint(const pbf_reader& reader) {
   auto rest = reader.data();
   const char* at = rest.data();
@@ -287,7 +287,7 @@ std::string CanonicalOf(const OwnedLabels& owned) {
   return model::Labels::FromUnsorted(labels)->canonical();
 }
 
-// The series that is left when the labels that are no good are left out; empty when that is none.
+// The series without its invalid labels; empty if that is not a valid series.
 std::string CanonicalOfTheGood(const OwnedLabels& labels, const SeriesLimits& limits) {
   SeriesLimits any = limits;
   any.require_metric_name = false;
@@ -295,14 +295,14 @@ std::string CanonicalOfTheGood(const OwnedLabels& labels, const SeriesLimits& li
   for (const auto& label : labels) {
     if (label.second.empty() || !AreLabelsGood({label}, any)) continue;
     good.push_back(label);
-    if (!AreLabelsGood(good, any)) good.pop_back();  // its name stands twice
+    if (!AreLabelsGood(good, any)) good.pop_back();  // its name occurs twice
   }
   if (!AreLabelsGood(good, limits)) return {};
   std::string canonical = CanonicalOf(good);
   return canonical.size() <= limits.max_series_bytes ? canonical : std::string();
 }
 
-PlainSeries Judge(const RawSeries& raw, const SeriesLimits& limits) {
+PlainSeries CheckSeries(const RawSeries& raw, const SeriesLimits& limits) {
   PlainSeries series;
   series.samples = static_cast<uint32_t>(raw.samples.size());
   series.histograms = static_cast<uint32_t>(raw.histograms.size());
@@ -322,9 +322,9 @@ PlainSeries Judge(const RawSeries& raw, const SeriesLimits& limits) {
   return series;
 }
 
-// Judges the next series of the request.
-PlainSeries JudgeNext(const RawSeries& raw, const SeriesLimits& limits, PlainRequest& request) {
-  PlainSeries series = Judge(raw, limits);
+// Checks the next series of the request.
+PlainSeries CheckNext(const RawSeries& raw, const SeriesLimits& limits, PlainRequest& request) {
+  PlainSeries series = CheckSeries(raw, limits);
   if (series.refused) {
     request.impostors.push_back(
         {.series = request.series.size(), .key = {}, .canonical = CanonicalOfTheGood(raw.labels, limits)});
@@ -351,7 +351,7 @@ PlainRequest DecodeV1(std::string_view decoded, const SeriesLimits& limits) {
   while (Next(reader)) {
     any |= reader.tag() == 1 || reader.tag() == 3;
     switch (reader.tag()) {
-      case 1: request.series.push_back(JudgeNext(ReadSeriesV1(Bytes(reader)), limits, request)); break;
+      case 1: request.series.push_back(CheckNext(ReadSeriesV1(Bytes(reader)), limits, request)); break;
       case 3: Keep(ReadMetadataV1(Bytes(reader)), limits, request); break;
       default:
         foreign |= (reader.tag() == 4 || reader.tag() == 5) && reader.wire_type() == pbf_wire_type::length_delimited;
@@ -362,7 +362,7 @@ PlainRequest DecodeV1(std::string_view decoded, const SeriesLimits& limits) {
   return request;
 }
 
-// Follows the references; what refers beyond the symbols is refused.
+// Resolves the references. Those beyond the symbols are refused.
 PlainSeries Resolve(RawSeries raw, const std::vector<std::string>& symbols, const SeriesLimits& limits,
                     PlainRequest& request) {
   auto is_good = [&](const std::vector<uint32_t>& references) {
@@ -384,7 +384,7 @@ PlainSeries Resolve(RawSeries raw, const std::vector<std::string>& symbols, cons
       metadata.family = raw.labels.back().second;
     }
   }
-  PlainSeries series = JudgeNext(raw, limits, request);
+  PlainSeries series = CheckNext(raw, limits, request);
   if (!good) series.refused = true;
   if (!raw.has_metadata || (raw.type | raw.help | raw.unit) == 0) return series;
   if (raw.help >= symbols.size() || raw.unit >= symbols.size()) return ++request.refused_items, series;
@@ -468,7 +468,7 @@ Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const S
 
 namespace {
 
-// A key of a refused series by which a good one is known would let it pass; empty when there is none.
+// A refused series must not have the key of a valid series that may be known. Empty if there is no such key.
 std::string FirstImpostor(const PlainRequest& fast, const PlainRequest& plain,
                           const model::Fingerprinter& fingerprinter) {
   std::map<size_t, std::string_view> good;
@@ -503,7 +503,7 @@ std::string FirstDisagreement(Schema schema, std::string_view decoded, const Ser
   if (fast->refused_items != plain->refused_items) {
     return format("refused items: fast {}, plain {}", fast->refused_items, plain->refused_items);
   }
-  // The walk passes over what repeats its neighbour: compared as sets.
+  // The walk ignores metadata that repeats the previous one, so they are compared as sets.
   auto all = [](const std::vector<model::MetricMetadata>& entries) {
     std::set<std::vector<std::string>> set;
     for (const auto& entry : entries) set.insert({entry.family, entry.type, entry.help, entry.unit});

@@ -24,33 +24,33 @@ struct PlainSeries {
   friend bool operator==(const PlainSeries&, const PlainSeries&) = default;
 };
 
-// A series whose labels are refused, so that nothing may know it by its key.
+// A series whose labels are refused, so its key must not be that of a known series.
 struct PlainImpostor {
   size_t series = 0;
-  model::Fingerprint key;  // fast: as the walk gives it
-  std::string canonical;   // plain: of the labels that are good by themselves, where they make a series
+  model::Fingerprint key;  // fast path: the key of the walk
+  std::string canonical;   // plain path: of its valid labels, if they are a series
 };
 
 struct PlainRequest {
   std::vector<PlainSeries> series;
-  std::vector<model::MetricMetadata> metadata;  // in order, with repetitions; what Decode would refuse is left out
+  std::vector<model::MetricMetadata> metadata;  // in order, with repetitions, without what Decode would refuse
   uint64_t refused_items = 0;                   // as RequestScan::refused_items
   std::vector<PlainImpostor> impostors;
 };
 
 Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const SeriesLimits& limits);
 
-// What the receiver keeps from one request to the next.
+// The objects that the receiver reuses for each request.
 struct FastPath {
   RequestScan scan;
   Canonicaliser canonicalise;
 };
 
-// The same question put to the fast path and, for every series, to the Canonicaliser. kInternal: a key lied.
+// The same with the fast path and, for every series, the Canonicaliser. kInternal: the kind of a key is wrong.
 Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
                                 const model::Fingerprinter& fingerprinter, FastPath& path);
 
-// Empty when both ways agree on what is accepted, on identities, keys and counts; else what they differ in.
+// Empty if both paths agree on what is accepted, on identities, keys and counts; otherwise the first difference.
 std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits, FastPath& path);
 std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits);  // with a new path
 
