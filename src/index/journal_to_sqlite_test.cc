@@ -127,7 +127,7 @@ class JournalToSqliteTest : public testing::Test {
   std::set<std::string> acknowledged_ GUARDED_BY(mutex_);
 };
 
-TEST_F(JournalToSqliteTest, IndexesWhatManyPublishAtOnceAndEmptiesTheJournal) {
+TEST_F(JournalToSqliteTest, IndexesConcurrentPublishesAndEmptiesTheJournal) {
   ASSERT_TRUE(Open());
   {
     std::vector<std::jthread> publishers;
@@ -145,7 +145,7 @@ TEST_F(JournalToSqliteTest, IndexesWhatManyPublishAtOnceAndEmptiesTheJournal) {
   EXPECT_EQ(catalogued.size(), 85U * 40);
 }
 
-TEST_F(JournalToSqliteTest, ForgetsWhatTheCatalogueHoldsSafely) {
+TEST_F(JournalToSqliteTest, TrimsTheJournalOnceACheckpointCoversItsRows) {
   ASSERT_TRUE(Open());
   PublishAndRemember(MakeBatch(1, 1'000));
   AwaitIndexed();
@@ -156,7 +156,7 @@ TEST_F(JournalToSqliteTest, ForgetsWhatTheCatalogueHoldsSafely) {
   EXPECT_EQ(journal_->consumer().CurrentLag().records, 0U);
 }
 
-TEST_F(JournalToSqliteTest, HasEverythingThatWasAcknowledgedWhereverThePowerIsCut) {
+TEST_F(JournalToSqliteTest, KeepsEveryAcknowledgedSeriesThroughPowerCuts) {
   uint64_t number = 0;
   for (uint64_t seed = 1; seed <= 25; ++seed) {
     std::mt19937_64 random(seed);
@@ -180,7 +180,7 @@ TEST_F(JournalToSqliteTest, HasEverythingThatWasAcknowledgedWhereverThePowerIsCu
   EXPECT_GT(acknowledged_.size(), 1'000U);
 }
 
-TEST_F(JournalToSqliteTest, CatchesAnOlderCatalogueUpFromTheJournal) {
+TEST_F(JournalToSqliteTest, ReplaysTheJournalIntoAnOlderCatalogue) {
   const std::string path = directory_ + "/catalog.db";
   ASSERT_TRUE(Open());
   PublishAndRemember(MakeBatch(1, 10));

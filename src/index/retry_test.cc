@@ -22,7 +22,7 @@ class RetryTest : public ::testing::Test {
   Retry retry_{milliseconds(1), milliseconds(100), stop_, index_metrics_, *log_};
 };
 
-TEST_F(RetryTest, TellsTheStoresFailuresFromTheStreams) {
+TEST_F(RetryTest, KeepsFailuresOfTheStoreAndTheStreamApart) {
   retry_.Failed(kApply, away_);
   retry_.Failed(kPoll, away_);
   retry_.Succeeded(Retry::On::kStream);
@@ -35,7 +35,7 @@ TEST_F(RetryTest, TellsTheStoresFailuresFromTheStreams) {
   EXPECT_EQ(StoreUp(), 1);
 }
 
-TEST_F(RetryTest, WaitsLongerEachTimeAndFromTheStartOnceItWorked) {
+TEST_F(RetryTest, DoublesThePauseUntilASuccess) {
   using testing::AllOf;
   using testing::Ge;
   using testing::Le;

@@ -190,7 +190,7 @@ TEST_F(WorkerTest, BeginsWhereTheStoreLeftOff) {
   EXPECT_THAT(Catalogued(), ElementsAre("new_0{}"));
 }
 
-TEST_F(WorkerTest, EndsTheProcessWhenABackupIsRestoredAndTheNextOneReadsAgainWhatIsLost) {
+TEST_F(WorkerTest, CallsTheFatalHandlerAfterARestoreAndANewProcessReadsAgain) {
   catalog_.HoldCheckpoints(true);  // the stream keeps what was applied, as a topic does
   for (const bool more_comes : {true, false}) {
     SCOPED_TRACE(more_comes);
@@ -214,7 +214,7 @@ TEST_F(WorkerTest, EndsTheProcessWhenABackupIsRestoredAndTheNextOneReadsAgainWha
   EXPECT_THAT(Catalogued(), UnorderedElementsAre("a1_0{}", "b1_0{}", "c_0{}", "a0_0{}", "b0_0{}"));
 }
 
-TEST_F(WorkerTest, SaysThatTheStoreIsAwayAlsoWhenNothingComes) {
+TEST_F(WorkerTest, ReportsThatTheStoreIsAwayEvenIfNothingComes) {
   stream_.Append(MakeBatch("a", 1));
   StartWorker();
   AwaitReleased();
@@ -226,7 +226,7 @@ TEST_F(WorkerTest, SaysThatTheStoreIsAwayAlsoWhenNothingComes) {
   Await([&] { return worker_->Health().has_value(); });
 }
 
-TEST_F(WorkerTest, SeeksOnRequestBeforeItStartsAndGivesTheError) {
+TEST_F(WorkerTest, SeekReturnsTheErrorAndIsNotRepeatedAtTheStart) {
   worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, *lag_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));
   EXPECT_EQ(worker_->Seek().error().code(), Errc::kUnavailable);
@@ -238,7 +238,7 @@ TEST_F(WorkerTest, SeeksOnRequestBeforeItStartsAndGivesTheError) {
   EXPECT_EQ(catalog_.calls(StoreCall::kPosition), calls);
 }
 
-TEST_F(WorkerTest, TriesToFindThePositionUntilTheStoreIsThere) {
+TEST_F(WorkerTest, RepeatsTheSeekUntilTheStoreAnswers) {
   stream_.Append(MakeBatch("a", 1));
   catalog_.FailAlways(StoreCall::kPosition, Error(Errc::kUnavailable, "gone"));
   StartWorker();
@@ -271,7 +271,7 @@ TEST_F(WorkerTest, NeverPassesAFailureAndRecoversByItself) {
   EXPECT_THAT(stream_.dead_letters(), IsEmpty());
 }
 
-TEST_F(WorkerTest, LeavesTheStoresFiguresToAStoreThatKeepsThem) {
+TEST_F(WorkerTest, LeavesTheStoreMetricsToAStoreThatKeepsThem) {
   options_.store_figures = StoreFigures::kByStore;
   catalog_.Fail(StoreCall::kApply, 1, Error(Errc::kUnavailable, "gone"));
   stream_.Append(MakeBatch("a", 1));
@@ -280,7 +280,7 @@ TEST_F(WorkerTest, LeavesTheStoresFiguresToAStoreThatKeepsThem) {
   EXPECT_THAT(metrics_->Render(), testing::Not(HasSubstr("metric_index_store_")));
 }
 
-TEST_F(WorkerTest, ReplaysACommitWhoseAnswerGotLost) {
+TEST_F(WorkerTest, ReplaysACommitWhoseAnswerWasLost) {
   catalog_.Fail(StoreCall::kApply, 1, Error(Errc::kUnavailable, "lost connection"), store::FakeOutcome::kApplied);
   stream_.Append(MakeBatch("a", 2));
   StartWorker();
@@ -288,7 +288,7 @@ TEST_F(WorkerTest, ReplaysACommitWhoseAnswerGotLost) {
   EXPECT_THAT(Catalogued(), SizeIs(2));
 }
 
-TEST_F(WorkerTest, PutsPoisonAsideBeforeThePositionPassesItAndKeepsItsNeighbours) {
+TEST_F(WorkerTest, WritesDeadLettersBeforeThePositionPassesThem) {
   stream_.Append(MakeBatch("before", 1));
   stream_.AppendPoison("no batch", "checksum");
   stream_.Append(MakeBatch("after", 1));
@@ -338,7 +338,7 @@ TEST_F(WorkerTest, PutsAsideOnlyTheRecordsThatTheStoreRefuses) {
   EXPECT_THAT(metadata, SizeIs(1));
 }
 
-TEST_F(WorkerTest, GoesOnHalvingAfterTheStoreWasAway) {
+TEST_F(WorkerTest, ContinuesHalvingAfterTheStoreWasAway) {
   store_->Refuse("a_3");
   catalog_.Fail(StoreCall::kApply, 2, Error(Errc::kUnavailable, "gone"));
   stream_.Append(MakeBatch("a", 8));
@@ -372,7 +372,7 @@ TEST_F(WorkerTest, AppliesActivityAndTellsTheListener) {
   EXPECT_EQ(catalog_.rows().at(1).last_seen_ms, 9'000);
 }
 
-TEST_F(WorkerTest, KeepsActivityThatCouldNotBeAppliedAndGoesOnWithSeries) {
+TEST_F(WorkerTest, KeepsActivityThatFailedAndContinuesWithSeries) {
   StartWorker();
   stream_.Append(MakeBatch("a", 1));
   AwaitReleased();
@@ -450,7 +450,7 @@ TEST_F(WorkerTest, MakesOneMoreCheckpointWhenAllIsQuiet) {
   }
 }
 
-TEST_F(WorkerTest, StopsWithItsTransactionFinishedAndReleased) {
+TEST_F(WorkerTest, StopFinishesTheTransactionAndReleasesIt) {
   stream_.Append(MakeBatch("a", 1));
   options_.max_wait = kPatience * 10;
   StartWorker();
@@ -480,7 +480,7 @@ TEST_F(WorkerTest, ReadsTheStreamAgainAfterAFailedPoll) {
   EXPECT_EQ(Count("store_errors_total", {{"kind", "unavailable"}}), 0) << "not the store's fault";
 }
 
-TEST_F(WorkerTest, ShowsHowFarItIsBehind) {
+TEST_F(WorkerTest, ReportsItsLag) {
   const auto render = [&] { return metrics_->Render(); };
   catalog_.FailAlways(StoreCall::kApply, Error(Errc::kUnavailable, "gone"));
   stream_.Append(MakeBatch("a", 3, clock_.NowMs() - 2'500));

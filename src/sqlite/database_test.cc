@@ -33,7 +33,7 @@ TEST_F(DatabaseTest, KeepsBytesExactly) {
   EXPECT_FALSE(select.Step().value());
 }
 
-TEST_F(DatabaseTest, PreparesSeveralUpToTheFirstThatFails) {
+TEST_F(DatabaseTest, PreparesStatementsUpToTheFirstThatFails) {
   Database database = Open().value();
   ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
   Statement insert;
@@ -94,7 +94,7 @@ std::string Fill(int kib) {
          ") INSERT INTO t SELECT randomblob(1000) FROM n";
 }
 
-TEST_F(DatabaseTest, LeavesTheWalToItsOwner) {
+TEST_F(DatabaseTest, MakesNoCheckpointsByItselfIfTheOwnerMakesThem) {
   Database database = Open().value();
   ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
   ASSERT_TRUE(database.OwnCheckpoints());
@@ -111,7 +111,7 @@ TEST_F(DatabaseTest, LeavesTheWalToItsOwner) {
   EXPECT_EQ(std::filesystem::file_size(directory_ + "/test.db-wal"), 0U);
 }
 
-TEST_F(DatabaseTest, WaitsForALockUntilItIsToldNotTo) {
+TEST_F(DatabaseTest, WaitsForALockUntilTheLimitIsLowered) {
   Database holder = Open().value();
   constexpr int kForEverMs = 1'000'000;
   std::atomic<int> limit_ms = kForEverMs;
@@ -131,7 +131,7 @@ TEST_F(DatabaseTest, WaitsForALockUntilItIsToldNotTo) {
   EXPECT_TRUE(begun.get());
 }
 
-TEST_F(DatabaseTest, CheckpointsAsFarAsAReaderAllows) {
+TEST_F(DatabaseTest, MakesAnIncompleteCheckpointWhileAReaderNeedsTheWal) {
   Database database = Open().value();
   ASSERT_TRUE(database.Exec("CREATE TABLE t (a)"));
   Database reader = Open({.read_only = true}).value();
@@ -146,7 +146,7 @@ TEST_F(DatabaseTest, CheckpointsAsFarAsAReaderAllows) {
   EXPECT_EQ(reader.QueryInt("SELECT count(*) FROM t"), 10);
 }
 
-TEST_F(DatabaseTest, GivesItsPageCacheBack) {
+TEST_F(DatabaseTest, ReleasesItsPageCache) {
   Database database = Open().value();
   ASSERT_TRUE(database.Exec("CREATE TABLE t (a);" + Fill(500)));
   const auto cached = [&] {

@@ -3,7 +3,7 @@
 namespace mi::store {
 namespace {
 
-TEST(IdCache, KeepsWhatIsAskedForAndForgetsTheRestWithinItsBound) {
+TEST(IdCache, KeepsIdsInUseAndDropsOthersToStayWithinItsBound) {
   IdCache cache(100'000);
   cache.Put("asked for", 7);
   for (uint64_t i = 0; i < 100'000; ++i) {

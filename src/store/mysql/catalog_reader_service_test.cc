@@ -48,7 +48,7 @@ class MysqlReaderTest : public testing::Test {
   std::map<uint64_t, int64_t> told_;
 };
 
-TEST_F(MysqlReaderTest, TellsOfMovesOnAReplicaThatLagsByMoreThanTheLongestTransaction) {
+TEST_F(MysqlReaderTest, ReadsChangesOfAReplicaThatLagsByMoreThanTheLongestTransaction) {
   using std::chrono::hours;
   using std::chrono::minutes;
   ASSERT_LT(database_->options().longest_transaction, minutes(1));
@@ -63,7 +63,7 @@ TEST_F(MysqlReaderTest, TellsOfMovesOnAReplicaThatLagsByMoreThanTheLongestTransa
   EXPECT_THAT(told_, Contains(Pair(3, 8000)));
 }
 
-TEST_F(MysqlReaderTest, TellsOfWhatWasCommittedLateHoweverLongNothingElseMoved) {
+TEST_F(MysqlReaderTest, ReadsLateCommitsOnAQuietSystem) {
   mark_ = reader_->State().value().seen_mark;
   for (int i = 0; i < 3; ++i) Follow();
   EXPECT_THAT(told_, IsEmpty());

@@ -11,7 +11,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-TEST_F(MysqlFaultTest, RepeatsATransactionThatWasADeadlocksVictim) {
+TEST_F(MysqlFaultTest, RepeatsATransactionThatADeadlockEnded) {
   Open();
   const model::SeriesBatch batch = MakePodBatch("", 1000, 10, 1);
   ASSERT_TRUE(Apply(batch, 1));
@@ -32,7 +32,7 @@ TEST_F(MysqlFaultTest, RepeatsATransactionThatWasADeadlocksVictim) {
   ExpectExactRows(20);
 }
 
-TEST_F(MysqlFaultTest, LetsStoresThatBringTheSameSeriesInOppositeOrderPass) {
+TEST_F(MysqlFaultTest, SeveralStoresApplyTheSameSeriesInOppositeOrder) {
   Open();
   constexpr size_t kStores = 4;
   std::vector<model::SeriesBatch> forward;
@@ -62,7 +62,7 @@ TEST_F(MysqlFaultTest, LetsStoresThatBringTheSameSeriesInOppositeOrderPass) {
   ExpectExactRows(1'000);
 }
 
-TEST_F(MysqlFaultTest, LetsStoresMakeTheSameDictionaryRowsAtOnce) {
+TEST_F(MysqlFaultTest, SeveralStoresInsertTheSameDictionaryRowsAtOnce) {
   database_->options().longest_transaction = std::chrono::seconds(60);
   Open();
   constexpr size_t kStores = 6;
@@ -87,7 +87,7 @@ TEST_F(MysqlFaultTest, LetsStoresMakeTheSameDictionaryRowsAtOnce) {
   EXPECT_EQ(database_->AskOne("SELECT COUNT(*) - COUNT(DISTINCT value) FROM metric_label_value"), "0");
 }
 
-TEST_F(MysqlFaultTest, IsOverloadedWhileALockStays) {
+TEST_F(MysqlFaultTest, IsOverloadedWhileAnotherTransactionKeepsALock) {
   database_->options().longest_transaction = std::chrono::seconds(2);
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
@@ -101,7 +101,7 @@ TEST_F(MysqlFaultTest, IsOverloadedWhileALockStays) {
   ExpectExactRows(20);
 }
 
-TEST_F(MysqlFaultTest, EndsCallsThatWaitForALockWhenItIsInterrupted) {
+TEST_F(MysqlFaultTest, InterruptEndsCallsThatWaitForALock) {
   database_->options().longest_transaction = std::chrono::seconds(600);
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
@@ -127,7 +127,7 @@ TEST_F(MysqlFaultTest, EndsCallsThatWaitForALockWhenItIsInterrupted) {
   ExpectExactRows(20);
 }
 
-TEST_F(MysqlFaultTest, EndsPreparingWhenItIsInterrupted) {
+TEST_F(MysqlFaultTest, InterruptEndsPrepare) {
   database_->options().longest_transaction = std::chrono::seconds(600);
   Open();
   const auto person = database_->Connect();
@@ -171,7 +171,7 @@ TEST_F(MysqlFaultTest, EndsATransactionOfManyStatementsThatTakesTooLong) {
   ExpectExactRows(400);
 }
 
-TEST_F(MysqlFaultTest, SaysAgainThatTimesMovedWhoseCommitHadNoAnswer) {
+TEST_F(MysqlFaultTest, TouchesSeriesAgainWhoseCommitHadNoAnswer) {
   database_->options().longest_transaction = std::chrono::seconds(2);
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
@@ -191,7 +191,7 @@ TEST_F(MysqlFaultTest, SaysAgainThatTimesMovedWhoseCommitHadNoAnswer) {
   EXPECT_EQ(database_->AskOne("SELECT MAX(changed) FROM metric_seen WHERE metric_id <= 10"), again);
 }
 
-TEST_F(MysqlFaultTest, GivesExactRowsWhenSeveralStoresReplayTheSameStreamAtOnce) {
+TEST_F(MysqlFaultTest, HasExactRowsAfterSeveralStoresReplayTheSameStreamAtOnce) {
   Open();
   Load load(*catalog_, 4, ApplyAtLast);
   load.Finish();

@@ -12,7 +12,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-TEST_F(MysqlFaultTest, SurvivesAServerThatIsKilledInMidLoad) {
+TEST_F(MysqlFaultTest, SurvivesAServerThatIsKilledUnderLoad) {
   Open();
   Load load(*catalog_, 3, ApplyAtLast);
   for (int kill = 0; kill < 3; ++kill) {
@@ -28,7 +28,7 @@ TEST_F(MysqlFaultTest, SurvivesAServerThatIsKilledInMidLoad) {
             (std::vector<std::vector<std::string>>{{"1000", "1002"}}));
 }
 
-TEST_F(MysqlFaultTest, SurvivesConnectionsThatAreCutInMidLoad) {
+TEST_F(MysqlFaultTest, SurvivesConnectionsThatAreCutUnderLoad) {
   Open();
   Load load(*catalog_, 3, ApplyAtLast);
   const auto person = database_->Connect();
@@ -46,7 +46,7 @@ TEST_F(MysqlFaultTest, SurvivesConnectionsThatAreCutInMidLoad) {
   ExpectExactRows(Load::kSeries);
 }
 
-TEST_F(MysqlFaultTest, AppliesNothingWhenItsConnectionIsCutInMidTransaction) {
+TEST_F(MysqlFaultTest, AppliesNothingIfItsConnectionIsCutDuringATransaction) {
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
   auto person = HoldPosition();
@@ -67,7 +67,7 @@ TEST_F(MysqlFaultTest, AppliesNothingWhenItsConnectionIsCutInMidTransaction) {
   ExpectExactRows(30);
 }
 
-TEST_F(MysqlFaultTest, GivesUpOnAFrozenServerAndGoesOnWhenItThaws) {
+TEST_F(MysqlFaultTest, TimesOutOnAFrozenServerAndContinuesWhenItRuns) {
   database_->options().longest_transaction = std::chrono::seconds(2);
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
@@ -81,7 +81,7 @@ TEST_F(MysqlFaultTest, GivesUpOnAFrozenServerAndGoesOnWhenItThaws) {
   EXPECT_EQ(store_->Position("metric-index", 0).value(), 2);
 }
 
-TEST_F(MysqlFaultTest, WaitsForAPrimaryWhenTheServerOnlyReads) {
+TEST_F(MysqlFaultTest, IsUnavailableWhileTheServerIsReadOnly) {
   ASSERT_NO_FATAL_FAILURE(Open());
   database_->MakeUser("writer", "", "SELECT, INSERT, UPDATE");  // root may write all the same
   MysqlOptions options = database_->options();
@@ -114,7 +114,7 @@ TEST_F(MysqlFaultTest, IsOverloadedWhileTheServersDiskIsFull) {
   ExpectExactRows(10);
 }
 
-TEST_F(MysqlFaultTest, ShowsThatItIsDownWhileTheServerAnswersAndTakesNothing) {
+TEST_F(MysqlFaultTest, StoreUpIsZeroWhileTheServerAnswersButRefusesWrites) {
   Open();
   const auto& up = database_->metrics().GetGauge("store_up", "");
   const auto errors = [this](const char* kind) {
@@ -141,7 +141,7 @@ TEST_F(MysqlFaultTest, ShowsThatItIsDownWhileTheServerAnswersAndTakesNothing) {
   EXPECT_EQ(up.Value(), 1);
 }
 
-TEST_F(MysqlFaultTest, RefusesForGoodOnlyTheRowThatIsAboveThePacket) {
+TEST_F(MysqlFaultTest, RefusesOnlyARowThatIsLargerThanThePacket) {
   const std::string before = database_->Connect(false) ? "16777216" : "";
   database_->Run("SET GLOBAL max_allowed_packet = 65536");
   Open();
@@ -157,7 +157,7 @@ TEST_F(MysqlFaultTest, RefusesForGoodOnlyTheRowThatIsAboveThePacket) {
   EXPECT_THAT(catalog_->OpenStore()->Apply({&fitting, 1}, {}).value().inserted, IsEmpty());
 }
 
-TEST_F(MysqlFaultTest, UsesNoMoreConnectionsThanItMayAndSaysWhenTheyAreAllTaken) {
+TEST_F(MysqlFaultTest, IsOverloadedWhileAllConnectionsAreInUse) {
   database_->options().max_open_conns = 1;
   database_->options().max_idle_conns = 0;
   database_->options().connect_timeout = std::chrono::seconds(1);
@@ -181,7 +181,7 @@ TEST_F(MysqlFaultTest, UsesNoMoreConnectionsThanItMayAndSaysWhenTheyAreAllTaken)
   ASSERT_TRUE(Apply(MakePodBatch("", 2000, 20, 1), 2));
 }
 
-TEST_F(MysqlFaultTest, SpeaksThroughAUnixSocketAndInTls) {
+TEST_F(MysqlFaultTest, ConnectsThroughAUnixSocketAndWithTls) {
   Open();
   MysqlOptions options = database_->options();
   options.host = "nowhere.invalid";

@@ -14,7 +14,7 @@ using testing::IsEmpty;
 using testing::Pair;
 using testing::SizeIs;
 
-TEST_F(MysqlFaultTest, CallsTheFatalHandlerWhenABackupIsRestoredUnderItAndANewProcessReadsAgain) {
+TEST_F(MysqlFaultTest, CallsTheFatalHandlerAfterARestoreAndANewProcessReadsAgain) {
   for (const bool server_restarts : {false, true}) {
     database_.emplace(*server_);
     Open();
@@ -38,7 +38,7 @@ TEST_F(MysqlFaultTest, CallsTheFatalHandlerWhenABackupIsRestoredUnderItAndANewPr
   }
 }
 
-TEST_F(MysqlFaultTest, CallsTheFatalHandlerWhenOnlyThePositionsWentBackOrAreGone) {
+TEST_F(MysqlFaultTest, CallsTheFatalHandlerIfOnlyThePositionsWentBackOrAreMissing) {
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
   ASSERT_TRUE(Apply(MakePodBatch("", 2000, 10, 2), 2));
@@ -50,7 +50,7 @@ TEST_F(MysqlFaultTest, CallsTheFatalHandlerWhenOnlyThePositionsWentBackOrAreGone
   ExpectExactRows(20);
 }
 
-TEST_F(MysqlFaultTest, TellsAFollowerWhatWasCommittedAfterItsMark) {
+TEST_F(MysqlFaultTest, ReadsChangesThatWereWrittenBeforeTheMarkAndCommittedAfterIt) {
   Open();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 3, 1), 1));
   const auto reader = catalog_->OpenReader();
@@ -77,7 +77,7 @@ TEST_F(MysqlFaultTest, TellsAFollowerWhatWasCommittedAfterItsMark) {
   EXPECT_THAT(told, IsEmpty());
 }
 
-TEST_F(MysqlFaultTest, ReadsManyChangesOfOneMomentInPages) {
+TEST_F(MysqlFaultTest, ReadsManyChangesOfTheSameTimeInPages) {
   database_->options().longest_transaction = std::chrono::seconds(60);  // this machine may be busy
   Open();
   const Result<ApplyResult> applied = Apply(MakePodBatch("", 1000, 25'000, 1), 1);

@@ -59,7 +59,7 @@ TEST_F(MysqlSchemaTest, MakesTheDatabaseAndTheTablesOnceAndKeepsTheUuid) {
   EXPECT_THAT(database_->metrics().Render(), HasSubstr("metric_index_store_up 1"));
 }
 
-TEST_F(MysqlSchemaTest, IsMadeOnceWhenManyStartAtOnce) {
+TEST_F(MysqlSchemaTest, MakesTheTablesOnceIfManyProcessesStartAtOnce) {
   const auto catalog = database_->Open();
   {
     std::vector<std::jthread> starters;
@@ -74,7 +74,7 @@ TEST_F(MysqlSchemaTest, IsMadeOnceWhenManyStartAtOnce) {
   database_->ExpectCount(4, "metric_next_id");
 }
 
-TEST_F(MysqlSchemaTest, FinishesWhatAStartThatWasCutShortBegan) {
+TEST_F(MysqlSchemaTest, FinishesAnInterruptedMigration) {
   ASSERT_TRUE(Prepare());
   const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
   database_->RunHere("UPDATE schema_version SET version = 0");
@@ -88,7 +88,7 @@ TEST_F(MysqlSchemaTest, FinishesWhatAStartThatWasCutShortBegan) {
   EXPECT_TRUE(reader->State());
 }
 
-TEST_F(MysqlSchemaTest, RefusesANewerSchemaAndAnotherSecretAndNeverBlamesTheRecord) {
+TEST_F(MysqlSchemaTest, RefusesANewerSchemaAndAnotherSecretWithoutBlamingTheRecord) {
   ASSERT_TRUE(Prepare(7));
   ExpectRefused(Prepare(8), Errc::kInvalid,
                 AllOf(HasSubstr("identity.secret"), HasSubstr("0000000000000007"), HasSubstr("0000000000000008")));
@@ -128,7 +128,7 @@ TEST_F(MysqlSchemaTest, RefusesTheOlderServicesTablesUntilTheyAreAdopted) {
   EXPECT_EQ(twice.error().code(), Errc::kInvalid);
 }
 
-TEST_F(MysqlSchemaTest, DoesNotAdoptOverWhatWasAdoptedBefore) {
+TEST_F(MysqlSchemaTest, DoesNotOverwriteAnEarlierAdoption) {
   MakeDatabase();
   EXPECT_THAT(AdoptLegacyMysqlTables(database_->options()).value(), testing::IsEmpty());
   database_->RunHere("CREATE TABLE metric (id BIGINT PRIMARY KEY)");
@@ -139,7 +139,7 @@ TEST_F(MysqlSchemaTest, DoesNotAdoptOverWhatWasAdoptedBefore) {
   database_->ExpectCount(0, "metric");
 }
 
-TEST_F(MysqlSchemaTest, PrintsTheSqlThatAnAdministratorRunsInItsPlace) {
+TEST_F(MysqlSchemaTest, PrintsTheSqlForAnAdministrator) {
   ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", 7)), 0);
   ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", 7)), 0);  // once more does no harm
   database_->ExpectCount(1, "schema_version");
@@ -157,7 +157,7 @@ TEST_F(MysqlSchemaTest, PrintsTheSqlThatAnAdministratorRunsInItsPlace) {
   EXPECT_EQ(ReadAll(*catalog->OpenReader()).size(), 10u);
 }
 
-TEST_F(MysqlSchemaTest, NamesTheKnobOfWhatAPersonMustPutRight) {
+TEST_F(MysqlSchemaTest, NamesTheOptionThatAPersonMustCorrect) {
   ASSERT_TRUE(Prepare());
   const auto refused = [&](auto change, const testing::Matcher<std::string>& message, Errc code = Errc::kInvalid) {
     MysqlOptions options = database_->options();
@@ -180,7 +180,7 @@ TEST_F(MysqlSchemaTest, NamesTheKnobOfWhatAPersonMustPutRight) {
   refused([](MysqlOptions& o) { o.tls.mode = "required"; }, HasSubstr("mysql.tls"), Errc::kUnavailable);
 }
 
-TEST_F(MysqlSchemaTest, SaysWhatAnAdministratorRunsWhenItMayNotMakeTheDatabase) {
+TEST_F(MysqlSchemaTest, GivesTheSqlForAnAdministratorIfItMayNotCreateTheDatabase) {
   database_->Run("CREATE OR REPLACE USER 'maker'@'%' IDENTIFIED BY 'right'");
   database_->Run("GRANT SELECT, INSERT ON *.* TO 'maker'@'%'");
   database_->options().user = "maker";
@@ -191,7 +191,7 @@ TEST_F(MysqlSchemaTest, SaysWhatAnAdministratorRunsWhenItMayNotMakeTheDatabase) 
   ExpectRefused(Prepare(), Errc::kInvalid, AllOf(HasSubstr("lacks rights"), HasSubstr("metric-index schema mysql")));
 }
 
-TEST_F(MysqlSchemaTest, CallsTheFatalHandlerWhenAnotherCatalogueTookItsPlaceAndANewProcessFillsIt) {
+TEST_F(MysqlSchemaTest, CallsTheFatalHandlerIfTheDatabaseWasReplacedAndANewProcessFillsIt) {
   ASSERT_TRUE(Prepare());
   auto catalog = database_->Open();
   auto store = catalog->OpenStore();

@@ -4,8 +4,8 @@
 
 #include "sqlite/database.h"
 #include "store/sqlite/catalog.h"
-#include "store/testing/fatal_log.h"
 #include "store/testing/contract_test.h"
+#include "store/testing/fatal_log.h"
 #include "store/testing/test_directory.h"
 #include "support/power_cut_vfs.h"
 
@@ -57,7 +57,7 @@ class SqlitePowerTest : public testing::Test {
   PowerCutVfs disk_{directory_.path()};
 };
 
-TEST_F(SqlitePowerTest, KeepsEveryAcknowledgedApplyAndNoHalfOfOne) {
+TEST_F(SqlitePowerTest, KeepsEveryAcknowledgedApplyAsAWhole) {
   std::mt19937_64 random(4);
   int64_t position = 0;
   for (uint64_t cut = 0; cut < 40; ++cut) {

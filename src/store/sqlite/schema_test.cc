@@ -45,7 +45,7 @@ TEST_F(SqliteSchemaTest, MakesTheTablesOnceAndKeepsTheUuid) {
   EXPECT_NE(SqliteCatalog::Open({.path = other.catalog()}).value().uuid(), uuid);
 }
 
-TEST_F(SqliteSchemaTest, IsMadeOnceWhenManyStartAtOnce) {
+TEST_F(SqliteSchemaTest, MakesTheTablesOnceIfManyProcessesStartAtOnce) {
   std::vector<std::string> uuids(4);
   {
     std::vector<std::jthread> starters;
@@ -109,7 +109,7 @@ TEST_F(SqliteSchemaTest, RefusesASchemaWithoutItsRow) {
   ExpectRefused(Open(), Errc::kCorrupt, HasSubstr("schema_version"));
 }
 
-TEST_F(SqliteSchemaTest, RefusesToRunUnsynced) {
+TEST_F(SqliteSchemaTest, RefusesSynchronousOff) {
   for (const char* synchronous : {"off", "0", "FULL; DROP TABLE metric", ""}) {
     ExpectRefused(SqliteCatalog::Open({.path = directory_.catalog(), .synchronous = synchronous}), Errc::kInvalid,
                   HasSubstr("sqlite.synchronous"));
@@ -126,7 +126,7 @@ TEST_F(SqliteSchemaTest, NoticesThatTheFileWasReplaced) {
   EXPECT_TRUE(another.OpenStore(IgnoreFatal));
 }
 
-TEST_F(SqliteSchemaTest, NeverGivesAnIdAgain) {
+TEST_F(SqliteSchemaTest, NeverReusesAnId) {
   const SqliteCatalog catalog = Open().value();
   const model::SeriesBatch batch = MakePodBatch("", 1000, 3, 1);
   auto store = catalog.OpenStore(IgnoreFatal).value();

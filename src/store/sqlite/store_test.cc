@@ -5,8 +5,8 @@
 #include "base/format.h"
 #include "sqlite/database.h"
 #include "store/sqlite/catalog.h"
-#include "store/testing/fatal_log.h"
 #include "store/testing/contract_test.h"
+#include "store/testing/fatal_log.h"
 #include "store/testing/test_directory.h"
 #include "support/power_cut_vfs.h"
 
@@ -39,7 +39,7 @@ class SqliteStoreTest : public testing::Test {
   std::unique_ptr<SeriesStore> store_;
 };
 
-TEST_F(SqliteStoreTest, CoversNothingNewWhileAReaderPinsTheLog) {
+TEST_F(SqliteStoreTest, CoversNothingNewWhileAReaderNeedsTheWal) {
   OpenStore();
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
   EXPECT_THAT(store_->Checkpoint().value(), testing::ElementsAre(StreamPosition{"journal", 0, 1}));
@@ -51,14 +51,14 @@ TEST_F(SqliteStoreTest, CoversNothingNewWhileAReaderPinsTheLog) {
   EXPECT_THAT(store_->Checkpoint().value(), testing::ElementsAre(StreamPosition{"journal", 0, 2}));
 }
 
-TEST_F(SqliteStoreTest, CheckpointsByItselfSoThatTheLogStaysSmall) {
+TEST_F(SqliteStoreTest, MakesCheckpointsByItselfSoThatTheWalStaysSmall) {
   OpenStore({.checkpoint_wal_bytes = 1 << 20});
   for (size_t i = 0; i < 30; ++i) ASSERT_TRUE(Apply(MakePodBatch("", 1000, 500, i), 1));
   EXPECT_LT(WalFileBytes(), 4u << 20);
   EXPECT_GT(std::filesystem::file_size(directory_.catalog()), 5u << 20);
 }
 
-TEST_F(SqliteStoreTest, BoundsTheLogThatAReaderPinsAndShrinksItAfterwards) {
+TEST_F(SqliteStoreTest, BoundsTheWalWhileAReaderNeedsItAndShrinksItAfterwards) {
   OpenStore({.checkpoint_wal_bytes = 1 << 20, .max_wal_bytes = 3 << 20});
   sqlite::Database person = Connect(true);
   ASSERT_TRUE(person.Exec("BEGIN; SELECT count(*) FROM metric"));
@@ -75,7 +75,7 @@ TEST_F(SqliteStoreTest, BoundsTheLogThatAReaderPinsAndShrinksItAfterwards) {
   EXPECT_LT(WalFileBytes(), 3u << 20);
 }
 
-TEST_F(SqliteStoreTest, KeepsTheLogSmallWhileReadersOverlapWithoutAPause) {
+TEST_F(SqliteStoreTest, KeepsTheWalSmallWhileReadersOverlapWithoutAPause) {
   OpenStore({.checkpoint_wal_bytes = 1 << 20, .max_wal_bytes = 4 << 20});
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 2'000, 50), 0));
   {
@@ -99,7 +99,7 @@ TEST_F(SqliteStoreTest, KeepsTheLogSmallWhileReadersOverlapWithoutAPause) {
   EXPECT_THAT(store_->Checkpoint().value(), testing::ElementsAre(StreamPosition{"journal", 0, 29}));
 }
 
-TEST_F(SqliteStoreTest, SaysThatTheDiskIsFullAndGoesOnWhenThereIsRoom) {
+TEST_F(SqliteStoreTest, IsOverloadedWhileTheDiskIsFullAndContinuesAfterwards) {
   tests::PowerCutVfs disk(directory_.path());
   OpenStore({.vfs = disk.name()});
   const model::SeriesBatch first = MakePodBatch("", 1000, 10, 1);
@@ -121,7 +121,7 @@ TEST_F(SqliteStoreTest, SaysThatTheDiskIsFullAndGoesOnWhenThereIsRoom) {
   store_.reset();
 }
 
-TEST_F(SqliteStoreTest, RefusesASeriesWhoseDictionaryRowIsNotItsOwn) {
+TEST_F(SqliteStoreTest, RefusesASeriesIfADictionaryRowHasAnotherText) {
   OpenStore();
   ASSERT_TRUE(Apply(MakeBatch("", 1, {{{"__name__", "up"}, {"job", "x"}}}), 1));
   sqlite::Database database = Connect();
@@ -151,7 +151,7 @@ TEST_F(SqliteStoreTest, FindsDictionaryRowsAgainAfterItForgotThem) {
   EXPECT_EQ(database.QueryInt("SELECT count(*) FROM metric_label_name"), 9);
 }
 
-TEST_F(SqliteStoreTest, WaitsForAWriterAndFailsWithoutHarmWhenItStays) {
+TEST_F(SqliteStoreTest, WaitsForAnotherWriterAndThenIsUnavailable) {
   OpenStore({.busy_timeout_ms = 50});
   sqlite::Database person = Connect();
   ASSERT_TRUE(person.Exec("BEGIN IMMEDIATE"));

@@ -86,7 +86,7 @@ TEST_P(StoreContract, BeginsEmpty) {
   EXPECT_THAT(store_->Checkpoint().value(), IsEmpty());
 }
 
-TEST_P(StoreContract, StoresASeriesWithAllThatIsKnownOfIt) {
+TEST_P(StoreContract, StoresASeriesWithAllItsColumns) {
   const LabelPairs labels = {
       {"__name__", "up"}, {"env", "prod"}, {"service", "api"}, {"job", "node"}, {"instance", "h:9100"}};
   const SeriesBatch batch = MakeBatch("acme", 1000, {labels});
@@ -105,7 +105,7 @@ TEST_P(StoreContract, StoresASeriesWithAllThatIsKnownOfIt) {
   EXPECT_EQ(reader_->CountSeries(UINT64_MAX).value(), 1u);
 }
 
-TEST_P(StoreContract, StoresSeriesWithoutEnvServiceNameOrAnything) {
+TEST_P(StoreContract, StoresSeriesWithoutBasicLabels) {
   const std::vector<std::pair<LabelPairs, BasicLabelRow>> cases = {
       {{{"__name__", "up"}, {"job", "x"}}, {"", "", "", "up"}},
       {{{"__name__", "up"}, {"env", "prod"}, {"job", "x"}}, {"", "prod", "", "up"}},
@@ -121,7 +121,7 @@ TEST_P(StoreContract, StoresSeriesWithoutEnvServiceNameOrAnything) {
   EXPECT_EQ(Rows().back().content, "{}");
 }
 
-TEST_P(StoreContract, GivesNamesAndValuesIdsOfTheirOwn) {
+TEST_P(StoreContract, GivesNamesAndValuesSeparateIds) {
   const LabelPairs crossed = {{"a", "b"}, {"b", "a"}, {"c", "c"}};
   const LabelPairs swapped = {{"a", "a"}, {"b", "b"}, {"c", "a"}};
   const uint64_t first = Apply(MakeBatch("", 1, {crossed})).inserted.at(0).id;
@@ -209,7 +209,7 @@ TEST_P(StoreContract, KeepsTenantsApart) {
                 {"", content, 1000, 1000}, {"acme", content, 2000, 2000}, {"ACME", content, 3000, 3000}}));
 }
 
-TEST_P(StoreContract, GivesIdsAscendingInTheOrderOfArrivalAndBurnsNone) {
+TEST_P(StoreContract, GivesAscendingIdsInTheOrderOfArrivalWithoutGaps) {
   Apply(MakePodBatch("", 1000, 50, 1));
   const SeriesBatch batches[] = {MakePodBatch("", 2000, 70, 1), MakePodBatch("acme", 2000, 30, 2)};
   const ApplyResult result = store_->Apply(batches, {}).value();
@@ -246,7 +246,7 @@ TEST_P(StoreContract, MovesFirstSeenBackAndLastSeenForward) {
   f(3000, 3000, 7000, 0);
 }
 
-TEST_P(StoreContract, TakesASeriesThatStandsManyTimesInOneCall) {
+TEST_P(StoreContract, AcceptsASeriesThatIsRepeatedInOneCall) {
   const LabelPairs up = {{"__name__", "up"}};
   const SeriesBatch batches[] = {MakeBatch("", 5000, {up, up}), MakeBatch("", 2000, {up}), MakeBatch("", 9000, {up})};
   const ApplyResult result = store_->Apply(batches, {}).value();
@@ -280,7 +280,7 @@ TEST_P(StoreContract, GivesTheSameRowsWhateverTheOrderAndNumberOfReplays) {
   EXPECT_EQ(apply_all(*GetParam().make(), {2, 2, 5, 0, 3, 1, 0, 4, 2}), once);
 }
 
-TEST_P(StoreContract, RefusesAFingerprintThatMeetsAnotherContent) {
+TEST_P(StoreContract, RefusesAKnownFingerprintWithAnotherContent) {
   const SeriesBatch up = MakeBatch("", 1000, {{{"__name__", "up"}}});
   const SeriesBatch down = MakeBatch("", 1000, {{{"__name__", "down"}}});
   const Fingerprint fingerprint = up[0].fingerprint;
@@ -333,7 +333,7 @@ TEST_P(StoreContract, StoresPositionsWithTheDataAndAlone) {
   EXPECT_THAT(Rows(), SizeIs(3));
 }
 
-TEST_P(StoreContract, AppliesNothingAndCallsTheFatalHandlerOnceAnyPositionWentBack) {
+TEST_P(StoreContract, CallsTheFatalHandlerAndAppliesNothingIfAPositionWentBack) {
   const auto at = [](int32_t partition, int64_t next_offset) {
     return std::vector<StreamPosition>{{"topic", partition, next_offset}};
   };
@@ -356,7 +356,7 @@ TEST_P(StoreContract, AppliesNothingAndCallsTheFatalHandlerOnceAnyPositionWentBa
   EXPECT_THAT(store_->Apply({&batch, 1}, at(3, 8)).value().inserted, SizeIs(5));
 }
 
-TEST_P(StoreContract, KeepsTheGreaterPositionWhenAnotherWorkerHadThePartitionMeanwhile) {
+TEST_P(StoreContract, KeepsTheGreaterPositionIfAnotherWorkerHadThePartition) {
   const auto at = [](int64_t next_offset) { return std::vector<StreamPosition>{{"topic", 3, next_offset}}; };
   ASSERT_TRUE(store_->Apply({}, at(4)));
   const std::unique_ptr<SeriesStore> other = catalog_->OpenStore();
@@ -527,7 +527,7 @@ TEST_P(StoreContract, ReadsTheSeriesInRangesOfIds) {
   EXPECT_THAT(read(many, 2), ElementsAre(1, 3));
 }
 
-TEST_P(StoreContract, TellsWhichTimesMovedSinceAMark) {
+TEST_P(StoreContract, ReadsTheTimesThatChangedSinceAMark) {
   const SeriesBatch batch = MakePodBatch("", 5000, 4, 1);
   Apply(batch);
   // The latest word on each series that a follower would have, who was told everything since `mark`.
