@@ -96,7 +96,7 @@ class Connection {
   // is up.
   bool SendOne(const Request& request) {
     if (!Pace(request.count)) return false;
-    Backoff backoff(kMinBackoff, kMaxBackoff);
+    backoff_.Reset();
     for (;;) {
       const auto sent_at = steady_clock::now();
       const auto answer = client_.Post(url_, headers_, request.body);
@@ -109,7 +109,7 @@ class Connection {
         if (answer->status / 100 != 5 && answer->status != 429) return ++result_.refused, false;
       }
       const milliseconds asked = answer ? answer->retry_after.value_or(std::chrono::seconds(0)) : milliseconds(0);
-      if (!WaitToRetry(std::min(asked, kMaxBackoff), backoff)) return ++result_.unfinished, false;
+      if (!WaitToRetry(std::min(asked, kMaxBackoff))) return ++result_.unfinished, false;
       ++result_.retries;
     }
   }
@@ -121,13 +121,14 @@ class Connection {
   }
 
   // Waits as long as the server asked for, else as long as the backoff says. False if the end came first.
-  bool WaitToRetry(milliseconds asked, Backoff& backoff) {
-    const milliseconds pause = backoff.Next();
+  bool WaitToRetry(milliseconds asked) {
+    const milliseconds pause = backoff_.Next();
     plan_.SleepUntil(steady_clock::now() + (asked.count() > 0 ? asked : pause));
     return !plan_.Over();
   }
 
   Plan& plan_;
+  Backoff backoff_{kMinBackoff, kMaxBackoff};  // one for all requests: it costs a call of the random device
   net::Client client_;
   const std::string url_;
   net::Headers headers_;
