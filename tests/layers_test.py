@@ -29,7 +29,7 @@ LIBRARIES = {
     "PkgConfig::curl": ("libcurl", r"curl/", ""),
     "PkgConfig::hiredis": ("hiredis (`redis/`)", r"hiredis", r"redis/"),
     "PkgConfig::rdkafka": ("librdkafka (`kafka/`)", r"librdkafka", r"kafka/"),
-    "PkgConfig::mariadb": ("libmariadb (`mysql/`)", r"mysql|mariadb", r"mysql[_/]"),
+    "PkgConfig::mariadb": ("libmariadb (`mysql/`)", r"mysql|mariadb", r"mysql/"),
     "roaring::roaring": ("CRoaring", r"roaring/", ""),
     "PkgConfig::re2": ("re2", r"re2/", ""),
     "CLI11::CLI11": ("CLI11", r"CLI/", ""),

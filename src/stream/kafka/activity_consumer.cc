@@ -6,7 +6,7 @@
 namespace mi::stream {
 namespace {
 
-constexpr std::chrono::milliseconds kLeaveTimeout{1'000};
+constexpr std::chrono::milliseconds kActivityLeaveTimeout{1'000};
 
 }  // namespace
 
@@ -44,7 +44,7 @@ void KafkaActivityConsumer::Stop() {
   stop_.Request();
   if (!thread_.joinable()) return;
   thread_.join();
-  KafkaClient::Leave(std::move(client_), kLeaveTimeout);
+  KafkaClient::Leave(std::move(client_), kActivityLeaveTimeout);
 }
 
 void KafkaActivityConsumer::Run() {

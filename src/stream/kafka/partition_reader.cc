@@ -9,7 +9,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint64_t kMaxPolledBytes = 64ULL << 20;  // of keys and values
+constexpr uint64_t kMaxPolledRecordBytes = 64ULL << 20;  // of keys and values
 
 // Builds a poll: one batch per tenant and time. Records keep the order in which they came, so the last record of a
 // partition gives the partition's position, and a record's origin is the offset after it.
@@ -46,7 +46,7 @@ class PolledBuilder {
   }
 
   bool empty() const { return records_ == 0; }
-  bool full(size_t max_series) const { return records_ >= max_series || bytes_ >= kMaxPolledBytes; }
+  bool full(size_t max_series) const { return records_ >= max_series || bytes_ >= kMaxPolledRecordBytes; }
   size_t tombstones() const { return tombstones_; }
   Polled Take() { return std::move(polled_); }
 
