@@ -144,33 +144,73 @@ class FleetFaults(FleetCase):
                 wait_for(lambda before=before: query.metric("catalog_series") > before, what="the catalogue to grow")
         self.reckon(query, load.file)
 
+    def back_up(self):
+        """Copies the tables into another database. Returns a function that restores them."""
+        tables = [row[0] for row in self.mariadb.sql("SHOW FULL TABLES WHERE table_type = 'BASE TABLE'", self.database)]
+        backup = self.database + "-backup"
+        self.mariadb.sql(f"CREATE DATABASE `{backup}`" + "".join(
+            f";CREATE TABLE `{backup}`.`{table}` LIKE `{self.database}`.`{table}`;"
+            f"INSERT INTO `{backup}`.`{table}` SELECT * FROM `{self.database}`.`{table}`" for table in tables))
+        return lambda: self.mariadb.sql("START TRANSACTION" + "".join(
+            f";DELETE FROM `{self.database}`.`{table}`;"
+            f"INSERT INTO `{self.database}`.`{table}` SELECT * FROM `{backup}`.`{table}`" for table in tables) + ";COMMIT")
+
+    def assert_ends_with_1(self, role, timeout=60):
+        """A fatal condition: one line in the log, exit code 1."""
+        self.assertEqual(role.popen.wait(timeout), 1, role.output()[-2000:])
+        fatal = [line for line in role.output().splitlines() if "fatal, the process ends and must be restarted" in line]
+        self.assertEqual(len(fatal), 1, role.output()[-2000:])
+
     def test_yesterdays_backup_of_the_database_is_caught_up_from_the_topic(self):
         (producer,), (consumer,), query = self.fleet()
         first = self.send(producer, seed=1)
         self.verify(query, first)
-        tables = [row[0] for row in self.mariadb.sql("SHOW FULL TABLES WHERE table_type = 'BASE TABLE'", self.database)]
-        backup = self.database + "-backup"
-        self.mariadb.sql(f"CREATE DATABASE `{backup}`")
-        for table in tables:
-            self.mariadb.sql(f"CREATE TABLE `{backup}`.`{table}` LIKE `{self.database}`.`{table}`;"
-                             f"INSERT INTO `{backup}`.`{table}` SELECT * FROM `{self.database}`.`{table}`")
+        restore = self.back_up()
         in_backup = self.rows()[0]
         second = self.send(producer, seed=2)
         self.verify(query, first, second)
         total = self.rows()[0]
         self.assertGreater(total, in_backup)
         consumer.stop()
-        for table in tables:
-            self.mariadb.sql(f"DELETE FROM `{self.database}`.`{table}`; INSERT INTO `{self.database}`.`{table}` SELECT * FROM "
-                             f"`{backup}`.`{table}`")
-        # Mixed with the second set in the topic, so the series get ids that the query process has seen for other series.
+        query.stop()
+        restore()
+        # Mixed with the second set in the topic, so that its series are given ids that others had before.
         third = self.send(producer, seed=3)
         self.assertEqual(self.rows()[0], in_backup)
         self.role("consumer")
-        # Counted in SQL, because the query process held the first two sets all the time.
+        query = self.role("query")
         wait_for(lambda: self.rows()[0] == total + (total - in_backup), 120, "the database to be caught up")
         self.reckon(query, first, second, third)
         wait_for(lambda: query.metric("catalog_series") == self.rows()[0], what="the catalogue to hold each row once, and no other")
+
+    def test_a_database_that_is_rolled_back_under_the_processes_ends_them_and_a_restart_serves_everything(self):
+        (producer,), (consumer,), query = self.fleet()
+        first = self.send(producer, seed=1)
+        self.verify(query, first)
+        restore = self.back_up()
+        second = self.send(producer, seed=2)
+        self.verify(query, first, second)
+        restore()
+        third = self.send(producer, seed=3)
+        for role in (consumer, query):
+            self.assert_ends_with_1(role)
+        self.role("consumer", name="consumer-again")
+        query = self.role("query", name="query-again")
+        self.reckon(query, first, second, third)
+        wait_for(lambda: query.metric("catalog_series") == self.rows()[0], what="the catalogue to hold each row once, and no other")
+
+    def test_a_database_that_is_made_anew_under_the_processes_ends_them_and_a_restart_serves_everything(self):
+        (producer,), (consumer,), query = self.fleet()
+        first = self.send(producer, seed=1)
+        self.verify(query, first)
+        self.mariadb.sql(f"DROP DATABASE `{self.database}`")
+        self.role("query", name="other-query").stop()  # makes the tables, under another uuid
+        second = self.send(producer, seed=2)
+        for role in (consumer, query):
+            self.assert_ends_with_1(role)
+        self.role("consumer", name="consumer-again")
+        query = self.role("query", name="query-again")
+        self.reckon(query, first, second)
 
     def test_poison_goes_to_the_dead_letters_and_the_partition_goes_on(self):
         poison = ['{"labels":', '{"labels":[]}', '{"labels":[{"name":"a","value":"\\u0000"}]} trailing', "x" * 900_000, "[]", "7"]
