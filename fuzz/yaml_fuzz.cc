@@ -15,7 +15,7 @@ void Check(bool holds) {
 // The same configuration with other secrets: the shown text must be equal.
 mi::config::Loaded WithOtherSecrets(mi::config::Loaded loaded) {
   auto& config = loaded.config;
-  for (std::string* secret : {&config.mysql.password, &config.redis.password, &config.identity.secret}) {
+  for (std::string* secret : {&config.mysql.password, &config.redis.password, &config.identity_secret}) {
     if (!secret->empty()) *secret = "another";
   }
   if (config.librdkafka.contains("sasl.password")) config.librdkafka["sasl.password"] = "another";

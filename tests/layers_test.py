@@ -75,6 +75,8 @@ def faults_of_own_include(table, name, header):
         yield "include headers as \"room/file.h\""
     elif target not in (room, *table[room][0]):
         yield f"{room} may not include {target}"
+    elif room == "config" and target not in ("config", "base") and not header.endswith("/options.h"):
+        yield "config may include only the options of other rooms"
 
 
 def faults_of_system_include(table, name, header, used):

@@ -13,12 +13,12 @@ std::variant<Command, Leave> Parse(std::vector<const char*> arguments) {
   return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
 }
 
-TEST(CommandLine, ServesWhenNothingElseIsAskedFor) {
+TEST(CommandLine, ServesByDefault) {
   EXPECT_EQ(std::get<Command>(Parse({})).kind, Command::Kind::kServe);
   EXPECT_EQ(std::get<Command>(Parse({"serve"})).kind, Command::Kind::kServe);
 }
 
-TEST(CommandLine, TakesOptionsBeforeAndBehindTheCommand) {
+TEST(CommandLine, AcceptsOptionsBeforeAndAfterTheCommand) {
   for (const auto& arguments :
        {std::vector<const char*>{"--listen", ":1", "serve"}, std::vector<const char*>{"serve", "--listen", ":1"}}) {
     const auto command = std::get<Command>(Parse(arguments));
@@ -41,7 +41,7 @@ TEST(CommandLine, KnowsTheCommandsOfTheDatabase) {
   EXPECT_EQ(std::get<Command>(Parse({"schema", "adopt", "--config", "a.yml"})).kind, Command::Kind::kSchemaAdopt);
 }
 
-TEST(CommandLine, LeavesWith2WhenItIsWrongAndWith0WhenItWasAskedFor) {
+TEST(CommandLine, ExitsWith2IfItIsWrongAndWith0ForHelp) {
   auto f = [](std::vector<const char*> arguments, int code) {
     EXPECT_EQ(std::get<Leave>(Parse(std::move(arguments))).exit_code, code);
   };
@@ -53,7 +53,7 @@ TEST(CommandLine, LeavesWith2WhenItIsWrongAndWith0WhenItWasAskedFor) {
   f({"schema"}, 2);
 }
 
-TEST(DataDirectory, IsHeldByOneAtATime) {
+TEST(DataDirectory, IsLockedByOneProcess) {
   const std::string path = testing::TempDir() + "data_directory_test/deep";
   {
     const auto first = DataDirectory::Open(path);

@@ -1,4 +1,4 @@
-// What was asked for on the command line.
+// Parses the command line.
 #pragma once
 
 #include <optional>
@@ -19,7 +19,7 @@ struct Command {
   std::vector<std::pair<std::string, std::string>> overrides;  // key ("app.listen") and value
 };
 
-// Nothing to run: print and leave. --help and --version give 0, a wrong command line 2.
+// There is nothing to run: print the text and exit. --help and --version give 0, a wrong command line gives 2.
 struct Leave {
   int exit_code;
   std::string text;

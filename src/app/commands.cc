@@ -27,7 +27,7 @@ int CheckConfig(const std::string& file) {
 }
 
 int PrintSchema(const config::Config& config, std::string_view engine) {
-  const uint64_t secret_check = model::SecretCheck(config.identity.secret);
+  const uint64_t secret_check = model::SecretCheck(config.identity_secret);
   return Print(engine == "sqlite" ? store::SqliteSchemaText(secret_check)
                                   : store::MysqlSchemaText(config.mysql.db_name, config.mysql.user, secret_check));
 }

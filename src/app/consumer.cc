@@ -20,7 +20,7 @@ Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config,
                                                    store::MysqlCatalog& catalog) {
   const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics, deps.fatal};
   std::unique_ptr<Consumer> group(new Consumer(deps));
-  for (uint64_t i = 0; i < config.metric_store.consumer.work_num; ++i) {
+  for (uint64_t i = 0; i < config.app.work_num; ++i) {
     auto consumer = TRY(stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka));
     Lane& lane = group->lanes_.emplace_back(Lane{std::move(consumer), catalog.OpenStore(), nullptr});
     lane.worker =

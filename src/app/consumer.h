@@ -1,7 +1,7 @@
 // The role consumer: a group of workers, each with a Kafka consumer and a store of its own.
 //
-// Ownership: owns its parts; borrows the database, which outlives it. Threads: Start may be called from the database's
-// thread; the other members from one thread.
+// Ownership: owns its parts; borrows the database, which outlives it. Threads: Start may be called from another
+// thread than the other members.
 #pragma once
 
 #include <atomic>

@@ -6,7 +6,7 @@
 namespace mi::app {
 namespace {
 
-TEST(DataDirectoryOnDisk, StaysHeldWhenItsLockFileIsDeleted) {
+TEST(DataDirectoryOnDisk, StaysLockedIfItsLockFileIsDeleted) {
   const std::string path = testing::TempDir() + "data_directory_lock_test";
   {
     const auto first = DataDirectory::Open(path);
@@ -17,7 +17,7 @@ TEST(DataDirectoryOnDisk, StaysHeldWhenItsLockFileIsDeleted) {
   std::filesystem::remove_all(path);
 }
 
-TEST(DataDirectoryOnDisk, TellsThatItOrAFileInItWasDeleted) {
+TEST(DataDirectoryOnDisk, DetectsThatItOrAGuardedFileWasDeletedOrReplaced) {
   const std::string path = testing::TempDir() + "data_directory_intact_test";
   std::filesystem::remove_all(path);
   auto directory = DataDirectory::Open(path);

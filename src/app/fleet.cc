@@ -1,3 +1,4 @@
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -5,7 +6,6 @@
 
 #include "app/component_health.h"
 #include "app/consumer.h"
-#include "app/database.h"
 #include "app/http_listener.h"
 #include "app/producer.h"
 #include "app/query_service.h"
@@ -14,6 +14,7 @@
 #include "base/deadline_timer.h"
 #include "base/periodic.h"
 #include "catalog/follower.h"
+#include "store/mysql/catalog.h"
 
 namespace mi::app {
 namespace {
@@ -24,6 +25,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kTimeToHandOver = std::chrono::seconds(4);
 // How long a stop lets transactions end by themselves.
 constexpr milliseconds kPatienceWithDatabase = std::chrono::seconds(2);
+constexpr milliseconds kPrepareInterval = std::chrono::seconds(2);
+constexpr milliseconds kDatabaseHealthInterval = std::chrono::seconds(5);
 
 // The parts are members in the order of their creation, so they are destroyed in the opposite order.
 class Fleet final : public Service {
@@ -46,15 +49,17 @@ class Fleet final : public Service {
   Status OpenProducer();
   Status OpenConsumer();
   void OpenQueryService();
-  void OnDatabasePrepared();
+  void OpenDatabase();
+  void CheckDatabase();
   void InterruptDatabase();
 
   const config::Config config_;
   const Deps deps_;
   bool started_ = false;
+  std::atomic<bool> stopping_ = false;
 
   std::unique_ptr<Producer> producer_;
-  std::unique_ptr<Database> database_;
+  std::optional<store::MysqlCatalog> database_;
   std::unique_ptr<Consumer> consumer_;
   std::unique_ptr<store::CatalogReader> reader_;
   std::unique_ptr<QueryService> query_service_;
@@ -62,6 +67,9 @@ class Fleet final : public Service {
   std::unique_ptr<HttpListener> listener_;
   std::optional<ComponentHealth> index_health_;
   std::optional<Periodic> index_health_check_;
+  std::optional<ComponentHealth> database_health_;
+  bool database_prepared_ = false;  // of the thread of database_check_
+  std::optional<Periodic> database_check_;
 };
 
 Status Fleet::OpenProducer() {
@@ -71,26 +79,37 @@ Status Fleet::OpenProducer() {
 }
 
 Status Fleet::OpenConsumer() {
-  consumer_ = TRY(Consumer::Create(config_, deps_, database_->catalog()));
+  consumer_ = TRY(Consumer::Create(config_, deps_, *database_));
   index_health_.emplace("index", NeedOfDatabase(), listener_->health(), deps_.log);
   index_health_check_.emplace(kHealthInterval, [this] { index_health_->Report(consumer_->Health()); });
   return {};
 }
 
 void Fleet::OpenQueryService() {
-  reader_ = database_->catalog().OpenReader();
+  reader_ = database_->OpenReader();
   query_service_ = std::make_unique<QueryService>(config_, deps_.clock, deps_.log, deps_.metrics,
                                                   [this] { return follower_->Health(); });
-  follower_.emplace(FollowerOptionsOf(config_), catalog::FollowerDeps{query_service_->catalog(), *reader_, deps_.clock,
-                                                                      deps_.log, deps_.fatal, [this] {
-                                                                        query_service_->SetReady();
-                                                                        listener_->health().SetReady("catalog");
-                                                                      }});
+  follower_.emplace(
+      catalog::FollowerOptions{.longest_transaction = config_.mysql.longest_transaction},
+      catalog::FollowerDeps{query_service_->catalog(), *reader_, deps_.clock, deps_.log, deps_.fatal, [this] {
+                              query_service_->SetReady();
+                              listener_->health().SetReady("catalog");
+                            }});
   query_service_->RegisterRoutes(listener_->router());
   listener_->health().SetWaiting("catalog", "the catalogue to be loaded");
 }
 
-void Fleet::OnDatabasePrepared() {
+void Fleet::OpenDatabase() {
+  database_.emplace(MysqlOptionsOf(config_), store::MysqlDeps{deps_.log, deps_.metrics, deps_.fatal});
+  database_health_.emplace("mysql", NeedOfDatabase(), listener_->health(), deps_.log);
+}
+
+// Prepares the database as soon as it answers, then starts what works on it, then checks its health.
+void Fleet::CheckDatabase() {
+  if (stopping_) return;
+  const Status status = database_prepared_ ? database_->Health() : database_->Prepare();
+  database_health_->Report(status);
+  if (!status || stopping_ || std::exchange(database_prepared_, true)) return;
   if (consumer_ != nullptr) consumer_->Start();
   if (follower_) follower_->Start();
 }
@@ -98,16 +117,17 @@ void Fleet::OnDatabasePrepared() {
 Status Fleet::Start() {
   listener_ = TRY(HttpListener::Bind(config_, deps_.log, deps_.metrics));
   if (Is(config::Role::kProducer)) TRY(OpenProducer());
-  if (Is(config::Role::kConsumer) || Is(config::Role::kQuery)) {
-    database_ = std::make_unique<Database>(config_, NeedOfDatabase(), listener_->health(),
-                                           store::MysqlDeps{deps_.log, deps_.metrics, deps_.fatal});
-  }
+  if (Is(config::Role::kConsumer) || Is(config::Role::kQuery)) OpenDatabase();
   if (Is(config::Role::kConsumer)) TRY(OpenConsumer());
   if (Is(config::Role::kQuery)) OpenQueryService();
   started_ = true;
-  if (database_ != nullptr) database_->Start([this] { OnDatabasePrepared(); });
+  if (database_) {
+    database_check_.emplace([this] { return database_prepared_ ? kDatabaseHealthInterval : kPrepareInterval; },
+                            [this] { CheckDatabase(); });
+    database_check_->RunSoon();
+  }
   listener_->Start();
-  deps_.log.Info("listening on {} (port {}) as {}", config_.app.ListenAddress(), port(),
+  deps_.log.Info("listening on {} (port {}) as {}", config_.server.Address(), port(),
                  config::ToString(config_.app.role_type));
   return {};
 }
@@ -120,7 +140,7 @@ Status Fleet::Reconfigure(const config::Config& config) {
 
 // Calls that still wait for the database after kPatienceWithDatabase wait for one that is frozen, locked or away.
 void Fleet::InterruptDatabase() {
-  const size_t calls = database_->catalog().Interrupt();
+  const size_t calls = database_->Interrupt();
   if (calls == 0) return;
   deps_.log.Warn(
       "mysql does not answer: {} of its calls are given up; what they did not commit is read again from the stream",
@@ -132,9 +152,9 @@ void Fleet::Stop() {
   const auto begun = deps_.clock.Steady();
   // All are asked before any is waited for: none begins work that another would wait for.
   if (consumer_ != nullptr) consumer_->RequestStop();
-  if (database_ != nullptr) database_->RequestStop();
+  stopping_ = true;
   DeadlineTimer timer;
-  if (database_ != nullptr) timer.After(kPatienceWithDatabase, [this] { InterruptDatabase(); });
+  if (database_) timer.After(kPatienceWithDatabase, [this] { InterruptDatabase(); });
   if (producer_ != nullptr) producer_->Refuse();
   listener_->Drain(config_.app.shutdown_timeout, kTimeToHandOver, [this] {
     if (producer_ != nullptr) producer_->ExpireAll();
@@ -142,7 +162,7 @@ void Fleet::Stop() {
   if (query_service_ != nullptr) query_service_->Stop();
   index_health_check_.reset();
   if (producer_ != nullptr) producer_->Stop();
-  if (database_ != nullptr) database_->Stop();
+  database_check_.reset();
   if (consumer_ != nullptr) consumer_->Stop();
   if (follower_) follower_->Stop();
   const std::chrono::duration<double> took = deps_.clock.Steady() - begun;

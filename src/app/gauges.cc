@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -11,37 +10,20 @@
 namespace mi::app {
 namespace {
 
-// Beyond this, catalog_series would itself be a cardinality problem; smaller tenants are summed up.
+// With more tenants catalog_series would have too many series itself. Smaller tenants are summed up.
 constexpr size_t kMaxTenantsShown = 100;
 constexpr std::string_view kCatalogSeries = "catalog_series";
 
 }  // namespace
 
-RenderedGauges::RenderedGauges(telemetry::Metrics& metrics, std::function<void()> refresh)
-    : shared_(std::make_shared<Shared>()) {
-  {
-    const MutexLock lock(shared_->mutex);
-    shared_->refresh = std::move(refresh);
-  }
-  metrics.OnRender([shared = shared_] {
-    const MutexLock lock(shared->mutex);
-    if (shared->refresh) shared->refresh();
-  });
-}
-
-RenderedGauges::~RenderedGauges() {
-  const MutexLock lock(shared_->mutex);
-  shared_->refresh = nullptr;
-}
-
-RenderedGauges ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
+std::shared_ptr<void> ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
   auto& entries = metrics.GetGauge("seen_entries", "Series that the local table knows to be durable.");
   auto& aliases = metrics.GetGauge("seen_alias_entries", "Other encodings of known series in the local table.");
   auto& bytes = metrics.GetGauge("seen_bytes", "Memory of the local table.");
   auto& refused = metrics.GetGauge("seen_refused_inserts",
                                    "Series that the local table had no room for "
                                    "(metric_store.cache.max_series).");
-  return RenderedGauges(metrics, [&] {
+  return metrics.RefreshWhileHeld([&] {
     const auto stats = seen.stats();
     entries.Set(static_cast<double>(stats.entries));
     aliases.Set(static_cast<double>(stats.alias_entries));
@@ -50,10 +32,10 @@ RenderedGauges ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& me
   });
 }
 
-RenderedGauges ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
+std::shared_ptr<void> ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
   auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
   auto shown = std::make_shared<std::set<std::string>>();
-  return RenderedGauges(metrics, [&, shown] {
+  return metrics.RefreshWhileHeld([&, shown] {
     const auto stats = catalog.stats();
     bytes.Set(static_cast<double>(stats.bytes));
     std::map<std::string, uint64_t> now;
@@ -62,7 +44,7 @@ RenderedGauges ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& 
       now.emplace(tenant, series);
       other -= std::min(other, series);
     }
-    if (other > 0) now.emplace("all others", other);  // no tenant can be called that
+    if (other > 0) now.emplace("all others", other);  // not a legal name of a tenant
     for (const auto& [tenant, series] : now) {
       metrics.GetGauge(kCatalogSeries, "Series in the catalogue.", {{"tenant", tenant}})
           .Set(static_cast<double>(series));

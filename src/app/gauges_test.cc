@@ -9,16 +9,16 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(RenderedGauges, AreReadWhenMetricsAreAndNoMoreOnceTheirSubjectIsGone) {
+TEST(Gauges, AreRefreshedOnRenderingUntilTheirSubjectIsDestroyed) {
   const auto metrics = telemetry::Metrics::Create();
   {
     const ManualClock clock;
-    const auto seen = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock);
-    const RenderedGauges figures = ShowSeenTable(*seen, *metrics);
-    seen->Insert(model::Fingerprint{1, 2}, clock.NowMs());
+    dedupe::SeenSet seen({}, clock);
+    const auto gauges = ShowSeenTable(seen, *metrics);
+    seen.Insert(model::Fingerprint{1, 2}, clock.NowMs());
     EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n"));
   }
-  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n")) << "as it was last";
+  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_seen_entries 1\n")) << "the last value stays";
 }
 
 model::SeriesBatch BatchOf(const std::string& tenant, uint64_t count) {
@@ -31,14 +31,14 @@ model::SeriesBatch BatchOf(const std::string& tenant, uint64_t count) {
   return batch;
 }
 
-TEST(RenderedGauges, ShowTheLargestTenantsAndForgetThoseThatAreLargestNoMore) {
+TEST(Gauges, ShowTheLargestTenantsOnly) {
   const auto metrics = telemetry::Metrics::Create();
   store::FakeCatalog database;
-  const auto catalog = std::make_unique<catalog::Catalog>(catalog::CatalogOptions{});
-  const RenderedGauges figures = ShowCatalog(*catalog, *metrics);
+  catalog::Catalog catalog({});
+  const auto gauges = ShowCatalog(catalog, *metrics);
   const auto add = [&](const std::string& tenant, uint64_t count) {
     const model::SeriesBatch batch = BatchOf(tenant, count);
-    catalog->Append(std::span(&batch, 1), database.OpenStore()->Apply(std::span(&batch, 1), {}).value());
+    catalog.Append(std::span(&batch, 1), database.OpenStore()->Apply(std::span(&batch, 1), {}).value());
   };
   add("small", 1);
   EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_catalog_series{tenant=\"small\"} 1\n"));

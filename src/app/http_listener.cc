@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "app/role_options.h"
 #include "base/deadline_timer.h"
 
 namespace mi::app {
@@ -12,12 +11,27 @@ using std::chrono::milliseconds;
 Result<std::unique_ptr<HttpListener>> HttpListener::Bind(const config::Config& config, telemetry::Logger& log,
                                                          telemetry::Metrics& metrics) {
   std::unique_ptr<HttpListener> listener(new HttpListener(metrics));
-  listener->server_ = TRY(net::Server::Create(ServerOptionsOf(config), listener->router_, log));
-  listener->profiles_ = TRY(Profiles::Serve(config, listener->router_, log));
+  listener->server_ = TRY(net::Server::Create(config.server, listener->router_, log));
+  TRY(listener->ServeProfiles(config.pprof, log));
   return listener;
 }
 
-void HttpListener::Reconfigure(const config::Config& config) { server_->SetLimits(ServerLimitsOf(config)); }
+Status HttpListener::ServeProfiles(const config::PprofOptions& options, telemetry::Logger& log) {
+  if (!options.enabled) return {};
+  profiles_.emplace();
+  profiles_->RegisterRoutes(options.listen.empty() ? router_ : profiles_router_);
+  if (options.listen.empty()) return {};
+  profiles_server_ = TRY(
+      net::Server::Create({.listen = options.listen, .threads = 1, .max_connections = 100, .option = "pprof.listen"},
+                          profiles_router_, log));
+  profiles_server_->Start();
+  log.Info("profiles are at {}/debug/pprof/ (port {})", options.listen, profiles_server_->port());
+  return {};
+}
+
+void HttpListener::Reconfigure(const config::Config& config) {
+  server_->SetLimits({config.server.max_connections, config.server.idle_timeout});
+}
 
 void HttpListener::Drain(milliseconds shutdown_timeout, milliseconds time_to_save,
                          const std::function<void()>& expire_waiting) {

@@ -8,14 +8,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
-#include "app/profiles.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "net/server.h"
 #include "telemetry/health.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
+#include "web/pprof_handlers.h"
 #include "web/status_handlers.h"
 
 namespace mi::app {
@@ -41,11 +42,15 @@ class HttpListener {
 
  private:
   explicit HttpListener(telemetry::Metrics& metrics) : status_(health_, metrics) { status_.RegisterRoutes(router_); }
+  // On this listener, on one of its own (pprof.listen), which answers from now on, or nowhere.
+  Status ServeProfiles(const config::PprofOptions& options, telemetry::Logger& log);
 
   telemetry::Health health_;
   web::StatusHandlers status_;
   net::Router router_;
-  std::unique_ptr<Profiles> profiles_;   // null: pprof.enabled is false
+  std::optional<web::PprofHandlers> profiles_;
+  net::Router profiles_router_;
+  std::unique_ptr<net::Server> profiles_server_;
   std::unique_ptr<net::Server> server_;  // last: destroyed first
 };
 

@@ -10,17 +10,6 @@
 namespace mi::app {
 namespace {
 
-bool SpeaksToKafka(config::Role role) {
-  switch (role) {
-    case config::Role::kProducer:
-    case config::Role::kConsumer:
-    case config::Role::kAll: return true;
-    case config::Role::kStandalone:
-    case config::Role::kQuery: return false;
-  }
-  return false;
-}
-
 class Faults {
  public:
   explicit Faults(const config::Loaded& loaded) : loaded_(loaded) {}
@@ -49,16 +38,16 @@ void CheckUrl(const std::string& path, const std::string& url, Faults& faults) {
 Status CheckOptions(const config::Loaded& loaded) {
   Faults faults(loaded);
   const config::Config& config = loaded.config;
-  if (SpeaksToKafka(config.app.role_type)) {
+  if (config.app.role_type != config::Role::kStandalone && config.app.role_type != config::Role::kQuery) {
     for (const auto& option : config.librdkafka) {
       const Status known = stream::CheckKafkaOptions({option});
       if (!known) faults.Add("librdkafka." + option.first, known.error().message());
     }
   }
-  for (size_t i = 0; i < config.remote.write.size(); ++i) {
-    CheckUrl(format("remote.write[{}].url", i), config.remote.write[i].url, faults);
+  for (size_t i = 0; i < config.remote_write.size(); ++i) {
+    CheckUrl(format("remote.write[{}].url", i), config.remote_write[i].url, faults);
   }
-  CheckUrl("remote.send.url", config.remote.send.url, faults);
+  CheckUrl("remote.send.url", config.remote_send.url, faults);
   return faults.ToStatus();
 }
 

@@ -1,4 +1,5 @@
-// What only a room can say of its options, asked before any work begins: a bad configuration, not a start that failed.
+// Checks of options that only the room or library behind them can make. Made before any work begins, so that a fault is
+// a bad configuration (exit code 2), not a start that failed.
 #pragma once
 
 #include "base/result.h"
@@ -6,8 +7,8 @@
 
 namespace mi::app {
 
-// kInvalid, a line for each fault with where it stands: options and values that librdkafka does not know, where the
-// role speaks to Kafka, and urls that the HTTP client does not take.
+// Checks the options of librdkafka, if the role uses Kafka, and the URLs.
+// Errors: kInvalid, with one line per fault that says where the option was set.
 Status CheckOptions(const config::Loaded& loaded);
 
 }  // namespace mi::app

@@ -10,7 +10,7 @@ std::string FaultOf(std::string_view yaml) {
   return checked ? "" : checked.error().message();
 }
 
-TEST(OptionsCheck, AsksLibrdkafkaWhereTheRoleSpeaksToKafka) {
+TEST(OptionsCheck, AsksLibrdkafkaIfTheRoleUsesKafka) {
   const std::string producer =
       "app: {role_type: producer}\n"
       "metric_store: {producer: {hosts: ['a:1']}}\n";
@@ -21,16 +21,16 @@ TEST(OptionsCheck, AsksLibrdkafkaWhereTheRoleSpeaksToKafka) {
   EXPECT_EQ(FaultOf("librdkafka: {lingr.ms: 5}\n"), "") << "standalone never asks it";
 }
 
-// The check of the configuration wants what the client takes: what it lets pass must not fail at start.
-TEST(OptionsCheck, FindsNoFaultWithAUrlThatTheConfigurationTakes) {
+// The HTTP client must accept every URL that the configuration accepts, or the start would fail.
+TEST(OptionsCheck, AcceptsEveryUrlThatTheConfigurationAccepts) {
   for (const std::string url : {"http://a", "https://[::1]:1/w?a=@b#c", "http://a?b", "http://a:65535"}) {
     EXPECT_EQ(FaultOf("remote: {send: {url: '" + url + "'}, write: {url: '" + url + "'}}\n"), "") << url;
   }
 }
 
-TEST(OptionsCheck, NamesAUrlThatTheClientDoesNotTake) {
+TEST(OptionsCheck, NamesAUrlThatTheClientRefuses) {
   config::Loaded loaded;
-  loaded.config.remote.write[0].url = "http://me:hunter2@host/";
+  loaded.config.remote_write[0].url = "http://me:hunter2@host/";
   EXPECT_THAT(CheckOptions(loaded).error().message(),
               testing::AllOf(testing::HasSubstr("remote.write[0].url"), testing::Not(testing::HasSubstr("hunter2"))));
 }

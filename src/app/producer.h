@@ -1,4 +1,4 @@
-// The role producer: requests into Kafka, with Redis as what all producers know together.
+// The role producer: requests into Kafka, with Redis as the knowledge that all producers share.
 //
 // Ownership: owns its parts; borrows the rest. Threads: all members but the routes from one thread.
 #pragma once
@@ -10,7 +10,6 @@
 #include "app/component_health.h"
 #include "app/receiver.h"
 #include "app/service.h"
-#include "base/live.h"
 #include "base/periodic.h"
 #include "base/result.h"
 #include "config/config.h"
@@ -23,7 +22,7 @@ namespace mi::app {
 
 class Producer {
  public:
-  // kInvalid: an option that librdkafka does not take, or a url that is none.
+  // kInvalid: an option that librdkafka refuses, or a malformed URL.
   static Result<std::unique_ptr<Producer>> Create(const config::Config& config, const Service::Deps& deps,
                                                   telemetry::Health& health);
 
@@ -42,11 +41,9 @@ class Producer {
 
   std::unique_ptr<dedupe::RedisTier> redis_;
   std::unique_ptr<stream::KafkaPublisher> kafka_;
-  std::unique_ptr<Receiver> receiver_;  // gets the last callbacks of both, which Stop() ends
+  std::unique_ptr<Receiver> receiver_;  // both call it until Stop() has ended them
   ComponentHealth kafka_health_;
   ComponentHealth redis_health_;
-  Live<std::chrono::milliseconds> cleanup_interval_;
-  std::optional<Periodic> sweep_;
   std::optional<Periodic> health_;
 };
 

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <utility>
 
-#include "app/role_options.h"
+#include "app/gauges.h"
 #include "app/version.h"
 #include "base/format.h"
 
@@ -16,10 +16,10 @@ QueryService::QueryService(const config::Config& config, const Clock& clock, tel
       ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
       created_(clock.Steady()),
       store_health_(std::move(store_health)),
-      catalog_(std::make_unique<catalog::Catalog>(CatalogOptionsOf(config, log))),
-      gauges_(ShowCatalog(*catalog_, metrics)) {
+      catalog_({.activity_interval_s = config.seen.activity_interval_s, .logger = &log}),
+      gauges_(ShowCatalog(catalog_, metrics)) {
   api_.emplace(web::ApiOptions{.version = std::string(version::kVersion)},
-               web::ApiDependencies{.snapshot = [this] { return catalog_->Current(); },
+               web::ApiDependencies{.snapshot = [this] { return catalog_.Current(); },
                                     .state = [this] { return StateNow(); },
                                     .metrics = metrics,
                                     .clock = clock});
@@ -27,7 +27,7 @@ QueryService::QueryService(const config::Config& config, const Clock& clock, tel
 
 void QueryService::SetReady() {
   const double seconds = std::chrono::duration<double>(clock_.Steady() - created_).count();
-  const auto stats = catalog_->stats();
+  const auto stats = catalog_.stats();
   log_.Info("{} series in the catalogue, {} of memory, loaded in {:.1f} s", stats.series, FormatBytes(stats.bytes),
             seconds);
   ready_ = true;

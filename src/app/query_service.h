@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 
-#include "app/gauges.h"
 #include "base/clock.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
@@ -26,7 +25,7 @@ class QueryService {
                std::function<Status()> store_health);
 
   void RegisterRoutes(net::Router& router) { api_->RegisterRoutes(router); }
-  catalog::Catalog& catalog() { return *catalog_; }
+  catalog::Catalog& catalog() { return catalog_; }
 
   // The catalogue is loaded: until then the API answers 503. Logs its size. Call it once.
   void SetReady();
@@ -43,8 +42,8 @@ class QueryService {
   telemetry::Gauge& ready_gauge_;
   const std::chrono::steady_clock::time_point created_;
   const std::function<Status()> store_health_;
-  std::unique_ptr<catalog::Catalog> catalog_;
-  const RenderedGauges gauges_;
+  catalog::Catalog catalog_;
+  const std::shared_ptr<void> gauges_;
   std::atomic<bool> ready_ = false;
   std::optional<web::Api> api_;
 };

@@ -2,16 +2,16 @@
 // requests are forwarded to.
 //
 // Ownership: owns the seen tables and the queues to TSDBs; borrows the rest, which outlives it.
-// Threads: all members but the routes from one thread; Sweep from one thread of its own.
+// Threads: one of its own, which sweeps the tables; all members but the routes from one thread.
 #pragma once
 
 #include <chrono>
 #include <memory>
 #include <optional>
 
-#include "app/gauges.h"
 #include "base/clock.h"
 #include "base/live.h"
+#include "base/periodic.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "dedupe/claims.h"
@@ -46,12 +46,11 @@ class Receiver {
     telemetry::Metrics& metrics;
   };
   // kInvalid: a malformed URL in remote.write or remote.send.
-  static Result<std::unique_ptr<Receiver>> Create(const config::Config& config, const dedupe::SeenOptions& seen_options,
-                                                  Deps deps);
+  static Result<std::unique_ptr<Receiver>> Create(const config::Config& config, Deps deps);
 
   void RegisterRoutes(net::Router& router);
   // Errors: a TSDB that cannot be used with its options. Then only other TSDBs may have taken their new options.
-  Status Reconfigure(const config::Config& config, const dedupe::SeenOptions& seen_options);
+  Status Reconfigure(const config::Config& config);
 
   // From now on new requests get 503; those that wait for the stream continue to wait.
   void Refuse();
@@ -60,18 +59,18 @@ class Receiver {
   // Sends what waits for TSDBs, for at most `time`. Call it after the last request was answered.
   void Stop(std::chrono::milliseconds time);
 
-  void Sweep();
   dedupe::SeenSet& seen() { return *seen_; }
 
  private:
-  Receiver(const config::Config& config, const dedupe::SeenOptions& seen_options, Deps deps,
-           std::unique_ptr<forward::Forwarder> remote_write, std::unique_ptr<forward::Forwarder> remote_send);
+  Receiver(const config::Config& config, Deps deps, std::unique_ptr<forward::Forwarder> remote_write,
+           std::unique_ptr<forward::Forwarder> remote_send);
 
   const std::unique_ptr<forward::Forwarder> remote_write_;
   const std::unique_ptr<forward::Forwarder> remote_send_;  // at most one target
-  std::unique_ptr<dedupe::SeenSet> seen_;
-  const RenderedGauges gauges_;
-  std::unique_ptr<dedupe::SeenSet> seen_metadata_;
+  const std::unique_ptr<dedupe::SeenSet> seen_;
+  const bool has_shared_tier_;
+  const std::shared_ptr<void> gauges_;
+  dedupe::SeenSet seen_metadata_;
   dedupe::Claims claims_;
   receive::ReceiveMetrics receive_metrics_;
   Live<receive::ReceiveOptions> options_;
@@ -79,6 +78,8 @@ class Receiver {
   std::optional<receive::SendHandler> send_;
   std::optional<receive::PublishOnce> publish_once_;  // destroyed before the handlers: it answers their requests
   receive::CacheHandler cache_;
+  Live<std::chrono::milliseconds> cleanup_interval_;
+  Periodic sweep_;
 };
 
 }  // namespace mi::app

@@ -61,10 +61,9 @@ class Replayer {
 
 Status Replayer::Open(std::optional<int64_t> from_ms) {
   TRY(catalog_.Prepare());
-  const config::ConsumerOptions& consumer = config_.metric_store.consumer;
   stream::KafkaReplayOptions options{
-      .kafka = KafkaConsumerOptionsOf(config_).kafka, .topics = consumer.topics, .from_ms = from_ms};
-  options.lanes = static_cast<unsigned>(consumer.work_num);
+      .kafka = KafkaConsumerOptionsOf(config_).kafka, .topics = config_.consumer.topics, .from_ms = from_ms};
+  options.lanes = static_cast<unsigned>(config_.app.work_num);
   for (options.lane = 0; options.lane < options.lanes; ++options.lane) {
     auto replay = TRY(stream::KafkaReplay::Create(options, {clock_, log_, *metrics_, ExitOnFatal(log_)}));
     Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_.OpenStore(), nullptr});
@@ -136,7 +135,7 @@ int ReplayTopic(const Command& command) {
   }
   const Result<config::Loaded> loaded = config::Load(SourcesOf(command));
   if (!loaded) return Complain(kExitBadConfiguration, loaded.error().message());
-  if (loaded->config.metric_store.consumer.hosts.empty()) {
+  if (loaded->config.consumer.kafka.hosts.empty()) {
     return Complain(kExitBadConfiguration, "replay reads from Kafka: metric_store.consumer.hosts is empty");
   }
   // On the terminal, wherever the service would log to.

@@ -19,7 +19,8 @@ bool Exists(const std::string& path) {
   return lstat(path.c_str(), &found) == 0 || errno != ENOENT;
 }
 
-// What was refused must never become valid again, when the catalogue has grown past it.
+// A refused snapshot must be deleted: when the catalogue has grown past it, it would be accepted again, without the
+// series that the catalogue lost in between.
 void Discard(const std::string& path, const Error& why, telemetry::Logger& log) {
   log.Warn("the snapshot of known series is discarded, the catalogue is read instead: {}", why.message());
   std::error_code error;
@@ -31,15 +32,16 @@ void Discard(const std::string& path, const Error& why, telemetry::Logger& log) 
 }
 
 Status FillFromStore(dedupe::SeenSet& seen, const SeenTableDeps& deps) {
-  constexpr uint64_t kSeriesAQuestion = 4096;
+  constexpr uint64_t kSeriesPerQuestion = 4096;
   uint64_t read = 0;
   bool stopped = false;
   Status filled = deps.reader.ReadFingerprints([&](model::Fingerprint fingerprint, int64_t last_seen_ms) {
-    if (read++ % kSeriesAQuestion == 0) stopped = deps.stop_asked_for();
+    if (read++ % kSeriesPerQuestion == 0) stopped = deps.stop_requested();
     if (!stopped) seen.Insert(fingerprint, last_seen_ms);
     return !stopped;
   });
-  if (stopped) return Fail(Errc::kUnavailable, "told to stop while the known series were read from the catalogue");
+  if (stopped)
+    return Fail(Errc::kUnavailable, "a stop was requested while the known series were read from the catalogue");
   return filled;
 }
 
@@ -57,7 +59,7 @@ Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapsh
   }
   if (Exists(snapshot_path)) Discard(snapshot_path, restored.error(), deps.log);
   auto seen = std::make_unique<dedupe::SeenSet>(options, deps.clock);
-  if (const Status filled = FillFromStore(*seen, deps); !filled) return Fail(filled.error());
+  TRY(FillFromStore(*seen, deps));
   deps.log.Info("{} known series from the catalogue in {:.1f} s", seen->stats().entries,
                 SecondsSince(deps.clock, begun));
   return seen;

@@ -28,26 +28,26 @@ class SeenTableTest : public testing::Test {
   ManualClock clock_;
 };
 
-TEST_F(SeenTableTest, SaysNothingWhenThereIsNoSnapshot) {
+TEST_F(SeenTableTest, LogsNothingIfThereIsNoSnapshot) {
   EXPECT_NE(Open(), nullptr);
   EXPECT_EQ(Logged(), "");
 }
 
-TEST_F(SeenTableTest, DeletesASnapshotThatItCannotUseWithTheReason) {
+TEST_F(SeenTableTest, DeletesAnUnusableSnapshotAndLogsTheReason) {
   std::ofstream(snapshot_) << std::string(300, 'x');
   EXPECT_NE(Open(), nullptr);
   EXPECT_THAT(Logged(), testing::HasSubstr("discarded"));
   EXPECT_FALSE(std::filesystem::exists(snapshot_));
 }
 
-TEST_F(SeenTableTest, SaysWhatCannotBeReadNorDeleted) {
+TEST_F(SeenTableTest, LogsASnapshotThatCanNeitherBeReadNorDeleted) {
   std::filesystem::create_directories(snapshot_ + "/in the way");
   EXPECT_NE(Open(), nullptr);
   EXPECT_THAT(Logged(), testing::HasSubstr("discarded"));
   EXPECT_THAT(Logged(), testing::HasSubstr("cannot be deleted"));
 }
 
-TEST_F(SeenTableTest, StopsReadingTheStoreWhenItIsTold) {
+TEST_F(SeenTableTest, StopsReadingTheStoreWhenAStopIsRequested) {
   model::SeriesBatch batch(model::Tenant(), 1);
   std::string labels;
   model::AppendCanonical({"__name__", "up"}, labels);
@@ -60,7 +60,7 @@ TEST_F(SeenTableTest, StopsReadingTheStoreWhenItIsTold) {
   };
   EXPECT_EQ(open().value()->stats().entries, 1U);
   stop = true;
-  EXPECT_THAT(open().error().message(), testing::HasSubstr("told to stop"));
+  EXPECT_THAT(open().error().message(), testing::HasSubstr("a stop was requested"));
 }
 
 }  // namespace

@@ -19,15 +19,15 @@ namespace mi::app {
 namespace {
 
 // The host in a URL that reaches the listener from this machine.
-std::string HostToAsk(const config::AppOptions& app) {
-  const std::string host = app.listen.substr(0, app.listen.rfind(':'));
+std::string HostToAsk(const std::string& listen) {
+  const std::string host = listen.substr(0, listen.rfind(':'));
   const bool all = host.empty() || host == "0.0.0.0" || host == "[::]" || host == "*";
   return all ? "localhost" : host;
 }
 
 // For the person who started it: what to put into a sender's configuration and what to ask next.
 std::string Banner(const config::Config& config, uint16_t port) {
-  const std::string url = format("http://{}:{}", HostToAsk(config.app), port);
+  const std::string url = format("http://{}:{}", HostToAsk(config.server.listen), port);
   const config::Role role = config.app.role_type;
   std::string text = format("metric-index is listening on {}", url);
   text += role == config::Role::kStandalone
@@ -109,7 +109,7 @@ int Serve(const Command& command) {
   for (const std::string& warning : loaded->warnings) (*log)->Warn("{}", warning);
   const auto metrics = telemetry::Metrics::Create();
   CountBuild(config, *metrics);
-  RaiseFileLimit(config.receive.max_connections, **log);
+  RaiseFileLimit(config.server.max_connections, **log);
 
   const SystemClock clock;
   const Service::Deps deps{clock, **log, *metrics, ExitOnFatal(**log)};

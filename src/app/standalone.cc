@@ -11,7 +11,6 @@
 #include "app/role_options.h"
 #include "app/seen_table.h"
 #include "app/service.h"
-#include "base/live.h"
 #include "base/periodic.h"
 #include "base/stop_signal.h"
 #include "index/worker.h"
@@ -86,26 +85,23 @@ class Standalone final : public Service {
   StopSignal stop_loading_;
   std::thread loader_;
 
-  Live<milliseconds> cleanup_interval_{config_.metric_store.cache.cleanup_interval};
   std::unique_ptr<HttpListener> listener_;
-  std::optional<Periodic> sweep_;
   std::optional<Periodic> health_;
   std::optional<Periodic> snapshot_;
 };
 
 Status Standalone::OpenFiles() {
-  const uint64_t secret_check = model::SecretCheck(config_.identity.secret);
+  const uint64_t secret_check = model::SecretCheck(config_.identity_secret);
   auto file = TRY(store::SqliteCatalog::Open({.path = directory_.PathOf("catalog.db"),
-                                              .synchronous = config_.sqlite.synchronous,
+                                              .synchronous = config_.journal.synchronous,
                                               .secret_check = secret_check}));
   store_ = TRY(file.OpenStore(deps_.fatal));
   reader_ = TRY(file.OpenReader());
   binding_reader_ = TRY(file.OpenReader());
-  journal_ = TRY(stream::Journal::Open({.path = directory_.PathOf("journal.db"),
-                                        .max_bytes = config_.journal.max_bytes,
-                                        .synchronous = config_.sqlite.synchronous,
-                                        .secret_check = secret_check},
-                                       {deps_.clock, deps_.log, deps_.metrics, deps_.fatal}));
+  stream::JournalOptions journal = config_.journal;
+  journal.path = directory_.PathOf("journal.db");
+  journal.secret_check = secret_check;
+  journal_ = TRY(stream::Journal::Open(journal, {deps_.clock, deps_.log, deps_.metrics, deps_.fatal}));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
   index_ = std::make_unique<index::Worker>(
       index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, &feed_, &activity_, deps_.clock,
@@ -121,8 +117,8 @@ Result<dedupe::SnapshotBinding> Standalone::Binding() {
                                  .highest_id = state.highest_id,
                                  .journal_uuid = end.stream,
                                  .journal_next_offset = end.next_offset,
-                                 .secret_check = model::SecretCheck(config_.identity.secret),
-                                 .activity_interval_s = SeenOptionsOf(config_).activity_interval_s};
+                                 .secret_check = model::SecretCheck(config_.identity_secret),
+                                 .activity_interval_s = config_.seen.activity_interval_s};
 }
 
 Status Standalone::OpenReceiver() {
@@ -135,11 +131,10 @@ Status Standalone::OpenReceiver() {
         journal_->start().trimmed_unapplied);
     now.journal_uuid = "none";
   }
-  auto seen = TRY(OpenSeenTable(directory_.PathOf("seen.snapshot"), now, SeenOptionsOf(config_),
+  auto seen = TRY(OpenSeenTable(directory_.PathOf("seen.snapshot"), now, StandaloneSeenOptionsOf(config_),
                                 {*reader_, deps_.clock, deps_.log, Signals::StopRequested}));
   receiver_ = TRY(Receiver::Create(
-      config_, SeenOptionsOf(config_),
-      {std::move(seen), journal_->publisher(), activity_, nullptr, deps_.clock, deps_.log, deps_.metrics}));
+      config_, {std::move(seen), journal_->publisher(), activity_, nullptr, deps_.clock, deps_.log, deps_.metrics}));
   return {};
 }
 
@@ -182,18 +177,16 @@ Status Standalone::Start() {
   query_service_.RegisterRoutes(listener_->router());
   started_ = true;
   loader_ = std::thread([this] { LoadCatalog(); });
-  sweep_.emplace([this] { return *cleanup_interval_.Get(); }, [this] { receiver_->Sweep(); });
   health_.emplace(kHealthInterval, [this] { CheckHealth(); });
   snapshot_.emplace(kSnapshotInterval, [this] { SaveSeen(); });
   listener_->Start();
-  deps_.log.Info("listening on {} (port {}), data in {}", config_.app.ListenAddress(), port(), config_.app.data_dir);
+  deps_.log.Info("listening on {} (port {}), data in {}", config_.server.Address(), port(), config_.app.data_dir);
   return {};
 }
 
 Status Standalone::Reconfigure(const config::Config& config) {
-  TRY(receiver_->Reconfigure(config, SeenOptionsOf(config)));
+  TRY(receiver_->Reconfigure(config));
   listener_->Reconfigure(config);
-  cleanup_interval_.Set(config.metric_store.cache.cleanup_interval);
   return {};
 }
 
@@ -203,7 +196,6 @@ void Standalone::Stop() {
   receiver_->Refuse();
   listener_->Drain(config_.app.shutdown_timeout, kTimeToSave, [this] { receiver_->ExpireAll(); });
   query_service_.Stop();
-  sweep_.reset();
   health_.reset();
   snapshot_.reset();
   journal_->Stop();

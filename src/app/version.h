@@ -1,4 +1,4 @@
-// What was built, and from what.
+// The version, the revision and the compiler of this build.
 #pragma once
 
 #include <string_view>

@@ -14,6 +14,8 @@ struct SeriesLimits {
   size_t max_name_bytes = 256;
   size_t max_value_bytes = 4096;
   bool require_metric_name = true;
+
+  bool operator==(const SeriesLimits&) const = default;
 };
 
 // Why one series, or one item of it, is refused while the rest of its request is accepted.

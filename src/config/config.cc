@@ -1,7 +1,5 @@
 #include "config/config.h"
 
-#include "base/format.h"
-
 namespace mi::config {
 
 std::string_view ToString(Role role) {
@@ -14,7 +12,5 @@ std::string_view ToString(Role role) {
   }
   return "unknown";
 }
-
-std::string AppOptions::ListenAddress() const { return listen.empty() ? mi::format(":{}", port) : listen; }
 
 }  // namespace mi::config

@@ -104,7 +104,7 @@ void Draft::SetList(const OptionRef& ref, const std::vector<std::string>& items,
 }
 
 void Draft::SetOnlyElement(const OptionRef& ref, std::string_view text, const Place& where) {
-  auto& elements = config.remote.write;
+  auto& elements = config.remote_write;
   if (ref.row->path.contains("[]")) {
     if (elements.empty()) elements.emplace_back();
     if (elements.size() > 1) {
@@ -225,8 +225,8 @@ class Draft::YamlSource {
   // One section, or a list of sections; it replaces the default list as a whole.
   void ApplyList(const YamlNode& node, const std::string& path) {
     if (node.kind == Kind::kText) return WrongKind(node, path, "a section, or a list of them, is");
-    auto& elements = draft_.config.remote.write;
-    elements.assign(node.kind == Kind::kMap ? 1 : node.children.size(), RemoteWriteOptions());
+    auto& elements = draft_.config.remote_write;
+    elements.assign(node.kind == Kind::kMap ? 1 : node.children.size(), forward::TargetOptions());
     if (node.kind == Kind::kMap) return ApplySection(node, path);
     for (const YamlNode& child : node.children) {
       if (child.kind == Kind::kMap) {

@@ -28,7 +28,7 @@ class LoaderTest : public TestFolder {
 
 // ---- which value counts
 
-TEST_F(LoaderTest, WithoutAnythingTheDefaultsStand) {
+TEST_F(LoaderTest, WithoutSourcesAllOptionsHaveTheirDefaults) {
   const auto loaded = Load({});
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_EQ(loaded->config, Config());
@@ -36,7 +36,7 @@ TEST_F(LoaderTest, WithoutAnythingTheDefaultsStand) {
   EXPECT_EQ(loaded->file, std::nullopt);
 }
 
-TEST_F(LoaderTest, CommandLineGoesOverEnvironmentOverFileOverDefault) {
+TEST_F(LoaderTest, CommandLineWinsOverEnvironmentOverFileOverDefault) {
   const auto file = Write("a.yml", "app: {port: 1}\nlog: {level: warn, format: json, max_age: 1}\n");
   const auto loaded = Load({.file = file,
                             .environment = {{"METRIC_INDEX_LOG_FORMAT", "text"}, {"METRIC_INDEX_LOG_LEVEL", "error"}},
@@ -44,15 +44,15 @@ TEST_F(LoaderTest, CommandLineGoesOverEnvironmentOverFileOverDefault) {
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_EQ(loaded->config.log.level, "debug");
   EXPECT_EQ(loaded->config.log.format, "text");
-  EXPECT_EQ(loaded->config.log.max_age, 1U);
-  EXPECT_EQ(loaded->config.log.max_size, LogOptions().max_size);
+  EXPECT_EQ(loaded->config.log.max_age_days, 1U);
+  EXPECT_EQ(loaded->config.log.max_size_mb, telemetry::LogOptions().max_size_mb);
   EXPECT_EQ(Shown(*loaded, "  level"), "  level: \"debug\"  # command line");
   EXPECT_EQ(Shown(*loaded, "  format"), "  format: \"text\"  # METRIC_INDEX_LOG_FORMAT");
   EXPECT_EQ(Shown(*loaded, "  max_age"), "  max_age: 1  # " + file + ":2");
   EXPECT_EQ(Shown(*loaded, "  max_size"), "  max_size: 200  # default");
 }
 
-TEST_F(LoaderTest, TheReferenceFileLoadsExactlyAsItStands) {
+TEST_F(LoaderTest, TheReferenceFileLoadsUnchanged) {
   const auto loaded = Check(MI_SOURCE_DIR "/tests/data/reference-config.yml");
   ASSERT_TRUE(loaded) << Message(loaded);
   Config want;
@@ -64,11 +64,11 @@ TEST_F(LoaderTest, TheReferenceFileLoadsExactlyAsItStands) {
   want.mysql.max_idle_conns = 50;
   want.redis.pool_size = 3000;
   const std::vector<std::string> hosts = {"kafka-001:9092", "kafka-002:9092", "kafka-003:9092"};
-  want.metric_store.producer.hosts = hosts;
-  want.metric_store.consumer.hosts = hosts;
-  want.metric_store.consumer.offset_type = "newest";
-  want.remote.write[0].url = "http://127.0.0.1:8480/insert/1/prometheus/api/v1/write";
-  want.remote.send.url = "http://127.0.0.1:4242/insert/1/opentsdb/api/put";
+  want.publisher.kafka.hosts = hosts;
+  want.consumer.kafka.hosts = hosts;
+  want.consumer.offset_type = "newest";
+  want.remote_write[0].url = "http://127.0.0.1:8480/insert/1/prometheus/api/v1/write";
+  want.remote_send.url = "http://127.0.0.1:4242/insert/1/opentsdb/api/put";
   EXPECT_EQ(loaded->config, want);
   EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr("nothing is passed on to it: enabled is false")));
 }
@@ -80,19 +80,19 @@ TEST_F(LoaderTest, MisspellingsOfTheServiceBeforeAreUnderstood) {
       "mysql: {dbname: other, max_idel_conns: 2}\n");
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_EQ(loaded->config.app.role_type, Role::kConsumer);
-  EXPECT_EQ(loaded->config.metric_store.cache.flush_interval, std::chrono::seconds(7));
-  EXPECT_EQ(loaded->config.metric_store.consumer.work_num, 3U);
+  EXPECT_EQ(loaded->config.redis_writes.flush_interval, std::chrono::seconds(7));
+  EXPECT_EQ(loaded->config.app.work_num, 3U);
   EXPECT_EQ(loaded->config.mysql.db_name, "other");
   EXPECT_EQ(loaded->config.mysql.max_idle_conns, 2U);
   EXPECT_THAT(loaded->warnings, IsEmpty());
 }
 
-TEST_F(LoaderTest, TheCorrectSpellingWinsWhereBothStandInWhateverOrder) {
+TEST_F(LoaderTest, TheCorrectSpellingWinsInAnyOrder) {
   auto f = [](std::string_view text) {
     const auto loaded = LoadFromText(text);
     ASSERT_TRUE(loaded) << Message(loaded);
-    EXPECT_EQ(loaded->config.metric_store.consumer.group_id, "right") << text;
-    EXPECT_EQ(loaded->config.metric_store.consumer.work_num, 5U) << text;
+    EXPECT_EQ(loaded->config.consumer.group_id, "right") << text;
+    EXPECT_EQ(loaded->config.app.work_num, 5U) << text;
     EXPECT_EQ(loaded->config.mysql.db_name, "right") << text;
     EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr("'consumer' wins"), HasSubstr("'db_name' wins")));
   };
@@ -102,7 +102,7 @@ TEST_F(LoaderTest, TheCorrectSpellingWinsWhereBothStandInWhateverOrder) {
     "mysql: {dbname: wrong, db_name: right}\n");
 }
 
-TEST_F(LoaderTest, NothingAfterTheColonIsTheDefault) {
+TEST_F(LoaderTest, NothingAfterTheColonMeansTheDefault) {
   const auto loaded = LoadFromText("app:\nlog:\n  level:\n  max_age: ~\nlibrdkafka:\nremote:\n  write:\n");
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_EQ(loaded->config, Config());
@@ -114,30 +114,30 @@ TEST_F(LoaderTest, SizesAndDurationsTakeUnits) {
       "metric_store: {cache: {expire: 7d, flush_interval: 250ms}}\n");
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_EQ(loaded->config.receive.max_body_bytes, 3 * kMiB / 2);
-  EXPECT_EQ(loaded->config.receive.max_series_bytes, 4 * kKiB);
+  EXPECT_EQ(loaded->config.receive.series.max_series_bytes, 4 * kKiB);
   EXPECT_EQ(loaded->config.receive.answer_timeout, std::chrono::seconds(20));
-  EXPECT_EQ(loaded->config.receive.idle_timeout, std::chrono::minutes(90));
-  EXPECT_EQ(loaded->config.metric_store.cache.expire, std::chrono::days(7));
-  EXPECT_EQ(loaded->config.metric_store.cache.flush_interval, milliseconds(250));
+  EXPECT_EQ(loaded->config.server.idle_timeout, std::chrono::minutes(90));
+  EXPECT_EQ(loaded->config.redis_writes.expire, std::chrono::days(7));
+  EXPECT_EQ(loaded->config.redis_writes.flush_interval, milliseconds(250));
 }
 
 TEST_F(LoaderTest, RemoteWriteIsOneSectionOrAListOfThem) {
   const auto one = LoadFromText("remote: {write: {enabled: true, url: 'http://a/w'}}\n");
   ASSERT_TRUE(one) << Message(one);
-  ASSERT_EQ(one->config.remote.write.size(), 1U);
-  EXPECT_EQ(one->config.remote.write[0].url, "http://a/w");
+  ASSERT_EQ(one->config.remote_write.size(), 1U);
+  EXPECT_EQ(one->config.remote_write[0].url, "http://a/w");
   const auto two = LoadFromText("remote:\n  write:\n    - url: http://a/w\n    - {url: 'https://b/w', enabled: yes}\n");
   ASSERT_TRUE(two) << Message(two);
-  ASSERT_EQ(two->config.remote.write.size(), 2U);
-  EXPECT_FALSE(two->config.remote.write[0].enabled);
-  EXPECT_TRUE(two->config.remote.write[1].enabled);
+  ASSERT_EQ(two->config.remote_write.size(), 2U);
+  EXPECT_FALSE(two->config.remote_write[0].enabled);
+  EXPECT_TRUE(two->config.remote_write[1].enabled);
   EXPECT_EQ(two->origins.at("remote.write[1].url"), "config:4");
   const auto none = LoadFromText("remote: {write: []}\n");
   ASSERT_TRUE(none) << Message(none);
-  EXPECT_THAT(none->config.remote.write, IsEmpty());
+  EXPECT_THAT(none->config.remote_write, IsEmpty());
 }
 
-TEST_F(LoaderTest, AnyOptionOfLibrdkafkaIsTakenUnderItsOwnName) {
+TEST_F(LoaderTest, AcceptsAnyOptionOfLibrdkafkaUnderItsOwnName) {
   const auto file = Write("a.yml", "librdkafka:\n  linger.ms: 20\n  compression.codec: lz4\n");
   const auto loaded = Load({.file = file,
                             .environment = {{"METRIC_INDEX_LIBRDKAFKA_LINGER_MS", "30"}},
@@ -160,10 +160,10 @@ TEST_F(LoaderTest, TheEnvironmentReachesEveryKindOfOption) {
                                             {"PATH", "/bin"}}});
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_EQ(loaded->config.receive.max_body_bytes, kMiB);
-  EXPECT_THAT(loaded->config.metric_store.producer.hosts, ElementsAre("a:1", "b:2"));
-  EXPECT_EQ(loaded->config.metric_store.consumer.work_num, 3U);
+  EXPECT_THAT(loaded->config.publisher.kafka.hosts, ElementsAre("a:1", "b:2"));
+  EXPECT_EQ(loaded->config.app.work_num, 3U);
   EXPECT_EQ(loaded->config.mysql.tls.mode, "verify");
-  EXPECT_EQ(loaded->config.remote.write.at(0).url, "http://a/w");
+  EXPECT_EQ(loaded->config.remote_write.at(0).url, "http://a/w");
 }
 
 TEST_F(LoaderTest, AFileCanHoldTheValueOfAVariable) {
@@ -178,7 +178,7 @@ TEST_F(LoaderTest, AFileCanHoldTheValueOfAVariable) {
   f(" pw ", " pw ");
 }
 
-TEST_F(LoaderTest, VariablesThatMeanNothingAreRefused) {
+TEST_F(LoaderTest, RefusesUnknownVariables) {
   auto f = [&](const std::map<std::string, std::string>& environment, std::string_view part) {
     const auto loaded = Load({.environment = environment});
     EXPECT_THAT(Message(loaded), HasSubstr(part));
@@ -192,7 +192,7 @@ TEST_F(LoaderTest, VariablesThatMeanNothingAreRefused) {
   f({{"METRIC_INDEX_MYSQL_PASSWORD_FILE", folder_.string()}}, "cannot be read: Is a directory");
 }
 
-TEST_F(LoaderTest, VariablesOfAKubernetesServiceAreLeftAlone) {
+TEST_F(LoaderTest, IgnoresVariablesOfAKubernetesService) {
   const auto loaded = Load({.environment = {{"METRIC_INDEX_SERVICE_HOST", "10.0.0.7"},
                                             {"METRIC_INDEX_SERVICE_PORT", "7001"},
                                             {"METRIC_INDEX_SERVICE_PORT_HTTP", "7001"},
@@ -204,7 +204,7 @@ TEST_F(LoaderTest, VariablesOfAKubernetesServiceAreLeftAlone) {
   EXPECT_EQ(loaded->config, Config());
 }
 
-TEST_F(LoaderTest, AVariableCannotMeanOneOfSeveralTargets) {
+TEST_F(LoaderTest, AVariableCannotSetOneOfSeveralTargets) {
   const auto file = Write("a.yml", "remote: {write: [{url: 'http://a/'}, {url: 'http://b/'}]}\n");
   EXPECT_THAT(Message(Load({.file = file, .environment = {{"METRIC_INDEX_REMOTE_WRITE_URL", "http://c/"}}})),
               HasSubstr("METRIC_INDEX_REMOTE_WRITE_URL: the file lists 2 of remote.write"));
@@ -212,7 +212,7 @@ TEST_F(LoaderTest, AVariableCannotMeanOneOfSeveralTargets) {
 
 // ---- which file
 
-TEST_F(LoaderTest, GoEnvOrOursChoosesTheFileInConfigThenConf) {
+TEST_F(LoaderTest, GoEnvOrMetricIndexEnvChoosesTheFile) {
   auto f = [&](const std::map<std::string, std::string>& environment, std::string_view file, std::string_view mode) {
     const auto loaded = Load({.environment = environment, .folder = folder_.string()});
     ASSERT_TRUE(loaded) << Message(loaded);
@@ -228,7 +228,7 @@ TEST_F(LoaderTest, GoEnvOrOursChoosesTheFileInConfigThenConf) {
   f({{"GO_ENV", "dev"}, {"METRIC_INDEX_APP_MODE", "prod"}}, "config/dev.yml", "prod");
 }
 
-TEST_F(LoaderTest, AChosenFileThatIsAbsentIsNeverASilentDefault) {
+TEST_F(LoaderTest, AMissingChosenFileIsAFault) {
   auto f = [&](const std::map<std::string, std::string>& environment, std::string_view part) {
     EXPECT_THAT(Message(Load({.environment = environment, .folder = folder_.string()})), HasSubstr(part));
   };
@@ -238,14 +238,14 @@ TEST_F(LoaderTest, AChosenFileThatIsAbsentIsNeverASilentDefault) {
   f({{"GO_ENV", "dev"}, {"METRIC_INDEX_ENV", "prod"}}, "METRIC_INDEX_ENV: is prod, but GO_ENV is dev");
 }
 
-TEST_F(LoaderTest, AnEmptySelectorChoosesNothingAndAForeignOneDoesNotStopConfig) {
+TEST_F(LoaderTest, AnEmptySelectorChoosesNothingAndAForeignOneIsIgnoredWithConfig) {
   EXPECT_TRUE(Load({.environment = {{"GO_ENV", ""}}}));
   const auto loaded = Load({.file = Write("a.yml", "app: {port: 1}"), .environment = {{"GO_ENV", "staging"}}});
   ASSERT_TRUE(loaded) << Message(loaded);
   EXPECT_THAT(loaded->warnings, ElementsAre(HasSubstr("GO_ENV: wants dev or prod, is 'staging'; it does not count")));
 }
 
-TEST_F(LoaderTest, AFileThatCannotBeReadSaysWhy) {
+TEST_F(LoaderTest, AnUnreadableFileIsReportedWithTheReason) {
   EXPECT_THAT(Message(Check(Path("absent.yml"))), HasSubstr("absent.yml: cannot be read: No such file or directory"));
   EXPECT_THAT(Message(Check(folder_.string())), HasSubstr("cannot be read: Is a directory"));
   ASSERT_EQ(mkfifo(Path("fifo.yml").c_str(), 0600), 0);
@@ -318,7 +318,7 @@ TEST_F(LoaderTest, AllFaultsAreListedInTheOrderOfTheFile) {
             "a.yml:7: YAML aliases are not supported; write the value out");
 }
 
-TEST_F(LoaderTest, AFloodOfFaultsIsCut) {
+TEST_F(LoaderTest, AtMostAHundredFaultsAreListed) {
   std::string text;
   for (int i = 0; i < 150; ++i) text += "key" + std::to_string(i) + ": 1\n";
   const std::string message = Message(LoadFromText(text));
@@ -326,7 +326,7 @@ TEST_F(LoaderTest, AFloodOfFaultsIsCut) {
   EXPECT_THAT(message, testing::EndsWith("\nand 50 more"));
 }
 
-TEST_F(LoaderTest, OptionsThatDoNotGoTogetherAreRefused) {
+TEST_F(LoaderTest, RefusesConflictingOptions) {
   auto f = [](std::string_view text, std::string_view part) {
     EXPECT_THAT(Message(LoadFromText(text, "a.yml")), HasSubstr(part)) << text;
   };
@@ -354,7 +354,7 @@ TEST_F(LoaderTest, OptionsThatDoNotGoTogetherAreRefused) {
   f("remote: {write: {enabled: true}}\n", "a.yml:1: remote.write[0].enabled is true, but there is no url");
 }
 
-TEST_F(LoaderTest, OptionsOfLibrdkafkaThatBreakAPromiseAreRefused) {
+TEST_F(LoaderTest, RefusesOptionsOfLibrdkafkaThatBreakAPromise) {
   auto f = [](std::string_view option, std::string_view part) {
     EXPECT_THAT(Message(LoadFromText("librdkafka: {" + std::string(option) + "}\n")), HasSubstr(part)) << option;
   };
@@ -376,7 +376,7 @@ TEST_F(LoaderTest, OptionsOfLibrdkafkaThatBreakAPromiseAreRefused) {
   EXPECT_TRUE(LoadFromText("librdkafka: {acks: all, enable.idempotence: true}\n"));
 }
 
-TEST_F(LoaderTest, AFlagThatMeansNothingIsRefused) {
+TEST_F(LoaderTest, RefusesUnknownFlags) {
   EXPECT_EQ(Message(Load({.command_line = {{"app.lisen", ":1"}}})),
             "command line: unknown key 'app.lisen' (did you mean 'app.listen'?)");
   EXPECT_EQ(Message(Load({.command_line = {{"app.role_type", "x"}}})),
@@ -387,7 +387,7 @@ TEST_F(LoaderTest, AFlagThatMeansNothingIsRefused) {
             "command line: unknown key 'remote.write[1].url' (did you mean 'remote.write.url'?)");
 }
 
-TEST_F(LoaderTest, ALaterSourceIsOverAGoodOneButFaultsOfAllAreTold) {
+TEST_F(LoaderTest, ReportsTheFaultsOfAllSources) {
   const auto file = Write("a.yml", "app: {port: x}\n");
   EXPECT_THAT(
       Message(Load({.file = file, .environment = {{"METRIC_INDEX_LOG_LEVEL", "y"}}, .command_line = {{"a", "b"}}})),
@@ -396,7 +396,7 @@ TEST_F(LoaderTest, ALaterSourceIsOverAGoodOneButFaultsOfAllAreTold) {
 
 // ---- secrets
 
-TEST_F(LoaderTest, WarnsOfAQueueThatBlocksAndCannotHoldWhatMayBeSent) {
+TEST_F(LoaderTest, WarnsOfABlockingQueueThatIsSmallerThanABody) {
   auto f = [](std::string_view text, std::string_view warning) {
     const auto loaded = LoadFromText(text);
     ASSERT_TRUE(loaded) << Message(loaded);
@@ -429,7 +429,7 @@ TEST_F(LoaderTest, NoFaultHoldsASecret) {
   EXPECT_THAT(Message(loaded), Not(HasSubstr("hunter")));
 }
 
-TEST_F(LoaderTest, ShowMasksWhatIsSecret) {
+TEST_F(LoaderTest, ShowMasksSecrets) {
   const auto loaded = LoadFromText(
       "mysql: {password: hunter2}\nredis: {password: hunter2}\nidentity: {secret: hunter2}\n"
       "librdkafka: {sasl.password: hunter2, ssl.key.pem: hunter2, sasl.username: me}\n"

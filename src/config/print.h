@@ -1,4 +1,4 @@
-// What is printed of a configuration: YAML, with prose or with origins, and its documentation.
+// Prints a configuration as YAML, with prose or with origins.
 #pragma once
 
 #include <string>
@@ -13,7 +13,5 @@ std::string PrintDefault();
 std::string PrintShow(const Loaded& loaded);
 // YAML without comments and with the secrets in clear. Loads to the same Config.
 std::string PrintYaml(const Config& config);
-// docs/configuration.md.
-std::string PrintDocumentation();
 
 }  // namespace mi::config

@@ -11,7 +11,7 @@
 namespace mi::config {
 namespace {
 
-std::string Seconds(milliseconds duration) { return WriteDuration(static_cast<uint64_t>(duration.count())); }
+std::string Written(milliseconds duration) { return WriteDuration(static_cast<uint64_t>(duration.count())); }
 
 class Relations {
  public:
@@ -19,7 +19,6 @@ class Relations {
 
   void Check() {
     Times();
-    Sweeps();
     Sizes();
     Mysql();
     Roles();
@@ -29,42 +28,40 @@ class Relations {
   }
 
  private:
-  // A fault stands where `path` was set, or else where `other` was, which does not go with its default.
+  // The fault is placed where `path` was set, or else where `other` was set, whose new value conflicts with the default
+  // of `path`.
   void Require(bool holds, const std::string& path, std::string_view text, const std::string& other = {}) {
     if (holds) return;
     const auto& blamed = draft_.origins.contains(path) || other.empty() ? path : other;
     draft_.AddFault(draft_.OriginOf(blamed), mi::format("{} {}", path, text));
   }
 
-  // Both in the file, or both in the environment: probably a slip. A flag over a file is not.
+  // Both in the file, or both in the environment, are probably a mistake. A flag over a file is not.
   void Listener() {
     const auto port = draft_.OriginOf("app.port");
     const auto listen = draft_.OriginOf("app.listen");
-    if (config_.app.listen.empty() || port.line == 0 || port.name != listen.name) return;
-    draft_.warnings.push_back(
-        mi::format("{}: app.port does not count, app.listen wins ({})", port.ToString(), Quoted(config_.app.listen)));
+    if (config_.server.listen.empty() || port.line == 0 || port.name != listen.name) return;
+    draft_.warnings.push_back(mi::format("{}: app.port does not count, app.listen wins ({})", port.ToString(),
+                                         Quoted(config_.server.listen)));
   }
 
   void Times() {
-    const auto& cache = config_.metric_store.cache;
-    Require(!cache.isexpire || cache.dist_interval < cache.expire, "metric_store.cache.dist_interval",
-            mi::format("is {}; it must be below metric_store.cache.expire, {}", Seconds(cache.dist_interval),
-                       Seconds(cache.expire)),
+    const auto& writes = config_.redis_writes;
+    Require(!writes.expires || writes.spread < writes.expire, "metric_store.cache.dist_interval",
+            mi::format("is {}; it must be below metric_store.cache.expire, {}", Written(writes.spread),
+                       Written(writes.expire)),
             "metric_store.cache.expire");
-    Require(cache.idle_expire >= config_.catalog.activity_interval, "metric_store.cache.idle_expire",
-            mi::format("is {}; entries must outlive a catalog.activity_interval, {}", Seconds(cache.idle_expire),
-                       Seconds(config_.catalog.activity_interval)),
+    const std::chrono::seconds idle_expire(config_.seen.idle_expire_s);
+    const std::chrono::seconds interval(config_.seen.activity_interval_s);
+    Require(idle_expire >= interval, "metric_store.cache.idle_expire",
+            mi::format("is {}; entries must outlive a catalog.activity_interval, {}", Written(idle_expire),
+                       Written(interval)),
             "catalog.activity_interval");
-  }
-
-  // The table tells an entry's age in activity windows, up to 240 of them; beyond, it would be young again.
-  void Sweeps() {
-    constexpr int kMostWindows = 30;
-    const auto& cache = config_.metric_store.cache;
-    Require(cache.cleanup_interval <= kMostWindows * config_.catalog.activity_interval,
-            "metric_store.cache.cleanup_interval",
+    // The table counts an entry's age in activity windows, up to 240 of them. It must be swept before the count wraps.
+    constexpr int kMaxWindows = 30;
+    Require(config_.seen.cleanup_interval <= kMaxWindows * interval, "metric_store.cache.cleanup_interval",
             mi::format("is {}; it cannot be above {} times catalog.activity_interval, {}",
-                       Seconds(cache.cleanup_interval), kMostWindows, Seconds(config_.catalog.activity_interval)),
+                       Written(config_.seen.cleanup_interval), kMaxWindows, Written(interval)),
             "catalog.activity_interval");
   }
 
@@ -75,9 +72,10 @@ class Relations {
               mi::format("is {}; it cannot be above receive.{}, {}", WriteBytes(value), limit_key, WriteBytes(limit)),
               "receive." + std::string(limit_key));
     };
-    at_most(receive.max_series_bytes, "max_series_bytes", receive.max_decoded_bytes, "max_decoded_bytes");
-    at_most(receive.max_name_bytes, "max_name_bytes", receive.max_series_bytes, "max_series_bytes");
-    at_most(receive.max_value_bytes, "max_value_bytes", receive.max_series_bytes, "max_series_bytes");
+    const auto& series = receive.series;
+    at_most(series.max_series_bytes, "max_series_bytes", receive.max_decoded_bytes, "max_decoded_bytes");
+    at_most(series.max_name_bytes, "max_name_bytes", series.max_series_bytes, "max_series_bytes");
+    at_most(series.max_value_bytes, "max_value_bytes", series.max_series_bytes, "max_series_bytes");
   }
 
   void Mysql() {
@@ -91,31 +89,28 @@ class Relations {
             "needs the other of mysql.tls.cert and mysql.tls.key too");
     // A worker that waits for a connection holds up its partitions.
     constexpr uint64_t kBesideWorkers = 2;
-    const uint64_t workers = config_.metric_store.consumer.work_num;
-    const Role role = config_.app.role_type;
-    Require((role != Role::kConsumer && role != Role::kAll) || mysql.max_open_conns >= workers + kBesideWorkers,
-            "mysql.max_open_conns",
+    const uint64_t workers = config_.app.work_num;
+    Require(!Is(Role::kConsumer) || mysql.max_open_conns >= workers + kBesideWorkers, "mysql.max_open_conns",
             mi::format("is {}; role {} needs one for each of metric_store.consumer.work_num, {}, and {} more",
-                       mysql.max_open_conns, ToString(role), workers, kBesideWorkers),
+                       mysql.max_open_conns, ToString(config_.app.role_type), workers, kBesideWorkers),
             "metric_store.consumer.work_num");
   }
 
+  bool Is(Role role) const { return config_.app.role_type == role || config_.app.role_type == Role::kAll; }
+
   void Roles() {
-    const Role role = config_.app.role_type;
-    const auto& store = config_.metric_store;
-    const bool all = role == Role::kAll;
-    const auto needs = [&](std::string_view brokers) {
-      return mi::format("is empty; role {} needs {}", ToString(role), brokers);
+    const auto needs = [&](Role role, bool empty, const std::string& path, std::string_view what) {
+      Require(!Is(role) || !empty, path,
+              mi::format("is empty; role {} needs {}", ToString(config_.app.role_type), what), "app.role_type");
     };
-    Require(!(all || role == Role::kProducer) || !store.producer.hosts.empty(), "metric_store.producer.hosts",
-            needs("the Kafka brokers to publish to"), "app.role_type");
-    Require(!(all || role == Role::kConsumer) || !store.consumer.hosts.empty(), "metric_store.consumer.hosts",
-            needs("the Kafka brokers to read from"), "app.role_type");
-    Require(!(all || role == Role::kConsumer) || !store.consumer.topics.empty(), "metric_store.consumer.topics",
-            needs("at least one topic"), "app.role_type");
+    needs(Role::kProducer, config_.publisher.kafka.hosts.empty(), "metric_store.producer.hosts",
+          "the Kafka brokers to publish to");
+    needs(Role::kConsumer, config_.consumer.kafka.hosts.empty(), "metric_store.consumer.hosts",
+          "the Kafka brokers to read from");
+    needs(Role::kConsumer, config_.consumer.topics.empty(), "metric_store.consumer.topics", "at least one topic");
   }
 
-  // Options of librdkafka that would break a promise, with the values that do not.
+  // Options of librdkafka that could break a promise of this service, with the values that keep it.
   void Kafka() {
     struct Fixed {
       std::string_view option;
@@ -180,14 +175,15 @@ class Relations {
   }
 
   void Remote() {
-    size_t element = 0;
-    for (const auto& write : config_.remote.write) {
-      const std::string path = mi::format("remote.write[{}]", element++);
+    for (size_t i = 0; i < config_.remote_write.size(); ++i) {
+      const auto& write = config_.remote_write[i];
+      const std::string path = mi::format("remote.write[{}]", i);
       Require(!write.enabled || !write.url.empty(), path + ".enabled", "is true, but there is no url");
       if (!write.enabled && !write.url.empty()) {
         draft_.warnings.push_back(path + ": a url is set, but nothing is passed on to it: enabled is false");
       }
-      if (write.enabled && write.when_full == "block" && write.queue_bytes < config_.receive.max_body_bytes) {
+      if (write.enabled && write.when_full == forward::WhenFull::kBlock &&
+          write.queue_bytes < config_.receive.max_body_bytes) {
         draft_.warnings.push_back(
             mi::format("{}.queue_bytes is {}: a request above it is dropped although when_full is block; "
                        "receive.max_body_bytes is {}",

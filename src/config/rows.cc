@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <type_traits>
+#include <utility>
 
 #include "config/checks.h"
 
@@ -21,7 +22,7 @@ Member MemberOf(T& member) {
 
 #define AT(member) [](Config& config, size_t) -> Member { return MemberOf(config.member); }
 #define AT_WRITE(member) \
-  [](Config& config, size_t element) -> Member { return MemberOf(config.remote.write[element].member); }
+  [](Config& config, size_t element) -> Member { return MemberOf(config.remote_write[element].member); }
 
 constexpr uint64_t kSecond = 1000;  // ranges of durations are in ms
 constexpr uint64_t kMinute = 60 * kSecond;
@@ -42,11 +43,11 @@ constexpr Row kRows[] = {
      .prose = "dev logs at debug, and to the console too. GO_ENV and METRIC_INDEX_ENV set it."},
     {.path = "app.role_type", .member = AT(app.role_type), .choices = "standalone|producer|consumer|query|all", .flag = "--role",
      .prose = "What this process does. standalone needs nothing else; the others need Kafka, Redis or MySQL."},
-    {.path = "app.port", .member = AT(app.port), .max = 65535,
+    {.path = "app.port", .member = AT(server.port), .max = 65535,
      .prose = "Port of the listener on every address; 0 is any free one. app.listen wins over it."},
-    {.path = "app.listen", .member = AT(app.listen), .check = ListenAddress, .flag = "--listen",
+    {.path = "app.listen", .member = AT(server.listen), .check = ListenAddress, .flag = "--listen",
      .prose = "Address of the listener, such as 127.0.0.1:7001; empty is every address at app.port."},
-    {.path = "app.threads", .member = AT(app.threads), .max = 1024,
+    {.path = "app.threads", .member = AT(server.threads), .max = 1024,
      .prose = "Threads that serve requests; 0 is one a core."},
     {.path = "app.data_dir", .member = AT(app.data_dir), .check = NotEmpty, .flag = "--data",
      .prose = "Directory of the journal, the catalogue and the snapshot. One process at a time."},
@@ -59,9 +60,9 @@ constexpr Row kRows[] = {
      .prose = "File of the log; its directories are made. Empty is the console (stderr)."},
     {.path = "log.format", .member = AT(log.format), .choices = "text|json", .reload = kLive,
      .prose = "Lines for people, or one JSON object a line."},
-    {.path = "log.max_size", .member = AT(log.max_size), .max = 1'048'576, .reload = kLive,
+    {.path = "log.max_size", .member = AT(log.max_size_mb), .max = 1'048'576, .reload = kLive,
      .prose = "MiB at which the file is set aside; 0 is never."},
-    {.path = "log.max_age", .member = AT(log.max_age), .max = 36'500, .reload = kLive,
+    {.path = "log.max_age", .member = AT(log.max_age_days), .max = 36'500, .reload = kLive,
      .prose = "Days that files set aside are kept; 0 is for ever."},
     {.path = "log.max_backups", .member = AT(log.max_backups), .max = 100'000, .reload = kLive,
      .prose = "How many files set aside are kept; 0 is all."},
@@ -70,58 +71,58 @@ constexpr Row kRows[] = {
      .prose = "Largest request body as it is sent."},
     {.path = "receive.max_decoded_bytes", .member = AT(receive.max_decoded_bytes), .min = kKiB, .max = 4 * kGiB, .unit = kBytes, .reload = kLive,
      .prose = "Largest request body once decompressed; checked before memory is taken."},
-    {.path = "receive.max_series_bytes", .member = AT(receive.max_series_bytes), .min = 64, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_series_bytes", .member = AT(receive.series.max_series_bytes), .min = 64, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
      .prose = "Largest label set of one series. A series over it is refused, the rest of its request stands."},
-    {.path = "receive.max_labels", .member = AT(receive.max_labels), .min = 1, .max = 4096, .reload = kLive,
+    {.path = "receive.max_labels", .member = AT(receive.series.max_labels), .min = 1, .max = 4096, .reload = kLive,
      .prose = "Most labels of one series, the name included."},
-    {.path = "receive.max_name_bytes", .member = AT(receive.max_name_bytes), .min = 8, .max = 64 * kKiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_name_bytes", .member = AT(receive.series.max_name_bytes), .min = 8, .max = 64 * kKiB, .unit = kBytes, .reload = kLive,
      .prose = "Longest label name."},
-    {.path = "receive.max_value_bytes", .member = AT(receive.max_value_bytes), .min = 8, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
+    {.path = "receive.max_value_bytes", .member = AT(receive.series.max_value_bytes), .min = 8, .max = 16 * kMiB, .unit = kBytes, .reload = kLive,
      .prose = "Longest label value."},
-    {.path = "receive.require_metric_name", .member = AT(receive.require_metric_name), .reload = kLive,
+    {.path = "receive.require_metric_name", .member = AT(receive.series.require_metric_name), .reload = kLive,
      .prose = "Refuse series without __name__."},
     {.path = "receive.answer_timeout", .member = AT(receive.answer_timeout), .min = 100, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for new series to become durable; then 503, and the sender repeats. Keep it below the sender's timeout (30s)."},
-    {.path = "receive.max_connections", .member = AT(receive.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
+    {.path = "receive.max_connections", .member = AT(server.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
      .prose = "Most connections at once; further ones are closed."},
-    {.path = "receive.idle_timeout", .member = AT(receive.idle_timeout), .min = kSecond, .max = kDay, .unit = kDuration, .reload = kLive,
+    {.path = "receive.idle_timeout", .member = AT(server.idle_timeout), .min = kSecond, .max = kDay, .unit = kDuration, .reload = kLive,
      .prose = "A connection that sends nothing for this long is closed."},
 
-    {.path = "metric_store.cache.default_expire", .member = AT(metric_store.cache.default_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.default_expire", .member = AT(seen.confirm_after_s), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Age after which an entry of the local table is asked again in Redis."},
-    {.path = "metric_store.cache.cleanup_interval", .member = AT(metric_store.cache.cleanup_interval), .min = kSecond, .max = kDay, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.cleanup_interval", .member = AT(seen.cleanup_interval), .min = kSecond, .max = kDay, .unit = kSeconds, .reload = kLive,
      .prose = "How often idle entries of the local table are swept."},
-    {.path = "metric_store.cache.expire", .member = AT(metric_store.cache.expire), .min = kSecond, .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.expire", .member = AT(redis_writes.expire), .min = kSecond, .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Life of a series in Redis; then it is published again, and the catalogue heals itself."},
-    {.path = "metric_store.cache.dist_interval", .member = AT(metric_store.cache.dist_interval), .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.dist_interval", .member = AT(redis_writes.spread), .max = 10 * kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Spread of that life: expire - dist_interval + random(dist_interval), so that not all end at once."},
-    {.path = "metric_store.cache.isexpire", .member = AT(metric_store.cache.isexpire), .reload = kLive,
+    {.path = "metric_store.cache.isexpire", .member = AT(redis_writes.expires), .reload = kLive,
      .prose = "Whether entries in Redis end at all."},
-    {.path = "metric_store.cache.worker_num", .member = AT(metric_store.cache.worker_num), .min = 1, .max = 1024, .reload = kLive,
+    {.path = "metric_store.cache.worker_num", .member = AT(redis_writes.workers), .min = 1, .max = 1024, .reload = kLive,
      .prose = "Redis connections for writes, as far as redis.pool_size goes."},
-    {.path = "metric_store.cache.flush_lens", .member = AT(metric_store.cache.flush_lens), .min = 1, .max = 100'000, .reload = kLive,
+    {.path = "metric_store.cache.flush_lens", .member = AT(redis_writes.flush_keys), .min = 1, .max = 100'000, .reload = kLive,
      .prose = "Keys a Redis pipeline."},
-    {.path = "metric_store.cache.flush_interval", .member = AT(metric_store.cache.flush_interval), .min = 1, .max = kHour, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.flush_interval", .member = AT(redis_writes.flush_interval), .min = 1, .max = kHour, .unit = kSeconds, .reload = kLive,
      .prose = "Longest that a key waits for its pipeline to fill."},
-    {.path = "metric_store.cache.idle_expire", .member = AT(metric_store.cache.idle_expire), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
+    {.path = "metric_store.cache.idle_expire", .member = AT(seen.idle_expire_s), .min = kSecond, .max = kYear, .unit = kSeconds, .reload = kLive,
      .prose = "Entries unseen for this long leave the local table."},
-    {.path = "metric_store.cache.max_series", .member = AT(metric_store.cache.max_series), .max = 1'000'000'000'000, .reload = kLive,
+    {.path = "metric_store.cache.max_series", .member = AT(seen.max_series), .max = 1'000'000'000'000, .reload = kLive,
      .prose = "Most entries of the local table; 0 is as many as memory holds."},
 
-    {.path = "metric_store.producer.hosts", .member = AT(metric_store.producer.hosts), .check = HostPort,
+    {.path = "metric_store.producer.hosts", .member = AT(publisher.kafka.hosts), .check = HostPort,
      .prose = "Kafka brokers that new series are published to."},
-    {.path = "metric_store.producer.topic", .member = AT(metric_store.producer.topic), .check = TopicName,
+    {.path = "metric_store.producer.topic", .member = AT(publisher.topic), .check = TopicName,
      .prose = "Topic of new series; activity goes to <topic>-activity."},
 
-    {.path = "metric_store.consumer.hosts", .member = AT(metric_store.consumer.hosts), .check = HostPort,
+    {.path = "metric_store.consumer.hosts", .member = AT(consumer.kafka.hosts), .check = HostPort,
      .prose = "Kafka brokers that series are read from."},
-    {.path = "metric_store.consumer.topics", .member = AT(metric_store.consumer.topics), .check = TopicName,
+    {.path = "metric_store.consumer.topics", .member = AT(consumer.topics), .check = TopicName,
      .prose = "Topics to read; records that can never be stored go to <topic>-dead-letter."},
-    {.path = "metric_store.consumer.group_id", .member = AT(metric_store.consumer.group_id), .check = NotEmpty,
+    {.path = "metric_store.consumer.group_id", .member = AT(consumer.group_id), .check = NotEmpty,
      .prose = "Consumer group."},
-    {.path = "metric_store.consumer.work_num", .member = AT(metric_store.consumer.work_num), .min = 1, .max = 1024,
+    {.path = "metric_store.consumer.work_num", .member = AT(app.work_num), .min = 1, .max = 1024,
      .prose = "Batches that are stored at once, each by its own database connection."},
-    {.path = "metric_store.consumer.offset_type", .member = AT(metric_store.consumer.offset_type), .choices = "oldest|newest",
+    {.path = "metric_store.consumer.offset_type", .member = AT(consumer.offset_type), .choices = "oldest|newest",
      .prose = "Where a group starts that has no offset on any partition. A new partition or a lost offset always starts at the oldest."},
 
     {.path = "librdkafka", .member = AT(librdkafka),
@@ -152,16 +153,16 @@ constexpr Row kRows[] = {
     {.path = "mysql.tls.cert", .member = AT(mysql.tls.cert), .prose = "File of the client's certificate; empty is none."},
     {.path = "mysql.tls.key", .member = AT(mysql.tls.key), .prose = "File of the client's key."},
 
-    {.path = "sqlite.synchronous", .member = AT(sqlite.synchronous), .choices = "full|normal",
+    {.path = "sqlite.synchronous", .member = AT(journal.synchronous), .choices = "full|normal",
      .prose = "full: what was acknowledged survives a power cut. normal: it survives a crash of the process only."},
 
     {.path = "journal.max_bytes", .member = AT(journal.max_bytes), .min = kMiB, .max = 1024 * kGiB, .unit = kBytes,
      .prose = "standalone: most bytes of series that wait to be indexed; then 503."},
 
-    {.path = "catalog.activity_interval", .member = AT(catalog.activity_interval), .min = kSecond, .max = 7 * kDay, .unit = kSeconds,
+    {.path = "catalog.activity_interval", .member = AT(seen.activity_interval_s), .min = kSecond, .max = 7 * kDay, .unit = kSeconds,
      .prose = "How finely the last sighting of a series is known."},
 
-    {.path = "identity.secret", .member = AT(identity.secret), .secret = Secret::kYes,
+    {.path = "identity.secret", .member = AT(identity_secret), .secret = Secret::kYes,
      .prose = "Makes fingerprints that outsiders cannot aim at. Another secret is another catalogue: choose it before the first start."},
 
     {.path = "remote.write[].enabled", .member = AT_WRITE(enabled), .reload = kLive,
@@ -179,9 +180,9 @@ constexpr Row kRows[] = {
     {.path = "remote.write[].timeout", .member = AT_WRITE(timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for an answer; then it is tried again."},
 
-    {.path = "remote.send.url", .member = AT(remote.send.url), .check = HttpUrl, .reload = kLive,
+    {.path = "remote.send.url", .member = AT(remote_send.url), .check = HttpUrl, .reload = kLive,
      .prose = "OpenTSDB put endpoint for what comes to /api/v1/metrics/send; empty is not sent on."},
-    {.path = "remote.send.content_type", .member = AT(remote.send.content_type), .check = NotEmpty, .reload = kLive,
+    {.path = "remote.send.content_type", .member = AT(remote_send.content_type), .check = NotEmpty, .reload = kLive,
      .prose = "Content-Type of those puts."},
 
     {.path = "pprof.enabled", .member = AT(pprof.enabled), .prose = "Serve profiles at /debug/pprof/."},
@@ -196,7 +197,7 @@ constexpr Misspelling kMisspellings[] = {
     {"mysql.db_name", "dbname"},
 };
 
-constexpr Section kSections[] = {
+constexpr std::pair<std::string_view, std::string_view> kSections[] = {
     {"app", "The process."},
     {"log", "The log."},
     {"receive", "Limits of what is received."},
@@ -232,7 +233,11 @@ std::string InList(std::string_view path) {
 
 std::span<const Row> Rows() { return kRows; }
 std::span<const Misspelling> Misspellings() { return kMisspellings; }
-std::span<const Section> Sections() { return kSections; }
+
+std::string_view ProseOfSection(std::string_view path) {
+  const auto at = std::ranges::find(kSections, path, &std::pair<std::string_view, std::string_view>::first);
+  return at == std::end(kSections) ? "" : at->second;
+}
 
 const Row* FindRow(std::string_view path) {
   const std::string wanted = InList(path);

@@ -17,7 +17,7 @@ namespace mi::config {
 
 // The member of a Config that holds a row's value. Valid as long as the Config and the list that the row is in.
 // uint8_t stands for an enum: its value is the index of the row's choice.
-using Member = std::variant<std::string*, bool*, uint8_t*, uint16_t*, uint64_t*, milliseconds*, std::chrono::seconds*,
+using Member = std::variant<std::string*, bool*, uint8_t*, uint16_t*, uint64_t*, milliseconds*,
                             std::vector<std::string>*, std::map<std::string, std::string>*>;
 
 enum class Reload { kRestart, kLive };
@@ -51,14 +51,10 @@ struct Misspelling {
   std::string_view wrong;
 };
 
-struct Section {
-  std::string_view path;
-  std::string_view prose;
-};
-
 std::span<const Row> Rows();
 std::span<const Misspelling> Misspellings();
-std::span<const Section> Sections();
+// What stands above the section in the YAML file and in the documentation; '' if nothing does.
+std::string_view ProseOfSection(std::string_view path);
 
 inline constexpr std::string_view kVariablePrefix = "METRIC_INDEX_";
 

@@ -22,28 +22,26 @@ constexpr std::string_view kMisspelledConsumer = "consummer";  // app.role_type 
 
 // The kinds of members besides std::string, bool, List and the map of librdkafka.
 template <typename T>
-constexpr bool kIsDuration = std::same_as<T, milliseconds> || std::same_as<T, std::chrono::seconds>;
-template <typename T>
-constexpr bool kIsNumber = std::same_as<T, uint16_t> || std::same_as<T, uint64_t> || kIsDuration<T>;
+constexpr bool kIsNumber = std::same_as<T, uint16_t> || std::same_as<T, uint64_t> || std::same_as<T, milliseconds>;
 template <typename T>
 constexpr bool kIsChoice = std::same_as<T, uint8_t>;
 
+constexpr uint64_t kMsPerSecond = 1000;
+
+// The number that a row's range speaks of: milliseconds for durations. A plain number of a row in seconds
+// (confirm_after_s) holds whole seconds.
 template <typename T>
-uint64_t NumberOf(T value) {
-  if constexpr (kIsDuration<T>) {
-    return static_cast<uint64_t>(milliseconds(value).count());
+uint64_t NumberOf(const Row& row, T value) {
+  if constexpr (std::same_as<T, milliseconds>) {
+    return static_cast<uint64_t>(value.count());
   } else {
-    return value;
+    return row.unit == Unit::kSeconds ? value * kMsPerSecond : value;
   }
 }
 
 template <typename T>
-T ToMember(uint64_t number) {
-  if constexpr (kIsDuration<T>) {
-    return std::chrono::floor<T>(milliseconds(number));
-  } else {
-    return static_cast<T>(number);
-  }
+T ToMember(const Row& row, uint64_t number) {
+  return static_cast<T>(row.unit == Unit::kSeconds && !std::same_as<T, milliseconds> ? number / kMsPerSecond : number);
 }
 
 std::vector<std::string_view> Split(std::string_view text, char separator) {
@@ -137,7 +135,7 @@ Outcome SetFromText(const Row& row, const Member& member, std::string_view text)
     } else if constexpr (kIsNumber<T>) {
       const auto number = ParseNumber(row.unit, text);
       if (!number || *number < row.min || *number > row.max) return Refuse(row, WantsNumber(row), text);
-      *value = ToMember<T>(*number);
+      *value = ToMember<T>(row, *number);
     } else if constexpr (kIsChoice<T>) {
       const auto choices = Split(row.choices, '|');
       const auto at = std::ranges::find(choices, text == kMisspelledConsumer ? "consumer" : text);
@@ -190,7 +188,7 @@ std::string FormatPlain(const Row& row, const Member& member) {
     } else if constexpr (std::same_as<T, bool>) {
       return *value ? "true" : "false";
     } else if constexpr (kIsNumber<T>) {
-      return WriteNumber(row.unit, NumberOf(*value));
+      return WriteNumber(row.unit, NumberOf(row, *value));
     } else if constexpr (kIsChoice<T>) {
       return std::string(Split(row.choices, '|').at(*value));
     } else if constexpr (std::same_as<T, List>) {
@@ -209,7 +207,8 @@ std::string FormatYaml(const Row& row, const Member& member) {
     for (const auto& item : **list) quoted.push_back(YamlQuoted(item));
     return "[" + Joined(quoted) + "]";
   }
-  return FormatPlain(row, member);
+  const bool quoted = std::holds_alternative<uint8_t*>(member) && row.path != "app.role_type";  // as ever
+  return quoted ? YamlQuoted(FormatPlain(row, member)) : FormatPlain(row, member);
 }
 
 std::string YamlQuoted(std::string_view text) {

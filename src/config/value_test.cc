@@ -5,7 +5,7 @@
 namespace mi::config {
 namespace {
 
-TEST(Checks, KnowTheirShapes) {
+TEST(Checks, AcceptOnlyLegalValues) {
   auto good = [](auto check, std::string_view value) { EXPECT_EQ(check(value), "") << value; };
   auto bad = [](auto check, std::string_view value) { EXPECT_NE(check(value), "") << value; };
   good(HostPort, "kafka-001:9092");
@@ -39,7 +39,7 @@ TEST(Checks, KnowTheirShapes) {
   bad(TopicName, std::string(250, 'a'));
 }
 
-TEST(Nearest, CountsLettersThatDiffer) {
+TEST(Nearest, CountsEdits) {
   auto f = [](std::string_view a, std::string_view b, size_t want) {
     EXPECT_EQ(EditDistance(a, b), want) << a << " " << b;
   };
@@ -52,7 +52,7 @@ TEST(Nearest, CountsLettersThatDiffer) {
   f("abc", "xyz", 3);
 }
 
-TEST(Nearest, FindsWhatWasMeant) {
+TEST(Nearest, FindsTheIntendedKey) {
   auto f = [](std::string_view path, std::optional<std::string> want) { EXPECT_EQ(NearestKey(path), want) << path; };
   f("app.prot", "app.port");
   f("recieve", "receive");
@@ -75,7 +75,7 @@ TEST(YamlTree, KeepsTheLinesOfKeysAndValues) {
   EXPECT_EQ(a.children.at(1).children.at(0).line, 4);
 }
 
-TEST(YamlTree, NestingIsBoundedHoweverDeep) {
+TEST(YamlTree, BoundsTheNesting) {
   auto f = [](const std::string& bytes) {
     const auto tree = ParseYaml(bytes);
     ASSERT_FALSE(tree.whole);
@@ -94,7 +94,7 @@ TEST(YamlTree, NestingIsBoundedHoweverDeep) {
   f(keys + "a");
 }
 
-TEST(YamlTree, SixteenLevelsAreEnough) {
+TEST(YamlTree, AcceptsSixteenLevels) {
   auto nested = [](int levels) { return "a: " + std::string(levels, '[') + std::string(levels, ']'); };
   EXPECT_TRUE(ParseYaml(nested(15)).whole);
   const auto tree = ParseYaml(nested(16));
@@ -102,7 +102,7 @@ TEST(YamlTree, SixteenLevelsAreEnough) {
   EXPECT_EQ(tree.faults.at(0).text, "nested more than 16 deep");
 }
 
-TEST(YamlTree, AQuoteThatIsNeverClosedIsAFault) {
+TEST(YamlTree, AnUnclosedQuoteIsAFault) {
   auto f = [](std::string_view bytes, bool closed) { EXPECT_EQ(ParseYaml(bytes).faults.empty(), closed) << bytes; };
   f("a: \"open\n", false);
   f("a: 'open\n", false);

@@ -29,7 +29,7 @@ std::vector<std::string> ChangedKeys(const Config& before, const Config& after, 
         std::visit([&](auto* value) { return *value == *std::get<decltype(value)>(other); }, row.member(a, 0));
     if (!same) changed.emplace_back(row.path);
   }
-  if (reload == Reload::kLive && a.remote.write != b.remote.write) changed.emplace_back("remote.write");
+  if (reload == Reload::kLive && a.remote_write != b.remote_write) changed.emplace_back("remote.write");
   return changed;
 }
 

@@ -98,7 +98,7 @@ TEST_F(WatcherTest, TakesAConfigMapThatSwapsItsLink) {
   AwaitLevel("error");
 }
 
-TEST_F(WatcherTest, TakesWhatALinkIntoAnotherDirectoryLeadsTo) {
+TEST_F(WatcherTest, TakesTheTargetOfALinkIntoAnotherDirectory) {
   Write("elsewhere/a.yml", Level("warn"));
   fs::create_symlink("elsewhere/a.yml", Path("a.yml"));
   Start(Path("a.yml"));
@@ -106,7 +106,7 @@ TEST_F(WatcherTest, TakesWhatALinkIntoAnotherDirectoryLeadsTo) {
   AwaitLevel("debug");
 }
 
-TEST_F(WatcherTest, ABrokenFileChangesNothingAndSaysTheLine) {
+TEST_F(WatcherTest, ABrokenFileChangesNothingAndIsReportedWithItsLine) {
   Start(Write("a.yml", Level("warn")));
   const auto before = watcher_->Current();
   Replace("a.yml", "log:\n  level: loud\n");
@@ -118,7 +118,7 @@ TEST_F(WatcherTest, ABrokenFileChangesNothingAndSaysTheLine) {
   AwaitLevel("debug");
 }
 
-TEST_F(WatcherTest, WhatCannotBeTakenChangesNothingAndIsTriedAgain) {
+TEST_F(WatcherTest, AFailedChangeKeepsTheOldConfigAndIsTriedAgain) {
   Start(Write("a.yml", Level("warn")));
   const auto before = watcher_->Current();
   outcome_.Set(Fail(Errc::kUnavailable, "no such folder"));
@@ -135,7 +135,7 @@ TEST_F(WatcherTest, WhatCannotBeTakenChangesNothingAndIsTriedAgain) {
   EXPECT_EQ(changes_.Pop(), watcher_->Current());
 }
 
-TEST_F(WatcherTest, WhatCouldNotBeTakenIsTriedAgainWhenTheFileIsTouched) {
+TEST_F(WatcherTest, AFailedChangeIsTriedAgainWhenTheFileIsTouched) {
   Start(Write("a.yml", Level("warn")));
   outcome_.Set(Fail(Errc::kUnavailable, "no such folder"));
   Replace("a.yml", Level("debug"));
@@ -184,23 +184,23 @@ TEST_F(WatcherTest, ARemovedKeyGoesBackToItsDefault) {
   AwaitLevel("info");
 }
 
-TEST_F(WatcherTest, EnvironmentAndCommandLineStayOverTheFile) {
+TEST_F(WatcherTest, EnvironmentAndCommandLineStillWinOverTheFile) {
   Start(Write("a.yml", Level("warn")),
         {.environment = {{"METRIC_INDEX_LOG_LEVEL", "error"}}, .command_line = {{"log.max_age", "3"}}});
   Replace("a.yml", "log: {level: debug, max_age: 9, max_backups: 1}\n");
   EXPECT_THAT(NextReport().changed, ElementsAre("log.max_backups"));
   EXPECT_EQ(watcher_->Current()->log.level, "error");
-  EXPECT_EQ(watcher_->Current()->log.max_age, 3U);
+  EXPECT_EQ(watcher_->Current()->log.max_age_days, 3U);
 }
 
-TEST_F(WatcherTest, WhatNeedsARestartIsNamedAndKeptAsItWas) {
+TEST_F(WatcherTest, OptionsThatNeedARestartAreNamedAndKept) {
   Start(Write("a.yml", "app: {port: 1}\nlog: {level: warn}\n"));
   Replace("a.yml", "app: {port: 2}\nmysql: {password: new}\nlog: {level: debug}\n");
   auto report = NextReport();
   EXPECT_THAT(report.changed, ElementsAre("log.level"));
   EXPECT_THAT(report.restart_needed, ElementsAre("app.port", "mysql.password"));
   EXPECT_EQ(report.Describe(), "configuration reloaded: log.level; restart needed for: app.port, mysql.password");
-  EXPECT_EQ(watcher_->Current()->app.port, 1U);
+  EXPECT_EQ(watcher_->Current()->server.port, 1U);
   EXPECT_EQ(watcher_->Current()->log.level, "debug");
   Replace("a.yml", "app: {port: 1}\nlog: {level: debug}\n");
   report = NextReport();
@@ -208,7 +208,7 @@ TEST_F(WatcherTest, WhatNeedsARestartIsNamedAndKeptAsItWas) {
   EXPECT_EQ(report.Describe(), "configuration reloaded: nothing changed");
 }
 
-TEST_F(WatcherTest, WhatOnlyGoesTogetherAfterARestartIsRefusedUntilThen) {
+TEST_F(WatcherTest, RefusesLiveOptionsThatConflictWithRestartOptions) {
   Start(Write("a.yml", "catalog: {activity_interval: 3600}\n"));
   Replace("a.yml", "catalog: {activity_interval: 60}\nmetric_store: {cache: {idle_expire: 120}}\n");
   EXPECT_THAT(NextReport().Describe(), HasSubstr("with what needs a restart as it was at the start"));
@@ -228,7 +228,7 @@ TEST_F(WatcherTest, WithoutAFileThereIsNothingToReload) {
   EXPECT_THAT(NextReport().Describe(), HasSubstr("there is no configuration file"));
 }
 
-TEST_F(WatcherTest, AChangeBetweenTheStartAndTheWatchIsNotMissed) {
+TEST_F(WatcherTest, TakesAChangeBetweenTheStartAndTheFirstLook) {
   const auto file = Write("a.yml", Level("warn"));
   const Sources sources = {.file = file};
   auto loaded = Load(sources);
@@ -273,7 +273,7 @@ TEST_F(WatcherTest, ReadersSeeWholeConfigurationsWhileItReloads) {
     readers.emplace_back([&] {
       while (!done) {
         const auto config = watcher_->Current();
-        if (config->log.max_age != config->log.max_backups) ++mixed;
+        if (config->log.max_age_days != config->log.max_backups) ++mixed;
         std::this_thread::yield();
       }
     });
@@ -282,14 +282,14 @@ TEST_F(WatcherTest, ReadersSeeWholeConfigurationsWhileItReloads) {
     Write("next", text(i));
     Rename("next", "a.yml");
     watcher_->Reload();
-    while (watcher_->Current()->log.max_age != static_cast<uint64_t>(i)) NextReport();
+    while (watcher_->Current()->log.max_age_days != static_cast<uint64_t>(i)) NextReport();
   }
   done = true;
   for (auto& reader : readers) reader.join();
   EXPECT_EQ(mixed, 0);
 }
 
-TEST_F(WatcherTest, EndsWhileItIsBusy) {
+TEST_F(WatcherTest, CanBeDestroyedWhileItIsBusy) {
   Start(Write("a.yml", Level("warn")));
   for (int i = 0; i < 5; ++i) {
     Replace("a.yml", Level(i % 2 == 0 ? "debug" : "error"));

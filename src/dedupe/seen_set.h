@@ -17,18 +17,10 @@
 
 #include "base/clock.h"
 #include "dedupe/line_table.h"
+#include "dedupe/options.h"
 #include "model/fingerprint.h"
 
 namespace mi::dedupe {
-
-struct SeenOptions {
-  uint64_t activity_interval_s = 3600;  // length of an activity window, the resolution of "last seen"; at least 1
-  // Entries that were not active for this long leave the table; 0: never. Counted in whole windows: an entry stays one
-  // or two windows longer, and at most 199 windows.
-  uint64_t idle_expire_s = 86'400;
-  uint64_t confirm_after_s = 0;  // age at which kKnownConfirm is answered; 0: there is no shared tier to ask
-  uint64_t max_series = 0;       // 0: no limit
-};
 
 enum class Seen : uint8_t {
   kUnknown,         // not known to be durable

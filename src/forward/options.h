@@ -5,9 +5,6 @@
 #include <cstdint>
 #include <string>
 
-#include "telemetry/log.h"
-#include "telemetry/metrics.h"
-
 namespace mi::forward {
 
 enum class WhenFull : uint8_t {
@@ -17,19 +14,15 @@ enum class WhenFull : uint8_t {
 
 // A reload leaves a target alone if its options compare equal.
 struct TargetOptions {
-  std::string url;           // http:// or https://
-  std::string content_type;  // for requests without one
+  bool enabled = false;                                 // remote.write[].enabled: the app leaves out other targets
+  std::string url;                                      // http:// or https://
+  std::string content_type = "application/x-protobuf";  // for requests without one
   uint64_t queue_bytes = 64 << 20;
   WhenFull when_full = WhenFull::kDropOldest;
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   std::chrono::milliseconds timeout = std::chrono::seconds(30);
 
   bool operator==(const TargetOptions&) const = default;
-};
-
-struct ForwardDeps {
-  telemetry::Logger& log;
-  telemetry::Metrics& metrics;
 };
 
 }  // namespace mi::forward

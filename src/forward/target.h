@@ -25,8 +25,15 @@
 #include "forward/forwarded_request.h"
 #include "forward/options.h"
 #include "net/client.h"
+#include "telemetry/log.h"
+#include "telemetry/metrics.h"
 
 namespace mi::forward {
+
+struct ForwardDeps {
+  telemetry::Logger& log;
+  telemetry::Metrics& metrics;
+};
 
 // The metrics of one target. A target that is removed and added again goes on counting.
 struct TargetMetrics {

@@ -133,9 +133,9 @@ Result<ListenAddress> ListenAddress::Parse(std::string_view text) {
   return address;
 }
 
-Result<Listeners> Listen(std::string_view address, unsigned count) {
+Result<Listeners> Listen(std::string_view address, unsigned count, std::string_view option) {
   const ListenAddress parsed = TRY(ListenAddress::Parse(address));
-  const std::vector<Candidate> candidates = TRY_WITHIN(Resolve(parsed), "app.listen");
+  const std::vector<Candidate> candidates = TRY_WITHIN(Resolve(parsed), option);
   int error = EADDRNOTAVAIL;
   for (const Candidate& candidate : candidates) {
     std::expected<Listeners, int> listeners = ListenOn(candidate, count);
@@ -146,7 +146,7 @@ Result<Listeners> Listen(std::string_view address, unsigned count) {
   }
   const char* advice = error == EADDRINUSE ? "; another process serves it: stop that one or choose another port" : "";
   return Fail(Errc::kUnavailable,
-              format("cannot listen on {}: {}{} (app.listen, app.port)", address, std::strerror(error), advice));
+              format("cannot listen on {}: {}{} ({})", address, std::strerror(error), advice, option));
 }
 
 }  // namespace mi::net

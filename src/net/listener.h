@@ -25,6 +25,6 @@ struct Listeners {
 
 // `count` sockets that share the address by SO_REUSEPORT. kInvalid: a malformed address. kUnavailable: the port is in
 // use (also by a process that allows sharing), or cannot be bound.
-Result<Listeners> Listen(std::string_view address, unsigned count);
+Result<Listeners> Listen(std::string_view address, unsigned count, std::string_view option = "app.listen, app.port");
 
 }  // namespace mi::net

@@ -106,7 +106,7 @@ void HotConnection(benchmark::State& state) {
   Sink sink;
   Router router;
   router.Add("/sink", sink);
-  const auto server = std::move(*Server::Create({.listen = "127.0.0.1:0"}, router, log));
+  const auto server = std::move(*Server::Create({.listen = "127.0.0.1:0", .threads = 1}, router, log));
   server->Start();
   const FileDescriptor socket = Connect(server->port());
   const size_t depth = static_cast<size_t>(state.range(0));
@@ -163,7 +163,7 @@ void IdleConnections(benchmark::State& state) {
   router.Add("/sink", sink);
   const std::string request = RequestBytes();
   for (auto _ : state) {
-    const auto server = std::move(*Server::Create({.listen = "127.0.0.1:0"}, router, log));
+    const auto server = std::move(*Server::Create({.listen = "127.0.0.1:0", .threads = 1}, router, log));
     server->Start();
     std::vector<FileDescriptor> connections;
     connections.reserve(count);

@@ -16,8 +16,8 @@ Server::Server(ServerOptions options, const Router& router, telemetry::Logger& l
 }
 
 Result<std::unique_ptr<Server>> Server::Create(ServerOptions options, const Router& router, telemetry::Logger& log) {
-  options.threads = std::max(options.threads, 1U);
-  Listeners listeners = TRY(Listen(options.listen, options.threads));
+  if (options.threads == 0) options.threads = std::max(1U, std::thread::hardware_concurrency());
+  Listeners listeners = TRY(Listen(options.Address(), static_cast<unsigned>(options.threads), options.option));
   return std::unique_ptr<Server>(new Server(std::move(options), router, log, std::move(listeners)));
 }
 

@@ -14,22 +14,10 @@
 
 #include "base/result.h"
 #include "net/http.h"
+#include "net/options.h"
 #include "telemetry/log.h"
 
 namespace mi::net {
-
-struct ServerOptions {
-  std::string listen = ":7001";  // host:port, [v6]:port or :port (all addresses); port 0 takes a free one
-  unsigned threads = 1;
-  uint64_t max_connections = 20'000;                      // one more is answered 503 and closed
-  uint64_t max_header_bytes = 64 << 10;                   // 431
-  uint64_t max_buffered_bytes = uint64_t{1} << 30;        // of requests in memory over all connections; beyond it: 503
-  uint64_t max_discarded_bytes = 64 << 20;                // of a refused body, so that its sender reads the answer
-  unsigned chunk_threads = 2;                             // make the chunks of streamed answers (Response::next_chunk)
-  std::chrono::milliseconds idle_timeout{5 * 60 * 1000};  // between requests
-  std::chrono::milliseconds read_timeout{30 * 1000};      // for a request to arrive, from its first byte on
-  std::chrono::milliseconds write_timeout{60 * 1000};     // for the peer to take 64 KiB of an answer, or the rest
-};
 
 // Limits that can change while the server runs.
 struct ServerLimits {

@@ -13,6 +13,8 @@ struct ReceiveOptions {
   uint64_t max_decoded_bytes = 64 << 20;  // receive.max_decoded_bytes
   codec::SeriesLimits series;
   std::chrono::milliseconds answer_timeout{20'000};  // receive.answer_timeout
+
+  bool operator==(const ReceiveOptions&) const = default;
 };
 
 }  // namespace mi::receive

@@ -81,6 +81,15 @@ void Metrics::OnRender(std::function<void()> refresh) {
   refreshes_.push_back(std::move(refresh));
 }
 
+std::shared_ptr<void> Metrics::RefreshWhileHeld(std::function<void()> refresh) {
+  MutexLock lock(render_mutex_);
+  const auto at = refreshes_.insert(refreshes_.end(), std::move(refresh));
+  return {this, [this, at](void*) {
+            MutexLock deleter_lock(render_mutex_);
+            refreshes_.erase(at);
+          }};
+}
+
 std::string Metrics::Render() const {
   MutexLock lock(render_mutex_);
   for (const auto& refresh : refreshes_) refresh();

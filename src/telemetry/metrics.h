@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -81,6 +82,8 @@ class Metrics {
   // Calls `refresh` before each rendering, to set gauges that are cheaper to read than to keep up to date. Calls are
   // never concurrent. `refresh` must not call Render or OnRender; what it captures must outlive this object.
   void OnRender(std::function<void()> refresh) EXCLUDES(render_mutex_);
+  // As OnRender, until the returned object is destroyed. Its destructor waits for a rendering that is running.
+  [[nodiscard]] std::shared_ptr<void> RefreshWhileHeld(std::function<void()> refresh) EXCLUDES(render_mutex_);
 
   // All metrics in the text exposition format 0.0.4, with those of the process (telemetry/process_metrics.h).
   std::string Render() const EXCLUDES(render_mutex_);
@@ -93,7 +96,7 @@ class Metrics {
   std::map<const prometheus::Histogram*, Histogram> histograms_ GUARDED_BY(mutex_);
 
   mutable Mutex render_mutex_;
-  std::vector<std::function<void()>> refreshes_ GUARDED_BY(render_mutex_);
+  std::list<std::function<void()>> refreshes_ GUARDED_BY(render_mutex_);
 };
 
 }  // namespace mi::telemetry

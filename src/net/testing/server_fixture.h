@@ -182,6 +182,7 @@ class ServerTest : public ::testing::Test {
 
   ServerTest() {
     options_.listen = "127.0.0.1:0";
+    options_.threads = 1;
     Serve("/echo", [](const Request& request, Reply reply) { reply({.body = std::string(request.body())}); });
     Serve("/park/*", [this](const Request& request, Reply reply) {
       Parked parked{std::string(request.path()), std::string(request.body()), std::move(reply)};

@@ -13,6 +13,8 @@ struct MysqlTlsOptions {
   std::string ca;            // files
   std::string cert;
   std::string key;
+
+  bool operator==(const MysqlTlsOptions&) const = default;
 };
 
 struct MysqlOptions {
@@ -32,6 +34,8 @@ struct MysqlOptions {
   // The longest time from the moment that a transaction is given ids and times until others see them. A store gives up
   // after half of it; a reader looks back by all of it. At least 2 s.
   std::chrono::seconds longest_transaction{30};
+
+  bool operator==(const MysqlOptions&) const = default;
 };
 
 // The address for messages: "127.0.0.1:3306", or the unix socket.

@@ -20,6 +20,8 @@ struct JournalOptions {
   uint64_t secret_check = 0;  // model::SecretCheck(identity.secret): rows hold fingerprints made with that secret
   std::chrono::milliseconds lock_wait{5'000};  // how long a write waits for a lock of another process; 0.5 s in a stop
   std::string vfs;                             // for tests
+
+  bool operator==(const JournalOptions&) const = default;
 };
 
 }  // namespace mi::stream

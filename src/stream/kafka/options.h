@@ -17,6 +17,8 @@ struct KafkaOptions {
   std::vector<std::string> hosts;                 // metric_store.producer.hosts, metric_store.consumer.hosts: host:port
   std::map<std::string, std::string> librdkafka;  // librdkafka.*
   std::string identity_secret;                    // identity.secret: fingerprints are derived with it
+
+  bool operator==(const KafkaOptions&) const = default;
 };
 
 struct KafkaPublisherOptions {
@@ -29,6 +31,8 @@ struct KafkaPublisherOptions {
   std::chrono::milliseconds stop_timeout{5'000};    // how long Stop() waits for acknowledgements
   std::chrono::milliseconds admin_timeout{5'000};   // for creating topics and reading their settings
   int new_topic_partitions = -1;                    // -1: the broker's default
+
+  bool operator==(const KafkaPublisherOptions&) const = default;
 };
 
 // Also for KafkaActivityConsumer, which appends "-activity" to the topics and to the group.
@@ -37,6 +41,8 @@ struct KafkaConsumerOptions {
   std::vector<std::string> topics = {"metric-index"};  // metric_store.consumer.topics
   std::string group_id = "metric-index-worker-v1";     // metric_store.consumer.group_id
   std::string offset_type = "oldest";                  // metric_store.consumer.offset_type: oldest, newest
+
+  bool operator==(const KafkaConsumerOptions&) const = default;
 };
 
 struct KafkaReplayOptions {
