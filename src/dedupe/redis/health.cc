@@ -51,11 +51,15 @@ void RedisHealth::Probe() {
   }
 }
 
-Status RedisHealth::Get() const {
+Status RedisHealth::Up() const {
   const MutexLock lock(mutex_);
-  if (fault_) return Fail(*fault_);
-  if (write_fault_) return Fail(*write_fault_);
-  return {};
+  return fault_ ? Status(Fail(*fault_)) : Status();
+}
+
+Status RedisHealth::Get() const {
+  TRY(Up());
+  const MutexLock lock(mutex_);
+  return write_fault_ ? Status(Fail(*write_fault_)) : Status();
 }
 
 void RedisHealth::ReportAnswer() {
@@ -63,7 +67,6 @@ void RedisHealth::ReportAnswer() {
     const MutexLock lock(mutex_);
     if (!fault_) return;
     fault_.reset();
-    up_ = true;
     metrics_.up.Set(1);
   }
   log_.Info("redis: answers");
@@ -79,7 +82,6 @@ void RedisHealth::ReportFault(const Error& error) {
     was_up = !fault_;
     is_news = !stopping_ && (was_up || *fault_ != error);
     fault_ = error;
-    up_ = false;
     metrics_.up.Set(0);
   }
   if (is_news) log_.Warn("{}; until it is back, series count as unknown and are published again", error.message());

@@ -4,11 +4,9 @@
 // Threads: safe. Logs each fault once, however often it is met.
 #pragma once
 
-#include <atomic>
 #include <optional>
 
 #include "base/backoff.h"
-#include "base/live.h"
 #include "base/mutex.h"
 #include "base/periodic.h"
 #include "base/result.h"
@@ -36,8 +34,8 @@ class RedisHealth {
   RedisHealth(const RedisOptions& options, const StopSignal& stop, telemetry::Logger& log, RedisMetrics& metrics);
   ~RedisHealth() { Stop(); }
 
-  // False until Redis has answered for the first time.
-  bool up() const { return up_.load(std::memory_order_relaxed); }
+  // Why Redis is down. It is down until it has answered for the first time.
+  Status Up() const EXCLUDES(mutex_);
   // Why Redis is down, or else why it refuses writes.
   Status Get() const EXCLUDES(mutex_);
 
@@ -62,22 +60,12 @@ class RedisHealth {
   RedisConnection connection_;          // the prober's
   Backoff backoff_;                     // the prober's
   std::chrono::milliseconds pause_{0};  // the prober's, until the next probe
-  std::atomic<bool> up_ = false;
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::optional<Error> fault_ GUARDED_BY(mutex_) = Error(Errc::kUnavailable, "redis: not reached yet");
   std::optional<Error> write_fault_ GUARDED_BY(mutex_);
   Periodic prober_;
-};
-
-// What look-ups and writes have in common. Everything outlives them.
-struct RedisShared {
-  const RedisOptions& options;
-  const Live<RedisWriteOptions>& write_options;
-  const StopSignal& stop;  // ends waits for Redis
-  RedisHealth& health;
-  RedisMetrics& metrics;
 };
 
 }  // namespace mi::dedupe

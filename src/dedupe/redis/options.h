@@ -24,7 +24,7 @@ struct RedisOptions {
 struct RedisWriteOptions {
   bool expires = true;                                            // isexpire
   std::chrono::milliseconds expire = std::chrono::hours(7 * 24);  // longest lifetime of a key
-  std::chrono::milliseconds spread = std::chrono::hours(4 * 24);  // dist_interval: see LifetimeOf in writes.cc
+  std::chrono::milliseconds spread = std::chrono::hours(4 * 24);  // dist_interval: see LifetimeOf in tier.cc
   uint64_t workers = 10;                                          // worker_num: connections for writes
   uint64_t flush_keys = 1000;                                     // flush_lens: keys per pipeline, also of look-ups
   std::chrono::milliseconds flush_interval = std::chrono::seconds(3);  // longest wait for a pipeline to fill

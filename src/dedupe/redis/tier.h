@@ -1,10 +1,11 @@
 // Redis as the shared tier: the key of a series exists while some producer knows it to be durable
 // (docs/formats/redis.md).
 //
-//   Lookup ──> RedisLookups ──> up to 4 connections ───> MGET       RedisHealth ──> 1 connection: a probe every second
-//   Remember ─> RedisWrites ──> `workers` connections ─> SET EX     pool_size bounds their sum
+//   Lookup ───> queue ──> up to 4 connections ───> MGET       RedisHealth ──> 1 connection: a probe every second
+//   Remember ─> queue ──> `workers` connections ─> SET EX     pool_size bounds their sum
 //
-// While Redis is away, look-ups fail at once and writes wait, up to a bound.
+// While Redis is away, look-ups fail at once and writes wait. Both queues are bounded: a look-up that does not fit is
+// answered with an error; a series that does not fit is dropped and counted.
 //
 // Threads: safe. One thread per connection; only these threads wait for Redis, and they give the answers.
 // Ownership: deps outlive it. The callbacks of look-ups must be safe to call until Drain() returns.
@@ -12,12 +13,12 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 
 #include "base/live.h"
+#include "base/stop_signal.h"
 #include "dedupe/redis/health.h"
-#include "dedupe/redis/lookups.h"
 #include "dedupe/redis/options.h"
-#include "dedupe/redis/writes.h"
 #include "dedupe/shared_tier.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -33,7 +34,7 @@ class RedisTier final : public SharedTier {
 
   // Connects in the background.
   RedisTier(RedisOptions options, const RedisWriteOptions& write_options, Deps deps);
-  ~RedisTier() override { Stop(); }
+  ~RedisTier() override;
 
   void Lookup(std::vector<model::Fingerprint> fingerprints, size_t held_bytes, Answer answer) override;
   void Remember(std::span<const model::Fingerprint> fingerprints) override;
@@ -48,16 +49,19 @@ class RedisTier final : public SharedTier {
   void Stop();
 
  private:
+  class Lookups;
+  class Writes;
+
   void StopLookups();
 
   const RedisOptions options_;
   Live<RedisWriteOptions> write_options_;
   RedisMetrics metrics_;
-  StopSignal stop_lookups_;
-  StopSignal stop_writes_;
+  StopSignal stop_lookups_;  // ends the waits for Redis of look-ups and probes
+  StopSignal stop_writes_;   // the same for writes
   RedisHealth health_;
-  RedisLookups lookups_;
-  RedisWrites writes_;
+  const std::unique_ptr<Lookups> lookups_;
+  const std::unique_ptr<Writes> writes_;
 };
 
 }  // namespace mi::dedupe
