@@ -13,7 +13,6 @@
 
 #include "dedupe/seen_set.h"
 #include "dedupe/seen_snapshot.h"
-#include "dedupe/snapshot_format.h"
 
 namespace {
 
