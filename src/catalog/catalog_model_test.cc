@@ -1,7 +1,7 @@
 // Compares the catalogue with a naive one after random sequences of all changes.
 #include <random>
 
-#include "catalog/set_builder.h"
+#include "catalog/series_set.h"
 #include "catalog/testing/naive_catalog.h"
 
 namespace mi::catalog {

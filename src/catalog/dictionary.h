@@ -12,11 +12,10 @@
 #include <optional>
 #include <string_view>
 
-#include "catalog/byte_arena.h"
+#include "base/varint.h"
+#include "catalog/append_only.h"
 #include "catalog/id_table.h"
 #include "catalog/snapshot.h"
-#include "catalog/stable_array.h"
-#include "catalog/varint.h"
 
 namespace mi::catalog {
 
@@ -39,6 +38,12 @@ struct Pair {
   std::atomic<const uint8_t*> sealed{nullptr};
   std::atomic<uint64_t> tail{0};
 };
+
+// A text that is stored behind its length.
+inline std::string_view GetText(const uint8_t* at) {
+  const auto size = static_cast<size_t>(TakeVarint(at));
+  return {reinterpret_cast<const char*>(at), size};
+}
 
 class Dictionary {
  public:

@@ -23,27 +23,21 @@ void WriteShape(PairId tenant, std::span<NameId> names, std::string& out);
 class ShapeView {
  public:
   explicit ShapeView(std::string_view text)
-      : at_(reinterpret_cast<const uint8_t*>(text.data())), end_(at_ + text.size()) {
-    uint64_t tenant = 0;
-    at_ = GetVarint(at_, tenant);
-    tenant_ = static_cast<PairId>(tenant);
-  }
+      : at_(reinterpret_cast<const uint8_t*>(text.data())),
+        end_(at_ + text.size()),
+        tenant_(static_cast<PairId>(TakeVarint(at_))) {}
 
   PairId tenant() const { return tenant_; }
   bool Has(NameId wanted) const {
     uint64_t name = 0;
-    for (const uint8_t* at = at_; at != end_ && name < wanted;) {
-      uint64_t delta = 0;
-      at = GetVarint(at, delta);
-      name += delta;
-    }
+    for (const uint8_t* at = at_; at != end_ && name < wanted;) name += TakeVarint(at);
     return name == wanted;
   }
 
  private:
   const uint8_t* at_;
   const uint8_t* end_;
-  PairId tenant_ = 0;
+  PairId tenant_;
 };
 
 // Successive series resemble each other, since those of a target come together. So each label is first compared with

@@ -47,14 +47,9 @@ PostingNode PostingNode::At(const uint8_t* at) {
     std::memcpy(&node.older, at, sizeof(node.older));
     at += sizeof(node.older);
   }
-  auto take = [&at] {
-    uint64_t value = 0;
-    at = GetVarint(at, value);
-    return static_cast<uint32_t>(value);
-  };
-  node.window = take();
-  node.before = take();
-  node.count = take();
+  node.window = static_cast<uint32_t>(TakeVarint(at));
+  node.before = static_cast<uint32_t>(TakeVarint(at));
+  node.count = static_cast<uint32_t>(TakeVarint(at));
   node.is_bits = (flags & kIsBits) != 0;
   node.payload = at;
   return node;
@@ -62,11 +57,7 @@ PostingNode PostingNode::At(const uint8_t* at) {
 
 void PostingNode::AddTo(uint64_t* window_words) const {
   if (is_bits) {
-    for (uint32_t i = 0; i < kWindowWords; ++i) {
-      uint64_t word = 0;
-      std::memcpy(&word, payload + i * sizeof(word), sizeof(word));
-      window_words[i] |= word;
-    }
+    for (uint32_t i = 0; i < kWindowWords; ++i) window_words[i] |= Word(i);
     return;
   }
   ForEachRun([&](uint32_t first, uint32_t run) {
@@ -84,7 +75,9 @@ void PostingNode::AddTo(uint64_t* window_words) const {
 PostingsView::Place PostingsView::Find(const Pair& pair) const {
   const uint64_t tail = pair.tail.load(std::memory_order_acquire);
   const bool is_ours = TailNewest(tail) != 0 && TailWindow(tail) == window();
-  return {.newest_entry = is_ours ? TailNewest(tail) : 0,
+  uint32_t entry = is_ours ? TailNewest(tail) : 0;
+  while (entry != 0 && OrdinalOf((*tail_)[entry - 1]) >= series_) entry = (*tail_)[entry - 1].older;
+  return {.newest_entry = entry,
           .window_may_be_sealed = !is_ours,
           .newest_node = pair.sealed.load(std::memory_order_acquire)};
 }
@@ -92,58 +85,30 @@ PostingsView::Place PostingsView::Find(const Pair& pair) const {
 WindowBits PostingsView::VisibleBits(const PostingNode& node) const {
   WindowBits bits{};
   node.AddTo(bits.data());
-  const uint32_t visible = series_ % kWindow;
-  for (uint32_t i = 0; i < kWindowWords; ++i) {
-    if (i * 64 >= visible) {
-      bits[i] = 0;
-    } else if (visible - i * 64 < 64) {
-      bits[i] &= (uint64_t{1} << (visible - i * 64)) - 1;
-    }
-  }
+  WindowBits visible{};
+  SetBits(visible.data(), 0, series_ % kWindow);
+  for (uint32_t i = 0; i < kWindowWords; ++i) bits[i] &= visible[i];
   return bits;
 }
 
+// An entry and a node both say how many series there are up to them, so nothing is walked.
 uint64_t PostingsView::Count(const Pair& pair) const {
   const Place place = Find(pair);
-  uint64_t count = 0;
-  for (uint32_t i = place.newest_entry; i != 0;) {
-    const TailEntry& entry = (*tail_)[i - 1];
-    if (window() * kWindow + entry.in_window < series_) {
-      count = entry.count;
-      break;
-    }
-    i = entry.older;
-  }
-  for (const uint8_t* at = place.newest_node; at != nullptr;) {
-    const PostingNode node = PostingNode::At(at);
-    at = node.older;
-    if (node.window < window()) return count + node.before + node.count;
-    if (node.window == window() && place.window_may_be_sealed) {
-      for (const uint64_t word : VisibleBits(node)) count += static_cast<uint64_t>(std::popcount(word));
-    }
-  }
+  uint64_t count = place.newest_entry == 0 ? 0 : (*tail_)[place.newest_entry - 1].count;
+  ForEachNode(place, [&](const PostingNode& node) {
+    count += node.before + node.count;
+    return false;
+  });
   return count;
 }
 
 void PostingsView::AddTo(const Pair& pair, SetBuilder& out) const {
   const Place place = Find(pair);
-  for (uint32_t i = place.newest_entry; i != 0;) {
-    const TailEntry& entry = (*tail_)[i - 1];
-    const Ordinal ordinal = window() * kWindow + entry.in_window;
-    if (ordinal < series_) out.Add(ordinal);
-    i = entry.older;
-  }
-  for (const uint8_t* at = place.newest_node; at != nullptr;) {
-    const PostingNode node = PostingNode::At(at);
-    at = node.older;
-    if (node.window < window()) {
-      node.AddTo(out.Window(node.window));
-    } else if (node.window == window() && place.window_may_be_sealed && series_ % kWindow != 0) {
-      const WindowBits bits = VisibleBits(node);
-      uint64_t* words = out.Window(node.window);
-      for (uint32_t i = 0; i < kWindowWords; ++i) words[i] |= bits[i];
-    }
-  }
+  for (uint32_t i = place.newest_entry; i != 0; i = (*tail_)[i - 1].older) out.Add(OrdinalOf((*tail_)[i - 1]));
+  ForEachNode(place, [&](const PostingNode& node) {
+    node.AddTo(out.Window(node.window));
+    return true;
+  });
 }
 
 void Postings::Add(Dictionary& dictionary, Ordinal ordinal, std::span<const PairId> pairs) {

@@ -19,11 +19,10 @@
 #include <memory>
 #include <vector>
 
-#include "catalog/byte_arena.h"
+#include "base/varint.h"
+#include "catalog/append_only.h"
 #include "catalog/dictionary.h"
-#include "catalog/set_builder.h"
-#include "catalog/stable_array.h"
-#include "catalog/varint.h"
+#include "catalog/series_set.h"
 
 namespace mi::catalog {
 
@@ -53,6 +52,13 @@ struct PostingNode {
   template <typename Visit>
   bool ForEachRun(Visit visit) const;
   void AddTo(uint64_t* window_words) const;
+
+ private:
+  uint64_t Word(uint32_t i) const {
+    uint64_t word = 0;
+    std::memcpy(&word, payload + i * sizeof(word), sizeof(word));
+    return word;
+  }
 };
 
 // The postings as they were when there were `series` series. A value that shares the tail.
@@ -69,13 +75,18 @@ class PostingsView {
  private:
   // Where the pair's series are: in the tail if this view's window is not sealed yet, and in nodes.
   struct Place {
-    uint32_t newest_entry;  // index + 1, 0: none
+    uint32_t newest_entry;  // index + 1 of the newest that this view may see; 0: none
     bool window_may_be_sealed;
     const uint8_t* newest_node;
   };
 
   uint32_t window() const { return series_ / kWindow; }
+  Ordinal OrdinalOf(const TailEntry& entry) const { return window() * kWindow + entry.in_window; }
   Place Find(const Pair& pair) const;
+  // Calls visit(node) for each node, the newest first; the node of this view's own window has only what the view may
+  // see. Ends and returns false if it does.
+  template <typename Visit>
+  bool ForEachNode(const Place& place, Visit visit) const;
   // The part that this view may see of its own window, if that was sealed after the view was made.
   WindowBits VisibleBits(const PostingNode& node) const;
 
@@ -110,9 +121,7 @@ template <typename Visit>
 bool PostingNode::ForEachRun(Visit visit) const {
   if (is_bits) {
     for (uint32_t i = 0; i < kWindowWords; ++i) {
-      uint64_t word = 0;
-      std::memcpy(&word, payload + i * sizeof(word), sizeof(word));
-      for (; word != 0; word &= word - 1) {
+      for (uint64_t word = Word(i); word != 0; word &= word - 1) {
         if (!visit(i * 64 + static_cast<uint32_t>(std::countr_zero(word)), 1U)) return false;
       }
     }
@@ -121,14 +130,8 @@ bool PostingNode::ForEachRun(Visit visit) const {
   const uint8_t* at = payload;
   uint32_t next = 0;
   for (uint32_t left = count; left > 0;) {
-    uint64_t gap = 0;
-    at = GetVarint(at, gap);
-    uint32_t run = 1;
-    if ((gap & 1) != 0) {
-      uint64_t longer = 0;
-      at = GetVarint(at, longer);
-      run = static_cast<uint32_t>(longer) + kShortestRun;
-    }
+    const uint64_t gap = TakeVarint(at);
+    const uint32_t run = (gap & 1) == 0 ? 1 : static_cast<uint32_t>(TakeVarint(at)) + kShortestRun;
     next += static_cast<uint32_t>(gap >> 1);
     if (!visit(next, run)) return false;
     next += run;
@@ -138,27 +141,34 @@ bool PostingNode::ForEachRun(Visit visit) const {
 }
 
 template <typename Visit>
-bool PostingsView::ForEachRun(const Pair& pair, Visit visit) const {
-  const Place place = Find(pair);
-  for (uint32_t i = place.newest_entry; i != 0;) {
-    const TailEntry& entry = (*tail_)[i - 1];
-    const Ordinal ordinal = window() * kWindow + entry.in_window;
-    if (ordinal < series_ && !visit(ordinal, 1U)) return false;
-    i = entry.older;
-  }
+bool PostingsView::ForEachNode(const Place& place, Visit visit) const {
   for (const uint8_t* at = place.newest_node; at != nullptr;) {
     const PostingNode node = PostingNode::At(at);
     at = node.older;
-    auto in_window = [&](uint32_t first, uint32_t count) { return visit(node.window * kWindow + first, count); };
     if (node.window < window()) {
-      if (!node.ForEachRun(in_window)) return false;
-    } else if (node.window == window() && place.window_may_be_sealed) {
+      if (!visit(node)) return false;
+    } else if (node.window == window() && place.window_may_be_sealed && series_ % kWindow != 0) {
       const WindowBits bits = VisibleBits(node);
-      PostingNode visible{.is_bits = true, .payload = reinterpret_cast<const uint8_t*>(bits.data())};
-      if (!visible.ForEachRun(in_window)) return false;
+      PostingNode visible = node;
+      visible.count = 0;
+      for (const uint64_t word : bits) visible.count += static_cast<uint32_t>(std::popcount(word));
+      visible.is_bits = true;
+      visible.payload = reinterpret_cast<const uint8_t*>(bits.data());
+      if (!visit(visible)) return false;
     }
   }
   return true;
+}
+
+template <typename Visit>
+bool PostingsView::ForEachRun(const Pair& pair, Visit visit) const {
+  const Place place = Find(pair);
+  for (uint32_t i = place.newest_entry; i != 0; i = (*tail_)[i - 1].older) {
+    if (!visit(OrdinalOf((*tail_)[i - 1]), 1U)) return false;
+  }
+  return ForEachNode(place, [&](const PostingNode& node) {
+    return node.ForEachRun([&](uint32_t first, uint32_t count) { return visit(node.window * kWindow + first, count); });
+  });
 }
 
 }  // namespace mi::catalog

@@ -9,8 +9,7 @@
 // a map. Times are whole seconds: first_seen rounded down, last_seen up (see Snapshot::SeenIn).
 //
 // Threads: one writer. Readers may read ordinals below the size that was published to them. Times change in place, and
-// a
-//          reader sees the newest; everything else never changes.
+//          a reader sees the newest; everything else never changes.
 #pragma once
 
 #include <algorithm>
@@ -22,10 +21,9 @@
 #include <span>
 #include <vector>
 
-#include "catalog/byte_arena.h"
+#include "base/varint.h"
+#include "catalog/append_only.h"
 #include "catalog/snapshot.h"
-#include "catalog/stable_array.h"
-#include "catalog/varint.h"
 
 namespace mi::catalog {
 
@@ -66,9 +64,7 @@ class SeriesLog {
     }
     uint64_t pair = 0;
     for (const uint8_t* at = record.body; at != record.end;) {
-      uint64_t delta = 0;
-      at = GetVarint(at, delta);
-      pair += delta;
+      pair += TakeVarint(at);
       visit(static_cast<PairId>(pair));
     }
     return highest + record.id_step;
@@ -115,12 +111,10 @@ class SeriesLog {
 // The head is the varint (bytes of the body << 1 | id_step != 1), then the step in zigzag if it is not 1.
 inline SeriesLog::Record SeriesLog::RecordAt(const uint8_t* at) {
   if (*at == 0) std::memcpy(&at, at + 1, sizeof(at));
-  uint64_t head = 0;
-  at = GetVarint(at, head);
+  const uint64_t head = TakeVarint(at);
   int64_t step = 1;
   if ((head & 1) != 0) {
-    uint64_t zigzag = 0;
-    at = GetVarint(at, zigzag);
+    const uint64_t zigzag = TakeVarint(at);
     step = static_cast<int64_t>(zigzag >> 1) ^ -static_cast<int64_t>(zigzag & 1);
   }
   return {at, at + (head >> 1), step};

@@ -3,10 +3,44 @@
 #include <roaring/roaring.h>
 
 #include <array>
+#include <bit>
+#include <cstring>
 
 #include "base/fatal.h"
 
 namespace mi::catalog {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "the serialised bitmap is little-endian");
+
+// CRoaring's portable format, without runs:
+//   cookie | number of blocks | per block: key, size - 1 | per block: offset | the blocks
+// A block is an array of 16-bit numbers or, if there are more than 4096, plain bits.
+constexpr uint32_t kCookieWithoutRuns = 12346;
+constexpr uint32_t kLargestArray = 4096;
+
+struct Count {
+  uint32_t key;
+  uint32_t size;
+  size_t bytes() const { return size > kLargestArray ? 8192 : size * sizeof(uint16_t); }
+};
+
+template <typename T>
+char* Put(T value, char* at) {
+  std::memcpy(at, &value, sizeof(value));
+  return at + sizeof(value);
+}
+
+char* PutArray(const uint64_t* words, size_t count, char* at) {
+  for (size_t i = 0; i < count; ++i) {
+    for (uint64_t word = words[i]; word != 0; word &= word - 1) {
+      at = Put(static_cast<uint16_t>(i * 64 + static_cast<size_t>(std::countr_zero(word))), at);
+    }
+  }
+  return at;
+}
+
+}  // namespace
 
 void SeriesSet::Free::operator()(roaring_bitmap_s* bitmap) const { roaring_bitmap_free(bitmap); }
 
@@ -63,6 +97,54 @@ void SeriesSet::ForEach(const std::function<bool(Ordinal)>& visit) const {
     }
     if (count < buffer.size()) return;
   }
+}
+
+void SetBits(uint64_t* words, uint32_t begin, uint32_t count) {
+  const uint32_t end = begin + count;
+  for (uint32_t at = begin; at < end;) {
+    const uint32_t bits = std::min(64 - at % 64, end - at);
+    const uint64_t ones = bits == 64 ? ~uint64_t{0} : (uint64_t{1} << bits) - 1;
+    words[at / 64] |= ones << at % 64;
+    at += bits;
+  }
+}
+
+// Writes the set in CRoaring's portable format and lets the library read it: a block of plain bits is then copied, and
+// not added number by number.
+SeriesSet SetBuilder::Build() const {
+  std::vector<Count> counts;
+  size_t bytes = 2 * sizeof(uint32_t);
+  for (uint32_t key = 0; key < blocks_.size(); ++key) {
+    if (blocks_[key] == nullptr) continue;
+    uint32_t size = 0;
+    for (const uint64_t word : *blocks_[key]) size += static_cast<uint32_t>(std::popcount(word));
+    if (size == 0) continue;
+    counts.push_back({key, size});
+    bytes += 2 * sizeof(uint32_t) + counts.back().bytes();
+  }
+
+  auto buffer = std::make_unique_for_overwrite<char[]>(bytes);
+  char* at = Put(kCookieWithoutRuns, buffer.get());
+  at = Put(static_cast<uint32_t>(counts.size()), at);
+  for (const Count& count : counts) {
+    at = Put(static_cast<uint16_t>(count.key), at);
+    at = Put(static_cast<uint16_t>(count.size - 1), at);
+  }
+  auto offset = static_cast<uint32_t>(2 * sizeof(uint32_t) * (counts.size() + 1));
+  for (const Count& count : counts) {
+    at = Put(offset, at);
+    offset += static_cast<uint32_t>(count.bytes());
+  }
+  for (const Count& count : counts) {
+    const Block& block = *blocks_[count.key];
+    if (count.size <= kLargestArray) {
+      at = PutArray(block.data(), block.size(), at);
+    } else {
+      std::memcpy(at, block.data(), sizeof(block));
+      at += sizeof(block);
+    }
+  }
+  return SeriesSet(roaring_bitmap_portable_deserialize_safe(buffer.get(), bytes));
 }
 
 }  // namespace mi::catalog

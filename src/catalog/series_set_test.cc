@@ -1,6 +1,5 @@
 #include "catalog/series_set.h"
 
-#include "catalog/set_builder.h"
 #include "catalog/testing/naive_catalog.h"
 
 namespace mi::catalog {
