@@ -6,11 +6,12 @@
 // one lives as long as a reader holds it.
 #pragma once
 
+#include <xxhash.h>
+
 #include <atomic>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -20,31 +21,7 @@ namespace mi::catalog {
 // A fast hash of a text, for tables in memory. The seed is random, so that a sender who chooses label values cannot
 // choose collisions.
 inline uint64_t HashText(std::string_view text, uint64_t seed) {
-  constexpr uint64_t kFirst = 0x9e3779b97f4a7c15;
-  constexpr uint64_t kSecond = 0xd1b54a32d192ed03;
-  const auto mix = [](uint64_t a, uint64_t b) {
-    __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(a) * b;
-    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-  };
-  const auto load = [](const char* at, auto value) -> uint64_t {
-    std::memcpy(&value, at, sizeof(value));
-    return value;
-  };
-  uint64_t hash = mix(seed ^ kFirst, text.size() ^ kSecond);
-  const char* at = text.data();
-  size_t left = text.size();
-  for (; left > 8; left -= 8, at += 8) hash = mix(hash ^ load(at, uint64_t{}), kFirst);
-  // The last 1 to 8 bytes are read without a loop, some of them twice.
-  uint64_t tail = 0;
-  if (left == 8) {
-    tail = load(at, uint64_t{});
-  } else if (left >= 4) {
-    tail = load(at, uint32_t{}) << 32 | load(at + left - 4, uint32_t{});
-  } else if (left > 0) {
-    tail = load(at, uint8_t{}) << 16 | load(at + left / 2, uint8_t{}) << 8 | load(at + left - 1, uint8_t{});
-  }
-  return mix(hash ^ tail, kSecond);
+  return XXH3_64bits_withSeed(text.data(), text.size(), seed);
 }
 
 class IdTable {
