@@ -147,9 +147,10 @@ void StoredSnapshot::Read(Ordinal ordinal, SeriesView& out) const {
 void StoredSnapshot::ForEachMetadata(std::span<const std::string> tenants,
                                      const std::function<bool(const store::StoredMetadata&)>& visit) const {
   std::vector<const store::StoredMetadata*> found;
-  metadata_.ForEach([&](const store::StoredMetadata& entry) {
-    if (tenants.empty() || std::ranges::find(tenants, entry.tenant.name()) != tenants.end()) found.push_back(&entry);
-  });
+  for (const auto& entry : *metadata_) {
+    const bool wanted = tenants.empty() || std::ranges::find(tenants, entry->tenant.name()) != tenants.end();
+    if (wanted) found.push_back(entry.get());
+  }
   std::ranges::sort(found, {}, [](const store::StoredMetadata* entry) {
     return std::tie(entry->metadata.family, entry->tenant.name());
   });

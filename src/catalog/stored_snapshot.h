@@ -63,7 +63,7 @@ class StoredSnapshot final : public Snapshot {
   const Dictionary::View dictionary_;
   const PostingsView postings_;
   const uint32_t series_;
-  const MetadataLog::View metadata_;
+  const std::shared_ptr<const MetadataLog::Entries> metadata_;
   const int64_t activity_interval_s_;
   const Catalog::Stats stats_;
 };
