@@ -96,13 +96,49 @@ auto RedisConnection::Retrying(Deadline deadline, Exchange exchange) -> decltype
 Result<std::vector<bool>> RedisConnection::Find(std::span<const model::Fingerprint> fingerprints,
                                                 size_t keys_per_command, Deadline deadline) {
   assert(keys_per_command > 0);
-  return Retrying(deadline, [&] { return SendMgets(fingerprints, keys_per_command, deadline); });
+  const size_t commands = (fingerprints.size() + keys_per_command - 1) / keys_per_command;
+  const auto part_of = [&](size_t command) {
+    const auto rest = fingerprints.subspan(command * keys_per_command);
+    return rest.first(std::min(keys_per_command, rest.size()));
+  };
+  return Retrying(deadline, [&]() -> Result<std::vector<bool>> {
+    std::vector<bool> known;
+    known.reserve(fingerprints.size());
+    size_t sent = 0;
+    for (size_t answered = 0; answered < commands; ++answered) {
+      for (; sent < std::min(commands, answered + kPipelinedMgets); ++sent) {
+        const std::vector<Key> keys(part_of(sent).begin(), part_of(sent).end());
+        std::vector<std::string_view> words = {"MGET"};
+        for (const Key& key : keys) words.push_back(key.view());
+        Append(words);
+      }
+      const Reply reply = TRY(Read(deadline));
+      if (reply->type != REDIS_REPLY_ARRAY || reply->elements != part_of(answered).size()) {
+        return Fail(Unavailable("the reply to MGET has another shape than documented"));
+      }
+      for (const redisReply* element : std::span(reply->element, reply->elements)) {
+        known.push_back(element->type == REDIS_REPLY_STRING);
+      }
+    }
+    return known;
+  });
 }
 
 Status RedisConnection::Store(std::span<const model::Fingerprint> fingerprints,
                               std::span<const std::chrono::seconds> lifetimes, Deadline deadline) {
   assert(lifetimes.empty() || lifetimes.size() == fingerprints.size());
-  return Retrying(deadline, [&] { return SendSets(fingerprints, lifetimes, deadline); });
+  return Retrying(deadline, [&]() -> Status {
+    for (size_t i = 0; i < fingerprints.size(); ++i) {
+      const Key key(fingerprints[i]);
+      if (lifetimes.empty()) {
+        Append({"SET", key.view(), "1"});
+      } else {
+        Append({"SET", key.view(), "1", "EX", std::to_string(lifetimes[i].count())});
+      }
+    }
+    for (size_t i = 0; i < fingerprints.size(); ++i) TRY(Read(deadline));
+    return {};
+  });
 }
 
 Status RedisConnection::Probe(Deadline deadline) {
@@ -144,52 +180,6 @@ Status RedisConnection::LogIn(Deadline deadline) {
 Status RedisConnection::SendProbe(Deadline deadline) {
   Append({"MGET", kKeyPrefix});
   TRY(Read(deadline));
-  return {};
-}
-
-Result<std::vector<bool>> RedisConnection::SendMgets(std::span<const model::Fingerprint> fingerprints,
-                                                     size_t keys_per_command, Deadline deadline) {
-  const size_t commands = (fingerprints.size() + keys_per_command - 1) / keys_per_command;
-  const auto part_of = [&](size_t command) {
-    const auto rest = fingerprints.subspan(command * keys_per_command);
-    return rest.first(std::min(keys_per_command, rest.size()));
-  };
-  std::vector<bool> known;
-  known.reserve(fingerprints.size());
-  std::vector<Key> keys;
-  std::vector<std::string_view> words;
-  size_t sent = 0;
-  for (size_t answered = 0; answered < commands; ++answered) {
-    for (; sent < std::min(commands, answered + kPipelinedMgets); ++sent) {
-      const auto part = part_of(sent);
-      keys.clear();
-      for (const model::Fingerprint fingerprint : part) keys.emplace_back(fingerprint);
-      words.assign(1, "MGET");
-      for (const Key& key : keys) words.push_back(key.view());
-      Append(words);
-    }
-    const Reply reply = TRY(Read(deadline));
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != part_of(answered).size()) {
-      return Fail(Unavailable("the reply to MGET has another shape than documented"));
-    }
-    for (const redisReply* element : std::span(reply->element, reply->elements)) {
-      known.push_back(element->type == REDIS_REPLY_STRING);
-    }
-  }
-  return known;
-}
-
-Status RedisConnection::SendSets(std::span<const model::Fingerprint> fingerprints,
-                                 std::span<const std::chrono::seconds> lifetimes, Deadline deadline) {
-  for (size_t i = 0; i < fingerprints.size(); ++i) {
-    const Key key(fingerprints[i]);
-    if (lifetimes.empty()) {
-      Append({"SET", key.view(), "1"});
-    } else {
-      Append({"SET", key.view(), "1", "EX", std::to_string(lifetimes[i].count())});
-    }
-  }
-  for (size_t i = 0; i < fingerprints.size(); ++i) TRY(Read(deadline));
   return {};
 }
 

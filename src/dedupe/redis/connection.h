@@ -60,10 +60,6 @@ class RedisConnection {
   Status Open(Deadline deadline);
   Status LogIn(Deadline deadline);
   Status SendProbe(Deadline deadline);
-  Result<std::vector<bool>> SendMgets(std::span<const model::Fingerprint> fingerprints, size_t keys_per_command,
-                                      Deadline deadline);
-  Status SendSets(std::span<const model::Fingerprint> fingerprints, std::span<const std::chrono::seconds> lifetimes,
-                  Deadline deadline);
 
   // Adds a command to those that wait to be sent.
   void Append(std::span<const std::string_view> words);
