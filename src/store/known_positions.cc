@@ -26,14 +26,6 @@ std::optional<int64_t> NextOffsetIn(std::span<const model::StreamPosition> posit
   return std::nullopt;
 }
 
-void KnownPositions::NoteRead(const std::string& stream, int32_t partition, std::optional<int64_t> next_offset) {
-  if (next_offset) {
-    known_[{stream, partition}] = *next_offset;
-  } else {
-    known_.erase({stream, partition});
-  }
-}
-
 void KnownPositions::NoteCommitted(std::span<const model::StreamPosition> positions) {
   for (const model::StreamPosition& position : positions) {
     known_[{position.stream, position.partition}] = position.next_offset;
@@ -44,12 +36,26 @@ Status KnownPositions::Check(std::span<const model::StreamPosition> stored) cons
   for (const auto& [partition, known] : known_) {
     const std::optional<int64_t> now = NextOffsetIn(stored, partition.first, partition.second);
     if (now && *now >= known) continue;
-    return Fail(Errc::kCorrupt,
-                format("the database went back: the position of {}, partition {}, was {} and is {}. A backup was "
-                       "restored, or a failover lost transactions; a restart reads again from the stored positions",
-                       partition.first, partition.second, known, now ? format("{}", *now) : "missing"));
+    return WentBack(format("the position of {}, partition {}, was {} and is {}", partition.first, partition.second,
+                           known, now ? format("{}", *now) : "missing"));
   }
   return {};
+}
+
+Result<std::optional<int64_t>> KnownPositions::Read(std::span<const model::StreamPosition> stored,
+                                                    const std::string& stream, int32_t partition) {
+  TRY(Check(stored));
+  const std::optional<int64_t> next_offset = NextOffsetIn(stored, stream, partition);
+  if (next_offset) known_[{stream, partition}] = *next_offset;
+  return next_offset;
+}
+
+std::unexpected<Error> KnownPositions::WentBack(std::string_view what) const {
+  const Error error(Errc::kCorrupt, format("{}: the database went back: {}. A backup was restored, or a failover lost "
+                                           "transactions; a restart reads again from the stored positions",
+                                           database_, what));
+  fatal_(error);
+  return Fail(error);
 }
 
 int64_t KnownPositions::Merge(const model::StreamPosition& position, std::optional<int64_t> stored) const {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/fatal.h"
 #include "base/result.h"
 #include "model/stream_position.h"
 
@@ -22,8 +23,9 @@ std::optional<int64_t> NextOffsetIn(std::span<const model::StreamPosition> posit
 // Threads: confined to one thread.
 class KnownPositions {
  public:
-  // The store read this position, or nothing.
-  void NoteRead(const std::string& stream, int32_t partition, std::optional<int64_t> next_offset);
+  // `database` names it in messages. `fatal` is called with each error.
+  KnownPositions(std::string database, FatalHandler fatal) : database_(std::move(database)), fatal_(std::move(fatal)) {}
+
   // The store committed these positions.
   void NoteCommitted(std::span<const model::StreamPosition> positions);
 
@@ -32,11 +34,20 @@ class KnownPositions {
   // kCorrupt if a position that is known is missing from `stored`, all rows of the database, or is behind.
   Status Check(std::span<const model::StreamPosition> stored) const;
 
+  // Checks, and finds the position of a partition in `stored`, if it is there. From now on the store knows it.
+  Result<std::optional<int64_t>> Read(std::span<const model::StreamPosition> stored, const std::string& stream,
+                                      int32_t partition);
+
   // The next offset to write in place of `stored`, so that positions of other writers stand.
   int64_t Merge(const model::StreamPosition& position, std::optional<int64_t> stored) const;
 
+  // Calls the fatal handler, and returns its error: "the database went back: <what> ...".
+  std::unexpected<Error> WentBack(std::string_view what) const;
+
  private:
   using Partition = std::pair<std::string, int32_t>;
+  const std::string database_;
+  const FatalHandler fatal_;
   std::map<Partition, int64_t> known_;
 };
 

@@ -48,7 +48,7 @@ void SeriesMerge::CollectNew() {
     const std::span<const PlannedSeries> variants = plan_.runs()[run];
     AddNew(variants.front());
     for (const PlannedSeries& other : variants.subspan(1)) {
-      Refuse(other, model::FormatIdentity(plan_.LabelsOf(variants.front())));
+      Refuse(other, new_.back().content);
     }
   }
 }
@@ -56,23 +56,19 @@ void SeriesMerge::CollectNew() {
 void SeriesMerge::AddNew(const PlannedSeries& planned) {
   const model::LabelsView labels = plan_.LabelsOf(planned);
   NewSeries series{.planned = &planned, .fingerprint = planned.fingerprint.ToBytes()};
-  series.labels_begin = labels_.size();
   for (const model::Label& label : labels) {
     if (IsBasicLabel(label.name)) continue;
-    labels_.push_back({.name = dictionaries_.names.Want(label.name, {&label.name, 1}),
-                       .value = dictionaries_.values.Want(label.value, {&label.value, 1})});
+    series.labels.push_back({.name = dictionaries_.names.Want(label.name, {&label.name, 1}),
+                             .value = dictionaries_.values.Want(label.value, {&label.value, 1})});
   }
-  series.labels_end = labels_.size();
 
   const std::array<std::string_view, 4> basic = BasicLabelsOf(plan_.TenantOf(planned), labels);
   text_.clear();
   for (const std::string_view value : basic) AppendNetstring(value, text_);
   series.basic_label = dictionaries_.basic_labels.Want(text_, basic);
 
-  series.content_begin = contents_.size();
-  model::AppendIdentity(labels, contents_);
-  series.content_end = contents_.size();
-  new_.push_back(series);
+  series.content = model::FormatIdentity(labels);
+  new_.push_back(std::move(series));
 }
 
 void SeriesMerge::RefuseClashes() {
@@ -86,9 +82,9 @@ void SeriesMerge::RefuseClashes() {
 
 const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
   if (BasicLabelOf(series) == 0) return &dictionaries_.basic_labels;
-  for (size_t i = series.labels_begin; i < series.labels_end; ++i) {
-    if (dictionaries_.names.IdAt(labels_[i].name) == 0) return &dictionaries_.names;
-    if (dictionaries_.values.IdAt(labels_[i].value) == 0) return &dictionaries_.values;
+  for (const auto& [name, value] : series.labels) {
+    if (dictionaries_.names.IdAt(name) == 0) return &dictionaries_.names;
+    if (dictionaries_.values.IdAt(value) == 0) return &dictionaries_.values;
   }
   return nullptr;
 }
@@ -123,11 +119,9 @@ std::vector<const NewSeries*> SeriesMerge::NewSeriesById() const {
 // Sorted by the key of metric_label, so that each page of it is touched once.
 std::vector<Posting> SeriesMerge::Postings() const {
   std::vector<Posting> postings;
-  postings.reserve(labels_.size());
   for (const NewSeries& series : new_) {
-    for (size_t i = series.labels_begin; i < series.labels_end; ++i) {
-      postings.push_back(
-          {dictionaries_.names.IdAt(labels_[i].name), dictionaries_.values.IdAt(labels_[i].value), series.id});
+    for (const auto& [name, value] : series.labels) {
+      postings.push_back({dictionaries_.names.IdAt(name), dictionaries_.values.IdAt(value), series.id});
     }
   }
   std::ranges::sort(postings);

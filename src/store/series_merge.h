@@ -5,7 +5,7 @@
 //   CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
 //   RefuseClashes()     once the store has settled the dictionaries
 //   AssignIds()         with ids that the database reserved for new_series().size() series
-//   new_series(), postings(), moved()   are the rows to write
+//   new_series(), Postings(), Moved()   are the rows to write
 //   TakeResult()        after the commit
 #pragma once
 
@@ -39,10 +39,13 @@ struct StoredIdentity {
 struct NewSeries {
   const PlannedSeries* planned;
   Hash16 fingerprint;
+  struct LabelSlots {
+    size_t name, value;
+  };
   uint64_t id = 0;
-  size_t basic_label = 0;                     // slot in dictionaries.basic_labels
-  size_t labels_begin = 0, labels_end = 0;    // of SeriesMerge::labels_
-  size_t content_begin = 0, content_end = 0;  // of SeriesMerge::contents_
+  size_t basic_label = 0;          // slot in dictionaries.basic_labels
+  std::vector<LabelSlots> labels;  // slots of the other labels, in dictionaries.names and values
+  std::string content;
 };
 
 // A row of metric_label.
@@ -72,9 +75,6 @@ class SeriesMerge {
   // By fingerprint, the order in which several writers must insert them.
   std::span<const NewSeries> new_series() const { return new_; }
   std::vector<const NewSeries*> NewSeriesById() const;
-  std::string_view ContentOf(const NewSeries& series) const {
-    return std::string_view(contents_).substr(series.content_begin, series.content_end - series.content_begin);
-  }
   uint64_t BasicLabelOf(const NewSeries& series) const { return dictionaries_.basic_labels.IdAt(series.basic_label); }
   // Of the new series, ascending.
   std::vector<Posting> Postings() const;
@@ -85,10 +85,6 @@ class SeriesMerge {
   ApplyResult TakeResult(std::span<const SeenUpdate> moved);
 
  private:
-  struct LabelSlots {
-    size_t name, value;
-  };
-
   void AddNew(const PlannedSeries& series);
   void Refuse(const PlannedSeries& series, std::string_view stored_content);
   // The dictionary that refused a text of the series, or nullptr.
@@ -99,8 +95,6 @@ class SeriesMerge {
   std::vector<bool> matched_;  // by run
   std::vector<SeenUpdate> moved_;
   std::vector<NewSeries> new_;
-  std::vector<LabelSlots> labels_;
-  std::string contents_;
   std::string text_;
   ApplyResult result_;
 };

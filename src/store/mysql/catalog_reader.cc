@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/format.h"
-#include "store/stored_rows.h"
+#include "store/rows.h"
 
 namespace mi::store {
 namespace {
@@ -19,10 +19,53 @@ constexpr std::string_view kSelectSeries =
     "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id WHERE m.id > ?";
 constexpr uint64_t kCountedAtOnce = 1'000'000;  // ids; about 0.2 s
 
+// Runs `sql` page by page. bind(select) binds where the page begins; the number of rows follows as the last parameter.
+// visit(row) returns a Result<bool>, false to end, and notes where the next page begins. Returns whether the visitor
+// wants more.
+template <typename Bind, typename Visit>
+Result<bool> ReadPages(MysqlConnection& connection, std::string_view sql, Bind bind, Visit visit) {
+  MysqlStatement* select = TRY(connection.Prepare(sql));
+  for (uint64_t rows = kPageRows; rows == kPageRows;) {
+    bind(*select);
+    TRY(select->Bind(kPageRows).Run());
+    for (rows = 0; TRY(select->Fetch()); ++rows) {
+      if (!TRY(visit(*select))) return false;
+    }
+  }
+  return true;
+}
+
 // Fetches the row of a statement that always has one.
 Status FetchOnly(MysqlStatement& statement) {
   if (TRY(statement.Fetch())) return {};
   return Fail(Errc::kCorrupt, "schema_version has no row: restore a backup");
+}
+
+// See MysqlCatalogReader::ReadSeenChanges.
+Result<uint64_t> SumOfChanged(MysqlConnection& connection, uint64_t from, uint64_t to) {
+  MysqlStatement* sum = TRY(connection.Query(
+      "SELECT CAST(COALESCE(SUM(changed - ? + 1), 0) AS UNSIGNED) FROM metric_seen FORCE INDEX (changed) "
+      "WHERE changed >= ? AND changed <= ?",
+      from, from, to));
+  TRY(FetchOnly(*sum));
+  return sum->Number(0);
+}
+
+Status ReadChanged(MysqlConnection& connection, uint64_t from, uint64_t to,
+                   const std::function<void(const SeenUpdate&)>& visit) {
+  uint64_t id = 0;
+  TRY(ReadPages(
+      connection,
+      "SELECT changed, metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (changed) "
+      "WHERE changed >= ? AND changed <= ? AND (changed > ? OR metric_id > ?) ORDER BY changed, metric_id LIMIT ?",
+      [&](MysqlStatement& select) { select.Bind(from).Bind(to).Bind(from).Bind(id); },
+      [&](const MysqlStatement& row) -> Result<bool> {
+        from = row.Number(0);
+        id = row.Number(1);
+        visit({.id = id, .first_seen_ms = row.Int(2), .last_seen_ms = row.Int(3)});
+        return true;
+      }));
+  return {};
 }
 
 }  // namespace
@@ -51,33 +94,30 @@ Result<uint64_t> MysqlCatalogReader::CountSeries(uint64_t up_to_id) {
   return series;
 }
 
-Result<bool> MysqlCatalogReader::ReadPages(std::string_view sql, uint64_t after, std::span<const IdRange> ranges,
-                                           const std::function<Result<bool>(const MysqlStatement& row)>& visit) {
-  const MysqlLease connection = TRY(pool_->Take());
-  MysqlStatement* select = TRY(connection->Prepare(sql));
-  for (uint64_t rows = kPageRows; rows == kPageRows;) {
-    select->Bind(after);
-    for (const IdRange& range : ranges) select->Bind(range.first).Bind(range.last);
-    TRY(select->Bind(kPageRows).Run());
-    for (rows = 0; TRY(select->Fetch()); ++rows) {
-      after = select->Number(0);
-      if (!TRY(visit(*select))) return false;
-    }
-  }
-  return true;
-}
-
 Status MysqlCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
-  TRY(ReadPages(format("{} ORDER BY m.id LIMIT ?", kSelectSeries), after_id, {},
-                [&](const MysqlStatement& row) -> Result<bool> { return visit(TRY(StoredSeriesOf(row))); }));
+  const MysqlLease connection = TRY(pool_->Take());
+  TRY(ReadPages(
+      *connection, format("{} ORDER BY m.id LIMIT ?", kSelectSeries),
+      [&](MysqlStatement& select) { select.Bind(after_id); },
+      [&](const MysqlStatement& row) -> Result<bool> {
+        after_id = row.Number(0);
+        return visit(TRY(StoredSeriesOf(row)));
+      }));
   return {};
 }
 
 Status MysqlCatalogReader::ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) {
+  const MysqlLease connection = TRY(pool_->Take());
+  uint64_t after_id = 0;
   TRY(ReadPages(
+      *connection,
       "SELECT STRAIGHT_JOIN m.id, m.fingerprint, s.last_seen FROM metric m FORCE INDEX (PRIMARY) "
       "JOIN metric_seen s ON s.metric_id = m.id WHERE m.id > ? ORDER BY m.id LIMIT ?",
-      0, {}, [&](const MysqlStatement& row) -> Result<bool> { return visit(TRY(FingerprintAt(row, 1)), row.Int(2)); }));
+      [&](MysqlStatement& select) { select.Bind(after_id); },
+      [&](const MysqlStatement& row) -> Result<bool> {
+        after_id = row.Number(0);
+        return visit(TRY(FingerprintAt(row, 1)), row.Int(2));
+      }));
   return {};
 }
 
@@ -88,7 +128,8 @@ Status MysqlCatalogReader::ReadSeriesIn(std::span<const IdRange> ranges,
   // places.
   constexpr size_t kMany = 50;
   constexpr size_t kFew = 4;
-  while (!ranges.empty()) {
+  const MysqlLease connection = TRY(pool_->Take());
+  for (bool more = true; more && !ranges.empty();) {
     const size_t asked = ranges.size() <= kFew ? kFew : kMany;
     std::vector<IdRange> now(ranges.begin(), ranges.begin() + static_cast<ptrdiff_t>(std::min(asked, ranges.size())));
     ranges = ranges.subspan(now.size());
@@ -96,9 +137,17 @@ Status MysqlCatalogReader::ReadSeriesIn(std::span<const IdRange> ranges,
     std::string sql = format("{} AND (m.id BETWEEN ? AND ?", kSelectSeries);
     for (size_t i = 1; i < asked; ++i) sql += " OR m.id BETWEEN ? AND ?";
     sql += ") ORDER BY m.id LIMIT ?";
-    const bool more = TRY(ReadPages(
-        sql, 0, now, [&](const MysqlStatement& row) -> Result<bool> { return visit(TRY(StoredSeriesOf(row))); }));
-    if (!more) break;
+    uint64_t after_id = 0;
+    more = TRY(ReadPages(
+        *connection, sql,
+        [&](MysqlStatement& select) {
+          select.Bind(after_id);
+          for (const IdRange& range : now) select.Bind(range.first).Bind(range.last);
+        },
+        [&](const MysqlStatement& row) -> Result<bool> {
+          after_id = row.Number(0);
+          return visit(TRY(StoredSeriesOf(row)));
+        }));
   }
   return {};
 }
@@ -132,46 +181,19 @@ Result<uint64_t> MysqlCatalogReader::ReadSeenChanges(uint64_t since,
   return std::max(since, newest);
 }
 
-Result<uint64_t> MysqlCatalogReader::SumOfChanged(MysqlConnection& connection, uint64_t from, uint64_t to) {
-  MysqlStatement* sum = TRY(connection.Query(
-      "SELECT CAST(COALESCE(SUM(changed - ? + 1), 0) AS UNSIGNED) FROM metric_seen FORCE INDEX (changed) "
-      "WHERE changed >= ? AND changed <= ?",
-      from, from, to));
-  TRY(FetchOnly(*sum));
-  return sum->Number(0);
-}
-
-Status MysqlCatalogReader::ReadChanged(MysqlConnection& connection, uint64_t from, uint64_t to,
-                                       const std::function<void(const SeenUpdate&)>& visit) {
-  uint64_t changed = from;
-  uint64_t id = 0;
-  for (uint64_t rows = kPageRows; rows == kPageRows;) {
-    MysqlStatement* select = TRY(connection.Query(
-        "SELECT changed, metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (changed) "
-        "WHERE changed >= ? AND changed <= ? AND (changed > ? OR metric_id > ?) ORDER BY changed, metric_id LIMIT ?",
-        changed, to, changed, id, kPageRows));
-    for (rows = 0; TRY(select->Fetch()); ++rows) {
-      changed = select->Number(0);
-      id = select->Number(1);
-      visit({.id = id, .first_seen_ms = select->Int(2), .last_seen_ms = select->Int(3)});
-    }
-  }
-  return {};
-}
-
 Status MysqlCatalogReader::ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) {
   const MysqlLease connection = TRY(pool_->Take());
   std::string after;
-  for (uint64_t rows = kPageRows; rows == kPageRows;) {
-    MysqlStatement* select =
-        TRY(connection->Query("SELECT tenant, metric_family, type, help, unit, last_seen, hash FROM metric_metadata "
-                              "WHERE hash > ? ORDER BY hash LIMIT ?",
-                              after, kPageRows));
-    for (rows = 0; TRY(select->Fetch()); ++rows) {
-      if (!visit(TRY(StoredMetadataOf(*select)))) return {};
-      after = select->Text(6);
-    }
-  }
+  TRY(ReadPages(
+      *connection,
+      "SELECT tenant, metric_family, type, help, unit, last_seen, hash FROM metric_metadata WHERE hash > ? ORDER BY "
+      "hash "
+      "LIMIT ?",
+      [&](MysqlStatement& select) { select.Bind(std::string_view(after)); },
+      [&](const MysqlStatement& row) -> Result<bool> {
+        after = row.Text(6);
+        return visit(TRY(StoredMetadataOf(row)));
+      }));
   return {};
 }
 

@@ -35,14 +35,6 @@ class MysqlCatalogReader final : public CatalogReader {
     friend bool operator==(const QuietMark&, const QuietMark&) = default;
   };
 
-  Result<uint64_t> SumOfChanged(MysqlConnection& connection, uint64_t from, uint64_t to);
-  Status ReadChanged(MysqlConnection& connection, uint64_t from, uint64_t to,
-                     const std::function<void(const SeenUpdate&)>& visit);
-  // Runs `sql` page by page: a SELECT of the ids above `after` (in its first column) that lie in `ranges`, if there are
-  // any. `visit` returns whether it wants more, and so does this function.
-  Result<bool> ReadPages(std::string_view sql, uint64_t after, std::span<const IdRange> ranges,
-                         const std::function<Result<bool>(const MysqlStatement& row)>& visit);
-
   const std::shared_ptr<MysqlPool> pool_;
   std::optional<QuietMark> quiet_;
 };

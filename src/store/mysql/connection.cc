@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/fatal.h"
+#include "store/rows.h"
 
 namespace mi::store {
 namespace {
@@ -68,15 +69,6 @@ std::string Advice(unsigned int number, const MysqlOptions& options, std::string
 // `longest` divided by `part`, at least 1.
 uint64_t Seconds(std::chrono::seconds longest, int64_t part) {
   return static_cast<uint64_t>(std::max<int64_t>(1, longest.count() / part));
-}
-
-std::string InsertSql(const MysqlRows& rows, size_t count, std::string_view suffix) {
-  std::string row = "(?";
-  for (size_t i = 1; i < rows.columns(); ++i) row += ", ?";
-  row += ")";
-  std::string sql = format("INSERT INTO {} VALUES {}", rows.into(), row);
-  for (size_t i = 1; i < count; ++i) sql += ", " + row;
-  return suffix.empty() ? sql : format("{} {}", sql, suffix);
 }
 
 }  // namespace
@@ -176,7 +168,7 @@ Status MysqlConnection::Insert(const MysqlRows& rows, std::string_view suffix) {
   for (size_t begin = 0; begin < rows.size();) {
     const size_t most = TRY(RowsThatFit(rows, begin, kRowsPerInsert.front()));
     const size_t count = *std::ranges::find_if(kRowsPerInsert, [&](size_t n) { return n <= most; });
-    MysqlStatement* insert = TRY(Prepare(InsertSql(rows, count, suffix)));
+    MysqlStatement* insert = TRY(Prepare(format("{} {}", InsertSql(rows.into(), count), suffix)));
     for (size_t row = begin; row < begin + count; ++row) {
       for (const MysqlValue& value : rows.Row(row)) insert->Bind(value);
     }
@@ -238,13 +230,9 @@ Result<MysqlTransaction> MysqlTransaction::Begin(MysqlConnection& connection) {
   return MysqlTransaction(&connection);
 }
 
-MysqlTransaction::~MysqlTransaction() {
-  if (connection_ != nullptr) connection_->RollBack();
-}
-
 Status MysqlTransaction::Commit() {
   TRY(connection_->Exec("COMMIT"));
-  connection_ = nullptr;
+  (void)connection_.release();
   return {};
 }
 

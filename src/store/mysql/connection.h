@@ -10,9 +10,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -96,10 +98,11 @@ class MysqlConnection {
     return statement;
   }
   // Runs "<before> (?, ...) <after>" over many keys, some hundred per statement: with one key per statement the round
-  // trip costs more than the look-up. `before` ends with "IN"; both are constants. bind(i, statement) binds key i of
-  // `count`; visit(statement) sees each row and returns a Status.
-  template <typename Bind, typename Visit>
-  Status SelectIn(std::string_view before, std::string_view after, size_t count, Bind bind, Visit visit);
+  // trip costs more than the look-up. `before` ends with "IN"; both are constants. key(i) is one of `count` keys, a
+  // number or a text. visit(i, statement) sees the row of key i; the first column is the key.
+  // Requires: the keys are ascending.
+  template <typename Key, typename Visit>
+  Status SelectIn(std::string_view before, std::string_view after, size_t count, Key key, Visit visit);
 
   // INSERT of all rows, many per statement; `suffix` follows the values. kTooLarge: a row is above the server's
   // max_allowed_packet.
@@ -156,21 +159,22 @@ class MysqlConnection {
 class MysqlTransaction {
  public:
   static Result<MysqlTransaction> Begin(MysqlConnection& connection);
-  MysqlTransaction(MysqlTransaction&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
-  MysqlTransaction& operator=(MysqlTransaction&&) = delete;
-  ~MysqlTransaction();
 
   // If it fails with kUnavailable the outcome is unknown: everything may be stored.
   Status Commit();
 
  private:
+  struct RollBack {
+    void operator()(MysqlConnection* connection) const { connection->RollBack(); }
+  };
   explicit MysqlTransaction(MysqlConnection* connection) : connection_(connection) {}
-  MysqlConnection* connection_;
+  std::unique_ptr<MysqlConnection, RollBack> connection_;  // borrowed
 };
 
-template <typename Bind, typename Visit>
-Status MysqlConnection::SelectIn(std::string_view before, std::string_view after, size_t count, Bind bind,
-                                 Visit visit) {
+template <typename Key, typename Visit>
+Status MysqlConnection::SelectIn(std::string_view before, std::string_view after, size_t count, Key key, Visit visit) {
+  const auto all = std::views::iota(size_t{0}, count);
+  assert(std::ranges::is_sorted(all, {}, key));
   // Two statements, each prepared once. The larger has fewer than 1,000 keys, because from there on MariaDB makes a
   // temporary table. If keys are missing, the last one fills their places.
   constexpr size_t kMany = 500;
@@ -182,9 +186,18 @@ Status MysqlConnection::SelectIn(std::string_view before, std::string_view after
     for (size_t i = 1; i < keys; ++i) sql += ", ?";
     sql += format(") {}", after);
     MysqlStatement* select = TRY(Prepare(sql));
-    for (size_t i = 0; i < keys; ++i) bind(begin + std::min(i, left - 1), *select);
+    for (size_t i = 0; i < keys; ++i) select->Bind(key(begin + std::min(i, left - 1)));
     TRY(select->Run());
-    while (TRY(select->Fetch())) TRY(visit(*select));
+    while (TRY(select->Fetch())) {
+      std::invoke_result_t<Key, size_t> found{};
+      if constexpr (std::is_integral_v<decltype(found)>) {
+        found = select->Number(0);
+      } else {
+        found = select->Text(0);
+      }
+      const auto at = std::ranges::lower_bound(all, found, {}, key);
+      if (at != all.end() && key(*at) == found) TRY(visit(*at, *select));
+    }
     begin += std::min(keys, left);
   }
   return {};

@@ -22,8 +22,8 @@ MysqlFaultListener CountFaults(telemetry::Metrics& metrics) {
 
 }  // namespace
 
-MysqlLease::~MysqlLease() {
-  if (connection_ != nullptr) pool_.Return(std::move(connection_));
+void ReturnToPool::operator()(MysqlConnection* connection) const {
+  pool->Return(std::unique_ptr<MysqlConnection>(connection));
 }
 
 MysqlPool::MysqlPool(MysqlOptions options, MysqlDeps deps)
@@ -81,7 +81,7 @@ MysqlLease MysqlPool::Lend(std::unique_ptr<MysqlConnection> connection) {
   MutexLock lock(mutex_);
   lent_.insert(connection.get());
   if (interrupted_) connection->Cancel();
-  return {*this, std::move(connection)};
+  return {connection.release(), ReturnToPool{this}};
 }
 
 Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
@@ -103,7 +103,7 @@ Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
                        format("{}: database \"{}\" was replaced while it was in use: it is catalogue {} now, and was "
                               "{}; a restart reads it from the beginning",
                               AddressOf(options_), options_.db_name, *uuid, first));
-  Fatal(replaced);
+  deps_.fatal(replaced);
   return Fail(replaced);
 }
 
@@ -144,12 +144,13 @@ void MysqlPool::ReportAnswer(bool answers) {
   ShowUp();
 }
 
-void MysqlPool::ReportWrite(const void* store, bool taken) {
+// A refusal of the records (kInvalid, kTooLarge) is not the fault of the database.
+void MysqlPool::ReportWrite(const void* store, const Error* error) {
   MutexLock lock(mutex_);
-  if (taken) {
+  if (error == nullptr) {
     answers_ = true;
     refused_writers_.erase(store);
-  } else {
+  } else if (error->code() != Errc::kInvalid && error->code() != Errc::kTooLarge) {
     refused_writers_.insert(store);
   }
   ShowUp();

@@ -26,23 +26,13 @@ struct MysqlDeps {
 
 class MysqlPool;
 
-// A borrowed connection. Its end returns the connection to the pool, or closes it if it is broken. Must not outlive the
-// pool.
-class MysqlLease {
- public:
-  MysqlLease(MysqlPool& pool, std::unique_ptr<MysqlConnection> connection)
-      : pool_(pool), connection_(std::move(connection)) {}
-  MysqlLease(MysqlLease&&) = default;
-  MysqlLease& operator=(MysqlLease&&) = delete;
-  ~MysqlLease();
-
-  MysqlConnection& operator*() const { return *connection_; }
-  MysqlConnection* operator->() const { return connection_.get(); }
-
- private:
-  MysqlPool& pool_;
-  std::unique_ptr<MysqlConnection> connection_;  // nullptr after a move
+// Returns a connection to its pool, which closes it if it is broken.
+struct ReturnToPool {
+  MysqlPool* pool;
+  void operator()(MysqlConnection* connection) const;
 };
+// A borrowed connection. Must not outlive the pool.
+using MysqlLease = std::unique_ptr<MysqlConnection, ReturnToPool>;
 
 // Threads: safe. Ownership: shared by the catalogue, its stores and readers; leases end first.
 class MysqlPool {
@@ -63,18 +53,18 @@ class MysqlPool {
   // The gauge store_up: 1 while the server answers, and takes what each store writes. A server that answers may still
   // be read-only, full or locked.
   void ReportAnswer(bool answers);
-  void ReportWrite(const void* store, bool taken);
+  void ReportWrite(const void* store, const Error* error);  // nullptr: the server took it
   void ForgetWriter(const void* store);
 
   const MysqlOptions& options() const { return options_; }
   telemetry::Logger& log() const { return deps_.log; }
   telemetry::Metrics& metrics() const { return deps_.metrics; }
-  void Fatal(const Error& error) const { deps_.fatal(error); }
+  const FatalHandler& fatal() const { return deps_.fatal; }
   // A fault that no connection reported.
   void CountFault(MysqlFault fault) const { count_fault_(fault); }
 
  private:
-  friend class MysqlLease;
+  friend struct ReturnToPool;
   using Time = std::chrono::steady_clock::time_point;
   struct Idle {
     std::unique_ptr<MysqlConnection> connection;

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cassert>
+#include <optional>
 #include <utility>
 
 #include "base/format.h"
 #include "store/dictionary.h"
-#include "store/schema_row.h"
+#include "store/rows.h"
 
 namespace mi::store {
 namespace {
@@ -107,11 +108,10 @@ struct Found {
   bool version_table = false;     // there is a schema_version, and it is ours
   std::vector<std::string> ours;  // tables with names of ours, without schema_version
   std::vector<std::string> all;
-  bool has_row = false;
-  SchemaRow row;
+  std::optional<SchemaRow> row;
 
   bool Has(std::string_view table) const { return std::ranges::find(all, table) != all.end(); }
-  bool IsCurrent() const { return has_row && row.version == kMysqlSchemaVersion; }
+  bool IsCurrent() const { return row && row->version == kMysqlSchemaVersion; }
 };
 
 std::string Where(const MysqlConnection& connection) {
@@ -150,8 +150,7 @@ Result<Found> Look(MysqlConnection& connection) {
   found.version_table = !column.empty();
   if (!found.version_table) return found;
   MysqlStatement* row = TRY(connection.Query("SELECT version, catalog_uuid, secret_check FROM schema_version"));
-  found.has_row = TRY(row->Fetch());
-  if (found.has_row) found.row = {row->Number(0), std::string(row->Text(1)), std::string(row->Text(2))};
+  if (TRY(row->Fetch())) found.row = {row->Number(0), std::string(row->Text(1)), std::string(row->Text(2))};
   return found;
 }
 
@@ -166,8 +165,8 @@ Status Check(const MysqlConnection& connection, const Found& found, uint64_t sec
                        "name another database (mysql.db_name)",
                        Where(connection), renames));
   }
-  if (found.has_row) {
-    return CheckSchemaRow(found.row, kMysqlSchemaVersion, secret_check, Where(connection), "database (mysql.db_name)");
+  if (found.row) {
+    return CheckSchemaRow(*found.row, kMysqlSchemaVersion, secret_check, Where(connection), "database (mysql.db_name)");
   }
   if (!found.version_table || found.ours.empty()) return {};
   return Fail(Errc::kCorrupt, format("{}: schema_version has no row: restore a backup", Where(connection)));
@@ -179,37 +178,19 @@ Result<Found> LookAndCheck(MysqlConnection& connection, uint64_t secret_check) {
   return found;
 }
 
-// A lock of the whole server, by the database's name. The end of the connection frees it, too.
-class SchemaLock {
- public:
-  static Result<SchemaLock> Take(MysqlConnection& connection) {
-    constexpr int64_t kPatienceSeconds = kMysqlSchemaLockPatience.count();
-    std::string name = format("metric-index/{}", NameHash(connection.options().db_name));
-    MysqlStatement* take =
-        TRY_WITHIN(connection.Query("SELECT COALESCE(GET_LOCK(?, ?), 0)", name, kPatienceSeconds), "GET_LOCK");
-    if (TRY(take->Fetch()) && take->Number(0) == 1) return SchemaLock(&connection, std::move(name));
-    return Fail(Errc::kUnavailable, format("{}: another process has been making the tables for {} s (lock {})",
-                                           Where(connection), kPatienceSeconds, name));
+// Takes a lock of the whole server, by the database's name. The end of the connection frees it.
+Status LockSchema(MysqlConnection& connection) {
+  constexpr int64_t kPatienceSeconds = kMysqlSchemaLockPatience.count();
+  std::string name = "metric-index/";  // and a hash, since names of locks are short
+  for (const char byte : DictionaryHash(connection.options().db_name)) {
+    AppendFormat(name, "{:02x}", static_cast<unsigned char>(byte));
   }
-  SchemaLock(SchemaLock&& other) noexcept
-      : connection_(std::exchange(other.connection_, nullptr)), name_(std::move(other.name_)) {}
-  SchemaLock& operator=(SchemaLock&&) = delete;
-  ~SchemaLock() {
-    if (connection_ != nullptr && !connection_->broken()) (void)connection_->Query("DO RELEASE_LOCK(?)", name_);
-  }
-
- private:
-  SchemaLock(MysqlConnection* connection, std::string name) : connection_(connection), name_(std::move(name)) {}
-  // Names of locks are short, names of databases need not be.
-  static std::string NameHash(std::string_view db_name) {
-    std::string hex;
-    for (const char byte : DictionaryHash(db_name)) hex += format("{:02x}", static_cast<unsigned char>(byte));
-    return hex;
-  }
-
-  MysqlConnection* connection_;
-  std::string name_;
-};
+  MysqlStatement* take =
+      TRY_WITHIN(connection.Query("SELECT COALESCE(GET_LOCK(?, ?), 0)", name, kPatienceSeconds), "GET_LOCK");
+  if (TRY(take->Fetch()) && take->Number(0) == 1) return {};
+  return Fail(Errc::kUnavailable, format("{}: another process has been making the tables for {} s (lock {})",
+                                         Where(connection), kPatienceSeconds, name));
+}
 
 Status Migrate(MysqlConnection& connection, uint64_t from) {
   if (from >= 1) return {};
@@ -244,7 +225,7 @@ std::string MysqlSchemaText(std::string_view db_name, std::string_view user, uin
 
 Result<std::string> CheckMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
   const Found found = TRY(LookAndCheck(connection, secret_check));
-  if (found.IsCurrent()) return found.row.uuid;
+  if (found.IsCurrent()) return found.row->uuid;
   return Fail(Errc::kUnavailable, format("{} has no tables yet: the role consumer or all makes them when it starts, or "
                                          "run what `metric-index schema mysql` prints",
                                          Where(connection)));
@@ -258,21 +239,21 @@ Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_c
 // service. The version changes when everything else is done.
 Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
   assert(connection.purpose() == MysqlConnection::Purpose::kPrepare);
-  const SchemaLock lock = TRY(SchemaLock::Take(connection));
+  TRY(LockSchema(connection));
   const Found found = TRY(LookAndCheck(connection, secret_check));
   if (found.IsCurrent()) return {};
   TRY(connection.Exec(kVersionTable));
-  if (!found.has_row) {
+  if (!found.row) {
     TRY(connection.Query("INSERT INTO schema_version (version, catalog_uuid, secret_check) VALUES (0, UUID(), ?)",
                          FormatSecretCheck(secret_check)));
   }
-  TRY(Migrate(connection, found.row.version));
+  TRY(Migrate(connection, found.row ? found.row->version : 0));
   TRY(connection.Query("UPDATE schema_version SET version = ?", kMysqlSchemaVersion));
   return {};
 }
 
 Result<std::vector<std::string>> AdoptMysqlTables(MysqlConnection& connection) {
-  const SchemaLock lock = TRY(SchemaLock::Take(connection));
+  TRY(LockSchema(connection));
   const Found found = TRY(Look(connection));
   if (found.version_table) {
     return Fail(Errc::kInvalid, format("{} holds metric-index' own tables: nothing to adopt", Where(connection)));

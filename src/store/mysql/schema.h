@@ -21,11 +21,12 @@ Result<std::string> CheckMysqlSchema(MysqlConnection& connection, uint64_t secre
 Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_check);
 
 // The same, and makes the tables if there are none, and migrates older ones, under a lock of the server.
-// Requires: a connection of Purpose::kPrepare.
+// Requires: a connection of Purpose::kPrepare. Close it afterwards: that frees the lock.
 Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check);
 
-// Renames the tables of the older service to legacy_*, all or none, under the same lock. Returns one line per table.
-// kInvalid, and nothing is done: the tables are ours, or a legacy_ table of that name exists already.
+// Renames the tables of the older service to legacy_*, all or none, under the same lock; close the connection
+// afterwards. Returns one line per table. kInvalid, and nothing is done: the tables are ours, or a legacy_ table of
+// that name exists already.
 Result<std::vector<std::string>> AdoptMysqlTables(MysqlConnection& connection);
 
 // CREATE DATABASE.

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <map>
-#include <unordered_map>
 #include <utility>
 
 #include "base/format.h"
 #include "base/utf8.h"
 #include "model/identity.h"
-#include "store/stored_rows.h"
+#include "store/rows.h"
 
 // Apply, while others do the same:
 //
@@ -30,11 +29,12 @@ namespace {
 
 constexpr size_t kSeenPerTransaction = 5'000;  // times that activity changes at once: how long others wait
 
-std::string PositionHash(const StreamPosition& position) {
+// The key of a row of metric_metadata (tenant, family) or stream_position (stream, partition).
+Hash16 HashOf(std::string_view first, std::string_view second) {
   std::string key;
-  AppendNetstring(position.stream, key);
-  AppendNetstring(format("{}", position.partition), key);
-  return std::string(View(DictionaryHash(key)));
+  AppendNetstring(first, key);
+  AppendNetstring(second, key);
+  return DictionaryHash(key);
 }
 
 Result<std::vector<StreamPosition>> ReadPositions(MysqlConnection& connection) {
@@ -75,21 +75,17 @@ Status CheckUtf8(const ApplyPlan& plan, std::span<const NewSeries> all) {
 Status FindDictionaryRows(MysqlConnection& connection, const DictionaryTable& table,
                           std::span<Dictionary::Wanted* const> missing, std::string_view lock) {
   if (missing.empty()) return {};
-  std::unordered_map<std::string_view, Dictionary::Wanted*> by_hash;
-  for (Dictionary::Wanted* wanted : missing) by_hash.emplace(View(wanted->hash), wanted);
-  std::string before = "SELECT id, hash";
+  std::string before = "SELECT hash, id";
   for (const std::string_view column : table.columns) before += format(", {}", column);
   before += format(" FROM {} FORCE INDEX (hash) WHERE hash IN", table.name);
   return connection.SelectIn(
-      before, lock, missing.size(), [&](size_t i, MysqlStatement& select) { select.Bind(View(missing[i]->hash)); },
-      [&](const MysqlStatement& row) -> Status {
-        const auto found = by_hash.find(row.Text(1));
-        if (found == by_hash.end()) return {};
+      before, lock, missing.size(), [&](size_t i) { return View(missing[i]->hash); },
+      [&](size_t i, const MysqlStatement& row) -> Status {
         bool same_values = true;
-        for (size_t i = 0; i < table.columns.size(); ++i) {
-          same_values = same_values && row.Text(i + 2) == found->second->values[i];
+        for (size_t column = 0; column < table.columns.size(); ++column) {
+          same_values = same_values && row.Text(column + 2) == missing[i]->values[column];
         }
-        found->second->Settle(row.Number(0), same_values);
+        missing[i]->Settle(row.Number(1), same_values);
         return {};
       });
 }
@@ -123,14 +119,15 @@ MysqlSeriesStore::MysqlSeriesStore(std::shared_ptr<MysqlPool> pool)
     : pool_(std::move(pool)),
       repeated_(pool_->metrics().GetCounter("store_repeated_total",
                                             "Transactions that were done again after a conflict with another writer.")),
-      dictionaries_(pool_->options().dictionary_bytes) {}
+      dictionaries_(pool_->options().dictionary_bytes),
+      known_positions_(AddressOf(pool_->options()), pool_->fatal()) {}
 
 Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
                                             std::span<const StreamPosition> positions) {
   const ApplyPlan plan(batches);
   Result<ApplyResult> result =
       Repeat([&](MysqlConnection& connection) { return TryApply(connection, plan, batches, positions); });
-  ReportWrite(result ? nullptr : &result.error());
+  pool_->ReportWrite(this, result ? nullptr : &result.error());
   if (result) inserted_since_checkpoint_ += result->inserted.size();
   return result;
 }
@@ -169,18 +166,16 @@ Status MysqlSeriesStore::FindKnown(MysqlConnection& connection, const ApplyPlan&
   fingerprints.reserve(plan.runs().size());
   for (const auto& run : plan.runs()) fingerprints.push_back(run.front().fingerprint.ToBytes());
   return connection.SelectIn(
-      "SELECT STRAIGHT_JOIN m.id, m.fingerprint, m.metric, b.tenant, s.first_seen, s.last_seen "
+      "SELECT STRAIGHT_JOIN m.fingerprint, m.id, m.metric, b.tenant, s.first_seen, s.last_seen "
       "FROM metric m FORCE INDEX (fingerprint) JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
       "JOIN metric_seen s ON s.metric_id = m.id WHERE m.fingerprint IN",
-      "", fingerprints.size(), [&](size_t i, MysqlStatement& select) { select.Bind(View(fingerprints[i])); },
-      [&](const MysqlStatement& row) -> Status {
-        const auto at = std::ranges::lower_bound(fingerprints, row.Text(1), {}, View);
-        if (at == fingerprints.end() || View(*at) != row.Text(1)) return {};
-        merge.MatchStored(static_cast<size_t>(at - fingerprints.begin()), {.id = row.Number(0),
-                                                                           .content = row.Text(2),
-                                                                           .tenant = row.Text(3),
-                                                                           .first_seen_ms = row.Int(4),
-                                                                           .last_seen_ms = row.Int(5)});
+      "", fingerprints.size(), [&](size_t run) { return View(fingerprints[run]); },
+      [&](size_t run, const MysqlStatement& row) -> Status {
+        merge.MatchStored(run, {.id = row.Number(1),
+                                .content = row.Text(2),
+                                .tenant = row.Text(3),
+                                .first_seen_ms = row.Int(4),
+                                .last_seen_ms = row.Int(5)});
         return {};
       });
 }
@@ -204,10 +199,7 @@ Status MysqlSeriesStore::AssignIds(MysqlConnection& connection, SeriesMerge& mer
   if (count == 0) return {};
   const uint64_t first = TRY(TakeIds(connection, "metric", count));
   if (first <= newest_id_) {
-    return Fatal(Fail(Errc::kCorrupt, format("the database went back: the series id {} was given again. A backup was "
-                                             "restored, or a failover lost transactions; a restart reads again from "
-                                             "the stored positions",
-                                             first)));
+    return known_positions_.WentBack(format("the series id {} was given again", first));
   }
   newest_id_ = first + count - 1;
   merge.AssignIds(first);
@@ -217,7 +209,7 @@ Status MysqlSeriesStore::AssignIds(MysqlConnection& connection, SeriesMerge& mer
 Status MysqlSeriesStore::InsertNew(MysqlConnection& connection, const SeriesMerge& merge, uint64_t now_ms) {
   MysqlRows series_rows("metric (id, metric_basic_label_id, fingerprint, metric)");
   for (const NewSeries& series : merge.new_series()) {
-    series_rows.Add(series.id, merge.BasicLabelOf(series), View(series.fingerprint), merge.ContentOf(series));
+    series_rows.Add(series.id, merge.BasicLabelOf(series), View(series.fingerprint), series.content);
   }
   MysqlRows seen_rows("metric_seen (metric_id, first_seen, last_seen, changed)");
   for (const NewSeries* series : merge.NewSeriesById()) {
@@ -236,14 +228,11 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& conn
   std::vector<SeenUpdate> moved;
   TRY(connection.SelectIn(
       "SELECT metric_id, first_seen, last_seen FROM metric_seen FORCE INDEX (PRIMARY) WHERE metric_id IN",
-      "ORDER BY metric_id FOR UPDATE", wanted.size(),
-      [&](size_t i, MysqlStatement& select) { select.Bind(wanted[i].id); },
-      [&](const MysqlStatement& row) -> Status {
-        const auto update = std::ranges::lower_bound(wanted, row.Number(0), {}, &SeenUpdate::id);
-        if (update == wanted.end() || update->id != row.Number(0)) return {};
-        const int64_t first = std::min(row.Int(1), update->first_seen_ms);
-        const int64_t last = std::max(row.Int(2), update->last_seen_ms);
-        if (first != row.Int(1) || last != row.Int(2)) moved.push_back({update->id, first, last});
+      "ORDER BY metric_id FOR UPDATE", wanted.size(), [&](size_t i) { return wanted[i].id; },
+      [&](size_t i, const MysqlStatement& row) -> Status {
+        const int64_t first = std::min(row.Int(1), wanted[i].first_seen_ms);
+        const int64_t last = std::max(row.Int(2), wanted[i].last_seen_ms);
+        if (first != row.Int(1) || last != row.Int(2)) moved.push_back({wanted[i].id, first, last});
         return {};
       }));
   MysqlRows rows("metric_seen (metric_id, first_seen, last_seen, changed)");
@@ -255,69 +244,70 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& conn
 }
 
 Status MysqlSeriesStore::ApplyMetadata(MysqlConnection& connection, std::span<const model::SeriesBatch> batches) {
-  const std::map<TenantFamily, PlannedMetadata> planned = PlanMetadata(batches);
-  std::map<std::string, std::pair<TenantFamily, PlannedMetadata>> by_hash;  // the order of the key
-  for (const auto& [key, statement] : planned) {
-    for (const std::string_view text :
-         {std::string_view(statement.metadata->family), std::string_view(statement.metadata->type),
-          std::string_view(statement.metadata->help), std::string_view(statement.metadata->unit)}) {
-      if (!IsValidUtf8(text)) return Fail(Errc::kInvalid, "metadata that is not UTF-8");
+  struct Row {
+    Hash16 hash;
+    TenantFamily key;
+    PlannedMetadata planned;
+  };
+  std::vector<Row> rows;
+  for (const auto& [key, planned] : PlanMetadata(batches)) {
+    const model::MetricMetadata& said = *planned.metadata;
+    for (const std::string* text : {&said.family, &said.type, &said.help, &said.unit}) {
+      if (!IsValidUtf8(*text)) return Fail(Errc::kInvalid, "metadata that is not UTF-8");
     }
-    std::string hashed;
-    AppendNetstring(key.first, hashed);
-    AppendNetstring(key.second, hashed);
-    by_hash.emplace(View(DictionaryHash(hashed)), std::pair(key, statement));
+    rows.push_back({HashOf(key.first, key.second), key, planned});
   }
-  std::vector<std::string_view> hashes;
-  hashes.reserve(by_hash.size());
-  for (const auto& [hash, row] : by_hash) hashes.push_back(hash);
-  std::vector<std::string> standing;  // hashes of stored rows that outrank ours
+  const auto hash = [](const Row& row) { return View(row.hash); };
+  std::ranges::sort(rows, {}, hash);  // the order of the key
+  std::vector<bool> outranked(rows.size());
   TRY(connection.SelectIn(
       "SELECT hash, last_seen, type, help, unit FROM metric_metadata FORCE INDEX (PRIMARY) WHERE hash IN",
-      "ORDER BY hash FOR UPDATE", hashes.size(), [&](size_t i, MysqlStatement& select) { select.Bind(hashes[i]); },
-      [&](const MysqlStatement& row) -> Status {
-        const auto ours = by_hash.find(std::string(row.Text(0)));
+      "ORDER BY hash FOR UPDATE", rows.size(), [&](size_t i) { return hash(rows[i]); },
+      [&](size_t i, const MysqlStatement& row) -> Status {
         const model::MetricMetadata stored{"", std::string(row.Text(2)), std::string(row.Text(3)),
                                            std::string(row.Text(4))};
-        if (ours == by_hash.end() || ours->second.second.Rank() > model::MetadataRank(row.Int(1), stored)) return {};
-        standing.push_back(ours->first);
+        outranked[i] = model::MetadataRank(row.Int(1), stored) >= rows[i].planned.Rank();
         return {};
       }));
-  for (const std::string& hash : standing) by_hash.erase(hash);
-  MysqlRows rows("metric_metadata (tenant, metric_family, type, help, unit, last_seen, hash)");
-  for (const auto& [hash, row] : by_hash) {
-    const auto& [key, statement] = row;
-    rows.Add(key.first, key.second, statement.metadata->type, statement.metadata->help, statement.metadata->unit,
-             statement.said_at_ms, hash);
+  MysqlRows written("metric_metadata (tenant, metric_family, type, help, unit, last_seen, hash)");
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (outranked[i]) continue;
+    const Row& row = rows[i];
+    const model::MetricMetadata& said = *row.planned.metadata;
+    written.Add(row.key.first, row.key.second, said.type, said.help, said.unit, row.planned.said_at_ms, hash(row));
   }
-  return connection.Insert(rows,
+  return connection.Insert(written,
                            "ON DUPLICATE KEY UPDATE type = VALUES(type), help = VALUES(help), unit = VALUES(unit), "
                            "last_seen = VALUES(last_seen)");
 }
 
 Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<const StreamPosition> positions) {
   if (positions.empty() && known_positions_.empty()) return {};
-  std::map<std::string, const StreamPosition*> by_hash;  // the order of the key
-  for (const StreamPosition& position : positions) by_hash[PositionHash(position)] = &position;
-  std::vector<std::string_view> hashes;
-  for (const auto& [hash, position] : by_hash) hashes.push_back(hash);
-  std::map<std::string, int64_t> stored;  // locked until the end
+  struct Row {
+    Hash16 hash;
+    const StreamPosition* position;
+    std::optional<int64_t> stored;  // locked until the end
+  };
+  std::vector<Row> rows;
+  for (const StreamPosition& position : positions) {
+    rows.push_back({HashOf(position.stream, format("{}", position.partition)), &position, std::nullopt});
+  }
+  const auto hash = [](const Row& row) { return View(row.hash); };
+  std::ranges::stable_sort(rows, {}, hash);  // the order of the key
   TRY(connection.SelectIn(
       "SELECT hash, next_offset FROM stream_position FORCE INDEX (PRIMARY) WHERE hash IN", "ORDER BY hash FOR UPDATE",
-      hashes.size(), [&](size_t i, MysqlStatement& select) { select.Bind(hashes[i]); },
-      [&](const MysqlStatement& row) -> Status {
-        stored[std::string(row.Text(0))] = row.Int(1);
+      rows.size(), [&](size_t i) { return hash(rows[i]); },
+      [&](size_t i, const MysqlStatement& row) -> Status {
+        rows[i].stored = row.Int(1);
         return {};
       }));
-  TRY(Fatal(known_positions_.Check(TRY(ReadPositions(connection)))));
-  MysqlRows rows("stream_position (stream, partition_id, next_offset, hash)");
-  for (const auto& [hash, position] : by_hash) {
-    const auto row = stored.find(hash);
-    const int64_t next_offset =
-        known_positions_.Merge(*position, row == stored.end() ? std::nullopt : std::optional(row->second));
-    rows.Add(position->stream, int64_t{position->partition}, next_offset, hash);
+  TRY(known_positions_.Check(TRY(ReadPositions(connection))));
+  MysqlRows written("stream_position (stream, partition_id, next_offset, hash)");
+  for (const Row& row : rows) {
+    written.Add(row.position->stream, int64_t{row.position->partition},
+                known_positions_.Merge(*row.position, row.stored), hash(row));
   }
-  return connection.Insert(rows, "ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)");
+  return connection.Insert(written, "ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)");
 }
 
 Status MysqlSeriesStore::CheckTime(Time began) const {
@@ -345,15 +335,14 @@ Status MysqlSeriesStore::TouchLate(MysqlConnection& connection) {
   std::ranges::sort(late_);
   TRY(connection.SelectIn(
       "UPDATE metric_seen SET changed = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED) WHERE metric_id IN", "",
-      late_.size(), [&](size_t i, MysqlStatement& update) { update.Bind(late_[i]); },
-      [](const MysqlStatement&) { return Status(); }));
+      late_.size(), [&](size_t i) { return late_[i]; }, [](size_t, const MysqlStatement&) { return Status(); }));
   late_.clear();
   return {};
 }
 
 Result<std::vector<SeenUpdate>> MysqlSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
   Result<std::vector<SeenUpdate>> moved = TryActivity(batches);
-  ReportWrite(moved ? nullptr : &moved.error());
+  pool_->ReportWrite(this, moved ? nullptr : &moved.error());
   return moved;
 }
 
@@ -384,16 +373,13 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::TryActivity(std::span<const mo
 
 Result<std::vector<SeenUpdate>> MysqlSeriesStore::FindActive(MysqlConnection& connection,
                                                              std::span<const std::pair<Hash16, int64_t>> seen) {
-  const auto bytes = [](const std::pair<Hash16, int64_t>& one) { return View(one.first); };
   std::vector<SeenUpdate> active;
   TRY(connection.SelectIn(
-      "SELECT STRAIGHT_JOIN m.id, m.fingerprint, s.last_seen FROM metric m FORCE INDEX (fingerprint) "
+      "SELECT STRAIGHT_JOIN m.fingerprint, m.id, s.last_seen FROM metric m FORCE INDEX (fingerprint) "
       "JOIN metric_seen s ON s.metric_id = m.id WHERE m.fingerprint IN",
-      "", seen.size(), [&](size_t i, MysqlStatement& select) { select.Bind(bytes(seen[i])); },
-      [&](const MysqlStatement& row) -> Status {
-        const auto at = std::ranges::lower_bound(seen, row.Text(1), {}, bytes);
-        if (at == seen.end() || bytes(*at) != row.Text(1) || at->second <= row.Int(2)) return {};
-        active.push_back({row.Number(0), INT64_MAX, at->second});
+      "", seen.size(), [&](size_t i) { return View(seen[i].first); },
+      [&](size_t i, const MysqlStatement& row) -> Status {
+        if (seen[i].second > row.Int(2)) active.push_back({row.Number(1), INT64_MAX, seen[i].second});
         return {};
       }));
   std::ranges::sort(active, {}, &SeenUpdate::id);
@@ -401,11 +387,7 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::FindActive(MysqlConnection& co
 }
 
 Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& stream, int32_t partition) {
-  const std::vector<StreamPosition> all = TRY(Repeat(ReadPositions));
-  TRY(Fatal(known_positions_.Check(all)));
-  const std::optional<int64_t> stored = NextOffsetIn(all, stream, partition);
-  known_positions_.NoteRead(stream, partition, stored);
-  return stored;
+  return known_positions_.Read(TRY(Repeat(ReadPositions)), stream, partition);
 }
 
 Result<std::vector<StreamPosition>> MysqlSeriesStore::Checkpoint() {
@@ -413,19 +395,6 @@ Result<std::vector<StreamPosition>> MysqlSeriesStore::Checkpoint() {
   // Few or no new series came, as on most days: others need the memory more.
   if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) dictionaries_.Forget();
   return positions;
-}
-
-Status MysqlSeriesStore::Fatal(Status checked) const {
-  if (!checked) pool_->Fatal(checked.error().Within(AddressOf(pool_->options())));
-  return checked;
-}
-
-void MysqlSeriesStore::ReportWrite(const Error* error) {
-  if (error == nullptr) {
-    pool_->ReportWrite(this, true);
-  } else if (error->code() != Errc::kInvalid && error->code() != Errc::kTooLarge) {
-    pool_->ReportWrite(this, false);
-  }
 }
 
 }  // namespace mi::store

@@ -63,11 +63,6 @@ class MysqlSeriesStore final : public SeriesStore {
   Result<std::vector<SeenUpdate>> FindActive(MysqlConnection& connection,
                                              std::span<const std::pair<Hash16, int64_t>> seen);
 
-  // Calls the fatal handler with the error of a failed check.
-  Status Fatal(Status checked) const;
-  // For the gauge store_up. A refusal of the records is not the fault of the database.
-  void ReportWrite(const Error* error);
-
   const std::shared_ptr<MysqlPool> pool_;
   telemetry::Counter& repeated_;
   Dictionaries dictionaries_;

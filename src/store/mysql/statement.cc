@@ -2,7 +2,6 @@
 
 #include <mysql.h>
 
-#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -12,7 +11,10 @@
 namespace mi::store {
 namespace {
 
-constexpr size_t kFirstTextBytes = 512;  // of a column's buffer, which grows
+struct FreeResult {
+  void operator()(MYSQL_RES* result) const { mysql_free_result(result); }
+};
+using Fields = std::unique_ptr<MYSQL_RES, FreeResult>;  // the columns of a statement
 
 bool IsInteger(enum_field_types type) {
   switch (type) {
@@ -57,14 +59,13 @@ MysqlStatement::MysqlStatement(MysqlConnection& connection)
 
 Status MysqlStatement::Prepare(std::string_view sql) {
   if (mysql_stmt_prepare(handle_.get(), sql.data(), sql.size()) != 0) return Failed();
-  const std::unique_ptr<MYSQL_RES, decltype(&mysql_free_result)> fields(mysql_stmt_result_metadata(handle_.get()),
-                                                                        &mysql_free_result);
+  const Fields fields(mysql_stmt_result_metadata(handle_.get()));
   if (fields == nullptr) return {};
   for (unsigned int i = 0; i < mysql_num_fields(fields.get()); ++i) {
-    Column& column = columns_.emplace_back();
-    column.is_text = !IsInteger(mysql_fetch_field_direct(fields.get(), i)->type);
-    if (column.is_text) column.text.resize(kFirstTextBytes);
+    columns_.push_back({.is_text = !IsInteger(mysql_fetch_field_direct(fields.get(), i)->type)});
   }
+  const my_bool wanted = 1;
+  mysql_stmt_attr_set(handle_.get(), STMT_ATTR_UPDATE_MAX_LENGTH, &wanted);
   return {};
 }
 
@@ -86,15 +87,20 @@ Status MysqlStatement::Run() {
   if (!binds.empty() && mysql_stmt_bind_param(handle_.get(), binds.data()) != 0) return Failed();
   if (mysql_stmt_execute(handle_.get()) != 0) return Failed();
   if (columns_.empty()) return {};
-  TRY(BindColumns());
   if (mysql_stmt_store_result(handle_.get()) != 0) return Failed();
-  return {};
+  return BindColumns();
 }
 
+// The library copies each column of a row into a buffer. Once it has the whole answer it knows the longest text of each
+// column (STMT_ATTR_UPDATE_MAX_LENGTH), so that every row fits.
 Status MysqlStatement::BindColumns() {
+  const Fields fields(mysql_stmt_result_metadata(handle_.get()));
+  if (fields == nullptr) OutOfMemory();
   std::vector<MYSQL_BIND> binds;
-  for (Column& column : columns_) {
+  for (unsigned int i = 0; i < columns_.size(); ++i) {
+    Column& column = columns_[i];
     if (column.is_text) {
+      column.text.resize(mysql_fetch_field_direct(fields.get(), i)->max_length);
       binds.push_back(TextBind(column.text.data(), column.text.size(), &column.length));
     } else {
       binds.push_back(NumberBind(&column.number, true));
@@ -105,9 +111,6 @@ Status MysqlStatement::BindColumns() {
   return {};
 }
 
-// The library copies each column into the buffer that BindColumns gave it, and tells the full length. If a text is
-// longer than its buffer, the buffer grows, the column is fetched again, and the new addresses are bound for the next
-// row.
 Result<bool> MysqlStatement::Fetch() {
   if (columns_.empty()) return false;
   const int result = mysql_stmt_fetch(handle_.get());
@@ -115,22 +118,7 @@ Result<bool> MysqlStatement::Fetch() {
     mysql_stmt_free_result(handle_.get());
     return false;
   }
-  if (result != 0 && result != MYSQL_DATA_TRUNCATED) return Failed();
-  bool grown = false;
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    Column& column = columns_[i];
-    if (!column.is_text || column.length <= column.text.size()) continue;
-    column.text.resize(std::max<size_t>(column.length, column.text.size() * 2));
-    MYSQL_BIND bind = TextBind(column.text.data(), column.text.size(), &column.length);
-    if (mysql_stmt_fetch_column(handle_.get(), &bind, static_cast<unsigned int>(i), 0) != 0) return Failed();
-    grown = true;
-  }
-  if (grown) {
-    std::vector<unsigned long> lengths;  // binding overwrites them
-    for (const Column& column : columns_) lengths.push_back(column.length);
-    TRY(BindColumns());
-    for (size_t i = 0; i < columns_.size(); ++i) columns_[i].length = lengths[i];
-  }
+  if (result != 0) return Failed();
   return true;
 }
 

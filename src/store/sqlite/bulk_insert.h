@@ -1,15 +1,13 @@
-// INSERT of many rows per statement. With one row per statement, starting the statement costs SQLite as much as the
-// row.
+// INSERT of many rows per statement.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <string>
 #include <string_view>
 
-#include "base/format.h"
 #include "base/result.h"
 #include "sqlite/database.h"
+#include "store/rows.h"
 
 namespace mi::store {
 
@@ -22,8 +20,8 @@ class SqliteBulkInsert {
   static Result<SqliteBulkInsert> Open(sqlite::Database& database, std::string_view into) {
     SqliteBulkInsert insert;
     insert.columns_ = static_cast<size_t>(std::ranges::count(into, ',')) + 1;
-    insert.one_ = TRY(database.Prepare(Sql(into, insert.columns_, 1)));
-    insert.many_ = TRY(database.Prepare(Sql(into, insert.columns_, kRows)));
+    insert.one_ = TRY(database.Prepare(InsertSql(into, 1)));
+    insert.many_ = TRY(database.Prepare(InsertSql(into, kRows)));
     return insert;
   }
 
@@ -45,15 +43,6 @@ class SqliteBulkInsert {
 
  private:
   static constexpr size_t kRows = 64;
-
-  static std::string Sql(std::string_view into, size_t columns, size_t rows) {
-    std::string row = "(?";
-    for (size_t i = 1; i < columns; ++i) row += ", ?";
-    row += ")";
-    std::string sql = format("INSERT INTO {} VALUES {}", into, row);
-    for (size_t i = 1; i < rows; ++i) sql += ", " + row;
-    return sql;
-  }
 
   size_t columns_ = 0;
   sqlite::Statement one_;

@@ -34,11 +34,7 @@ Result<SqliteCatalog> SqliteCatalog::Open(SqliteCatalogOptions options) {
 }
 
 Result<std::unique_ptr<SeriesStore>> SqliteCatalog::OpenStore(FatalHandler fatal) const {
-  return SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)),
-                                   {.dictionary_bytes = options_.dictionary_bytes,
-                                    .checkpoint_wal_bytes = options_.checkpoint_wal_bytes,
-                                    .max_wal_bytes = options_.max_wal_bytes},
-                                   std::move(fatal));
+  return SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)), options_, std::move(fatal));
 }
 
 Result<std::unique_ptr<CatalogReader>> SqliteCatalog::OpenReader() const {

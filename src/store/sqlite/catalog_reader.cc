@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include "store/stored_rows.h"
+#include "store/rows.h"
 
 namespace mi::store {
 namespace {

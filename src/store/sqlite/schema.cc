@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/format.h"
-#include "store/schema_row.h"
+#include "store/rows.h"
 
 namespace mi::store {
 namespace {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/format.h"
-#include "store/stored_rows.h"
+#include "store/rows.h"
 
 namespace mi::store {
 namespace {
@@ -19,16 +19,17 @@ void SettleByRow(const sqlite::Statement& row, const DictionaryTable& table, Dic
 
 }  // namespace
 
-SqliteSeriesStore::SqliteSeriesStore(sqlite::Database database, const Limits& limits, FatalHandler fatal)
-    : limits_(limits),
-      fatal_(std::move(fatal)),
+SqliteSeriesStore::SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options, FatalHandler fatal)
+    : options_(options),
       database_(std::move(database)),
-      dictionaries_(limits.dictionary_bytes),
-      truncate_at_bytes_(4 * limits.checkpoint_wal_bytes) {}
+      dictionaries_(options.dictionary_bytes),
+      known_positions_(database_.path(), std::move(fatal)),
+      truncate_at_bytes_(4 * options.checkpoint_wal_bytes) {}
 
-Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database database, const Limits& limits,
+Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database database,
+                                                               const SqliteCatalogOptions& options,
                                                                FatalHandler fatal) {
-  std::unique_ptr<SqliteSeriesStore> store(new SqliteSeriesStore(std::move(database), limits, std::move(fatal)));
+  std::unique_ptr<SqliteSeriesStore> store(new SqliteSeriesStore(std::move(database), options, std::move(fatal)));
   TRY(store->Prepare());
   return store;
 }
@@ -145,7 +146,7 @@ Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
   TRY(insert_series_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
     insert.Bind(at, static_cast<int64_t>(series[i]->id));
     insert.Bind(at + 1, static_cast<int64_t>(merge.BasicLabelOf(*series[i])));
-    insert.BindBlob(at + 2, View(series[i]->fingerprint)).BindText(at + 3, merge.ContentOf(*series[i]));
+    insert.BindBlob(at + 2, View(series[i]->fingerprint)).BindText(at + 3, series[i]->content);
   }));
   TRY(insert_seen_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
     insert.Bind(at, static_cast<int64_t>(series[i]->id));
@@ -186,7 +187,7 @@ Status SqliteSeriesStore::ApplyMetadata(std::span<const model::SeriesBatch> batc
 Status SqliteSeriesStore::ApplyPositions(std::span<const StreamPosition> positions) {
   if (positions.empty() && known_positions_.empty()) return {};
   const std::vector<StreamPosition> stored = TRY(ReadPositions());
-  TRY(Fatal(known_positions_.Check(stored)));
+  TRY(known_positions_.Check(stored));
   for (const StreamPosition& position : positions) {
     const int64_t next_offset =
         known_positions_.Merge(position, NextOffsetIn(stored, position.stream, position.partition));
@@ -199,11 +200,6 @@ Result<std::vector<StreamPosition>> SqliteSeriesStore::ReadPositions() {
   std::vector<StreamPosition> positions;
   while (TRY(positions_.Step())) positions.push_back(StreamPositionOf(positions_));
   return positions;
-}
-
-Status SqliteSeriesStore::Fatal(Status checked) const {
-  if (!checked) fatal_(checked.error().Within(database_.path()));
-  return checked;
 }
 
 Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
@@ -229,11 +225,7 @@ Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const
 }
 
 Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& stream, int32_t partition) {
-  const std::vector<StreamPosition> all = TRY(ReadPositions());
-  TRY(Fatal(known_positions_.Check(all)));
-  const std::optional<int64_t> stored = NextOffsetIn(all, stream, partition);
-  known_positions_.NoteRead(stream, partition, stored);
-  return stored;
+  return known_positions_.Read(TRY(ReadPositions()), stream, partition);
 }
 
 Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
@@ -254,13 +246,13 @@ void SqliteSeriesStore::ReleaseMemory() {
 Status SqliteSeriesStore::MakeRoomInWal() {
   constexpr int kWaitMs = 1'000;
   const auto bytes = [&] { return static_cast<uint64_t>(database_.wal_bytes()); };
-  if (bytes() <= limits_.max_wal_bytes) return {};
+  if (bytes() <= options_.max_wal_bytes) return {};
   TRY(database_.TruncateWal(kWaitMs));
-  if (bytes() <= limits_.max_wal_bytes) return {};
+  if (bytes() <= options_.max_wal_bytes) return {};
   return Fail(Errc::kOverloaded,
               format("{}-wal holds {}, limit {}: another process reads the catalogue in one long transaction (an open "
                      "sqlite3 shell?); it must end first",
-                     database_.path(), FormatBytes(bytes()), FormatBytes(limits_.max_wal_bytes)));
+                     database_.path(), FormatBytes(bytes()), FormatBytes(options_.max_wal_bytes)));
 }
 
 // The WAL grows with each commit; a checkpoint copies it into the database file, and only then can SQLite write from
@@ -270,8 +262,8 @@ Status SqliteSeriesStore::MakeRoomInWal() {
 void SqliteSeriesStore::CheckpointWhenDue() {
   constexpr int kWaitMs = 50;
   const auto bytes = static_cast<uint64_t>(database_.wal_bytes());
-  if (bytes <= limits_.checkpoint_wal_bytes) {
-    truncate_at_bytes_ = 4 * limits_.checkpoint_wal_bytes;
+  if (bytes <= options_.checkpoint_wal_bytes) {
+    truncate_at_bytes_ = 4 * options_.checkpoint_wal_bytes;
     return;
   }
   (void)database_.Checkpoint();

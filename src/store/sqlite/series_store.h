@@ -19,20 +19,15 @@
 #include "store/ports.h"
 #include "store/series_merge.h"
 #include "store/sqlite/bulk_insert.h"
+#include "store/sqlite/catalog.h"
 
 namespace mi::store {
 
 // Threads: confined to one thread. Several stores may use one file: SQLite lets them write one after the other.
 class SqliteSeriesStore final : public SeriesStore {
  public:
-  struct Limits {  // see SqliteCatalogOptions
-    uint64_t dictionary_bytes;
-    uint64_t checkpoint_wal_bytes;
-    uint64_t max_wal_bytes;
-  };
-
   // Requires: the database has the tables of sqlite/schema.h.
-  static Result<std::unique_ptr<SeriesStore>> Create(sqlite::Database database, const Limits& limits,
+  static Result<std::unique_ptr<SeriesStore>> Create(sqlite::Database database, const SqliteCatalogOptions& options,
                                                      FatalHandler fatal);
 
   Result<ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
@@ -46,7 +41,7 @@ class SqliteSeriesStore final : public SeriesStore {
     sqlite::Statement find, insert;
   };
 
-  SqliteSeriesStore(sqlite::Database database, const Limits& limits, FatalHandler fatal);
+  SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options, FatalHandler fatal);
   Status Prepare();
 
   // The parts of Apply, inside its transaction.
@@ -58,16 +53,13 @@ class SqliteSeriesStore final : public SeriesStore {
   Status ApplyPositions(std::span<const StreamPosition> positions);
 
   Result<std::vector<StreamPosition>> ReadPositions();
-  // Calls the fatal handler with the error of a failed check.
-  Status Fatal(Status checked) const;
 
   // kOverloaded if the WAL is too large and cannot shrink.
   Status MakeRoomInWal();
   void CheckpointWhenDue();
   void ReleaseMemory();
 
-  const Limits limits_;
-  const FatalHandler fatal_;
+  const SqliteCatalogOptions options_;
   sqlite::Database database_;
   SqliteBulkInsert insert_series_, insert_seen_, insert_postings_;
   sqlite::Statement find_, next_id_, update_seen_, find_id_, advance_seen_;

@@ -138,10 +138,6 @@ class FakeCatalog {
     for (const auto& [at, next_offset] : positions_) all.push_back({at.first, at.second, next_offset});
     return all;
   }
-  Status Fatal(Status checked) {
-    if (!checked) fatal_.Handler()(checked.error());
-    return checked;
-  }
   void ApplySeries(const model::SeriesBatch& batch, size_t number, ApplyResult& result) REQUIRES(mutex_) {
     for (size_t i = 0; i < batch.size(); ++i) {
       const model::Series series = batch[i];
@@ -200,14 +196,15 @@ class FakeCatalog {
 
 class FakeSeriesStore final : public SeriesStore {
  public:
-  explicit FakeSeriesStore(FakeCatalog& catalog) : catalog_(catalog) {}
+  explicit FakeSeriesStore(FakeCatalog& catalog)
+      : catalog_(catalog), known_positions_("the catalogue in memory", catalog.fatal_.Handler()) {}
 
   Result<ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                             std::span<const StreamPosition> positions) override {
     MutexLock lock(catalog_.mutex_);
     const std::optional<FakeCatalog::Fault> fault = catalog_.Enter(FakeCall::kApply);
     if (fault && fault->outcome == FakeOutcome::kNothingApplied) return Fail(fault->error);
-    TRY(catalog_.Fatal(known_positions_.Check(catalog_.AllPositions())));
+    TRY(known_positions_.Check(catalog_.AllPositions()));
     ApplyResult result;
     for (size_t i = 0; i < batches.size(); ++i) {
       catalog_.ApplySeries(batches[i], i, result);
@@ -242,10 +239,7 @@ class FakeSeriesStore final : public SeriesStore {
   Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) override {
     MutexLock lock(catalog_.mutex_);
     if (const auto fault = catalog_.Enter(FakeCall::kPosition)) return Fail(fault->error);
-    const std::optional<int64_t> stored = catalog_.PositionOf(stream, partition);
-    TRY(catalog_.Fatal(known_positions_.Check(catalog_.AllPositions())));
-    known_positions_.NoteRead(stream, partition, stored);
-    return stored;
+    return known_positions_.Read(catalog_.AllPositions(), stream, partition);
   }
 
   Result<std::vector<StreamPosition>> Checkpoint() override {

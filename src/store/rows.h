@@ -1,4 +1,5 @@
-// Conversions of rows that both readers select in the same column order. `Row` is sqlite::Statement or MysqlStatement.
+// What both adapters do alike with rows: INSERT, the conversion of rows that they select in the same column order, and
+// the checks of schema_version. `Row` is sqlite::Statement or MysqlStatement.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,17 @@
 #include "store/ports.h"
 
 namespace mi::store {
+
+// "INSERT INTO <into> VALUES (?, ...), ..." for many rows: with one row per statement, starting the statement costs as
+// much as the row. `into` is the table with its columns, a constant: "metric_seen (metric_id, first_seen)".
+inline std::string InsertSql(std::string_view into, size_t rows) {
+  std::string row = "(?";
+  for (const char c : into) row += c == ',' ? ", ?" : "";
+  row += ")";
+  std::string sql = format("INSERT INTO {} VALUES {}", into, row);
+  for (size_t i = 1; i < rows; ++i) sql += ", " + row;
+  return sql;
+}
 
 // Requires: the id of the series is in column 0.
 template <typename Row>
@@ -56,6 +68,33 @@ inline bool AreAscending(std::span<const IdRange> ranges) {
 template <typename Row>
 StreamPosition StreamPositionOf(const Row& row) {
   return {std::string(row.Text(0)), static_cast<int32_t>(row.Int(1)), row.Int(2)};
+}
+
+// The row of schema_version.
+struct SchemaRow {
+  uint64_t version = 0;
+  std::string uuid;
+  std::string secret_check;  // 16 hex digits
+};
+
+inline std::string FormatSecretCheck(uint64_t secret_check) { return format("{:016x}", secret_check); }
+
+// kInvalid, with what to do: a schema newer than `newest`, or a catalogue made with another identity.secret. `where` is
+// the database for messages; `elsewhere` is what a new catalogue would need: "database (mysql.db_name)".
+inline Status CheckSchemaRow(const SchemaRow& row, uint64_t newest, uint64_t secret_check, std::string_view where,
+                             std::string_view elsewhere) {
+  if (row.version > newest) {
+    return Fail(Errc::kInvalid,
+                format("{} has schema version {}, this binary knows up to {}: run the newer metric-index that made it, "
+                       "or restore the backup from before",
+                       where, row.version, newest));
+  }
+  const std::string ours = FormatSecretCheck(secret_check);
+  if (row.secret_check == ours) return {};
+  return Fail(Errc::kInvalid,
+              format("{} was made with another identity.secret (its check is {}, ours {}): every fingerprint in it "
+                     "would differ. Put the old secret back, or begin a new catalogue in another {}",
+                     where, row.secret_check, ours, elsewhere));
 }
 
 }  // namespace mi::store
