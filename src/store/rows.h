@@ -10,6 +10,7 @@
 
 #include "base/format.h"
 #include "base/result.h"
+#include "store/dictionary.h"
 #include "store/ports.h"
 
 namespace mi::store {
@@ -23,6 +24,16 @@ inline std::string InsertSql(std::string_view into, size_t rows) {
   std::string sql = format("INSERT INTO {} VALUES {}", into, row);
   for (size_t i = 1; i < rows; ++i) sql += ", " + row;
   return sql;
+}
+
+// A dictionary row that has the hash of a wanted one. Columns, from `first` on: id, and the values.
+template <typename Row>
+void SettleByRow(const Row& row, int first, const DictionaryTable& table, Dictionary::Wanted& wanted) {
+  bool same_values = true;
+  for (size_t i = 0; i < table.columns.size(); ++i) {
+    same_values = same_values && row.Text(first + 1 + static_cast<int>(i)) == wanted.values[i];
+  }
+  wanted.Settle(static_cast<uint64_t>(row.Int(first)), same_values);
 }
 
 // Requires: the id of the series is in column 0.

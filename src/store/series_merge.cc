@@ -93,9 +93,9 @@ const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
 // pages of an index stay together.
 void SeriesMerge::AssignIds(uint64_t first) {
   std::vector<NewSeries*> by_arrival;
-  by_arrival.reserve(new_.size());
   for (NewSeries& series : new_) by_arrival.push_back(&series);
   std::ranges::sort(by_arrival, {}, [](const NewSeries* series) { return series->planned->first(); });
+  by_id_.assign(by_arrival.begin(), by_arrival.end());
   for (NewSeries* series : by_arrival) {
     series->id = first++;
     const PlannedSeries& planned = *series->planned;
@@ -106,14 +106,6 @@ void SeriesMerge::AssignIds(uint64_t first) {
       result_.updated.push_back({series->id, planned.first_seen_ms, planned.last_seen_ms});
     }
   }
-}
-
-std::vector<const NewSeries*> SeriesMerge::NewSeriesById() const {
-  std::vector<const NewSeries*> by_id;
-  by_id.reserve(new_.size());
-  for (const NewSeries& series : new_) by_id.push_back(&series);
-  std::ranges::sort(by_id, {}, &NewSeries::id);
-  return by_id;
 }
 
 // Sorted by the key of metric_label, so that each page of it is touched once.

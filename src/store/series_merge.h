@@ -74,7 +74,7 @@ class SeriesMerge {
 
   // By fingerprint, the order in which several writers must insert them.
   std::span<const NewSeries> new_series() const { return new_; }
-  std::vector<const NewSeries*> NewSeriesById() const;
+  std::span<const NewSeries* const> NewSeriesById() const { return by_id_; }
   uint64_t BasicLabelOf(const NewSeries& series) const { return dictionaries_.basic_labels.IdAt(series.basic_label); }
   // Of the new series, ascending.
   std::vector<Posting> Postings() const;
@@ -95,6 +95,7 @@ class SeriesMerge {
   std::vector<bool> matched_;  // by run
   std::vector<SeenUpdate> moved_;
   std::vector<NewSeries> new_;
+  std::vector<const NewSeries*> by_id_;  // since AssignIds
   std::string text_;
   ApplyResult result_;
 };

@@ -23,17 +23,8 @@ std::unique_ptr<SeriesStore> MysqlCatalog::OpenStore() { return std::make_unique
 std::unique_ptr<CatalogReader> MysqlCatalog::OpenReader() { return std::make_unique<MysqlCatalogReader>(pool_); }
 size_t MysqlCatalog::Interrupt() { return pool_->Interrupt(); }
 
-Status MysqlCatalog::Prepare() {
-  Status prepared = PrepareTables();
-  pool_->ReportAnswer(prepared.has_value());
-  return prepared;
-}
-
-Status MysqlCatalog::Health() {
-  Status healthy = AskVersion();
-  pool_->ReportAnswer(healthy.has_value());
-  return healthy;
-}
+Status MysqlCatalog::Prepare() { return pool_->ReportAnswer(PrepareTables()); }
+Status MysqlCatalog::Health() { return pool_->ReportAnswer(AskVersion()); }
 
 Status MysqlCatalog::PrepareTables() {
   if (TRY(AreTablesCurrent())) return {};

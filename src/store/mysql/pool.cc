@@ -138,10 +138,11 @@ void MysqlPool::Return(std::unique_ptr<MysqlConnection> connection) {
   returned_.NotifyAll();
 }
 
-void MysqlPool::ReportAnswer(bool answers) {
+Status MysqlPool::ReportAnswer(Status answer) {
   MutexLock lock(mutex_);
-  answers_ = answers;
+  answers_ = answer.has_value();
   ShowUp();
+  return answer;
 }
 
 // A refusal of the records (kInvalid, kTooLarge) is not the fault of the database.

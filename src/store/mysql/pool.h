@@ -52,7 +52,7 @@ class MysqlPool {
 
   // The gauge store_up: 1 while the server answers, and takes what each store writes. A server that answers may still
   // be read-only, full or locked.
-  void ReportAnswer(bool answers);
+  Status ReportAnswer(Status answer);                       // returns it
   void ReportWrite(const void* store, const Error* error);  // nullptr: the server took it
   void ForgetWriter(const void* store);
 

@@ -81,11 +81,7 @@ Status FindDictionaryRows(MysqlConnection& connection, const DictionaryTable& ta
   return connection.SelectIn(
       before, lock, missing.size(), [&](size_t i) { return View(missing[i]->hash); },
       [&](size_t i, const MysqlStatement& row) -> Status {
-        bool same_values = true;
-        for (size_t column = 0; column < table.columns.size(); ++column) {
-          same_values = same_values && row.Text(column + 2) == missing[i]->values[column];
-        }
-        missing[i]->Settle(row.Number(1), same_values);
+        SettleByRow(row, 1, table, *missing[i]);
         return {};
       });
 }

@@ -7,18 +7,6 @@
 #include "store/rows.h"
 
 namespace mi::store {
-namespace {
-
-// A dictionary row whose hash is known to the table. Columns: the values, then the id.
-void SettleByRow(const sqlite::Statement& row, const DictionaryTable& table, Dictionary::Wanted& wanted) {
-  bool same_values = true;
-  const auto columns = static_cast<int>(table.columns.size());
-  for (int i = 0; i < columns; ++i) same_values = same_values && row.Text(i) == wanted.values[static_cast<size_t>(i)];
-  wanted.Settle(static_cast<uint64_t>(row.Int(columns)), same_values);
-}
-
-}  // namespace
-
 SqliteSeriesStore::SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options, FatalHandler fatal)
     : options_(options),
       database_(std::move(database)),
@@ -62,15 +50,10 @@ Status SqliteSeriesStore::Prepare() {
   for (size_t i = 0; i < dictionary_rows_.size(); ++i) {
     const DictionaryTable& table = dictionaries_.all()[i]->table();
     std::string columns;
-    std::string parameters;
-    for (const std::string_view column : table.columns) {
-      columns += format("{}, ", column);
-      parameters += "?, ";
-    }
+    for (const std::string_view column : table.columns) columns += format(", {}", column);
     dictionary_rows_[i].find =
-        TRY(database_.Prepare(format("SELECT {}id FROM {} WHERE hash = ?", columns, table.name)));
-    dictionary_rows_[i].insert =
-        TRY(database_.Prepare(format("INSERT INTO {} ({}hash) VALUES ({}?)", table.name, columns, parameters)));
+        TRY(database_.Prepare(format("SELECT id{} FROM {} WHERE hash = ?", columns, table.name)));
+    dictionary_rows_[i].insert = TRY(database_.Prepare(InsertSql(format("{} (hash{})", table.name, columns), 1)));
   }
   return database_.OwnCheckpoints();
 }
@@ -123,15 +106,15 @@ Status SqliteSeriesStore::FindKnown(const ApplyPlan& plan, SeriesMerge& merge) {
 Status SqliteSeriesStore::SettleDictionary(Dictionary& dictionary, DictionaryRows& rows) {
   for (Dictionary::Wanted* wanted : dictionary.Missing()) {
     if (TRY(rows.find.BindBlob(1, View(wanted->hash)).Step())) {
-      SettleByRow(rows.find, dictionary.table(), *wanted);
+      SettleByRow(rows.find, 0, dictionary.table(), *wanted);
       rows.find.Reset();
       continue;
     }
-    int parameter = 0;
+    rows.insert.BindBlob(1, View(wanted->hash));
     for (size_t i = 0; i < dictionary.table().columns.size(); ++i) {
-      rows.insert.BindText(++parameter, wanted->values[i]);
+      rows.insert.BindText(static_cast<int>(i + 2), wanted->values[i]);
     }
-    TRY(rows.insert.BindBlob(++parameter, View(wanted->hash)).Run());
+    TRY(rows.insert.Run());
     wanted->Settle(static_cast<uint64_t>(database_.last_insert_rowid()), true);
   }
   return {};
@@ -142,7 +125,7 @@ Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
   const int64_t first_id = TRY(next_id_.Step()) ? next_id_.Int(0) : 1;
   next_id_.Reset();
   merge.AssignIds(static_cast<uint64_t>(first_id));
-  const std::vector<const NewSeries*> series = merge.NewSeriesById();
+  const std::span<const NewSeries* const> series = merge.NewSeriesById();
   TRY(insert_series_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
     insert.Bind(at, static_cast<int64_t>(series[i]->id));
     insert.Bind(at + 1, static_cast<int64_t>(merge.BasicLabelOf(*series[i])));
@@ -233,14 +216,12 @@ Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
   std::vector<StreamPosition> committed = TRY(ReadPositions());
   const sqlite::Database::CheckpointResult checkpoint = TRY(database_.Checkpoint());
   if (checkpoint.complete) covered_ = std::move(committed);
-  if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) ReleaseMemory();
+  // Few or no new series came, as on most days: others need the memory more.
+  if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) {
+    database_.ReleaseMemory();
+    dictionaries_.Forget();
+  }
   return covered_;
-}
-
-// Few or no new series came since the last checkpoint, as on most days: the catalogue needs the memory more.
-void SqliteSeriesStore::ReleaseMemory() {
-  database_.ReleaseMemory();
-  dictionaries_.Forget();
 }
 
 Status SqliteSeriesStore::MakeRoomInWal() {

@@ -57,7 +57,6 @@ class SqliteSeriesStore final : public SeriesStore {
   // kOverloaded if the WAL is too large and cannot shrink.
   Status MakeRoomInWal();
   void CheckpointWhenDue();
-  void ReleaseMemory();
 
   const SqliteCatalogOptions options_;
   sqlite::Database database_;
