@@ -169,6 +169,10 @@ TEST_F(MysqlFaultTest, IsOverloadedWhileAllConnectionsAreInUse) {
                "CONNECTION_ID()",
                database_->name()));
   };
+  // The server notices the end of a connection a moment later.
+  for (int tries = 0; tries < 100 && connections() != "0"; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   EXPECT_EQ(connections(), "0");
   const auto reader = catalog_->OpenReader();
   Result<ApplyResult> result = ApplyResult();

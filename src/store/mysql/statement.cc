@@ -118,7 +118,8 @@ Result<bool> MysqlStatement::Fetch() {
     mysql_stmt_free_result(handle_.get());
     return false;
   }
-  if (result != 0) return Failed();
+  // "Truncated" is a negative number, which is bound as unsigned: its bits are right.
+  if (result != 0 && result != MYSQL_DATA_TRUNCATED) return Failed();
   return true;
 }
 
