@@ -16,7 +16,10 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "base/varint.h"
