@@ -1,7 +1,7 @@
+#include "store/testing/contract_test.h"
 #include "sqlite/database.h"
 #include "store/sqlite/catalog.h"
 #include "store/testing/fatal_log.h"
-#include "store/testing/contract_test.h"
 #include "store/testing/test_directory.h"
 
 namespace mi::store {

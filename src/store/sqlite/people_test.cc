@@ -10,8 +10,8 @@
 #include "base/format.h"
 #include "sqlite/database.h"
 #include "store/sqlite/catalog.h"
-#include "store/testing/fatal_log.h"
 #include "store/testing/contract_test.h"
+#include "store/testing/fatal_log.h"
 #include "store/testing/test_directory.h"
 
 namespace mi::store {

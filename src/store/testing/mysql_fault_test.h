@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "store/testing/mysql_database.h"
 #include "store/testing/contract_test.h"
+#include "store/testing/mysql_database.h"
 
 namespace mi::store {
 
