@@ -9,7 +9,6 @@ std::string_view ToString(Errc code) {
     case Errc::kOverloaded: return "overloaded";
     case Errc::kUnavailable: return "unavailable";
     case Errc::kCorrupt: return "corrupt";
-    case Errc::kOutdated: return "outdated";
     case Errc::kInternal: return "internal";
   }
   return "unknown";
@@ -22,7 +21,6 @@ bool IsWorthRepeating(Errc code) {
     case Errc::kOverloaded:
     case Errc::kUnavailable:
     case Errc::kCorrupt:
-    case Errc::kOutdated:
     case Errc::kInternal: return true;
   }
   return true;

@@ -17,7 +17,6 @@ enum class Errc {
   kOverloaded,   // a bounded queue or budget is full: retry later
   kUnavailable,  // a service or file that we depend on is away: retry later
   kCorrupt,      // stored bytes fail their checks
-  kOutdated,     // the caller's state has changed behind its back: look again, then retry
   kInternal,     // a mistake of ours
 };
 
