@@ -3,31 +3,25 @@
 #include <thread>
 #include <utility>
 
+#include "app/gauges.h"
 #include "app/role_options.h"
 
 namespace mi::app {
-namespace {
-
-// 16 bytes each. While the queue is full its reader waits, and Kafka holds the rest.
-constexpr size_t kMaxActivity = 1'000'000;
-
-}  // namespace
-
-Consumer::Consumer(const Service::Deps& deps)
-    : activity_(kMaxActivity, deps.metrics), lag_(index::LagProbe::Create(deps.clock, deps.metrics)) {}
 
 Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config, const Service::Deps& deps,
                                                    store::MysqlCatalog& catalog) {
   const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics, deps.fatal};
   std::unique_ptr<Consumer> group(new Consumer(deps));
+  std::vector<const stream::SeriesConsumer*> consumers;
   for (uint64_t i = 0; i < config.app.work_num; ++i) {
     auto consumer = TRY(stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka));
     Lane& lane = group->lanes_.emplace_back(Lane{std::move(consumer), catalog.OpenStore(), nullptr});
-    lane.worker =
-        std::make_unique<index::Worker>(index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
-                                        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_,
-                                                          deps.clock, deps.log, deps.metrics, *group->lag_});
+    lane.worker = std::make_unique<index::Worker>(
+        index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
+        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_, deps.clock, deps.log, deps.metrics});
+    consumers.push_back(lane.consumer.get());
   }
+  group->lag_ = ShowIndexLag(consumers, deps.clock, deps.metrics);
   group->activity_consumer_ =
       TRY(stream::KafkaActivityConsumer::Create(KafkaConsumerOptionsOf(config), kafka, group->activity_));
   return group;
@@ -46,6 +40,7 @@ void Consumer::RequestStop() {
 void Consumer::Stop() {
   RequestStop();
   if (activity_consumer_ != nullptr) activity_consumer_->Stop();
+  lag_.reset();
   std::vector<std::thread> stops;
   stops.reserve(lanes_.size());
   for (Lane& lane : lanes_) {

@@ -42,11 +42,14 @@ class Consumer {
     std::unique_ptr<store::SeriesStore> store;
     std::unique_ptr<index::Worker> worker;
   };
-  explicit Consumer(const Service::Deps& deps);
+  // 16 bytes each. While the queue is full its reader waits, and Kafka holds the rest.
+  static constexpr size_t kMaxActivity = 1'000'000;
+
+  explicit Consumer(const Service::Deps& deps) : activity_(kMaxActivity, deps.metrics) {}
 
   stream::ActivityQueue activity_;
-  const std::shared_ptr<index::LagProbe> lag_;
   std::vector<Lane> lanes_;
+  std::shared_ptr<void> lag_;  // the gauges, while they are refreshed
   std::unique_ptr<stream::KafkaActivityConsumer> activity_consumer_;
   std::atomic<bool> started_ = false;
 };

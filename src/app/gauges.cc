@@ -58,4 +58,21 @@ std::shared_ptr<void> ShowCatalog(const catalog::Catalog& catalog, telemetry::Me
   });
 }
 
+std::shared_ptr<void> ShowIndexLag(const std::vector<const stream::SeriesConsumer*>& consumers, const Clock& clock,
+                                   telemetry::Metrics& metrics) {
+  auto& waiting = metrics.GetGauge("index_lag_records", "Series (journal) or records (Kafka) that wait to be indexed.");
+  auto& seconds = metrics.GetGauge("index_lag_seconds", "Since the oldest of them was received, seconds.");
+  return metrics.RefreshWhileHeld([&, consumers] {
+    uint64_t records = 0;
+    int64_t behind_ms = 0;
+    for (const stream::SeriesConsumer* consumer : consumers) {
+      const stream::SeriesConsumer::Lag lag = consumer->CurrentLag();
+      records += lag.records;
+      if (lag.records > 0) behind_ms = std::max(behind_ms, clock.NowMs() - lag.oldest_seen_at_ms);
+    }
+    waiting.Set(static_cast<double>(records));
+    seconds.Set(static_cast<double>(behind_ms) / 1000);
+  });
+}
+
 }  // namespace mi::app

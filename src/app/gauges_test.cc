@@ -3,6 +3,7 @@
 #include "base/format.h"
 #include "model/fingerprint.h"
 #include "store/testing/fake_store.h"
+#include "stream/testing/fake_stream.h"
 
 namespace mi::app {
 namespace {
@@ -47,6 +48,23 @@ TEST(Gauges, ShowTheLargestTenantsOnly) {
   EXPECT_THAT(text, testing::Not(HasSubstr("\"small\"")));
   EXPECT_THAT(text, HasSubstr("metric_index_catalog_series{tenant=\"t99\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("metric_index_catalog_series{tenant=\"all others\"} 1\n"));
+}
+
+TEST(Gauges, ShowHowFarTheIndexIsBehind) {
+  const auto metrics = telemetry::Metrics::Create();
+  ManualClock clock;
+  stream::FakeStream stream;
+  const auto consumer = stream.OpenConsumer();
+  const auto gauges = ShowIndexLag({consumer.get()}, clock, *metrics);
+  ASSERT_TRUE(consumer->Start([](const std::string&, int32_t) { return std::nullopt; }));
+  model::SeriesBatch batch = BatchOf("", 3);
+  clock.Advance(std::chrono::milliseconds(batch.seen_at_ms() + 2'500 - clock.NowMs()));
+  stream.Append(std::move(batch));
+  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_index_lag_records 3\n"));
+  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_index_lag_seconds 2.5\n"));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(consumer->Poll(10, std::chrono::milliseconds(0)));
+  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_index_lag_records 0\n"));
+  EXPECT_THAT(metrics->Render(), HasSubstr("metric_index_index_lag_seconds 0\n"));
 }
 
 }  // namespace

@@ -53,7 +53,6 @@ class Replayer {
   telemetry::Logger& log_;
   const SystemClock clock_;
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
-  const std::shared_ptr<index::LagProbe> lag_ = index::LagProbe::Create(clock_, *metrics_);
   store::MysqlCatalog catalog_;
   std::vector<Lane> lanes_;
   std::chrono::steady_clock::time_point begun_;
@@ -69,7 +68,7 @@ Status Replayer::Open(std::optional<int64_t> from_ms) {
     Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_.OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{},
-        index::WorkerDeps{*lane.replay, *lane.store, nullptr, nullptr, clock_, log_, *metrics_, *lag_});
+        index::WorkerDeps{*lane.replay, *lane.store, nullptr, nullptr, clock_, log_, *metrics_});
     TRY(lane.worker->Seek());
   }
   return {};

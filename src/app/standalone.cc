@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "app/data_directory.h"
+#include "app/gauges.h"
 #include "app/http_listener.h"
 #include "app/process.h"
 #include "app/query_service.h"
@@ -80,8 +81,8 @@ class Standalone final : public Service {
   std::unique_ptr<Receiver> receiver_;
   QueryService query_service_{config_, deps_.clock, deps_.log, deps_.metrics, [this] { return index_->Health(); }};
   CatalogFeed feed_{query_service_.catalog()};
-  const std::shared_ptr<index::LagProbe> lag_ = index::LagProbe::Create(deps_.clock, deps_.metrics);
   std::unique_ptr<index::Worker> index_;
+  std::shared_ptr<void> lag_;  // the gauges, while they are refreshed
   StopSignal stop_loading_;
   std::thread loader_;
 
@@ -104,8 +105,9 @@ Status Standalone::OpenFiles() {
   journal_ = TRY(stream::Journal::Open(journal, {deps_.clock, deps_.log, deps_.metrics, deps_.fatal}));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
   index_ = std::make_unique<index::Worker>(
-      index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, &feed_, &activity_, deps_.clock,
-                                                deps_.log, deps_.metrics, *lag_});
+      index::WorkerOptions{},
+      index::WorkerDeps{journal_->consumer(), *store_, &feed_, &activity_, deps_.clock, deps_.log, deps_.metrics});
+  lag_ = ShowIndexLag({&journal_->consumer()}, deps_.clock, deps_.metrics);
   return index_->Seek();
 }
 

@@ -63,8 +63,8 @@ bool Applier::Apply(const stream::Polled& polled) {
 }
 
 Applier::Outcome Applier::ApplyPiece(const Piece& piece, std::span<const model::StreamPosition> positions) {
-  const auto result = retry_.Until(
-      {"apply to the store", Retry::On::kStore},
+  const auto result = store_retry_.Until(
+      "apply to the store",
       [&] {
         const auto began = deps_.clock.Steady();
         Result<store::ApplyResult> applied = deps_.store.Apply(piece.batches, positions);
@@ -137,11 +137,9 @@ bool Applier::PutAsideCollision(const Piece& piece, const store::Collision& coll
 }
 
 bool Applier::PutAside(const stream::PoisonRecord& record, std::string_view reason_label) {
-  const bool done =
-      retry_.Until({"write a dead letter", Retry::On::kStream}, [&] { return deps_.consumer.DeadLetter(record); })
-          .has_value();
-  if (done) metrics_.dead_letters(reason_label).Add();
-  return done;
+  if (!stream_retry_.Until("write a dead letter", [&] { return deps_.consumer.DeadLetter(record); })) return false;
+  metrics_.dead_letters(reason_label).Add();
+  return true;
 }
 
 }  // namespace mi::index

@@ -10,6 +10,7 @@
 #include "index/metrics.h"
 #include "index/retry.h"
 #include "store/ports.h"
+#include "stream/activity_queue.h"
 #include "stream/ports.h"
 #include "telemetry/log.h"
 
@@ -26,17 +27,22 @@ class IndexListener {
   virtual void OnSeenUpdated(std::span<const store::SeenUpdate> updates) = 0;
 };
 
+// What a worker is given.
+struct WorkerDeps {
+  stream::SeriesConsumer& consumer;
+  store::SeriesStore& store;
+  IndexListener* listener;          // may be null
+  stream::ActivityQueue* activity;  // may be null
+  const Clock& clock;
+  telemetry::Logger& log;
+  telemetry::Metrics& metrics;
+};
+
 // Threads: confined to the worker's.
 class Applier {
  public:
-  struct Deps {
-    stream::SeriesConsumer& consumer;
-    store::SeriesStore& store;
-    IndexListener* listener;  // may be null
-    const Clock& clock;
-    telemetry::Logger& log;
-  };
-  Applier(const Deps& deps, Retry& retry, IndexMetrics& metrics) : deps_(deps), retry_(retry), metrics_(metrics) {}
+  Applier(const WorkerDeps& deps, Retry& store_retry, Retry& stream_retry, IndexMetrics& metrics)
+      : deps_(deps), store_retry_(store_retry), stream_retry_(stream_retry), metrics_(metrics) {}
 
   // False if the worker was stopped before everything was applied. Then the positions are not stored.
   bool Apply(const stream::Polled& polled);
@@ -63,8 +69,9 @@ class Applier {
   bool PutAsideCollision(const Piece& piece, const store::Collision& collision);
   bool PutAside(const stream::PoisonRecord& record, std::string_view reason_label);
 
-  const Deps deps_;
-  Retry& retry_;
+  const WorkerDeps deps_;
+  Retry& store_retry_;
+  Retry& stream_retry_;
   IndexMetrics& metrics_;
   std::string refusal_;  // the store's last reason
 };

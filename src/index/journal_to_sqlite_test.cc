@@ -60,7 +60,7 @@ class JournalToSqliteTest : public testing::Test {
                                   .checkpoint_interval = milliseconds(20),
                                   .min_retry = milliseconds(1),
                                   .max_retry = milliseconds(2)},
-                    WorkerDeps{journal_->consumer(), *store_, nullptr, &activity_, clock_, *log_, *metrics_, *lag_});
+                    WorkerDeps{journal_->consumer(), *store_, nullptr, &activity_, clock_, *log_, *metrics_});
     const bool sought = worker_->Seek().has_value();
     worker_->Start();
     return sought;
@@ -118,7 +118,6 @@ class JournalToSqliteTest : public testing::Test {
   SystemClock clock_;
   const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
-  const std::shared_ptr<LagProbe> lag_ = LagProbe::Create(clock_, *metrics_);
   stream::ActivityQueue activity_{1'000, *metrics_};
   std::unique_ptr<store::SeriesStore> store_;
   std::unique_ptr<stream::Journal> journal_;

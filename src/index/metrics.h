@@ -1,14 +1,9 @@
 // The metrics of the index. telemetry::Metrics owns them.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "base/clock.h"
-#include "base/mutex.h"
-#include "stream/ports.h"
 #include "telemetry/metrics.h"
 
 namespace mi::index {
@@ -56,28 +51,6 @@ struct IndexMetrics {
   telemetry::Counter& refused;
   telemetry::Counter& seen_updated;
   telemetry::Histogram& batch_seconds;
-};
-
-// Sums the lag of all workers whenever metrics are rendered. The registry cannot forget a callback, so it holds only a
-// weak pointer: it asks the consumers as long as somebody holds the probe.
-//
-// Threads: safe. Create it before the first worker.
-class LagProbe {
- public:
-  static std::shared_ptr<LagProbe> Create(const Clock& clock, telemetry::Metrics& metrics);
-
-  void Watch(const stream::SeriesConsumer& consumer) EXCLUDES(mutex_);
-  void Forget(const stream::SeriesConsumer& consumer) EXCLUDES(mutex_);
-
- private:
-  LagProbe(const Clock& clock, telemetry::Metrics& metrics);
-  void Refresh() EXCLUDES(mutex_);
-
-  Mutex mutex_;
-  std::vector<const stream::SeriesConsumer*> consumers_ GUARDED_BY(mutex_);
-  const Clock& clock_;
-  telemetry::Gauge& records_;
-  telemetry::Gauge& seconds_;
 };
 
 }  // namespace mi::index

@@ -8,15 +8,9 @@ Worker::Worker(const WorkerOptions& options, const WorkerDeps& deps)
     : options_(options),
       deps_(deps),
       metrics_(deps.metrics, options.store_figures),
-      retry_(options.min_retry, options.max_retry, stop_, metrics_, deps.log),
-      applier_({deps.consumer, deps.store, deps.listener, deps.clock, deps.log}, retry_, metrics_) {
-  deps_.lag.Watch(deps_.consumer);
-}
-
-Worker::~Worker() {
-  Stop();
-  deps_.lag.Forget(deps_.consumer);
-}
+      store_retry_(Backoff(options.min_retry, options.max_retry), stop_, deps.log, &metrics_),
+      stream_retry_(Backoff(options.min_retry, options.max_retry), stop_, deps.log, nullptr),
+      applier_(deps, store_retry_, stream_retry_, metrics_) {}
 
 Status Worker::Seek() {
   TRY(deps_.consumer.Start([this](const std::string& stream, int32_t partition) {
@@ -41,17 +35,23 @@ void Worker::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+Status Worker::Health() const {
+  TRY(store_retry_.Health());
+  return stream_retry_.Health();
+}
+
 void Worker::Run() {
   last_checkpoint_ = last_position_ = deps_.clock.Steady();
-  if (!sought_) retry_.Until({"find the position", Retry::On::kStore}, [this] { return Seek(); });
+  if (!sought_) store_retry_.Until("find the position", [this] { return Seek(); });
   while (!stop_.requested()) Step();
   if (sought_) Finish();
 }
 
 // A store that is away, or locked by somebody, would only delay the stop.
 void Worker::Finish() {
-  if (!retry_.is_store_away()) ApplyActivity(options_.stop_activity);
-  if (!retry_.is_store_away()) return MakeCheckpoint();
+  constexpr std::chrono::seconds kTimeForActivity{1};
+  if (!store_retry_.failing()) ApplyActivity(kTimeForActivity);
+  if (!store_retry_.failing()) return MakeCheckpoint();
   size_t hints = 0;
   for (const model::ActivityBatch& batch : activity_) hints += batch.fingerprints.size();
   deps_.log.Warn(
@@ -64,7 +64,7 @@ void Worker::Finish() {
 // always at least one chunk.
 void Worker::Step() {
   const bool more_activity = !activity_.empty() || (deps_.activity != nullptr && deps_.activity->size() > 0);
-  const auto polled = retry_.Until({"read the stream", Retry::On::kStream}, [&] {
+  const auto polled = stream_retry_.Until("read the stream", [&] {
     return deps_.consumer.Poll(options_.max_series, more_activity ? std::chrono::milliseconds(0) : options_.max_wait);
   });
   if (!polled) return;
@@ -90,10 +90,10 @@ void Worker::ApplyActivity(Steady::duration budget) {
     const Result<std::vector<store::SeenUpdate>> updated = deps_.store.ApplyActivity(activity_);
     if (!updated) {
       // Series go first: one attempt here, then the stream again. If the queue becomes full meanwhile, it drops hints.
-      stop_.WaitFor(retry_.Failed({"apply activity", Retry::On::kStore}, updated.error()));
+      stop_.WaitFor(store_retry_.Failed("apply activity", updated.error()));
       return;
     }
-    retry_.Succeeded(Retry::On::kStore);
+    store_retry_.Succeeded();
     activity_.clear();
     metrics_.seen_updated.Add(static_cast<double>(updated->size()));
     if (deps_.listener != nullptr && !updated->empty()) deps_.listener->OnSeenUpdated(*updated);
@@ -108,9 +108,9 @@ void Worker::AskPositionWhenDue() {
   last_position_ = deps_.clock.Steady();
   const Result<std::optional<int64_t>> position = deps_.store.Position(partition_->first, partition_->second);
   if (position) {
-    retry_.Succeeded(Retry::On::kStore);
+    store_retry_.Succeeded();
   } else {
-    (void)retry_.Failed({"ask for the position", Retry::On::kStore}, position.error());
+    (void)store_retry_.Failed("ask for the position", position.error());
   }
 }
 

@@ -15,17 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/result.h"
 #include "base/stop_signal.h"
 #include "index/applier.h"
 #include "index/metrics.h"
 #include "index/retry.h"
-#include "store/ports.h"
-#include "stream/activity_queue.h"
-#include "stream/ports.h"
-#include "telemetry/log.h"
-#include "telemetry/metrics.h"
 
 namespace mi::index {
 
@@ -37,20 +31,8 @@ struct WorkerOptions {
   size_t activity_chunk = 4'096;                         // fingerprints per transaction
   std::chrono::milliseconds min_retry{20};               // doubles with each failure
   std::chrono::milliseconds max_retry{5'000};
-  std::chrono::milliseconds stop_activity{1'000};       // how long a stop continues to apply waiting activity
   std::chrono::milliseconds position_interval{10'000};  // how often an idle worker asks the store for a position
   StoreFigures store_figures = StoreFigures::kByWorker;
-};
-
-struct WorkerDeps {
-  stream::SeriesConsumer& consumer;
-  store::SeriesStore& store;
-  IndexListener* listener;          // may be null
-  stream::ActivityQueue* activity;  // may be null
-  const Clock& clock;
-  telemetry::Logger& log;
-  telemetry::Metrics& metrics;
-  LagProbe& lag;  // shared by all workers
 };
 
 // Ownership: borrows everything in its deps, which must outlive Stop() and the destructor.
@@ -58,7 +40,7 @@ struct WorkerDeps {
 class Worker {
  public:
   Worker(const WorkerOptions& options, const WorkerDeps& deps);
-  ~Worker();
+  ~Worker() { Stop(); }
 
   // Starts the consumer where the store left off. Optional: otherwise the thread does it, and repeats it until it
   // succeeds. Call it to learn the stream's identity, or errors, before the rest begins.
@@ -71,7 +53,7 @@ class Worker {
   void Stop();
 
   // Why nothing is indexed at the moment; success while it works.
-  Status Health() const { return retry_.Health(); }
+  Status Health() const;
 
  private:
   using Steady = std::chrono::steady_clock;
@@ -90,7 +72,8 @@ class Worker {
   const WorkerDeps deps_;
   StopSignal stop_;
   IndexMetrics metrics_;
-  Retry retry_;
+  Retry store_retry_;
+  Retry stream_retry_;
   Applier applier_;
   bool sought_ = false;
 

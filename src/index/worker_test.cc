@@ -117,7 +117,7 @@ class WorkerTest : public testing::Test {
   }
 
   void StartWorker() {
-    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, *lag_});
+    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_});
     worker_->Start();
   }
   // As a new process would: with a store and a consumer that know nothing of before.
@@ -159,7 +159,6 @@ class WorkerTest : public testing::Test {
   ManualClock clock_;
   const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
-  const std::shared_ptr<LagProbe> lag_ = LagProbe::Create(clock_, *metrics_);
   stream::ActivityQueue activity_{1'000, *metrics_};
   std::unique_ptr<stream::SeriesConsumer> consumer_ = stream_.OpenConsumer();
   std::unique_ptr<PickyStore> store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
@@ -227,7 +226,7 @@ TEST_F(WorkerTest, ReportsThatTheStoreIsAwayEvenIfNothingComes) {
 }
 
 TEST_F(WorkerTest, SeekReturnsTheErrorAndIsNotRepeatedAtTheStart) {
-  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, *lag_});
+  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));
   EXPECT_EQ(worker_->Seek().error().code(), Errc::kUnavailable);
   EXPECT_TRUE(worker_->Seek());
@@ -478,22 +477,6 @@ TEST_F(WorkerTest, ReadsTheStreamAgainAfterAFailedPoll) {
   StartWorker();
   AwaitReleased();
   EXPECT_EQ(Count("store_errors_total", {{"kind", "unavailable"}}), 0) << "not the store's fault";
-}
-
-TEST_F(WorkerTest, ReportsItsLag) {
-  const auto render = [&] { return metrics_->Render(); };
-  catalog_.FailAlways(StoreCall::kApply, Error(Errc::kUnavailable, "gone"));
-  stream_.Append(MakeBatch("a", 3, clock_.NowMs() - 2'500));
-  StartWorker();
-  Await([&] { return catalog_.calls(StoreCall::kApply) > 1; });
-  EXPECT_THAT(render(), HasSubstr("metric_index_index_lag_records 3\n"));
-  EXPECT_THAT(render(), HasSubstr("metric_index_index_lag_seconds 2.5\n"));
-  catalog_.Recover();
-  AwaitReleased();
-  EXPECT_THAT(render(), HasSubstr("metric_index_index_lag_records 0\n"));
-  EXPECT_THAT(render(), HasSubstr("metric_index_index_lag_seconds 0\n"));
-  worker_.reset();
-  EXPECT_THAT(render(), HasSubstr("metric_index_index_lag_records")) << "the registry outlives the worker";
 }
 
 }  // namespace
