@@ -10,7 +10,7 @@ namespace mi::app {
 
 Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config, const Service::Deps& deps,
                                                    store::MysqlCatalog& catalog) {
-  const stream::KafkaDeps kafka{deps.clock, deps.log, deps.metrics, deps.fatal};
+  const stream::StreamDeps kafka{deps.clock, deps.log, deps.metrics, deps.fatal};
   std::unique_ptr<Consumer> group(new Consumer(deps));
   std::vector<const stream::SeriesConsumer*> consumers;
   for (uint64_t i = 0; i < config.app.work_num; ++i) {

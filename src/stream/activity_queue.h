@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/mutex.h"
-#include "stream/metrics.h"
+#include "stream/deps.h"
 #include "stream/ports.h"
 
 namespace mi::stream {

@@ -1,11 +1,21 @@
-// The metrics that several classes share. telemetry::Metrics owns them.
+// What all adapters are given, and the metrics that several of them share. telemetry::Metrics owns the metrics.
 #pragma once
 
 #include <string>
 
+#include "base/clock.h"
+#include "base/fatal.h"
+#include "telemetry/log.h"
 #include "telemetry/metrics.h"
 
 namespace mi::stream {
+
+struct StreamDeps {
+  const Clock& clock;
+  telemetry::Logger& log;
+  telemetry::Metrics& metrics;
+  FatalHandler fatal;
+};
 
 // Of every publisher.
 struct PublishMetrics {

@@ -15,7 +15,7 @@ constexpr uint64_t kMaxPolledBytes = 64ULL << 20;
 Result<std::unique_ptr<JournalConsumer>> JournalConsumer::Open(const JournalOptions& options,
                                                                const std::atomic<int>* lock_wait_ms,
                                                                JournalProgress& progress, JournalPublisher& publisher,
-                                                               const JournalDeps& deps) {
+                                                               const StreamDeps& deps) {
   std::unique_ptr<JournalConsumer> consumer(
       new JournalConsumer(TRY(OpenJournalDatabase(options, lock_wait_ms)), progress, publisher, options, deps));
   TRY(consumer->Prepare());

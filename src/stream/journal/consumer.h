@@ -1,9 +1,8 @@
 // Reads the journal behind its publisher, on its own connection, so that neither waits for the other.
 //
 // Threads: confined to one thread, except Wake() and CurrentLag().
-// Errors: those of sqlite/database.h. A row whose bytes are damaged is not an error but a PoisonRecord. Fatal: rows
-// were
-//         deleted that had not been read.
+// Errors: those of sqlite/database.h. A row whose bytes are damaged is not an error but a PoisonRecord.
+//         Fatal: rows were deleted that had not been read.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +21,7 @@ class JournalConsumer final : public SeriesConsumer {
   // `progress` and `publisher` must outlive it. The publisher's JournalFile must have created the tables.
   static Result<std::unique_ptr<JournalConsumer>> Open(const JournalOptions& options,
                                                        const std::atomic<int>* lock_wait_ms, JournalProgress& progress,
-                                                       JournalPublisher& publisher, const JournalDeps& deps);
+                                                       JournalPublisher& publisher, const StreamDeps& deps);
 
   Status Start(PositionLookup positions) override;
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
@@ -37,7 +36,7 @@ class JournalConsumer final : public SeriesConsumer {
 
  private:
   JournalConsumer(sqlite::Database database, JournalProgress& progress, JournalPublisher& publisher,
-                  const JournalOptions& options, const JournalDeps& deps)
+                  const JournalOptions& options, const StreamDeps& deps)
       : max_dead_letter_bytes_(std::min(options.max_dead_letter_bytes,
                                         static_cast<int64_t>(std::min<uint64_t>(options.max_bytes, INT64_MAX) / 4))),
         deps_(deps),
@@ -55,7 +54,7 @@ class JournalConsumer final : public SeriesConsumer {
   StreamPosition At(int64_t next_offset) const { return {.stream = uuid_, .partition = 0, .next_offset = next_offset}; }
 
   const int64_t max_dead_letter_bytes_;
-  const JournalDeps deps_;
+  const StreamDeps deps_;
   JournalProgress& progress_;
   JournalPublisher& publisher_;
   sqlite::Database database_;

@@ -18,7 +18,7 @@ Journal::~Journal() {
   publisher_.reset();
 }
 
-Result<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options, const JournalDeps& deps) {
+Result<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options, const StreamDeps& deps) {
   std::unique_ptr<Journal> journal(new Journal(options));
   JournalFile file = TRY_WITHIN(JournalFile::Open(options, &journal->lock_wait_ms_), "open the journal");
   journal->progress_ = std::make_unique<JournalProgress>(file.next_offset());

@@ -12,21 +12,11 @@
 #include <atomic>
 #include <memory>
 
-#include "base/clock.h"
-#include "base/fatal.h"
+#include "stream/deps.h"
 #include "stream/journal/options.h"
 #include "stream/ports.h"
-#include "telemetry/log.h"
-#include "telemetry/metrics.h"
 
 namespace mi::stream {
-
-struct JournalDeps {
-  const Clock& clock;
-  telemetry::Logger& log;
-  telemetry::Metrics& metrics;
-  FatalHandler fatal;
-};
 
 // How store and journal differed at Start. Nothing that was acknowledged is skipped in either case.
 struct JournalStart {
@@ -46,7 +36,7 @@ class Journal {
  public:
   // kUnavailable: cannot be opened. kCorrupt: damaged. kInvalid: written by a newer version, or with another
   // identity.secret.
-  static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const JournalDeps& deps);
+  static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const StreamDeps& deps);
   // Stops, then deletes what was released, in one bounded step.
   ~Journal();
 

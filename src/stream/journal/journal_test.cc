@@ -126,7 +126,7 @@ class JournalTest : public testing::Test {
   const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   std::optional<Error> fatal_;
-  const JournalDeps deps_{clock_, *log_, *metrics_, [this](const Error& error) { fatal_ = error; }};
+  const StreamDeps deps_{clock_, *log_, *metrics_, [this](const Error& error) { fatal_ = error; }};
   StoredPositions stored_;
   std::unique_ptr<Journal> journal_;
 };

@@ -13,8 +13,8 @@ struct JournalOptions {
   std::string synchronous = "full";            // sqlite.synchronous
   uint64_t max_pending_bytes = 64ULL << 20;    // labels of batches that wait for their commit
   int64_t max_dead_letter_bytes = 64LL << 20;  // above this or max_bytes / 4, the oldest dead letters are deleted
-  uint64_t max_wal_bytes =
-      1ULL << 30;  // a foreign reader can keep the WAL from shrinking; beyond this, publishing fails
+  // Another process that reads can keep the WAL from shrinking. Above this bound, publishing fails.
+  uint64_t max_wal_bytes = 1ULL << 30;
   std::chrono::milliseconds trim_after{1'000};      // applied rows are deleted if no append came for this long
   std::chrono::milliseconds retry_interval{1'000};  // how often a failed journal is tried if nobody publishes
   uint64_t secret_check = 0;  // model::SecretCheck(identity.secret): rows hold fingerprints made with that secret

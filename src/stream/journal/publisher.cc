@@ -23,7 +23,7 @@ uint64_t BytesOf(const model::SeriesBatch& batch) {
 }  // namespace
 
 JournalPublisher::JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options,
-                                   const JournalDeps& deps)
+                                   const StreamDeps& deps)
     : options_(options),
       deps_(deps),
       progress_(progress),
@@ -151,7 +151,7 @@ void JournalPublisher::Append(std::vector<PendingBatch>& group, int64_t trim_bef
   std::vector<JournalFile::Row> accepted;
   uint64_t series = 0;
   for (GroupRow& row : rows) {
-    if (!row.status) continue;
+    if (row.refusal) continue;
     series += row.row.series;
     accepted.push_back(std::move(row.row));
   }
@@ -161,16 +161,15 @@ void JournalPublisher::Append(std::vector<PendingBatch>& group, int64_t trim_bef
       progress_.Appended(file_.next_offset(), series, accepted.front().seen_at_ms);
       metrics_.published.Add(static_cast<double>(series));
     } else {
+      const char* reason = committed.error().code() == Errc::kOverloaded ? "disk_full" : "unavailable";
       for (GroupRow& row : rows) {
-        if (!row.status) continue;
-        row.status = committed;
-        row.reason = committed.error().code() == Errc::kOverloaded ? "disk_full" : "unavailable";
+        if (!row.refusal) row.refusal = {committed.error(), reason};
       }
     }
     NoteOutcome(committed);
   }
   for (const GroupRow& row : rows) {
-    for (size_t i = row.first; i < row.last; ++i) Answer(group[i], row.status, row.reason);
+    for (size_t i = row.first; i < row.last; ++i) Answer(group[i], row.refusal);
   }
 }
 
@@ -178,7 +177,7 @@ std::vector<JournalPublisher::GroupRow> JournalPublisher::Encode(const std::vect
   std::vector<GroupRow> rows;
   std::vector<const model::SeriesBatch*> batches;
   for (size_t first = 0; first < group.size();) {
-    GroupRow next{.first = first, .last = first, .row = {}, .status = {}, .reason = ""};
+    GroupRow next{.first = first, .last = first, .row = {}, .refusal = {}};
     next.row.seen_at_ms = group[first].batch->seen_at_ms();
     uint64_t bytes = 0;
     batches.clear();
@@ -194,8 +193,7 @@ std::vector<JournalPublisher::GroupRow> JournalPublisher::Encode(const std::vect
     if (row) {
       next.row.bytes = *row;
     } else {
-      next.status = Fail(row.error());
-      next.reason = "too_large";
+      next.refusal = {row.error(), "too_large"};
     }
     first = next.last;
     rows.push_back(std::move(next));
@@ -212,19 +210,18 @@ void JournalPublisher::RefuseRowsWithoutRoom(std::vector<GroupRow>& rows, int64_
   }
   uint64_t used = file_.bytes_in_use();
   for (GroupRow& row : rows) {
-    if (!row.status) continue;
+    if (row.refusal) continue;
     const uint64_t cost = file_.CostOf(row.row.bytes.size());
     if (used + cost <= options_.max_bytes) {
       used += cost;
       continue;
     }
-    row.status = Fail(FullError(row.row.bytes.size()));
-    row.reason = "full";
+    row.refusal = {FullError(row.row.bytes.size()), "full"};
     // The journal counts as full only if rows are left whose deletion will help. In an empty one, a smaller batch may
     // fit.
-    if (row.status.error().code() == Errc::kTooLarge || file_.first_offset() == file_.next_offset()) continue;
+    if (row.refusal->error.code() == Errc::kTooLarge || file_.first_offset() == file_.next_offset()) continue;
     MutexLock lock(mutex_);
-    full_ = row.status.error();
+    full_ = row.refusal->error;
   }
 }
 
@@ -236,9 +233,9 @@ Status JournalPublisher::Commit(std::span<const JournalFile::Row> rows, int64_t 
   return file_.Append(rows, trim_before);
 }
 
-void JournalPublisher::Answer(PendingBatch& pending, const Status& status, const char* reason) {
-  if (!status) metrics_.errors(reason).Add();
-  pending.done(status ? PublishResult() : AllFailed(*pending.batch, status.error()));
+void JournalPublisher::Answer(PendingBatch& pending, const std::optional<Refusal>& refusal) {
+  if (refusal) metrics_.errors(refusal->reason).Add();
+  pending.done(refusal ? AllFailed(*pending.batch, refusal->error) : PublishResult());
   const std::chrono::duration<double> took = deps_.clock.Steady() - pending.began;
   metrics_.publish_seconds.Observe(took.count());
   pending.done = nullptr;

@@ -7,22 +7,23 @@
 //         tries the journal again; if nobody publishes, it is tried at intervals.
 #pragma once
 
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "base/mutex.h"
 #include "codec/journal_batch.h"
+#include "stream/deps.h"
 #include "stream/journal/file.h"
 #include "stream/journal/journal.h"
 #include "stream/journal/progress.h"
-#include "stream/metrics.h"
 
 namespace mi::stream {
 
 class JournalPublisher final : public SeriesPublisher {
  public:
   // `progress` must outlive it.
-  JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options, const JournalDeps& deps);
+  JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options, const StreamDeps& deps);
   ~JournalPublisher() override;
 
   void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override EXCLUDES(mutex_);
@@ -41,17 +42,16 @@ class JournalPublisher final : public SeriesPublisher {
     uint64_t bytes;
     TimePoint began;
   };
-  // The row for the batches [first, last) of a group, and whether it is or can be written.
+  struct Refusal {
+    Error error;
+    const char* reason;  // for the metrics
+  };
+  // The row for the batches [first, last) of a group, and why it is not written.
   struct GroupRow {
     size_t first;
     size_t last;
     JournalFile::Row row;
-    Status status;
-    const char* reason;  // of a failure, for the metrics
-  };
-  struct Refusal {
-    Error error;
-    const char* reason;
+    std::optional<Refusal> refusal;
   };
   enum class Task { kAppend, kTrim, kProbe, kEnd };
   struct Work {
@@ -68,14 +68,14 @@ class JournalPublisher final : public SeriesPublisher {
   std::vector<GroupRow> Encode(const std::vector<PendingBatch>& group);
   void RefuseRowsWithoutRoom(std::vector<GroupRow>& rows, int64_t trim_before);
   Status Commit(std::span<const JournalFile::Row> rows, int64_t trim_before);
-  void Answer(PendingBatch& pending, const Status& status, const char* reason) EXCLUDES(mutex_);
+  void Answer(PendingBatch& pending, const std::optional<Refusal>& refusal) EXCLUDES(mutex_);
   // After each transaction: updates what Health() and Publish() depend on.
   void NoteOutcome(const Status& outcome) EXCLUDES(mutex_);
   std::optional<Refusal> RefusalNow() const REQUIRES(mutex_);
   Error FullError(uint64_t row_bytes) const;
 
   const JournalOptions options_;
-  const JournalDeps deps_;
+  const StreamDeps deps_;
   JournalProgress& progress_;
   PublishMetrics metrics_;
   telemetry::Gauge& bytes_in_use_;

@@ -11,7 +11,7 @@ constexpr std::chrono::milliseconds kActivityLeaveTimeout{1'000};
 }  // namespace
 
 Result<std::unique_ptr<KafkaActivityConsumer>> KafkaActivityConsumer::Create(const KafkaConsumerOptions& options,
-                                                                             const KafkaDeps& deps,
+                                                                             const StreamDeps& deps,
                                                                              ActivityQueue& queue) {
   std::unique_ptr<KafkaActivityConsumer> consumer(new KafkaActivityConsumer(options, deps, queue));
   KafkaClientSpec spec = KafkaReaderSpec(ActivityTopic(options.group_id));
@@ -21,7 +21,7 @@ Result<std::unique_ptr<KafkaActivityConsumer>> KafkaActivityConsumer::Create(con
   return consumer;
 }
 
-KafkaActivityConsumer::KafkaActivityConsumer(const KafkaConsumerOptions& options, const KafkaDeps& deps,
+KafkaActivityConsumer::KafkaActivityConsumer(const KafkaConsumerOptions& options, const StreamDeps& deps,
                                              ActivityQueue& queue)
     : options_(options), deps_(deps), secret_check_(model::SecretCheck(options.kafka.identity_secret)), queue_(queue) {
   // The counters exist from the start: a rate over a counter that appears with its first record misses that record.

@@ -23,7 +23,7 @@ class KafkaActivityConsumer {
  public:
   // `queue` must outlive it.
   static Result<std::unique_ptr<KafkaActivityConsumer>> Create(const KafkaConsumerOptions& options,
-                                                               const KafkaDeps& deps, ActivityQueue& queue);
+                                                               const StreamDeps& deps, ActivityQueue& queue);
   ~KafkaActivityConsumer() { Stop(); }
 
   void Start();
@@ -31,14 +31,14 @@ class KafkaActivityConsumer {
   void Stop();
 
  private:
-  KafkaActivityConsumer(const KafkaConsumerOptions& options, const KafkaDeps& deps, ActivityQueue& queue);
+  KafkaActivityConsumer(const KafkaConsumerOptions& options, const StreamDeps& deps, ActivityQueue& queue);
   telemetry::Counter& Refused(const std::string& reason);
   void Run();
   void Take(const rd_kafka_message_t& record);
   void Log(const Error& error);
 
   const KafkaConsumerOptions options_;
-  const KafkaDeps deps_;
+  const StreamDeps deps_;
   const uint64_t secret_check_;
   ActivityQueue& queue_;
   std::unique_ptr<KafkaClient> client_;

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <span>
-#include <string>
 #include <utility>
 
 #include "codec/kafka_record.h"
-#include "stream/metrics.h"
+#include "stream/deps.h"
 
 namespace mi::stream {
 namespace {
@@ -35,28 +34,27 @@ void KafkaActivityPublisher::Add(const model::ActivityBatch& batch, TimePoint no
   collected_.fingerprints.insert(collected_.fingerprints.end(), batch.fingerprints.begin(), batch.fingerprints.end());
 }
 
-model::ActivityBatch KafkaActivityPublisher::TakeDue(TimePoint now, bool at_once) {
-  MutexLock lock(mutex_);
-  if (!at_once && now - since_ < delay_ && collected_.fingerprints.size() < kMaxRecordFingerprints) return {};
-  return std::exchange(collected_, {});
-}
-
-void KafkaActivityPublisher::Send(const Due& due, const std::function<Status(std::string_view record)>& send) {
-  const model::ActivityBatch batch = TakeDue(due.now, due.at_once);
-  const size_t fits =
-      std::min(kMaxRecordFingerprints, (due.max_record_bytes - kRecordOverhead) / sizeof(model::Fingerprint));
-  std::span<const model::Fingerprint> left = batch.fingerprints;
-  while (!left.empty()) {
-    const auto part = left.first(due.available ? std::min(left.size(), fits) : left.size());
-    left = left.subspan(part.size());
-    const bool sent = due.available && send(codec::EncodeActivityRecord({
-                                           .window_s = window_s_,
-                                           .seen_at_s = static_cast<uint64_t>(batch.seen_at_ms / 1'000),
-                                           .secret_check = secret_check_,
-                                           .fingerprints = part,
-                                       }));
-    if (!sent) Settle(part.size(), false);
+std::vector<std::string> KafkaActivityPublisher::TakeRecords(TimePoint now, bool at_once, size_t max_record_bytes) {
+  model::ActivityBatch batch;
+  {
+    MutexLock lock(mutex_);
+    if (!at_once && now - since_ < delay_ && collected_.fingerprints.size() < kMaxRecordFingerprints) return {};
+    batch = std::exchange(collected_, {});
   }
+  const size_t fits =
+      std::min(kMaxRecordFingerprints, (max_record_bytes - kRecordOverhead) / sizeof(model::Fingerprint));
+  std::vector<std::string> records;
+  for (std::span<const model::Fingerprint> left = batch.fingerprints; !left.empty();) {
+    const auto part = left.first(std::min(left.size(), fits));
+    left = left.subspan(part.size());
+    records.push_back(codec::EncodeActivityRecord({
+        .window_s = window_s_,
+        .seen_at_s = static_cast<uint64_t>(batch.seen_at_ms / 1'000),
+        .secret_check = secret_check_,
+        .fingerprints = part,
+    }));
+  }
+  return records;
 }
 
 void KafkaActivityPublisher::OnDelivery(size_t bytes, bool acknowledged) {

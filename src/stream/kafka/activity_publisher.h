@@ -1,15 +1,14 @@
-// Sends activity to the activity topic. Collects what many requests report within a moment, so that they share a
+// Makes the records of the activity topic. Collects what many requests report within a moment, so that they share a
 // record; drops and counts what does not fit or cannot be sent. Nothing waits for activity.
 //
 // Threads: Add and empty are safe; the others are called by the publisher's polling thread only.
 #pragma once
 
 #include <atomic>
-#include <functional>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "base/mutex.h"
-#include "base/result.h"
 #include "model/series_batch.h"
 #include "stream/kafka/options.h"
 #include "telemetry/metrics.h"
@@ -23,22 +22,16 @@ class KafkaActivityPublisher {
   KafkaActivityPublisher(const KafkaPublisherOptions& options, telemetry::Metrics& metrics);
 
   void Add(const model::ActivityBatch& batch, TimePoint now) EXCLUDES(mutex_);
-  // True if nothing is collected or in flight.
+  // Whether nothing is collected or in flight.
   bool empty() const { return outstanding_ == 0; }
 
-  struct Due {
-    TimePoint now;
-    bool at_once;    // send without waiting for more
-    bool available;  // false: drop instead of sending
-    size_t max_record_bytes;
-  };
-  // Sends what is due through `send`, which must copy the record and report it to OnDelivery later.
-  void Send(const Due& due, const std::function<Status(std::string_view record)>& send) EXCLUDES(mutex_);
+  // Removes what is due, as records of at most `max_record_bytes`. `at_once`: does not wait for more. Each record must
+  // be reported to OnDelivery.
+  std::vector<std::string> TakeRecords(TimePoint now, bool at_once, size_t max_record_bytes) EXCLUDES(mutex_);
   // A record of `bytes` was acknowledged or given up.
   void OnDelivery(size_t bytes, bool acknowledged);
 
  private:
-  model::ActivityBatch TakeDue(TimePoint now, bool at_once) EXCLUDES(mutex_);
   void Settle(size_t fingerprints, bool sent);
 
   const std::chrono::milliseconds delay_;

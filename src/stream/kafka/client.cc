@@ -43,13 +43,13 @@ Status CheckKafkaOptions(const std::map<std::string, std::string>& librdkafka) {
 }
 
 Result<std::unique_ptr<KafkaClient>> KafkaClient::Create(const KafkaClientSpec& spec, const KafkaOptions& options,
-                                                         const KafkaDeps& deps) {
+                                                         const StreamDeps& deps) {
   std::unique_ptr<KafkaClient> client(new KafkaClient(spec, options, deps));
   TRY(client->Open(spec, options));
   return client;
 }
 
-KafkaClient::KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& options, const KafkaDeps& deps)
+KafkaClient::KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& options, const StreamDeps& deps)
     : hosts_option_(spec.hosts_option),
       topic_option_(spec.topic_option),
       hosts_(Join(options.hosts)),
@@ -104,14 +104,9 @@ KafkaClient::~KafkaClient() {
 void KafkaClient::Leave(std::unique_ptr<KafkaClient> client, std::chrono::milliseconds timeout) {
   if (client->CloseWithin(timeout)) return;
   client->Write(telemetry::Level::kWarn, "no broker answered the request to leave the group");
-  {
-    MutexLock lock(client->log_mutex_);
-    client->log_ = nullptr;
-  }
-  static Mutex mutex;
-  static auto* const abandoned = new std::vector<std::unique_ptr<KafkaClient>>();  // never freed
-  MutexLock lock(mutex);
-  abandoned->push_back(std::move(client));
+  KafkaClient* abandoned = client.release();  // never freed: librdkafka's threads still call it
+  MutexLock lock(abandoned->log_mutex_);
+  abandoned->log_ = nullptr;
 }
 
 bool KafkaClient::CloseWithin(std::chrono::milliseconds timeout) {

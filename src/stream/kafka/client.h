@@ -3,7 +3,7 @@
 //
 // Threads: safe. `on_delivery` and `on_rebalance` are called by the thread that polls the handle; log lines come from
 // any thread.
-// Errors: an error that ends the handle for good (RD_KAFKA_RESP_ERR__FATAL) goes to KafkaDeps::fatal, once.
+// Errors: an error that ends the handle for good (RD_KAFKA_RESP_ERR__FATAL) goes to StreamDeps::fatal, once.
 #pragma once
 
 #include <librdkafka/rdkafka.h>
@@ -13,25 +13,16 @@
 #include <string_view>
 #include <utility>
 
-#include "base/clock.h"
-#include "base/fatal.h"
 #include "base/mutex.h"
+#include "base/result.h"
+#include "stream/deps.h"
 #include "stream/kafka/options.h"
-#include "telemetry/log.h"
-#include "telemetry/metrics.h"
 
 namespace mi::stream {
 
 inline constexpr std::chrono::milliseconds kBrokerTimeout{5'000};  // for a question that only its asker waits for
 inline constexpr std::chrono::milliseconds kBriefTimeout{1'000};   // for one that delays records and reports
 inline constexpr std::chrono::milliseconds kPollSlice{100};        // a request to stop is noticed within this time
-
-struct KafkaDeps {
-  const Clock& clock;
-  telemetry::Logger& log;
-  telemetry::Metrics& metrics;
-  FatalHandler fatal;
-};
 
 inline std::string ActivityTopic(std::string_view topic) { return std::string(topic) + "-activity"; }
 inline std::string DeadLetterTopic(std::string_view topic) { return std::string(topic) + "-dead-letter"; }
@@ -76,7 +67,7 @@ class KafkaClient {
  public:
   // kInvalid: an option that librdkafka does not accept. Connects in the background.
   static Result<std::unique_ptr<KafkaClient>> Create(const KafkaClientSpec& spec, const KafkaOptions& options,
-                                                     const KafkaDeps& deps);
+                                                     const StreamDeps& deps);
   // Does not leave a consumer group: see Leave.
   ~KafkaClient();
   // Leaves the consumer group and ends the handle, without calling on_rebalance. If the brokers do not answer within
@@ -99,7 +90,7 @@ class KafkaClient {
   std::optional<Error> down() const EXCLUDES(mutex_);
   void ForgetDown() EXCLUDES(mutex_);
 
-  // Passes a fatal error of the handle on to KafkaDeps::fatal. Consumers call it: they see such an error as a message.
+  // Passes a fatal error of the handle on to StreamDeps::fatal. Consumers call it: they see such an error as a message.
   void ReportFatal() EXCLUDES(mutex_);
 
   struct Topic {
@@ -120,7 +111,7 @@ class KafkaClient {
                                                                std::chrono::milliseconds timeout) const;
 
  private:
-  KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& options, const KafkaDeps& deps);
+  KafkaClient(const KafkaClientSpec& spec, const KafkaOptions& options, const StreamDeps& deps);
   Status Open(const KafkaClientSpec& spec, const KafkaOptions& options);
   void Write(telemetry::Level level, std::string_view line) EXCLUDES(log_mutex_);
   Status AwaitTopic(const std::string& topic, std::chrono::milliseconds timeout) const;

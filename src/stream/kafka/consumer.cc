@@ -10,7 +10,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLeaveTimeout{2'000};  // all workers of a process leave within app.shutdown_timeout
-constexpr milliseconds kCheckInterval{1'000};
 // The metadata of the offsets that are committed for a new group that starts at the newest records.
 constexpr std::string_view kStartedAtNewest = "metric-index: began at newest";
 
@@ -25,47 +24,51 @@ std::vector<KafkaPartition> PartitionsOf(const rd_kafka_topic_partition_list_t& 
 }  // namespace
 
 Result<std::unique_ptr<KafkaConsumer>> KafkaConsumer::Create(const KafkaConsumerOptions& options,
-                                                             const KafkaDeps& deps) {
+                                                             const StreamDeps& deps) {
   if (options.topics.empty()) return Fail(Errc::kInvalid, "no topic to read (metric_store.consumer.topics)");
   std::unique_ptr<KafkaConsumer> consumer(new KafkaConsumer(options, deps));
   KafkaClientSpec spec = KafkaReaderSpec(options.group_id);
   spec.on_rebalance = [self = consumer.get()](rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
     self->OnRebalance(what, partitions);
   };
-  TRY(consumer->Connect(spec));
+  consumer->client_ = TRY(KafkaClient::Create(spec, options.kafka, deps));
   return consumer;
 }
 
 KafkaConsumer::~KafkaConsumer() {
-  if (auto client = Disconnect(); client != nullptr && subscribed_)
-    KafkaClient::Leave(std::move(client), kLeaveTimeout);
+  Forget();
+  if (subscribed_) KafkaClient::Leave(std::move(client_), kLeaveTimeout);
 }
 
 Status KafkaConsumer::Start(PositionLookup positions) {
   positions_ = std::move(positions);
   // Partitions are assigned by a later Poll, but whether the store answers can be checked now.
-  TRY(positions_(options_.topics.front(), 0));
+  TRY(positions_(topics_.front(), 0));
   if (subscribed_) return Rewind();
-  TRY(client().Subscribe(options_.topics));
+  TRY(client_->Subscribe(topics_));
   subscribed_ = true;
   return {};
 }
 
 Result<Polled> KafkaConsumer::Poll(size_t max_series, milliseconds max_wait) {
-  Polled polled = TRY(KafkaPartitionReader::Poll(max_series, max_wait));
-  if (polled.empty()) {
-    TRY(CheckTrouble());
-  } else {
-    trouble_.reset();
-  }
-  return polled;
+  const auto deadline = std::chrono::steady_clock::now() + max_wait;
+  // Also while the lookup fails: polling answers rebalances, and keeps this member in the group.
+  Result<Polled> polled = KafkaPartitionReader::Poll(max_series, unlocated_.empty() ? max_wait : milliseconds(0));
+  if (unlocated_.empty()) return polled;
+  TRY(ReadUnlocated());
+  return KafkaPartitionReader::Poll(max_series,
+                                    std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now()));
 }
 
-// Runs inside a poll. Only records what is assigned: the lookup may be slow, and may fail.
+// Runs inside a poll, which then ends without records. New partitions are confirmed before it is known where to read
+// them, because the whole group waits for that: the lookup may be slow, and may fail.
 void KafkaConsumer::OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions) {
+  const bool assigned = what == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+  const KafkaPartitionsPtr none(rd_kafka_topic_partition_list_new(0));
+  rd_kafka_assign(client_->handle(), assigned ? none.get() : nullptr);
+  Forget();
   unlocated_.clear();
-  if (what != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) return Revoke();
-  AcceptAssignment();
+  if (!assigned) return;
   unlocated_ = PartitionsOf(partitions);
   trouble_.reset();
 }
@@ -89,7 +92,7 @@ Status KafkaConsumer::ReadFromStored(const std::vector<KafkaPartition>& partitio
   std::optional<Offsets> newest;  // looked up once, for the first partition without a position
   for (const KafkaPartition& partition : partitions) {
     std::optional<int64_t> stored = TRY(positions_(partition.first, partition.second));
-    if (!stored && options_.offset_type == "newest") {
+    if (!stored && newest_) {
       if (!newest) newest = TRY(NewestStarts());
       if (const auto at = newest->find(partition); at != newest->end()) stored = at->second;
     }
@@ -100,7 +103,7 @@ Status KafkaConsumer::ReadFromStored(const std::vector<KafkaPartition>& partitio
 
 Result<KafkaStart> KafkaConsumer::StartOf(const KafkaPartition& partition, std::optional<int64_t> stored) {
   const auto& [topic, number] = partition;
-  const KafkaClient::Offsets has = TRY(client().AskOffsets(topic, number, kBrokerTimeout));
+  const KafkaClient::Offsets has = TRY(client_->AskOffsets(topic, number, kBrokerTimeout));
   KafkaStart start{.partition = partition, .offset = stored.value_or(has.first), .end = has.end};
   if (start.offset > has.end) {
     deps_.log.Warn(
@@ -137,21 +140,17 @@ Result<KafkaConsumer::Offsets> KafkaConsumer::NewestStarts() {
     const std::string_view mark(static_cast<const char*>(found.metadata), found.metadata_size);
     if (mark == kStartedAtNewest) marked[{found.topic, found.partition}] = found.offset;
   }
-  if (in_kafka || TRY(StoreKnowsAny(all))) return marked;
-  return StartGroupAtTheEnd(all);
-}
-
-Result<bool> KafkaConsumer::StoreKnowsAny(const std::vector<KafkaPartition>& partitions) {
-  for (const auto& [topic, number] : partitions) {
-    if (TRY(positions_(topic, number))) return true;
+  if (in_kafka) return marked;
+  for (const auto& [topic, number] : all) {
+    if (TRY(positions_(topic, number))) return marked;
   }
-  return false;
+  return StartGroupAtTheEnd(all);
 }
 
 Result<std::vector<KafkaPartition>> KafkaConsumer::AllPartitions() {
   std::vector<KafkaPartition> all;
-  for (const std::string& topic : options_.topics) {
-    const KafkaClient::Topic found = TRY(client().AskTopic(topic, kBrokerTimeout));
+  for (const std::string& topic : topics_) {
+    const KafkaClient::Topic found = TRY(client_->AskTopic(topic, kBrokerTimeout));
     for (int32_t i = 0; i < found.partitions; ++i) all.emplace_back(topic, i);
   }
   return all;
@@ -161,16 +160,16 @@ Result<KafkaPartitionsPtr> KafkaConsumer::Committed(const std::vector<KafkaParti
   KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
   for (const auto& [topic, number] : partitions) rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number);
   const rd_kafka_resp_err_t error =
-      rd_kafka_committed(client().handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
+      rd_kafka_committed(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
   if (error == RD_KAFKA_RESP_ERR_NO_ERROR) return list;
-  return Fail(client().Explain(error, "offsets of group " + options_.group_id));
+  return Fail(client_->Explain(error, "offsets of group " + group_));
 }
 
 Result<KafkaConsumer::Offsets> KafkaConsumer::StartGroupAtTheEnd(const std::vector<KafkaPartition>& partitions) {
   Offsets starts;
   const KafkaPartitionsPtr list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
   for (const auto& [topic, number] : partitions) {
-    const int64_t end = TRY(client().AskOffsets(topic, number, kBrokerTimeout)).end;
+    const int64_t end = TRY(client_->AskOffsets(topic, number, kBrokerTimeout)).end;
     starts[{topic, number}] = end;
     rd_kafka_topic_partition_t* entry = rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), number);
     entry->offset = end;
@@ -179,10 +178,10 @@ Result<KafkaConsumer::Offsets> KafkaConsumer::StartGroupAtTheEnd(const std::vect
     std::ranges::copy(kStartedAtNewest, static_cast<char*>(entry->metadata));
     entry->metadata_size = kStartedAtNewest.size();
   }
-  const rd_kafka_resp_err_t error = rd_kafka_commit(client().handle(), list.get(), 0);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client().Explain(error, "start group " + options_.group_id));
+  const rd_kafka_resp_err_t error = rd_kafka_commit(client_->handle(), list.get(), 0);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(error, "start group " + group_));
   deps_.log.Info("kafka: group {} is new and starts after the newest record (metric_store.consumer.offset_type)",
-                 options_.group_id);
+                 group_);
   return starts;
 }
 
@@ -197,41 +196,8 @@ void KafkaConsumer::Release(std::span<const StreamPosition> durable) {
   }
   if (list->cnt == 0) return;
   // Only tools read it. If this commit is lost, the next one covers more.
-  const rd_kafka_resp_err_t error = rd_kafka_commit(client().handle(), list.get(), 1);
+  const rd_kafka_resp_err_t error = rd_kafka_commit(client_->handle(), list.get(), 1);
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) deps_.log.Debug("kafka: commit: {}", rd_kafka_err2str(error));
-}
-
-Status KafkaConsumer::OnEvent(const rd_kafka_message_t& event) {
-  switch (event.err) {
-    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
-      deps_.log.Warn("kafka: {}; the partitions went to other members meanwhile", rd_kafka_message_errstr(&event));
-      return {};
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return {};  // CheckTrouble() reports it, if it lasts
-    default: break;
-  }
-  trouble_ = client().Explain(event.err, event.rkt != nullptr ? format("topic {}", rd_kafka_topic_name(event.rkt))
-                                                              : format("group {}", options_.group_id));
-  return Fail(*trouble_);
-}
-
-// librdkafka reports a problem once, and not its end. So while nothing arrives, the brokers are asked now and then
-// whether the topics can be read, until they can.
-Status KafkaConsumer::CheckTrouble() {
-  const std::optional<Error> down = client().down();
-  if (!down && !trouble_) return {};
-  const auto now = deps_.clock.Steady();
-  if (now < next_check_) return Fail(trouble_ ? *trouble_ : *down);
-  next_check_ = now + kCheckInterval;
-  for (const std::string& topic : options_.topics) {
-    const Result<KafkaClient::Topic> found = client().AskTopic(topic, kBriefTimeout);
-    if (found && found->exists) continue;
-    trouble_ = found ? client().Explain(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "topic " + topic) : found.error();
-    return Fail(*trouble_);
-  }
-  client().ForgetDown();
-  trouble_.reset();
-  return {};
 }
 
 }  // namespace mi::stream

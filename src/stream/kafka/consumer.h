@@ -14,12 +14,11 @@
 // Rebalances happen inside Poll, on the worker's thread. Poll returns nothing of a partition that was revoked: its
 // records are dropped, and the next reader starts at the store's position. The destructor leaves the group.
 //
-// Threads: as SeriesConsumer. Errors: kUnavailable: no broker answers, or one refuses us; the message names the option.
+// Threads: as SeriesConsumer. Errors: kUnavailable; the message names the option.
 #pragma once
 
 #include <map>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "stream/kafka/partition_reader.h"
@@ -29,7 +28,7 @@ namespace mi::stream {
 class KafkaConsumer final : public KafkaPartitionReader {
  public:
   // Connects in the background; joins the group in Start. kInvalid: an option that librdkafka does not accept.
-  static Result<std::unique_ptr<KafkaConsumer>> Create(const KafkaConsumerOptions& options, const KafkaDeps& deps);
+  static Result<std::unique_ptr<KafkaConsumer>> Create(const KafkaConsumerOptions& options, const StreamDeps& deps);
   ~KafkaConsumer() override;
 
   Status Start(PositionLookup positions) override;
@@ -42,27 +41,24 @@ class KafkaConsumer final : public KafkaPartitionReader {
  private:
   using Offsets = std::map<KafkaPartition, int64_t>;
 
-  KafkaConsumer(const KafkaConsumerOptions& options, const KafkaDeps& deps)
-      : KafkaPartitionReader(options.kafka, deps), options_(options) {}
+  KafkaConsumer(const KafkaConsumerOptions& options, const StreamDeps& deps)
+      : KafkaPartitionReader(options.kafka, options.topics, deps),
+        group_(options.group_id),
+        newest_(options.offset_type == "newest") {}
   void OnRebalance(rd_kafka_resp_err_t what, rd_kafka_topic_partition_list_t& partitions);
-  Status AfterLook() override { return ReadUnlocated(); }
-  Status OnEvent(const rd_kafka_message_t& event) override;
   Status ReadUnlocated();
   Status ReadFromStored(const std::vector<KafkaPartition>& partitions);
   Result<KafkaStart> StartOf(const KafkaPartition& partition, std::optional<int64_t> stored);
   Result<Offsets> NewestStarts();
-  Result<bool> StoreKnowsAny(const std::vector<KafkaPartition>& partitions);
   Result<std::vector<KafkaPartition>> AllPartitions();
   Result<KafkaPartitionsPtr> Committed(const std::vector<KafkaPartition>& partitions);
   Result<Offsets> StartGroupAtTheEnd(const std::vector<KafkaPartition>& partitions);
-  Status CheckTrouble();
 
-  const KafkaConsumerOptions options_;
+  const std::string group_;
+  const bool newest_;  // where a new group starts
   PositionLookup positions_;
   bool subscribed_ = false;
   std::vector<KafkaPartition> unlocated_;  // assigned, but their positions are not known yet
-  std::optional<Error> trouble_;           // with topics or the group
-  std::chrono::steady_clock::time_point next_check_;
 };
 
 }  // namespace mi::stream

@@ -15,7 +15,7 @@ namespace mi::stream {
 
 class KafkaDeadLetters {
  public:
-  KafkaDeadLetters(const KafkaOptions& options, const KafkaDeps& deps) : options_(options), deps_(deps) {}
+  KafkaDeadLetters(const KafkaOptions& options, const StreamDeps& deps) : options_(options), deps_(deps) {}
 
   // Returns when the brokers have the record. One that is too large for the topic is cut, and a header states its
   // original length.
@@ -28,7 +28,7 @@ class KafkaDeadLetters {
   rd_kafka_resp_err_t Send(const std::string& topic, const PoisonRecord& record, size_t original_bytes);
 
   const KafkaOptions options_;
-  const KafkaDeps deps_;
+  const StreamDeps deps_;
   std::unique_ptr<KafkaClient> client_;
   std::string prepared_;  // the topic that is known to exist
   std::atomic<bool> woken_ = false;

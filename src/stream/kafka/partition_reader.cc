@@ -10,6 +10,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr uint64_t kMaxPolledRecordBytes = 64ULL << 20;  // of keys and values
+constexpr milliseconds kCheckInterval{1'000};
 
 // Builds a poll: one batch per tenant and time. Records keep the order in which they came, so the last record of a
 // partition gives the partition's position, and a record's origin is the offset after it.
@@ -103,44 +104,6 @@ KafkaClientSpec KafkaReaderSpec(const std::string& group_id) {
                     {"auto.offset.reset", "earliest"}}};
 }
 
-// The registry calls it before each rendering and cannot forget it. So both share it, and the reader detaches itself.
-struct KafkaPartitionReader::LagGauges {
-  Mutex mutex;
-  const KafkaPartitionReader* reader GUARDED_BY(mutex) = nullptr;
-
-  void Attach(const KafkaPartitionReader* to) EXCLUDES(mutex) {
-    MutexLock lock(mutex);
-    reader = to;
-  }
-  void Refresh() EXCLUDES(mutex) {
-    MutexLock lock(mutex);
-    if (reader == nullptr) return;
-    for (const auto& [partition, at] : reader->progress()) {
-      reader->LagGauge(partition).Set(static_cast<double>(std::max<int64_t>(0, at.end - at.applied)));
-    }
-  }
-};
-
-KafkaPartitionReader::KafkaPartitionReader(const KafkaOptions& options, const KafkaDeps& deps)
-    : deps_(deps),
-      options_(options),
-      letters_(options, deps),
-      decoder_(options.identity_secret),
-      gauges_(std::make_shared<LagGauges>()) {}
-
-Status KafkaPartitionReader::Connect(const KafkaClientSpec& spec) {
-  client_ = TRY(KafkaClient::Create(spec, options_, deps_));
-  gauges_->Attach(this);
-  deps_.metrics.OnRender([gauges = gauges_] { gauges->Refresh(); });
-  return {};
-}
-
-std::unique_ptr<KafkaClient> KafkaPartitionReader::Disconnect() {
-  gauges_->Attach(nullptr);
-  Forget();
-  return std::move(client_);
-}
-
 telemetry::Gauge& KafkaPartitionReader::LagGauge(const KafkaPartition& partition) const {
   return deps_.metrics.GetGauge("kafka_lag_records",
                                 "Offsets of a partition that wait to be applied; 0 where another process reads it.",
@@ -158,7 +121,6 @@ Status KafkaPartitionReader::Assign(const std::vector<KafkaStart>& starts) {
       error != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return Fail(client_->Explain(error, "read the assigned partitions"));
   }
-  dropped_ = true;
   MutexLock lock(mutex_);
   progress_ = std::move(progress);
   oldest_in_hand_ms_ = 0;
@@ -166,19 +128,8 @@ Status KafkaPartitionReader::Assign(const std::vector<KafkaStart>& starts) {
   return {};
 }
 
-void KafkaPartitionReader::AcceptAssignment() {
-  const KafkaPartitionsPtr none(rd_kafka_topic_partition_list_new(0));
-  rd_kafka_assign(client_->handle(), none.get());
-  Forget();
-}
-
-void KafkaPartitionReader::Revoke() {
-  rd_kafka_assign(client_->handle(), nullptr);
-  Forget();
-}
-
 void KafkaPartitionReader::Forget() {
-  dropped_ = true;
+  forgotten_ = true;
   MutexLock lock(mutex_);
   for (const auto& [partition, at] : progress_) LagGauge(partition).Set(0);
   progress_.clear();
@@ -191,30 +142,73 @@ void KafkaPartitionReader::Forget() {
 Result<Polled> KafkaPartitionReader::Poll(size_t max_series, milliseconds max_wait) {
   MarkApplied();
   const auto deadline = std::chrono::steady_clock::now() + max_wait;
-  std::optional<PolledBuilder> builder(std::in_place, decoder_, deps_.clock);
+  PolledBuilder builder(decoder_, deps_.clock);
   Status event;
-  while (event && !builder->full(max_series)) {
+  forgotten_ = false;
+  while (event && !builder.full(max_series)) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
-    const milliseconds wait = builder->empty() ? std::clamp(left, milliseconds(0), kPollSlice) : milliseconds(0);
-    dropped_ = false;
+    const milliseconds wait = builder.empty() ? std::clamp(left, milliseconds(0), kPollSlice) : milliseconds(0);
     const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(wait.count())));
-    if (dropped_) builder.emplace(decoder_, deps_.clock);
-    TRY(AfterLook());
-    if (record == nullptr) {
-      if (!builder->empty() || woken_.exchange(false) || left <= milliseconds(0)) break;
-    } else if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      if (!dropped_) builder->Add(*record);
-    } else {
-      if (record->err == RD_KAFKA_RESP_ERR__FATAL) client_->ReportFatal();
+    if (record != nullptr && record->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
       event = OnEvent(*record);
+    } else if (record != nullptr) {
+      builder.Add(*record);
     }
+    if (forgotten_) {
+      TRY(event);
+      return Polled();
+    }
+    if (record == nullptr && (!builder.empty() || left <= milliseconds(0) || woken_.exchange(false))) break;
   }
-  if (!event && builder->empty()) return Fail(event.error());
+  if (builder.empty()) {
+    TRY(event);
+    TRY(CheckTrouble());
+  } else {
+    trouble_.reset();
+  }
   deps_.metrics.GetCounter("kafka_tombstones_total", "Records without a value, which are skipped.")
-      .Add(static_cast<double>(builder->tombstones()));
-  Polled polled = builder->Take();
+      .Add(static_cast<double>(builder.tombstones()));
+  Polled polled = builder.Take();
   NotePolled(polled);
   return polled;
+}
+
+// An event of the queue that is no record.
+Status KafkaPartitionReader::OnEvent(const rd_kafka_message_t& event) {
+  switch (event.err) {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:  // the last offsets of a partition may hold no record
+      SkipTo({rd_kafka_topic_name(event.rkt), event.partition}, event.offset);
+      return {};
+    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
+      deps_.log.Warn("kafka: {}; the partitions went to other members meanwhile", rd_kafka_message_errstr(&event));
+      return {};
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return {};  // CheckTrouble() reports it, if it lasts
+    case RD_KAFKA_RESP_ERR__FATAL: client_->ReportFatal(); break;
+    default: break;
+  }
+  trouble_ = client_->Explain(event.err, event.rkt != nullptr ? format("topic {}", rd_kafka_topic_name(event.rkt))
+                                                              : format("group {}", client_->Setting("group.id")));
+  return Fail(*trouble_);
+}
+
+// librdkafka reports a problem once, and not its end. So while nothing arrives, the brokers are asked now and then
+// whether the topics can be read, until they can.
+Status KafkaPartitionReader::CheckTrouble() {
+  const std::optional<Error> down = client_->down();
+  if (!down && !trouble_) return {};
+  const auto now = deps_.clock.Steady();
+  if (now < next_check_) return Fail(trouble_ ? *trouble_ : *down);
+  next_check_ = now + kCheckInterval;
+  for (const std::string& topic : topics_) {
+    const Result<KafkaClient::Topic> found = client_->AskTopic(topic, kBriefTimeout);
+    if (found && found->exists) continue;
+    trouble_ = found ? client_->Explain(RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "topic " + topic) : found.error();
+    return Fail(*trouble_);
+  }
+  client_->ForgetDown();
+  trouble_.reset();
+  return {};
 }
 
 void KafkaPartitionReader::MarkApplied() {
@@ -232,6 +226,7 @@ void KafkaPartitionReader::NotePolled(const Polled& polled) {
   }
 }
 
+// The partition has no records before `offset` that were not polled.
 void KafkaPartitionReader::SkipTo(const KafkaPartition& partition, int64_t offset) {
   MutexLock lock(mutex_);
   const auto found = progress_.find(partition);
@@ -262,7 +257,9 @@ SeriesConsumer::Lag KafkaPartitionReader::CurrentLag() const {
   RefreshEnds();
   Lag lag;
   for (const auto& [partition, at] : progress_) {
-    lag.records += static_cast<uint64_t>(std::max<int64_t>(0, at.end - at.applied));
+    const int64_t waiting = std::max<int64_t>(0, at.end - at.applied);
+    LagGauge(partition).Set(static_cast<double>(waiting));
+    lag.records += static_cast<uint64_t>(waiting);
   }
   // What is not polled yet arrived after the last poll.
   if (lag.records > 0) lag.oldest_seen_at_ms = oldest_in_hand_ms_ != 0 ? oldest_in_hand_ms_ : looked_at_ms_;

@@ -1,12 +1,14 @@
 // Reads the partitions that a derived class chooses and turns their records into polls. The group consumer and the
-// replay are built on it.
+// replay are built on it: they differ in where they start, and in what they count as lag.
 //
 // Threads: as SeriesConsumer; progress() is safe as well.
+// Errors: a Poll that has no records fails while no broker answers, one refuses us, or a topic cannot be read.
 #pragma once
 
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,10 +32,12 @@ struct KafkaStart {
 
 class KafkaPartitionReader : public SeriesConsumer {
  public:
-  ~KafkaPartitionReader() override { (void)Disconnect(); }
+  ~KafkaPartitionReader() override { Forget(); }
 
+  // A rebalance ends it before `max_wait` has passed.
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override EXCLUDES(mutex_);
   Status DeadLetter(const PoisonRecord& record) final { return letters_.Write(record); }
+  // Also updates kafka_lag_records.
   Lag CurrentLag() const override EXCLUDES(mutex_);
   void Wake() final {
     woken_ = true;
@@ -47,47 +51,35 @@ class KafkaPartitionReader : public SeriesConsumer {
     int64_t end = 0;      // of the partition, as far as is known
   };
 
-  KafkaPartitionReader(const KafkaOptions& options, const KafkaDeps& deps);
-  // Creates client().
-  Status Connect(const KafkaClientSpec& spec);
-  // Ends all use of client(), which is null afterwards.
-  std::unique_ptr<KafkaClient> Disconnect() EXCLUDES(mutex_);
-
-  // Called after each look at the queue, in which callbacks may have run. Its error ends the poll.
-  virtual Status AfterLook() { return {}; }
-  // Called for an event that is no record. Its error is returned if the poll has no records.
-  virtual Status OnEvent(const rd_kafka_message_t& event) = 0;
+  // The derived class sets client_ before anything else is called.
+  KafkaPartitionReader(const KafkaOptions& options, const std::vector<std::string>& topics, const StreamDeps& deps)
+      : deps_(deps), topics_(topics), letters_(options, deps), decoder_(options.identity_secret) {}
 
   // From now on reads these partitions and no others. Drops what was fetched before.
   Status Assign(const std::vector<KafkaStart>& starts) EXCLUDES(mutex_);
-  // The partition has no records before `offset`.
-  void SkipTo(const KafkaPartition& partition, int64_t offset) EXCLUDES(mutex_);
-  // These two answer a rebalance from within its callback. Reading stops, and the current poll drops its records.
-  // AcceptAssignment confirms new partitions before it is known where to read them: the whole group waits for that.
-  void AcceptAssignment() EXCLUDES(mutex_);
-  void Revoke() EXCLUDES(mutex_);
-
+  // No partition is being read any more. May be called during a poll, which then returns no records.
+  void Forget() EXCLUDES(mutex_);
   std::map<KafkaPartition, Progress> progress() const EXCLUDES(mutex_);
-  KafkaClient& client() const { return *client_; }
 
-  const KafkaDeps deps_;
+  const StreamDeps deps_;
+  const std::vector<std::string> topics_;
+  std::unique_ptr<KafkaClient> client_;
+  std::optional<Error> trouble_;  // with topics or the group
 
  private:
-  struct LagGauges;
-
   telemetry::Gauge& LagGauge(const KafkaPartition& partition) const;
-  void Forget() EXCLUDES(mutex_);
+  Status OnEvent(const rd_kafka_message_t& event) EXCLUDES(mutex_);
+  Status CheckTrouble();
+  void SkipTo(const KafkaPartition& partition, int64_t offset) EXCLUDES(mutex_);
   void MarkApplied() EXCLUDES(mutex_);
   void NotePolled(const Polled& polled) EXCLUDES(mutex_);
   void RefreshEnds() const REQUIRES(mutex_);
 
-  const KafkaOptions options_;
   KafkaDeadLetters letters_;
-  std::unique_ptr<KafkaClient> client_;
   codec::KafkaRecordDecoder decoder_;
   std::atomic<bool> woken_ = false;
-  bool dropped_ = false;  // the assignment changed during the current look at the queue
-  std::shared_ptr<LagGauges> gauges_;
+  bool forgotten_ = false;  // Forget() was called during this poll
+  std::chrono::steady_clock::time_point next_check_;
 
   mutable Mutex mutex_;
   mutable std::map<KafkaPartition, Progress> progress_ GUARDED_BY(mutex_);

@@ -40,14 +40,14 @@ bool IsDenial(rd_kafka_resp_err_t error) {
 }  // namespace
 
 Result<std::unique_ptr<KafkaPublisher>> KafkaPublisher::Create(const KafkaPublisherOptions& options,
-                                                               const KafkaDeps& deps) {
+                                                               const StreamDeps& deps) {
   std::unique_ptr<KafkaPublisher> publisher(new KafkaPublisher(options, deps));
   publisher->producer_ = TRY(publisher->CreateProducer(std::nullopt));
   publisher->thread_ = std::thread([self = publisher.get()] { self->Run(); });
   return publisher;
 }
 
-KafkaPublisher::KafkaPublisher(const KafkaPublisherOptions& options, const KafkaDeps& deps)
+KafkaPublisher::KafkaPublisher(const KafkaPublisherOptions& options, const StreamDeps& deps)
     : options_(options),
       deps_(deps),
       metrics_(deps.metrics),
@@ -85,7 +85,7 @@ Result<std::unique_ptr<KafkaPublisher::Producer>> KafkaPublisher::CreateProducer
     const std::string bytes = std::to_string(*topic_limit);
     spec.fixed.insert(spec.fixed.end(), {{"message.max.bytes", bytes}, {"batch.size", bytes}});
   }
-  KafkaDeps deps = deps_;
+  StreamDeps deps = deps_;
   deps.fatal = [this](const Error& error) { OnFatal(error); };
   auto producer = std::make_unique<Producer>();
   producer->client = TRY(KafkaClient::Create(spec, options_.kafka, deps));
@@ -111,15 +111,13 @@ void KafkaPublisher::Publish(std::shared_ptr<const model::SeriesBatch> batch, Do
     refusal = stopped_ ? Error(Errc::kUnavailable, "publishing to Kafka is stopped") : unavailable_;
     if (!refusal) ++pending_;
   }
-  if (refusal) return Refuse(*batch, done, *refusal);
+  if (refusal) {
+    metrics_.errors(ReasonOf(refusal->code())).Add();
+    return done(AllFailed(*batch, *refusal));
+  }
   auto pending =
       std::make_unique<PendingBatch>(batch->size(), batch->metadata().size(), std::move(done), deps_.clock.Steady());
   Send(*batch, *pending.release());  // whoever settles its last record deletes it
-}
-
-void KafkaPublisher::Refuse(const model::SeriesBatch& batch, Done& done, const Error& error) {
-  metrics_.errors(ReasonOf(error.code())).Add();
-  done(AllFailed(batch, error));
 }
 
 void KafkaPublisher::Send(const model::SeriesBatch& batch, PendingBatch& pending) {
@@ -228,7 +226,6 @@ void KafkaPublisher::Stop() {
     MutexLock lock(mutex_);
     stopped_ = true;
   }
-  send_activity_now_ = true;
   if (Flush(options_.stop_timeout)) return;
   giving_up_ = true;
   MutexLock lock(mutex_);
@@ -241,21 +238,28 @@ void KafkaPublisher::Run() {
     rd_kafka_poll(handle, static_cast<int>(kPollWait.count()));
     queued_.Set(rd_kafka_outq_len(handle));
     if (giving_up_) GiveUp();
-    bool available = false;
-    {
-      MutexLock lock(mutex_);
-      available = !unavailable_;
-    }
-    activity_.Send(
-        {deps_.clock.Steady(), send_activity_now_, available, producer_->max_record_bytes},
-        [this](std::string_view record) { return Produce(producer_->activity_topic.get(), {}, record, nullptr); });
-    if (activity_.empty()) answered_.NotifyAll();  // a Flush that misses this one gets the next
+    SendActivity();
     if (!giving_up_) ProbeWhenDue();
   }
   GiveUp();
   while (rd_kafka_outq_len(producer_->client->handle()) > 0) {
     rd_kafka_poll(producer_->client->handle(), static_cast<int>(kPollWait.count()));
   }
+}
+
+void KafkaPublisher::SendActivity() {
+  bool available = false;
+  bool at_once = false;
+  {
+    MutexLock lock(mutex_);
+    available = !unavailable_;
+    at_once = stopped_;
+  }
+  for (const std::string& record : activity_.TakeRecords(deps_.clock.Steady(), at_once, producer_->max_record_bytes)) {
+    const bool sent = available && Produce(producer_->activity_topic.get(), {}, record, nullptr);
+    if (!sent) activity_.OnDelivery(record.size(), false);
+  }
+  if (activity_.empty()) answered_.NotifyAll();  // a Flush that misses this one gets the next
 }
 
 // What waits and what is in flight is reported as failed.
@@ -304,7 +308,7 @@ void KafkaPublisher::ProbeWhenDue() {
   if (!probe_ || now < next_probe_) return;
   next_probe_ = now + options_.probe_interval;
   probe_ = false;  // before the question: what goes wrong meanwhile counts
-  Status usable = CheckTopic(*producer_->client);
+  Status usable = CheckTopic();
   if (usable) usable = AdoptTopicLimit();
   if (usable) {
     producer_->client->ForgetDown();
@@ -315,7 +319,8 @@ void KafkaPublisher::ProbeWhenDue() {
 }
 
 // Whether the topic can be written. Creates it, and the activity topic beside it, if they are missing.
-Status KafkaPublisher::CheckTopic(const KafkaClient& client) {
+Status KafkaPublisher::CheckTopic() {
+  const KafkaClient& client = *producer_->client;
   const KafkaClient::Topic topic = TRY(client.AskTopic(options_.topic, kBriefTimeout));
   if (!topic.exists) {
     TRY(client.CreateTopic({.name = options_.topic,
@@ -329,10 +334,10 @@ Status KafkaPublisher::CheckTopic(const KafkaClient& client) {
   }
   if (!std::exchange(topic_settings_read_, true)) {
     // Publishing needs neither the activity topic nor the permission to read settings: failures are only logged.
-    if (const Status created = CreateActivityTopic(client); !created) {
+    if (const Status created = CreateActivityTopic(); !created) {
       deps_.log.Warn("kafka: {}; last_seen is not updated until it exists", created.error().message());
     }
-    if (const Status read = ReadSettings(client); !read) {
+    if (const Status read = ReadSettings(); !read) {
       if (read.error().message() != logged_settings_) deps_.log.Info("kafka: {}", read.error().message());
       logged_settings_ = read.error().message();
     }
@@ -340,15 +345,16 @@ Status KafkaPublisher::CheckTopic(const KafkaClient& client) {
   return {};
 }
 
-Status KafkaPublisher::CreateActivityTopic(const KafkaClient& client) {
+Status KafkaPublisher::CreateActivityTopic() {
+  const KafkaClient& client = *producer_->client;
   const std::string name = ActivityTopic(options_.topic);
   if (TRY(client.AskTopic(name, kBriefTimeout)).exists) return {};
   return client.CreateTopic({.name = name, .settings = {{"cleanup.policy", "delete"}, {"retention.ms", "86400000"}}},
                             options_.admin_timeout);
 }
 
-Status KafkaPublisher::ReadSettings(const KafkaClient& client) {
-  auto settings = TRY(client.ReadTopicSettings(options_.topic, options_.admin_timeout));
+Status KafkaPublisher::ReadSettings() {
+  auto settings = TRY(producer_->client->ReadTopicSettings(options_.topic, options_.admin_timeout));
   const std::string& policy = settings["cleanup.policy"];
   if (!policy.contains("compact")) {
     deps_.log.Warn(

@@ -21,9 +21,9 @@
 #include <string>
 #include <thread>
 
+#include "stream/deps.h"
 #include "stream/kafka/activity_publisher.h"
 #include "stream/kafka/client.h"
-#include "stream/metrics.h"
 #include "stream/ports.h"
 
 namespace mi::stream {
@@ -33,7 +33,7 @@ class PendingBatch;
 class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
  public:
   // Connects in the background: Health() says when. kInvalid: an option that librdkafka does not accept.
-  static Result<std::unique_ptr<KafkaPublisher>> Create(const KafkaPublisherOptions& options, const KafkaDeps& deps);
+  static Result<std::unique_ptr<KafkaPublisher>> Create(const KafkaPublisherOptions& options, const StreamDeps& deps);
   ~KafkaPublisher() override;
 
   void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override EXCLUDES(mutex_);
@@ -57,10 +57,9 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
     size_t max_batch_bytes;   // librdkafka.batch.size; a single record may be larger
   };
 
-  KafkaPublisher(const KafkaPublisherOptions& options, const KafkaDeps& deps);
+  KafkaPublisher(const KafkaPublisherOptions& options, const StreamDeps& deps);
   // `topic_limit`: the largest batch that the topic accepts, if that is known to be less than the settings.
   Result<std::unique_ptr<Producer>> CreateProducer(std::optional<size_t> topic_limit);
-  void Refuse(const model::SeriesBatch& batch, Done& done, const Error& error);
   void Send(const model::SeriesBatch& batch, PendingBatch& pending);
   Status Produce(rd_kafka_topic_t* topic, std::string_view key, std::string_view value, void* opaque) const;
   void Finish(std::unique_ptr<PendingBatch> pending) EXCLUDES(mutex_);
@@ -71,17 +70,18 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
   void OnDelivery(const rd_kafka_message_t& record);
   rd_kafka_resp_err_t OutcomeOf(const rd_kafka_message_t& record);
   void OnFatal(const Error& error) EXCLUDES(mutex_);
+  void SendActivity() EXCLUDES(mutex_);
   void ProbeWhenDue();
-  Status CheckTopic(const KafkaClient& client);
-  Status CreateActivityTopic(const KafkaClient& client);
-  Status ReadSettings(const KafkaClient& client);
+  Status CheckTopic();
+  Status CreateActivityTopic();
+  Status ReadSettings();
   Status AdoptTopicLimit();
   void SetAvailable() EXCLUDES(mutex_);
   void SetUnavailable(const Error& why) EXCLUDES(mutex_);
   void GiveUp();
 
   const KafkaPublisherOptions options_;
-  const KafkaDeps deps_;
+  const StreamDeps deps_;
   PublishMetrics metrics_;
   telemetry::Gauge& up_;
   telemetry::Gauge& queued_;
@@ -106,7 +106,6 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
   std::string logged_;  // why it is unavailable
   TimePoint logged_at_;
 
-  std::atomic<bool> send_activity_now_ = false;
   std::atomic<bool> giving_up_ = false;
   std::atomic<bool> ending_ = false;
   std::thread thread_;

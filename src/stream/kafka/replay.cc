@@ -10,8 +10,6 @@
 namespace mi::stream {
 namespace {
 
-using std::chrono::milliseconds;
-
 // Of fetched records: for all lanes of a replay together, and the least for one.
 constexpr unsigned kQueueKb = 262'144;
 constexpr unsigned kMinQueueKb = 32'768;
@@ -21,7 +19,7 @@ constexpr const char* kGroup = "metric-index-replay";
 
 }  // namespace
 
-Result<std::unique_ptr<KafkaReplay>> KafkaReplay::Create(const KafkaReplayOptions& options, const KafkaDeps& deps) {
+Result<std::unique_ptr<KafkaReplay>> KafkaReplay::Create(const KafkaReplayOptions& options, const StreamDeps& deps) {
   assert(options.lane < options.lanes);
   std::unique_ptr<KafkaReplay> replay(new KafkaReplay(options, deps));
   KafkaClientSpec spec = KafkaReaderSpec(kGroup);
@@ -29,14 +27,14 @@ Result<std::unique_ptr<KafkaReplay>> KafkaReplay::Create(const KafkaReplayOption
                        {{"queued.max.messages.kbytes", std::to_string(std::max(kMinQueueKb, kQueueKb / options.lanes))},
                         {"queued.min.messages", "1000000"}});
   spec.fixed.emplace_back("enable.partition.eof", "true");  // the last offsets of a log may hold no record
-  TRY(replay->Connect(spec));
+  replay->client_ = TRY(KafkaClient::Create(spec, options.kafka, deps));
   return replay;
 }
 
 Status KafkaReplay::Start(PositionLookup positions) {
   started_ = false;
   starts_.clear();
-  for (const std::string& topic : options_.topics) {
+  for (const std::string& topic : topics_) {
     std::ranges::move(TRY(StartsOf(topic)), std::back_inserter(starts_));
   }
   // The positions that a replay stores must not pass records that the store has not applied yet.
@@ -52,14 +50,14 @@ Status KafkaReplay::Start(PositionLookup positions) {
 }
 
 Result<std::vector<KafkaStart>> KafkaReplay::StartsOf(const std::string& topic) {
-  const KafkaClient::Topic found = TRY(client().AskTopic(topic, kBrokerTimeout));
+  const KafkaClient::Topic found = TRY(client_->AskTopic(topic, kBrokerTimeout));
   if (!found.exists) {
     return Fail(Errc::kInvalid, format("topic {} does not exist (metric_store.consumer.topics)", topic));
   }
   std::vector<KafkaStart> starts;
   for (auto number = static_cast<int32_t>(options_.lane); number < found.partitions;
        number += static_cast<int32_t>(options_.lanes)) {
-    const KafkaClient::Offsets has = TRY(client().AskOffsets(topic, number, kBrokerTimeout));
+    const KafkaClient::Offsets has = TRY(client_->AskOffsets(topic, number, kBrokerTimeout));
     starts.push_back({{topic, number}, has.first, has.end});
   }
   if (options_.from_ms && !starts.empty()) TRY(SeekToTime(topic, starts));
@@ -74,36 +72,14 @@ Status KafkaReplay::SeekToTime(const std::string& topic, std::vector<KafkaStart>
   }
   const std::string what = "offsets of topic " + topic;
   const rd_kafka_resp_err_t error =
-      rd_kafka_offsets_for_times(client().handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client().Explain(error, what));
+      rd_kafka_offsets_for_times(client_->handle(), list.get(), static_cast<int>(kBrokerTimeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(error, what));
   for (KafkaStart& start : starts) {
     const auto* found = rd_kafka_topic_partition_list_find(list.get(), topic.c_str(), start.partition.second);
-    if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client().Explain(found->err, what));
+    if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR) return Fail(client_->Explain(found->err, what));
     start.offset = found->offset < 0 ? start.end : found->offset;
   }
   return {};
-}
-
-Result<Polled> KafkaReplay::Poll(size_t max_series, milliseconds max_wait) {
-  Polled polled = TRY(KafkaPartitionReader::Poll(max_series, max_wait));
-  if (polled.empty() && !finished()) {
-    if (const std::optional<Error> down = client().down()) {
-      client().ForgetDown();  // librdkafka reports it again if it lasts
-      return Fail(*down);
-    }
-  }
-  return polled;
-}
-
-Status KafkaReplay::OnEvent(const rd_kafka_message_t& event) {
-  switch (event.err) {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
-      SkipTo({rd_kafka_topic_name(event.rkt), event.partition}, event.offset);
-      return {};
-    case RD_KAFKA_RESP_ERR__TRANSPORT:
-    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: return {};
-    default: return Fail(client().Explain(event.err, "replay"));
-  }
 }
 
 uint64_t KafkaReplay::CountBefore(int64_t Progress::* offset) const {
@@ -131,9 +107,10 @@ KafkaReplay::Totals KafkaReplay::totals() const {
 
 // Counts up to the end at Start only.
 SeriesConsumer::Lag KafkaReplay::CurrentLag() const {
+  Lag lag = KafkaPartitionReader::CurrentLag();
   if (!started_) return {};
-  Lag lag{.records = totals().total - CountBefore(&Progress::applied)};
-  if (lag.records > 0) lag.oldest_seen_at_ms = KafkaPartitionReader::CurrentLag().oldest_seen_at_ms;
+  lag.records = totals().total - CountBefore(&Progress::applied);
+  if (lag.records == 0) lag.oldest_seen_at_ms = 0;
   return lag;
 }
 

@@ -26,10 +26,9 @@ class KafkaReplay final : public KafkaPartitionReader {
   };
 
   // Requires: options.lane < options.lanes.
-  static Result<std::unique_ptr<KafkaReplay>> Create(const KafkaReplayOptions& options, const KafkaDeps& deps);
+  static Result<std::unique_ptr<KafkaReplay>> Create(const KafkaReplayOptions& options, const StreamDeps& deps);
 
   Status Start(PositionLookup positions) override;
-  Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override;
   Status Rewind() override { return Assign(starts_); }
   void Release(std::span<const StreamPosition> /*durable*/) override {}
   Lag CurrentLag() const override;
@@ -39,11 +38,10 @@ class KafkaReplay final : public KafkaPartitionReader {
   Totals totals() const;
 
  private:
-  KafkaReplay(const KafkaReplayOptions& options, const KafkaDeps& deps)
-      : KafkaPartitionReader(options.kafka, deps), options_(options) {}
+  KafkaReplay(const KafkaReplayOptions& options, const StreamDeps& deps)
+      : KafkaPartitionReader(options.kafka, options.topics, deps), options_(options) {}
   Result<std::vector<KafkaStart>> StartsOf(const std::string& topic);
   Status SeekToTime(const std::string& topic, std::vector<KafkaStart>& starts);
-  Status OnEvent(const rd_kafka_message_t& event) override;
   // How many of the offsets between start and end are before `offset` of their partition, over all partitions.
   uint64_t CountBefore(int64_t Progress::* offset) const;
 

@@ -74,7 +74,7 @@ struct KafkaTestDeps {
     fatal_error.emplace(error);
   };
 
-  operator KafkaDeps() { return {clock, *log, *metrics, fatal}; }
+  operator StreamDeps() { return {clock, *log, *metrics, fatal}; }
   // The message that the fatal handler was called with; '' if it was not called.
   std::string FatalMessage() EXCLUDES(mutex) {
     MutexLock lock(mutex);
