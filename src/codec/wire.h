@@ -46,7 +46,8 @@ inline const char* ReadLongVarint(const char* at, const char* end, uint64_t& val
   return nullptr;
 }
 
-inline const char* ReadVarint(const char* at, const char* end, uint64_t& value) {
+// Always inlined: the compiler would call it in some of the loops, which costs 40 instructions per series of 2.0.
+[[gnu::always_inline]] inline const char* ReadVarint(const char* at, const char* end, uint64_t& value) {
   if (at < end && static_cast<unsigned char>(*at) < 0x80) {
     value = static_cast<unsigned char>(*at);
     return at + 1;
