@@ -24,7 +24,7 @@ class Walk {
       : scan_(scan), decoded_(decoded), fingerprinter_(fingerprinter) {}
 
   // Each reads one message of the current series. False: the message, and so the request, is broken.
-  bool TakeSample(std::string_view message, ScannedSeries& series) {
+  [[gnu::always_inline]] bool TakeSample(std::string_view message, ScannedSeries& series) {
     uint64_t bits = 0;
     if (!ReadSample(message, bits)) return false;
     ++series.samples;

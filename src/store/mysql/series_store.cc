@@ -289,7 +289,8 @@ Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<c
     rows.push_back({HashOf(position.stream, format("{}", position.partition)), &position, std::nullopt});
   }
   const auto hash = [](const Row& row) { return View(row.hash); };
-  std::ranges::stable_sort(rows, {}, hash);  // the order of the key
+  std::ranges::sort(rows, {},
+                    [&](const Row& row) { return std::pair(hash(row), row.position); });  // the order of the key
   TRY(connection.SelectIn(
       "SELECT hash, next_offset FROM stream_position FORCE INDEX (PRIMARY) WHERE hash IN", "ORDER BY hash FOR UPDATE",
       rows.size(), [&](size_t i) { return hash(rows[i]); },
