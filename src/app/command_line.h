@@ -19,7 +19,8 @@ struct Command {
   std::vector<std::pair<std::string, std::string>> overrides;  // key ("app.listen") and value
 };
 
-// There is nothing to run: print the text and exit. --help and --version give 0, a wrong command line gives 2.
+// The result if no command is to be run: print `text` and exit with `exit_code` (0 for --help and --version, 2 for a
+// wrong command line).
 struct Leave {
   int exit_code;
   std::string text;

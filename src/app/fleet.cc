@@ -21,7 +21,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Of app.shutdown_timeout, for Kafka (a quarter of it), Redis, TSDBs and the index.
+// The part of app.shutdown_timeout that is kept for the steps after the listener's drain: Kafka (at most a quarter of
+// the whole), Redis, TSDBs and the index.
 constexpr milliseconds kTimeToHandOver = std::chrono::seconds(4);
 // How long a stop lets transactions end by themselves.
 constexpr milliseconds kPatienceWithDatabase = std::chrono::seconds(2);
@@ -104,7 +105,8 @@ void Fleet::OpenDatabase() {
   database_health_.emplace("mysql", NeedOfDatabase(), listener_->health(), deps_.log);
 }
 
-// Prepares the database as soon as it answers, then starts what works on it, then checks its health.
+// Called periodically. Until the database is prepared, tries to prepare it, and then starts the consumer and the
+// follower. After that, checks its health.
 void Fleet::CheckDatabase() {
   if (stopping_) return;
   const Status status = database_prepared_ ? database_->Health() : database_->Prepare();

@@ -27,7 +27,7 @@ class QueryService {
   void RegisterRoutes(net::Router& router) { api_->RegisterRoutes(router); }
   catalog::Catalog& catalog() { return catalog_; }
 
-  // The catalogue is loaded: until then the API answers 503. Logs its size. Call it once.
+  // Call it once, when the catalogue is loaded. Until then the API answers 503. Logs the size of the catalogue.
   void SetReady();
 
   // Answers the queries that still wait, then no more. Call it after the listener was drained and before what

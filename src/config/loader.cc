@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 using Environment = std::map<std::string, std::string>;
 
-// What GO_ENV or METRIC_INDEX_ENV chooses.
+// The mode, which chooses the configuration file, and the variable that set it: GO_ENV or METRIC_INDEX_ENV.
 struct Choice {
   std::string variable;
   std::string mode;  // dev, prod

@@ -203,8 +203,8 @@ void SeenSet::Reconfigure(const SeenOptions& options) {
   idle_expire_s_ = options.idle_expire_s;
   const uint64_t before = confirm_after_s_.exchange(options.confirm_after_s);
   if (ConfirmClock::UnitOf(before) == ConfirmClock::UnitOf(options.confirm_after_s)) return;
-  // Clocks in another unit mean nothing now. Every entry counts as just confirmed; the jitter spreads the next
-  // questions.
+  // The stored clocks have the old unit and mean nothing now. So every entry counts as confirmed now; the jitter
+  // spreads the next look-ups in Redis.
   const Now now = ReadClock();
   for (size_t shard = 0; shard < kShards; ++shard) {
     table_.Visit(shard, [&](const Entry& entry) {

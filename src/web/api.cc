@@ -14,8 +14,8 @@
 namespace mi::web {
 namespace {
 
-// The version of Prometheus whose metadata API this is: match[] everywhere (2.24), limit and UTF-8 names (3.0). Grafana
-// and others choose their requests by it.
+// The version of Prometheus that we report, by which Grafana and others choose their requests. We offer what its
+// metadata API offers: match[] on every endpoint (since 2.24), limit and UTF-8 names (since 3.0).
 constexpr std::string_view kPrometheusVersion = "3.0.0";
 
 // Each long answer holds a snapshot and, if it merges tenants, some 48 bytes per series sent. Its reader sets the pace.
@@ -23,7 +23,7 @@ constexpr int kMaxStreams = 16;
 
 constexpr std::string_view kMethods = "GET, POST";
 
-// The label of "…/api/v1/label/<label>/values", in which any character may stand; nothing for any other path.
+// The <label> in "…/api/v1/label/<label>/values"; it may contain any character. Nothing for any other path.
 std::optional<std::string_view> LabelOf(std::string_view path) {
   constexpr std::string_view kLabel = "/api/v1/label/";
   constexpr std::string_view kValues = "/values";

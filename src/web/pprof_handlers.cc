@@ -174,8 +174,8 @@ class PprofHandlers::Profiler {
     steady_clock::time_point until{};
   };
 
-  // Begins each request as it comes. Finishes the running profile when its time is over, or when the queue is closed
-  // and every request in it has been answered.
+  // Takes requests one by one. Finishes the running profile when its time is over, or when the queue is closed and
+  // empty.
   void Run() {
     std::optional<Request> running;
     while (true) {

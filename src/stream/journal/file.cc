@@ -49,7 +49,7 @@ Status CreateTables(sqlite::Database& database) {
   return transaction.Commit();
 }
 
-// The first to open the journal stores the check value.
+// Refuses a journal that was written with another identity.secret. The first opening stores the check value.
 Status CheckSecret(sqlite::Database& database, uint64_t secret_check) {
   sqlite::Statement insert =
       TRY(database.Prepare("INSERT INTO meta VALUES ('secret_check', ?) ON CONFLICT DO NOTHING"));

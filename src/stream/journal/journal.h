@@ -18,13 +18,14 @@
 
 namespace mi::stream {
 
-// How store and journal differed at Start. Nothing that was acknowledged is skipped in either case.
+// How the positions of the store and the journal differed at the start; normally both numbers are 0. Every row that the
+// journal still has and the store has not applied is read.
 struct JournalStart {
-  // Offsets that the store has not applied and the journal no longer has: the catalogue is an older backup or a new
-  // one. Their series return when their senders repeat them.
+  // The number of rows that the journal has deleted but the store has not applied, because the catalogue is an older
+  // backup or a new one. Their series return when their senders repeat them.
   int64_t trimmed_unapplied = 0;
-  // By how many offsets the store was ahead: the journal is an older copy. It has a new identity now, and is read from
-  // its first row.
+  // The number of offsets by which the store was ahead, because the journal is an older copy. The journal then gets a
+  // new identity and is read from its first row.
   int64_t store_ahead = 0;
 };
 

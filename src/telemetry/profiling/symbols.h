@@ -43,8 +43,9 @@ class Symbols {
 std::string Demangled(const std::string& name);
 
 // Replaces the path of the running file in the memory map of a profile by one that exists nowhere. Otherwise pprof
-// would read the file at that path on its own machine: after an upgrade a newer file, and always names without
-// namespaces. So pprof asks this process for names. PPROF_BINARY_PATH still leads pprof to a file, for line numbers.
+// would open the file at that path on its own machine. After an upgrade that is a newer file, and the names that pprof
+// reads from a file lack their namespaces. Without the path, pprof asks this process for names. PPROF_BINARY_PATH still
+// leads pprof to a file, for line numbers.
 void HideOwnFile(std::string& profile);
 
 }  // namespace mi::telemetry

@@ -38,9 +38,9 @@ constexpr int64_t kTimeoutNs = 500'000'000;
 //                                             writes frames and count
 //   wait(done) <----------------------------  post(done)
 //
-// If the wait times out, the asker tries the same exchange n -> 0. It succeeds: nobody writes, and a handler that comes
-// later finds another number and returns. It fails: the handler writes right now, so the asker waits for `done`. So
-// each question that is taken is posted and awaited exactly once, only one thread writes the frames, and the asker
+// If the wait times out, the asker tries the same exchange n -> 0. If that succeeds, nobody writes, and a handler that
+// comes later finds another number and returns. If it fails, the handler is writing now, so the asker waits for `done`.
+// So each question that is taken is posted and awaited exactly once, only one thread writes the frames, and the asker
 // reads them only after the post.
 struct Answer {
   std::atomic<int> open_question = 0;  // 0: none
