@@ -61,7 +61,7 @@ class ApplyPlan {
  private:
   model::Series At(const Occurrence& at) const { return batches_[at.batch][at.index]; }
   bool SameIdentity(const Occurrence& a, const Occurrence& b) const;
-  // Adds the series of one fingerprint. Requires: all occurrences in [begin, end) have it.
+  // Adds the series of one fingerprint, which all occurrences in [begin, end) have.
   void AddFingerprint(size_t begin, size_t end);
   void AddIdentity(size_t begin, size_t end);
 
