@@ -4,6 +4,10 @@
 
 namespace mi::dedupe {
 
+// Counts parts down and calls back at zero. Errors are noted before the decrement, and the decrement is
+// acquire-release: so the thread that reaches zero sees the errors of all parts. Settle() and GiveUp() may race; each
+// takes `done_` out under the mutex, so only one of them finds it, and calls it after the mutex is released. A
+// successful part costs one atomic operation; only errors and the end take the mutex.
 void Waiter::Settle(const Status& outcome, std::optional<model::Fingerprint> series) {
   if (!outcome) {
     const MutexLock lock(mutex_);
@@ -55,7 +59,10 @@ std::vector<size_t> Claims::Claim(std::span<const model::Fingerprint> fingerprin
   return claimed;
 }
 
-// The entry is taken out of the map before its waiters are called: a callback may claim the same series again.
+// The entry is taken out of the map before its waiters are called, and no lock is held during the calls: a callback may
+// claim the same series again. A request that claims between the removal and the calls becomes the new owner. If the
+// series is durable, that request finds it in the seen table, where it was put before (SettlePublished); only if the
+// table is full, the series is published again. Costs a lock of a shard and a hash look-up per series.
 void Claims::Settle(std::span<const model::Fingerprint> fingerprints, const Status& outcome) {
   for (const model::Fingerprint fingerprint : fingerprints) {
     Shard& shard = ShardOf(fingerprint);

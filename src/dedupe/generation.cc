@@ -36,6 +36,11 @@ Generation::Generation(size_t pages, Pages kind) : lines_(MapPages(pages, kind))
 
 Generation::~Generation() { munmap(lines_, line_count_ * sizeof(Line)); }
 
+// Takes the first line on the key's probe path that has a free slot. Readers may probe at the same time, so the order
+// of the stores matters: first the flags kOverflow of the lines that were passed, then the clocks, and the key last. A
+// reader that finds the key thus finds its clocks. A reader that comes too early finds nothing, as if it had come
+// before the insert. Needs the shard's lock against other writers. Costs one cache line if the home line has a free
+// slot, and at most a page.
 Entry Generation::Place(uint64_t key, uint8_t active, uint8_t confirmed) {
   assert(!Find(key));
   Line* const home = Home(key);
@@ -96,6 +101,10 @@ size_t Generation::CopyLine(size_t index) {
   return lost;
 }
 
+// Without this, flags would only accumulate, and look-ups of unknown keys would probe whole pages. A line needs its
+// flag exactly if the probe of some entry of the page passes it, so one pass over the page finds all of them. Clears
+// flags only: a reader that still sees an old flag probes more lines than it must, but never misses an entry. Needs the
+// shard's lock.
 void Generation::RepairOverflow(size_t page) {
   Line* const first = lines_ + page * kPageLines;
   uint64_t passed = 0;  // one bit per line: an entry's probe passes it

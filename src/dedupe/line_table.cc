@@ -56,6 +56,15 @@ Entry LineTable::Find(const Probe& probe, uint64_t key) {
   return entry;
 }
 
+// Inserts a key that is in neither generation. While a shard grows, new keys go only to `next`, so CopySlice never
+// meets them. Each insert also copies a slice, so the cost of a growth is spread over the inserts and no insert waits
+// for the whole copy.
+//
+//   lines of `current`:  frozen, also in `next` | not copied yet      `copied` is the border
+//   lookup order:        `current` first, then `next`
+//
+// A key is refused only if max_entries is reached, or if its page is full and a growth does not help or is under way
+// already. Amortized cost: one placement, and kLinesPerInsert lines while the shard grows.
 bool LineTable::InsertNew(Shard& shard, uint64_t key, Clocks clocks) {
   if (!TakeEntry()) return false;
   if (shard.next == nullptr &&
@@ -85,6 +94,14 @@ bool LineTable::TakeEntry() {
   return false;
 }
 
+// How readers follow a growth without a lock. Three steps are visible to them, in this order:
+//   1. StartCopy links `current->next`. A reader that does not find a key in `current` also looks in `next`.
+//   2. CopyLine fills `next` and freezes the lines of `current`. Nothing is removed from `current`, so a key
+//      that was in the table before stays visible there.
+//   3. CopySlice stores `next` in the directory. From then on, readers begin there.
+// A reader that loaded the old pointer before step 3 holds a pin. It can use the old generation until it releases the
+// pin, because Retire only puts that generation in a list. Both stores are sequentially consistent, as reader_pins.h
+// requires. While a shard grows it has both generations, about 2.4 times its memory.
 void LineTable::StartCopy(Shard& shard, size_t pages, Generation::Pages kind) {
   shard.next = std::make_unique<Generation>(pages, kind);
   pages_ += pages;
@@ -113,6 +130,11 @@ void LineTable::FinishCopy(Shard& shard) {
   }
 }
 
+// Visits page after page and releases the lock in between, so that an insert waits for one page (or for a slice of a
+// copy that is finished first), not for the shard. A page is visited whole: entries never leave their page, so
+// RepairOverflow can then recompute its flags. The order of the keys changes pages when the shard grows. So if
+// `current` was replaced between two pages, the visit begins again. It also waits for a copy to finish: an entry must
+// not be dropped from `current` while its copy is in `next`.
 void LineTable::Visit(size_t shard_index, const std::function<Verdict(const Entry&)>& visit,
                       const std::function<void()>& restarted) {
   Shard& shard = shards_[shard_index];
@@ -169,6 +191,9 @@ void LineTable::Reserve(size_t index, size_t entries) {
   CopySlice(shard, shard.current->line_count());
 }
 
+// Retire and Collect free memory without a wait. Retire runs under the shard's lock and only notes which pins are held.
+// Collect frees what these readers have released since. InsertEach retires under its own pin, so it calls Collect after
+// it has released that pin; what is still in use then waits for the next call.
 void LineTable::Retire(std::unique_ptr<Generation> generation) {
   const MutexLock lock(retired_mutex_);
   retired_.push_back({std::move(generation), pins_.Current()});

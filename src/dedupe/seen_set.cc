@@ -8,7 +8,11 @@ namespace mi::dedupe {
 using model::Fingerprint;
 using Verdict = LineTable::Verdict;
 
-// The two clocks as they are during one call.
+// The two clocks as they are during one call. A known entry's clock moves only through Entry::Advance, which
+// compares and exchanges the word: if many threads see the same stale clock, exactly one of them moves it and gets
+// `true`. So an activity is published once per window, and a confirmation is asked for once per confirm_after, without
+// a lock. If the process ends after the exchange and before it has acted on the answer, that activity may be lost until
+// the next window; it is only a hint.
 struct SeenSet::Now {
   ActivityWindows windows;
   ConfirmClock confirm;
@@ -159,6 +163,12 @@ void SeenSet::InsertAliases(std::span<const Fingerprint> aliases) {
   aliases_.InsertEach(aliases, clocks_of, [&](size_t, const Entry& entry) { now.TouchActivity(entry); });
 }
 
+// Visits shard after shard, each under its own lock and page by page: O(all slots) in total, but no other call waits
+// longer than for a page or a slice of a copy. One-byte clocks make the sweep necessary for correctness, not only for
+// memory: a clock that is not moved for more than kOldestAge units looks young again. So the sweep drops an entry, or
+// holds its clock (KeepOld), before. For the activity clock, the configuration bounds cleanup_interval accordingly.
+// Readers that found an entry just before it is dropped answer as if they had come earlier (Entry::Advance checks the
+// key again).
 void SeenSet::Sweep() {
   for (size_t shard = 0; shard < kShards; ++shard) {
     SweepSeries(shard);
@@ -236,6 +246,11 @@ SeenEntries SeenSet::CopyShard(size_t shard) {
   return copy;
 }
 
+// A stored clock is relative to the time of its copy. So its age then is added to the windows that have passed since,
+// and the sum is stored as an age before now, at most kGreatestAge. The confirmed clocks are not stored: entries of a
+// snapshot count as confirmed now. The keys come page by page, so a page may be full while the shard is nearly
+// empty. Reserve makes room for all of them first, and a full page is then not taken for keys that were made to
+// collide.
 void SeenSet::FillShard(size_t shard, const SeenEntries& entries) {
   assert(entries.keys.size() == entries.active.size());
   const Now now = ReadClock();

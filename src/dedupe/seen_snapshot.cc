@@ -142,7 +142,14 @@ class File {
   std::unique_ptr<FILE, Close> stream_;
 };
 
-// The header is written last, over zeros. Without it the file is not a snapshot.
+// The header is written last, over zeros. Without it the file is not a snapshot. Order of the steps:
+//
+//   copy the shards -> write them -> read the binding -> write the header -> sync -> rename -> sync the directory
+//
+// The binding is read after the copies: what the table contains is durable, so it is within the binding. The reverse
+// order could bind an entry to a catalogue or journal that does not have it yet. A crash before the rename leaves the
+// previous snapshot and a .tmp file, which the next call overwrites. The copies of the shards are not of one moment;
+// they need not be, because each entry stands for itself. Memory: one shard at a time, and its encoded bytes.
 Status WriteTo(const std::string& path, SeenSet& seen, const std::function<Result<SnapshotBinding>()>& binding) {
   File file = TRY(File::Open(path, "we"));
   TRY(file.Write(std::string(SnapshotHeader::kBytes, '\0')));
@@ -213,7 +220,10 @@ Result<SnapshotHeader> ReadHeader(File& file, const SnapshotBinding& now) {
   return header;
 }
 
-// Reads one shard after the other: the file as a whole would need as much memory as the table.
+// Reads one shard after the other: the file as a whole would need as much memory as the table. A count from the file is
+// compared with the bytes that are left before anything is allocated for it. Each shard has a checksum of its own, so
+// it can be used at once; the digest in the header then makes sure that all shards belong to one snapshot. If that
+// fails, the caller destroys the table that was filled so far.
 Status ReadShards(File& file, const SnapshotHeader& header, SeenSet& seen) {
   uint64_t at = SnapshotHeader::kBytes;
   uint64_t entries = 0;

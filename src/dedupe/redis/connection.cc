@@ -93,6 +93,9 @@ auto RedisConnection::Retrying(Deadline deadline, Exchange exchange) -> decltype
   return result;
 }
 
+// Keeps up to kPipelinedMgets commands under way: each reply that is read makes room for the next command. Redis
+// answers in order, so the flags are appended in order. A partial result is never returned: after any error the
+// connection is closed, and its outstanding replies are gone with it.
 Result<std::vector<bool>> RedisConnection::Find(std::span<const model::Fingerprint> fingerprints,
                                                 size_t keys_per_command, Deadline deadline) {
   assert(keys_per_command > 0);
@@ -196,7 +199,10 @@ void RedisConnection::Append(std::span<const std::string_view> words) {
   if (redisAppendCommandArgv(context_.get(), count, texts.data(), sizes.data()) != REDIS_OK) OutOfMemory();
 }
 
-// The socket does not block: a write or read that is not possible yet moves no bytes and is no error.
+// hiredis has two buffers, of bytes to be sent and of bytes that have come; this loop moves both until the next reply
+// is complete. It writes and reads in one loop: if it sent a large pipeline first and read afterwards, both sides could
+// wait for the other to empty its socket's buffer. The socket does not block: a write or read that is not possible yet
+// moves no bytes and is no error. Only Await() waits; the deadline and the stop end it.
 Result<RedisConnection::Reply> RedisConnection::Read(Deadline deadline) {
   for (;;) {
     void* found = nullptr;

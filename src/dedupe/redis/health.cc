@@ -39,6 +39,17 @@ RedisHealth::RedisHealth(const RedisOptions& options, const StopSignal& stop, te
       backoff_(kFirstPause, kLongestPause),
       prober_([this] { return pause_; }, [this] { Probe(); }) {}
 
+// One state for all connections: `fault_`. Any thread that meets a fault sets it; only the prober clears it.
+//
+//              ReportFault (look-ups, writes, prober)
+//        up ------------------------------------------> down      RunSoon: the prober does not sleep out its second
+//        up <------------------------------------------ down      writers that wait in AwaitUp go on
+//              Probe succeeds (ReportAnswer)
+//
+// A late fault of an old connection may set the state to down although Redis is back. Until the next probe,
+// which comes at once, series then count as unknown. A look-up never waits here: it reads the state under the mutex and
+// is refused while Redis is down. Stop() wakes the writers first and then waits for the prober, whose probe ends at the
+// stop signal.
 void RedisHealth::Probe() {
   const Status answer = connection_.Probe(steady_clock::now() + options_.timeout);
   if (answer) {

@@ -127,6 +127,10 @@ RedisTier::Lookups::Lookups(RedisTier& tier) : tier_(tier) {
   while (threads_.size() < LookupConnections(tier.options_)) threads_.emplace_back([this] { Run(); });
 }
 
+// Each look-up is answered exactly once: here, if it is refused; by the thread that takes it from the queue; or by
+// Stop(), which empties the queue after the threads have ended. An answer is always given without the lock, because it
+// may call back into the tier. Add() and Stop() decide under one mutex, so no look-up enters the queue after Stop()
+// emptied it.
 void RedisTier::Lookups::Add(Fingerprints fingerprints, size_t held_bytes, Answer answer) {
   const size_t keys = fingerprints.size();
   Pending lookup{std::move(fingerprints), held_bytes, std::move(answer), steady_clock::now() + tier_.options_.timeout};
@@ -285,6 +289,12 @@ void RedisTier::Writes::Stop() {
   waiting_.clear();
 }
 
+// The threads share one queue, oldest first. Each takes a pipeline, sends it without the lock, and comes back. `busy_`
+// counts the pipelines that are under way; it goes up under the lock that takes the keys, so that Drain never sees an
+// empty queue and no busy thread while keys are still in a thread's hands. Under light load, one series goes out at
+// once. Under heavy load, pipelines fill while others are under way. If Redis is away, each thread keeps its pipeline
+// and waits, and the queue fills up to kMaxWrites. What is lost in a crash is only a hint: another producer then
+// publishes these series again.
 void RedisTier::Writes::Run(size_t number) {
   RedisConnection connection(tier_.options_, tier_.stop_writes_);
   std::mt19937_64 random(std::random_device{}());
@@ -387,6 +397,8 @@ void RedisTier::Drain(milliseconds timeout) {
   writes_->Drain(deadline);
 }
 
+// Look-ups end before writes: the answer of a look-up may lead to new writes. Each stop signal is requested before
+// the threads that wait for it are joined. Add() of a stopped queue refuses or drops, so late calls are safe.
 void RedisTier::Stop() {
   StopLookups();
   stop_writes_.Request();
