@@ -60,6 +60,13 @@ ZstdEncoder MakeZstdEncoder() {
   return encoder;
 }
 
+// A body is untrusted, and a few bytes may decode to gigabytes. So no size is believed before it is compared with the
+// limit, and memory is taken only for what is plausible:
+//   - snappy: the declared size, which must be within the limit and at most 32 times the body;
+//   - zstd with declared sizes: their sum over all frames, which must be within the limit;
+//   - zstd without: a buffer that doubles while bytes come, up to one byte more than the limit, which shows
+//     that the body is too large.
+// The other codec is tried only after kInvalid. A body that is too large is not decoded a second time.
 Result<std::string_view> Decompressor::Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes) {
   if (body.empty()) return Fail(Errc::kInvalid, "the body is empty");
   // As base/restart.h: a huge buffer is kept only while bodies need it.

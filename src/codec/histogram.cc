@@ -174,6 +174,10 @@ void Histogram::Clear() {
   *this = {.negative = std::move(negative), .positive = std::move(positive), .custom_values = std::move(custom_values)};
 }
 
+// Reading and checking are separate. ReadHistogram fails only if the bytes are not protobuf of this shape: then the
+// whole request is broken. Validate finds contradictions: then only this series is refused. Both are linear in the
+// message. Memory is bounded too: `Keep` stops at kMaxHistogramEntries + 1 entries per list, which is enough for
+// Validate to see that there are too many. The vectors keep their capacity from one histogram to the next.
 bool ReadHistogram(std::string_view message, Histogram& out) {
   out.Clear();
   wire::FieldReader reader(message);

@@ -9,7 +9,15 @@
 #include "codec/wire.h"
 #include "model/fingerprint.h"
 
-// A row (docs/formats/journal-batch.md): version u8, checksum u64, series u32, fingerprints 16 bytes each, zstd frame.
+// A row (docs/formats/journal-batch.md):
+//
+//   0         1          9        13
+//   | version | checksum | series | fingerprints, 16 bytes each | zstd frame: the batches one after the other |
+//                        |--------------------------- covered by the checksum --------------------------------|
+//
+// Fingerprints are outside the frame: they are hashes, which do not compress. They are taken by all batches in order,
+// so after the last batch none may be left. The decoder checks the checksum first. Still it trusts no length behind it:
+// each read is bounded by the bytes that are left, so a row that was written wrong is kCorrupt and nothing worse.
 namespace mi::codec {
 namespace {
 

@@ -96,7 +96,11 @@ void EncodeMetadataRecord(const model::Tenant& tenant, int64_t seen_at_ms, const
   AppendTenantAndTime(tenant, seen_at_ms, record.value);
 }
 
-// Parses one document at a time.
+// Parses one document at a time. simdjson reads a little beyond the end of its input, so the value is copied to a
+// buffer with padding. Labels are views into the document until MakeLabels copies them. Records come from other
+// programs and versions: unknown keys are skipped, and the fingerprint is computed from the labels, not believed. The
+// fields may come in any order, so metadata is decided on only after the last one. Linear in the record; the labels are
+// sorted.
 class KafkaRecordDecoder::Parser {
  public:
   Result<KafkaRecord> Parse(std::string_view value, int64_t record_time_ms) {

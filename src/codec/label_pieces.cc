@@ -34,6 +34,15 @@ void LabelPieces::Begin(const SymbolTable& table) {
   if (!bytes_) bytes_ = std::make_unique_for_overwrite<char[]>(kCapacity);
 }
 
+// Builds the canonical field of a label behind the pieces that were built before:
+//
+//   bytes_:  [piece][piece] ... [0a len | 0a len name | 12 len value]  free ...............
+//                               ^ begin                              ^ end
+//
+// Pieces are never freed one by one. A piece that lost its slot stays as garbage; if less than two of the largest
+// pieces would fit, all slots are emptied and building begins at the front again. The margin also covers Append, which
+// reads in steps of kCopyStep and so beyond the end of a piece. Emptying costs time for all slots, but comes only after
+// about 500 KiB of new pieces.
 const LabelPieces::Piece* LabelPieces::Make(uint32_t name, uint32_t value, Piece& slot) {
   if (std::max(name, value) >= table_->size()) return nullptr;
   const std::string_view name_text = table_->text(name);

@@ -56,7 +56,10 @@ std::unexpected<Fault> Refused(Refusal refusal, std::string message) {
 
 std::unexpected<Fault> Malformed(std::string message) { return Refused(Refusal::kMalformedPoint, std::move(message)); }
 
-// Checks one point and collects its labels. Reused for all points of a body.
+// Checks one point and collects its labels. Reused for all points of a body. The labels are views into simdjson's
+// document or, for tags that are numbers, into texts_; FromUnsorted copies them before the next point is read. Limits
+// are checked label by label, before the canonical bytes are built, so a point with a million tags costs max_labels
+// steps beyond its parsing. All refusals concern only their point: the JSON of the whole body is valid by then.
 class PointReader {
  public:
   explicit PointReader(const SeriesLimits& limits) : limits_(limits) {}

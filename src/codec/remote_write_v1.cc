@@ -1,4 +1,14 @@
 // WriteRequest{1 timeseries, 3 metadata}, TimeSeries{1 labels, 2 samples, 3 exemplars, 4 histograms}.
+//
+// One pass, front to back; nothing is copied but the labels that must be sorted. Usual senders write the labels of a
+// series as one run of fields, which has the form of the canonical bytes:
+//
+//   TimeSeries:  0a len label  0a len label  ...  12 len sample  ...
+//                |---- hashed in place ----|
+//
+// If the labels are sorted, this hash is the fingerprint. If not, it is the hash of an alias, or the labels are sorted
+// first (MakeKey). A series with labels in several runs gets no key and takes the slow path. Cost: linear in the bytes;
+// sorting is bounded by LabelSorter::kMaxLabels and kMaxRebuiltBytes per series.
 #include <algorithm>
 
 #include "base/format.h"

@@ -58,6 +58,10 @@ uint32_t RequestScan::FamilyOf(const ScannedSeries& series) const {
   return family;
 }
 
+// Two passes: the first collects all symbols and lists the series; the second reads the series. A few bytes of
+// references may stand for kilobytes of symbols, so the time is not linear in the size of the request by itself. It is
+// bounded: rebuilt_bytes_ counts what is rebuilt or compared, also for series that are given up, and the request is
+// refused above MaxRebuiltBytes. Metadata is only listed here; it is decoded later, if it is not known.
 Status V2Walk::Run() {
   if (Status collected = CollectTopLevel(); !collected) return collected;
   const SymbolTable& symbols = scan_.symbols_;
