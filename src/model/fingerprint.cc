@@ -26,6 +26,10 @@ Fingerprint Fingerprint::FromBytes(std::string_view bytes) {
   return {.hi = hash.high64, .lo = hash.low64};
 }
 
+// The seed is hashed into a secret of 192 bytes, with which XXH3 mixes its input. So series of different tenants have
+// different fingerprints without a tenant in the hashed bytes, and labels can be hashed in place. An unknown
+// identity.secret also makes it hard to choose labels whose fingerprints collide. The zero bytes keep secret and tenant
+// apart.
 Fingerprinter::Fingerprinter(std::string_view identity_secret, const Tenant& tenant) {
   std::string seed("metric-index");
   seed.push_back('\0');

@@ -33,7 +33,9 @@ bool IsWord(std::string_view name, unsigned char starts, unsigned char goes_on) 
   return !name.empty() && Is(name.front(), starts) && std::ranges::all_of(name, [=](char c) { return Is(c, goes_on); });
 }
 
-// The high bit of each byte of `word` that equals `c`. Bits above the lowest one that is set may be wrong.
+// The high bit of each byte of `word` that equals `c`. Such a byte is 0 in `differs`, and subtracting 1 from it
+// borrows. The borrow may also set the bit of the byte above. So bits above the lowest one that is set may be wrong;
+// the lowest is right, and FindSpecial uses no other.
 uint64_t BytesEqual(uint64_t word, char c) {
   constexpr uint64_t kOnes = 0x0101010101010101;
   const uint64_t differs = word ^ (kOnes * static_cast<unsigned char>(c));

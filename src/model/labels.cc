@@ -34,6 +34,12 @@ const char* ReadField(char tag, const char* at, const char* end, std::string_vie
 }
 
 // The position after the label at `at`; null if there is no canonical label.
+//
+//   0a len  0a len name  12 len value
+//   |       |------ message --------|  the value must end exactly where the message ends
+//
+// Each length is compared with the bytes that are left before the position moves, so damaged bytes are never followed
+// outside the buffer. The order of labels is not checked here; IsCanonical does that.
 const char* ReadLabel(const char* at, const char* end, Label& label) {
   std::string_view message;
   const char* next = ReadField(kLabelTag, at, end, message);

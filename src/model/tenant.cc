@@ -36,6 +36,8 @@ std::optional<std::string> ShortenAccount(std::string_view text) {
 
 }  // namespace
 
+// Account numbers are tried first: "0:0", "0" and "" must all become the default tenant, and "007" must become "7";
+// otherwise one account would have several fingerprints for one series. Only the account form may contain ':'.
 Result<Tenant> Tenant::Parse(std::string_view text) {
   if (text.empty()) return Tenant();
   if (std::optional<std::string> account = ShortenAccount(text)) return Tenant(*std::move(account));
