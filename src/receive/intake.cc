@@ -71,6 +71,8 @@ void Intake::Restart() {
   mi::Restart(due_);
 }
 
+// The answer of a look-up changes the table: kKnownNewWindow and kKnownConfirm are given to one caller only. So a
+// series is looked up again only if it was not found, and such an answer must not be dropped: NoteKnown keeps it.
 void Intake::LookUpKeys(Context& context) {
   const auto all = context.scan.series();
   for (uint32_t i = 0; i < all.size(); ++i) {
@@ -115,6 +117,9 @@ void Intake::LookUpAliases(Context& context) {
   }
 }
 
+// The slow path, several times as expensive as a known series. It ends once max_decoded_bytes of labels were examined;
+// the other series are refused. The canonical bytes are copied to one string, because the canonicaliser reuses its
+// buffer; the batch gets them only if the second look-up does not find the fingerprint either.
 void Intake::ResolveUnknown(Context& context) {
   keys_.clear();
   uint64_t examined = 0;

@@ -112,7 +112,9 @@ void PublishOnce::Publish(NewSeries series, std::chrono::milliseconds timeout, D
   }
 }
 
-// The timer is not set yet only if it is the timer, or ExpireAll(), that calls: then there is nothing to cancel.
+// Called once, by the Waiter: by whichever comes first of the last part and the deadline. A batch of the request may
+// still be under way: it shares `pending.series`, which no one changes, and does not touch `pending.done`. The timer is
+// not set yet only if it is the timer, or ExpireAll(), that calls: then there is nothing to cancel.
 void PublishOnce::Finish(Pending& pending, Waiter::Outcome outcome) {
   timer_.Cancel(pending.timer);
   deps_.metrics.in_flight.Add(-1);
@@ -161,6 +163,9 @@ void PublishOnce::PublishBatch(Batch batch, telemetry::Counter& published) {
                           });
 }
 
+// Order: first the table and the claims, so that waiting requests are answered; then the shared tier, for which nobody
+// waits; then the metadata. If the process dies before the table is saved, the series are in the stream but unknown,
+// and are published again: a duplicate. The reverse, a series that is marked seen but not in the stream, cannot happen.
 void PublishOnce::OnPublished(const Batch& batch, const stream::PublishResult& result, telemetry::Counter& published) {
   const NewSeries& series = *batch.series;
   published.Add(static_cast<double>(series.fingerprints.size() - result.failures.size()));
@@ -205,6 +210,8 @@ void PublishOnce::Confirm(NewSeries known) {
 }
 
 // Forgotten series are claimed like new ones: a request that does not find them in the local table any more waits.
+// They stay in that table while they are published again, so other requests do not wait. If publishing fails, they are
+// asked for again when their confirmation is due the next time.
 void PublishOnce::OnConfirmed(const std::shared_ptr<const NewSeries>& asked, const std::vector<bool>& known) {
   std::vector<Fingerprint> confirmed;
   for (size_t i = 0; i < known.size(); ++i) {

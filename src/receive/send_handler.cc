@@ -139,6 +139,9 @@ net::HeadDecision SendHandler::Head(const net::Request& request) {
   return decision;
 }
 
+// The points take the path of remote write (intake.h, publish_once.h) once they are parsed. Valid points are sent on
+// only after their series are durable, and only if the sender does not repeat the request: otherwise they would be sent
+// on twice. The valid points of a request that has invalid ones are sent on too, since the answer 400 is not repeated.
 void SendHandler::Handle(const net::Request& request, net::Reply to) {
   net::Reply reply([this, begun = deps_.intake.clock.Steady(), to = std::move(to)](net::Response response) mutable {
     CountRequest(response.status, begun);

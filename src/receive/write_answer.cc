@@ -47,6 +47,10 @@ void Subtract(const PublishOutcome& outcome, RequestCounts& counts) {
 
 }  // namespace
 
+// The order of the checks decides which answer wins: 503 first, because a sender that gets 400 drops the whole request,
+// also the part that would be accepted later. `outcome` counts as refused what the scan had accepted, so its items are
+// subtracted from those that were written. The message shows the first refusal of the scan or, if there was none, the
+// first of the stream.
 net::Response AnswerTo(codec::Schema schema, RequestCounts counts, const PublishOutcome& outcome) {
   const Status& durable = outcome.status;
   if (!durable && IsWorthRepeating(durable.error().code())) return TryLater(schema, durable.error().message());

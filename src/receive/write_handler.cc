@@ -65,6 +65,10 @@ net::HeadDecision WriteHandler::Head(const net::Request& request) {
   return decision;
 }
 
+// A request's bytes are borrowed and end with this function. What is needed later is copied before: new series into a
+// batch, the body by the forwarder, the rest into `pending`. `pending` moves along with the callbacks, so exactly one
+// of them owns the reply and answers. The workspace is returned before anything is awaited: there are only as many as
+// requests are read at the same time, not as many as wait.
 void WriteHandler::Handle(const net::Request& request, const Form& form, net::Reply reply) {
   const auto options = deps_.options.Get();
   Pending pending{form, deps_.intake.clock.Steady(), options->answer_timeout, std::move(reply)};
