@@ -42,6 +42,10 @@ std::shared_ptr<const StoredSnapshot> Catalog::CurrentStored() const {
   return current_;
 }
 
+// Makes visible what the writer has done. The writer completes names, pairs, series and postings, then notes in the
+// snapshot how far they go, then stores the snapshot under the mutex. A reader copies the pointer under the same mutex,
+// so it sees everything below those limits, and needs no lock afterwards. Costs one small object, whatever the size of
+// the catalogue; the mutex is held for a swap of two pointers.
 void Catalog::Publish() {
   const Storage& storage = *storage_;
   const Stats stats{.series = storage.series.size(),
@@ -124,6 +128,9 @@ Status Catalog::Load(store::CatalogReader& reader) {
   return LoadMetadata(reader);
 }
 
+// Ids are read in ascending order, so each jump over ids is a gap that a transaction may still fill. read_through_
+// moves only when a row was added, was known, or was counted as unreadable. So after an error the next call goes on
+// with the row that failed, and reports no gap twice. Rows that were read before the error become visible.
 Status Catalog::LoadSeries(store::CatalogReader& reader, NewSeries& loaded) {
   Status added;
   const Status read = reader.ReadSeries(read_through_, [&](const store::StoredSeries& series) {

@@ -38,6 +38,14 @@ NameId Dictionary::InternName(std::string_view name) {
   return id;
 }
 
+// A new pair becomes reachable in this order:
+//
+//   1. its fields    2. head of the name's chain (release)    3. slot of the hash table (relaxed)    4. snapshot
+//
+// A reader on the chain loads the head with acquire (2), so it finds complete fields (1) in every pair behind the head.
+// A reader of the table may meet a slot (3) before it may see the fields. Therefore it compares the id with its own
+// pair_count first, and all pairs below that were complete before the snapshot was published (4). No look-up takes a
+// lock. A pair costs 32 bytes, its text, and 10 to 15 bytes of the table.
 PairId Dictionary::InternPair(NameId name, std::string_view value) {
   const uint64_t hash = HashPair(name, value);
   auto matches = [&](PairId id) { return pairs_[id].name == name && Value(id) == value; };

@@ -34,6 +34,15 @@ void Follower::Run() {
   pause_ = round ? options_.interval : backoff_.Next();
 }
 
+// One round. The order matters:
+//
+//   State            first of all, once: changes after this mark are read later, even those made during a long load
+//   ReadNewSeries    finds new series and the gaps between them
+//   ReadGaps         asks for the gaps, including those of this round
+//   moves, metadata, recount      when they are due
+//
+// Every part may be repeated without harm: known ids are ignored, times are set to the store's present values, metadata
+// have a rank. So a part that fails just ends the round, and the next round does it again.
 Status Follower::Step() {
   if (uuid_.empty()) {
     const store::CatalogState state = TRY(deps_.reader.State());
@@ -127,6 +136,9 @@ Status Follower::ReadGaps() {
   return read;
 }
 
+// Applies the changes in portions, so that memory is bounded. The mark moves only when all were read; after an error
+// the same changes are read again. Changes of series that are not known yet are ignored: such a series brings its
+// present times when it is read.
 Status Follower::ReadMovesWhenDue() {
   if (!IsDue(moves_read_, options_.moves_interval)) return {};
   constexpr size_t kUpdatesAtATime = 10'000;
@@ -152,12 +164,15 @@ Status Follower::ReadMetadataWhenDue() {
   return {};
 }
 
+// Finds what gaps cannot: a gap that was forgotten (max_gaps), or that was filled later than any transaction should
+// take. Both sides count the same ids, those up to the newest that was read. New rows in gaps make `stored` greater
+// than what was read, so the gaps are read before the comparison. Only a catalogue that still has fewer series reads
+// everything.
 Status Follower::RecountWhenDue() {
   if (!IsDue(recounted_, options_.recount_interval)) return {};
   const Time now = deps_.clock.Steady();
   // Counts up to the newest series that was read. Later ones come with the next round.
   const uint64_t stored = markers_.empty() ? 0 : TRY(deps_.reader.CountSeries(markers_.back().id));
-  // A series that was counted and not read before is in a gap that is remembered, or in one that was forgotten.
   TRY(ReadGaps());
   recounted_ = now;
   const Catalog::Stats have = deps_.catalog.stats();

@@ -17,6 +17,14 @@ void Gaps::Found(std::span<const store::IdRange> runs) {
   ForgetLowest();
 }
 
+// Cuts a run out of every range that it touches:
+//
+//   ranges     [10 ........ 20]      [30 .. 35]
+//   run              [14 ................ 32]
+//   rest       [10 13]                  [33 35]      each part keeps the time of its range
+//
+// The search begins one range before the run's first id, because that range may reach into the run. Costs O(log n) and
+// the ranges that are touched. A run inside a range makes one range of it two; ForgetLowest keeps the bound.
 void Gaps::Remove(const store::IdRange& run) {
   auto at = ranges_.upper_bound(run.first);
   if (at != ranges_.begin()) --at;

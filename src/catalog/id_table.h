@@ -31,7 +31,9 @@ class IdTable {
     explicit Slots(size_t capacity)
         : capacity_(capacity), slots_(std::make_unique<std::atomic<uint64_t>[]>(capacity)) {}
 
-    // The first id under `hash` for which matches(id) is true.
+    // The first id under `hash` for which matches(id) is true. Searches from the tag's home slot to the first empty
+    // one: entries are never removed, so none of this tag can be behind that. Texts are compared only if the tags are
+    // equal.
     template <typename Matches>
     std::optional<uint32_t> Find(uint64_t hash, Matches matches) const {
       const uint64_t tag = hash >> 32;
@@ -75,6 +77,8 @@ class IdTable {
   size_t bytes() const { return slots_->capacity_ * sizeof(uint64_t); }
 
  private:
+  // The tags are in the slots, so no text is hashed or read again. Readers keep the old slots, which are complete for
+  // everything that they may see.
   void Grow() {
     auto grown = std::make_shared<Slots>(slots_->capacity_ + slots_->capacity_ / 2);
     for (size_t i = 0; i < slots_->capacity_; ++i) {

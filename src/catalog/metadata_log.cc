@@ -47,6 +47,10 @@ void MetadataLog::Add(const store::StoredMetadata& said) {
   text_bytes_ += HeapBytes(*entry);
 }
 
+// Copy on write. Snapshots hold the list, so the writer never changes a list that was shared: the first change after
+// Share() copies it (one pointer per family), and later changes go into that copy until it is shared in turn. Texts are
+// not copied; both lists point to them. A statement that only repeats itself changes last_seen_ms_, which is not in the
+// list, and so copies nothing. An entry's own last_seen_ms is therefore the time at which its texts were last replaced.
 MetadataLog::Entries& MetadataLog::Own() {
   if (is_shared_) entries_ = std::make_shared<Entries>(*entries_);
   is_shared_ = false;

@@ -19,6 +19,8 @@ void Append(uint64_t value, std::vector<uint8_t>& out) {
   out.insert(out.end(), bytes, PutVarint(value, bytes));
 }
 
+// Example: 5 6 7 8 20 becomes (gap 5, run of 4), (gap 11, single), which is 3 bytes. The gap 11 counts from 9, the
+// first ordinal behind the run. Two neighbours are no run: two singles take 2 bytes as well. Takes one pass.
 void EncodeGaps(std::span<const uint16_t> values, std::vector<uint8_t>& out) {
   out.clear();
   uint32_t next = 0;
@@ -70,8 +72,19 @@ void PostingNode::AddTo(uint64_t* window_words) const {
   });
 }
 
+// A view whose own window is w meets a pair in one of these states. The writer takes each pair from left to right.
+//
+//   window in Pair::tail    older than w    w               w                  newer than w
+//   Pair::sealed            no node of w    no node of w    a node of w        a node of w
+//   what the view reads     nothing of w    the entries     only the entries   the node, cut (VisibleBits)
+//
+// So every series is read once. Entries that are newer than the view are skipped here, and a node is cut at series_.
+// Nodes of newer windows are ignored. If the tail was older than w when it was loaded, the view has no series of w; a
+// node of w that appears meanwhile has only newer ones, and the cut leaves none.
+//
 // The order of the two loads matters. The writer seals a window before it stores a later window in a pair's tail. So a
-// reader that finds the later window in the tail also finds the sealed node of its own window.
+// reader that finds the later window in the tail also finds the sealed node of its own window. Entries and nodes never
+// change, and live as long as the view's array and the storage.
 PostingsView::Place PostingsView::Find(const Pair& pair) const {
   const uint64_t tail = pair.tail.load(std::memory_order_acquire);
   const bool is_ours = TailNewest(tail) != 0 && TailWindow(tail) == window();
@@ -111,6 +124,8 @@ void PostingsView::AddTo(const Pair& pair, SetBuilder& out) const {
   });
 }
 
+// Links a new entry before the pair's newest one. The release store of Pair::tail publishes the entry: a reader that
+// finds its index also finds its fields. Costs 8 bytes and one store per pair, whatever the length of the list.
 void Postings::Add(Dictionary& dictionary, Ordinal ordinal, std::span<const PairId> pairs) {
   assert(ordinal == size_);
   const uint32_t window = ordinal / kWindow;
@@ -129,6 +144,9 @@ void Postings::Add(Dictionary& dictionary, Ordinal ordinal, std::span<const Pair
   if (size_ % kWindow == 0) Seal(dictionary);
 }
 
+// Turns the entries into nodes and begins a new array. Readers go on meanwhile: a view that was made in this window
+// holds the old array, and each Pair::sealed changes by one release store, when the node is complete. Only pairs that
+// have entries are visited, so the cost depends on the window's series and their labels, not on the number of pairs.
 void Postings::Seal(Dictionary& dictionary) {
   const uint32_t window = size_ / kWindow - 1;
   for (const PairId id : touched_) SealPair(dictionary.pair(id), window);

@@ -110,7 +110,9 @@ void SetBits(uint64_t* words, uint32_t begin, uint32_t count) {
 }
 
 // Writes the set in CRoaring's portable format and lets the library read it: a block of plain bits is then copied, and
-// not added number by number.
+// not added number by number. The first pass counts, since the format begins with the sizes; empty blocks are left out,
+// since it cannot say "size 0". Costs two passes over the words of each block. The bits, the serialised bytes and the
+// bitmap are in memory at the same time.
 SeriesSet SetBuilder::Build() const {
   std::vector<Count> counts;
   size_t bytes = 2 * sizeof(uint32_t);

@@ -30,6 +30,9 @@ StoredSnapshot::StoredSnapshot(std::shared_ptr<Storage> storage, uint64_t activi
       activity_interval_s_(static_cast<int64_t>(std::min(activity_interval_s, kLongestInterval))),
       stats_(stats) {}
 
+// Each series has exactly one shape, and series share a shape if they have the same tenant and label names. So there
+// are few shapes, and a union over those that qualify replaces a union over all values of a label. Costs a pass over
+// all shapes, and the postings of those that qualify.
 template <typename Wanted>
 SeriesSet StoredSnapshot::WithShapes(Wanted wanted) const {
   SetBuilder builder(series_);
@@ -89,6 +92,8 @@ SeriesSet StoredSnapshot::WithLabel(std::string_view name) const {
   return WithShapes([&](const ShapeView& shape) { return shape.Has(*id); });
 }
 
+// Few series: each run of the postings is tested against `within`, and no set is built. Many series: the postings
+// become a set, and CRoaring intersects the two block by block. Both give the same count; AnyWithPair works alike.
 uint64_t StoredSnapshot::CountWithPair(PairId pair, const SeriesSet& within) const {
   if (CountWithPair(pair) > kFewSeries) return WithPair(pair).CountIn(within);
   uint64_t count = 0;
