@@ -23,6 +23,9 @@ Hash16 DictionaryHash(std::string_view bytes) {
   return hash;
 }
 
+// A text that many series of a call share has one entry, and is hashed by SHA-256 at most once: only if its id is not
+// in memory. slots_ points into the entries' own keys; wanted_ is a deque, so the keys never move. A text that the call
+// has already costs one look-up in a hash table.
 size_t Dictionary::Want(std::string_view key, std::span<const std::string_view> values) {
   assert(values.size() == table_.columns.size());
   if (const auto known = slots_.find(key); known != slots_.end()) return known->second;

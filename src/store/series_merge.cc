@@ -42,6 +42,8 @@ void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
   }
 }
 
+// What no stored row matched is new. Of several identities under one new fingerprint the one that arrived first is
+// stored, since ApplyPlan puts it first; the others collide with it, as they would in a later call.
 void SeriesMerge::CollectNew() {
   for (size_t run = 0; run < matched_.size(); ++run) {
     if (matched_[run]) continue;
@@ -89,6 +91,9 @@ const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
   return nullptr;
 }
 
+// Every occurrence of a series is counted once: the first one as inserted, the others as existing. A caller takes a new
+// series' times from the batch of its first occurrence, so it gets an update if the merged times differ from those.
+//
 // In the order of arrival, because the series of one scrape then are neighbours: their postings are short, and the
 // pages of an index stay together.
 void SeriesMerge::AssignIds(uint64_t first) {

@@ -26,6 +26,9 @@ size_t MysqlCatalog::Interrupt() { return pool_->Interrupt(); }
 Status MysqlCatalog::Prepare() { return pool_->ReportAnswer(PrepareTables()); }
 Status MysqlCatalog::Health() { return pool_->ReportAnswer(AskVersion()); }
 
+// Looks without the lock first, which needs no right beyond SELECT: so a service that may not create tables starts when
+// an administrator has made them. Then MakeMysqlSchema looks again under the lock, since several processes may come
+// here at once.
 Status MysqlCatalog::PrepareTables() {
   if (TRY(AreTablesCurrent())) return {};
   const MysqlLease patient = pool_->LendExtra(Purpose::kPrepare);

@@ -22,6 +22,9 @@ constexpr uint64_t kCountedAtOnce = 1'000'000;  // ids; about 0.2 s
 // Runs `sql` page by page. bind(select) binds where the page begins; the number of rows follows as the last parameter.
 // visit(row) returns a Result<bool>, false to end, and notes where the next page begins. Returns whether the visitor
 // wants more.
+// Each page begins behind the last key of the page before, so a page costs the same wherever it begins, and no key is
+// visited twice. Rows that are committed meanwhile are visited if their key is above that. A page that is not full is
+// the last one. At most one page is in memory.
 template <typename Bind, typename Visit>
 Result<bool> ReadPages(MysqlConnection& connection, std::string_view sql, Bind bind, Visit visit) {
   MysqlStatement* select = TRY(connection.Prepare(sql));

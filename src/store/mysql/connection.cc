@@ -103,6 +103,18 @@ Status MysqlConnection::Open() {
   return SetSession();
 }
 
+// The time limits, as parts of longest_transaction. Whoever can say best what is wrong gives up first:
+//
+//   1/6          the server, waiting for a row lock           a conflict: repeat
+//   1/3          the server, within a statement               a timeout; MySQL limits only SELECT
+//   1/2          the server, between two statements           ends the connection, frees the locks of a dead client
+//   1/2          the store, before COMMIT (CheckTime)         rolls back
+//   1/2 + 1 s    this library, waiting for an answer          the connection is broken, the outcome unknown
+//
+// So a COMMIT that is sent at the last moment is answered, or given up, about when longest_transaction ends.
+// MysqlSeriesStore handles the rest (TouchLate). MySQL has no limit of its own for idle transactions; its wait_timeout
+// also ends idle connections in the pool, which the pool notices with a ping. A connection of Purpose::kPrepare has
+// only the last limit, and there it is kPreparePatience.
 void MysqlConnection::SetOptions() {
   const auto number = [this](mysql_option option, uint64_t value) {
     const auto narrow = static_cast<unsigned int>(value);
@@ -164,6 +176,9 @@ Result<MysqlStatement*> MysqlConnection::Prepare(std::string_view sql) {
   return statements_.emplace(sql, std::move(statement)).first->second.get();
 }
 
+// 300 rows become 128 + 128 + 16 + 16 + 12 times 1. So there are three prepared statements per table and suffix, and at
+// most 15 statements with a single row at the end. Rows that do not fit into one packet together go in smaller
+// statements.
 Status MysqlConnection::Insert(const MysqlRows& rows, std::string_view suffix) {
   for (size_t begin = 0; begin < rows.size();) {
     const size_t most = TRY(RowsThatFit(rows, begin, kRowsPerInsert.front()));

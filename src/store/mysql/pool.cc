@@ -26,6 +26,15 @@ void ReturnToPool::operator()(MysqlConnection* connection) const {
   pool->Return(std::unique_ptr<MysqlConnection>(connection));
 }
 
+// A connection is idle (idle_), lent (lent_), or being moved between them by one thread. Nothing waits for the server
+// while it holds the mutex: Reserve only takes a place, so serving_ is right before the connection exists, and opening,
+// pinging and closing happen outside.
+//
+//   Take:  Reserve (mutex) ──> Lend (mutex) ──> open or ping ──> lease ──> Return (mutex) ──> idle, or closed
+//
+// Interrupt may come at any point. A thread that waits in Reserve wakes up and fails. A thread between Reserve and Lend
+// is not in lent_ yet, but Lend looks at interrupted_ and cancels. Everything after Lend is in lent_ and is cancelled
+// by Interrupt. Return removes a connection from lent_ before it is destroyed, so Interrupt never touches a dead one.
 MysqlPool::MysqlPool(MysqlOptions options, MysqlDeps deps)
     : options_(std::move(options)),
       deps_(std::move(deps)),

@@ -235,8 +235,15 @@ Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_c
   return TRY(LookAndCheck(connection, secret_check)).IsCurrent();
 }
 
+// DDL in MySQL commits by itself, so a start may be interrupted after each step. The next start goes on:
+//
+//   schema_version, no row, no tables     the row is inserted
+//   row with version 0, some tables       each CREATE finds its table, or makes it
+//   row with the current version          nothing to do
+//
 // The row of version 0 comes before the tables, so that a start that is interrupted does not look like the older
-// service. The version changes when everything else is done.
+// service. The version changes when everything else is done. The lock keeps other processes of this version out; each
+// looks again after it got the lock, and usually finds the work done.
 Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
   assert(connection.purpose() == MysqlConnection::Purpose::kPrepare);
   TRY(LockSchema(connection));

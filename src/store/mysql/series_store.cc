@@ -176,6 +176,9 @@ Status MysqlSeriesStore::FindKnown(MysqlConnection& connection, const ApplyPlan&
       });
 }
 
+// Finds rows, then inserts what is missing in a transaction of its own. If another writer inserts one of them first,
+// the duplicate key rolls ours back, and the loop looks again. It then finds at least that row, so the writers make
+// progress. Rows that were inserted stay, even if the attempt fails later; the next attempt finds them.
 Status MysqlSeriesStore::SettleDictionary(MysqlConnection& connection, Dictionary& dictionary) {
   TRY(FindDictionaryRows(connection, dictionary.table(), dictionary.Missing(), ""));
   for (int conflicts = 0;; ++conflicts) {
@@ -218,7 +221,9 @@ Status MysqlSeriesStore::InsertNew(MysqlConnection& connection, const SeriesMerg
   return connection.Insert(posting_rows);
 }
 
-// Locks the rows in the order of their ids, so that what is returned and written is what others see next.
+// Locks the rows in the order of their ids, so that what is returned and written is what others see next. FindKnown
+// read the same rows without a lock; another writer may have moved them since. Therefore the times are merged again
+// with the locked rows, and min and max make the order of the writers irrelevant.
 Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& connection,
                                                            std::span<const SeenUpdate> wanted, uint64_t now_ms) {
   std::vector<SeenUpdate> moved;
@@ -239,6 +244,10 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& conn
   return moved;
 }
 
+// Locks the stored rows, compares the ranks, and writes what ranks higher. The locks last until the commit, so for rows
+// that exist the highest rank stands. A row that does not exist cannot be locked (READ COMMITTED has no gap locks): if
+// two writers insert the same family at once, the second one waits and then overwrites the first, whatever their ranks.
+// The next statement about the family normally has a greater time, and corrects that.
 Status MysqlSeriesStore::ApplyMetadata(MysqlConnection& connection, std::span<const model::SeriesBatch> batches) {
   struct Row {
     Hash16 hash;
@@ -277,6 +286,10 @@ Status MysqlSeriesStore::ApplyMetadata(MysqlConnection& connection, std::span<co
                            "last_seen = VALUES(last_seen)");
 }
 
+// Last in the transaction, so that these rows are locked for a short time. The rows to write are locked first. Then all
+// positions are read and checked (known_positions.cc), also when there are none to write: the ids of this call may come
+// from memory. If the check fails, the whole transaction is rolled back, so nothing that relies on lost rows is
+// committed.
 Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<const StreamPosition> positions) {
   if (positions.empty() && known_positions_.empty()) return {};
   struct Row {

@@ -72,6 +72,8 @@ class MysqlSeriesStore final : public SeriesStore {
   std::vector<uint64_t> late_;  // series whose change may have become visible late; see TouchLate
 };
 
+// A failed attempt has rolled back, and it looks at the database anew the next time. The bounds are for a conflict that
+// does not end (a lock that nobody frees): the caller then gets kOverloaded, and repeats the call when it sees fit.
 template <typename Call>
 std::invoke_result_t<Call, MysqlConnection&> MysqlSeriesStore::Repeat(Call call) {
   const Time give_up = std::chrono::steady_clock::now() + pool_->options().longest_transaction;

@@ -69,6 +69,10 @@ Status MysqlStatement::Prepare(std::string_view sql) {
   return {};
 }
 
+// The parameters leave parameters_ at once, so a run that fails leaves none behind for the next. Their texts are
+// borrowed and stay where they are: the library reads them in mysql_stmt_execute and not later. The whole answer is
+// stored in this process. So a caller may leave rows unread: the connection is free for other statements, and the next
+// Run frees them.
 Status MysqlStatement::Run() {
   const std::vector<MysqlValue> parameters = std::exchange(parameters_, {});
   assert(parameters.size() == mysql_stmt_param_count(handle_.get()));

@@ -41,6 +41,8 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalog::OpenReader() const {
   return SqliteCatalogReader::Create(TRY(Connect(true, options_.page_cache_bytes / 10)));
 }
 
+// Each store and reader opens the file by its name. A file that was put in its place since Open() has another uuid, or
+// no tables, and is refused: ids in memory would not go with it.
 Result<sqlite::Database> SqliteCatalog::Connect(bool read_only, uint64_t cache_bytes) const {
   sqlite::Database database = TRY(OpenDatabase(options_, read_only, cache_bytes));
   const std::string found = TRY(CheckSqliteSchema(database, options_.secret_check));

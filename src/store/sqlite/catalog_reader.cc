@@ -17,6 +17,9 @@ int64_t RowIdOf(uint64_t id) { return static_cast<int64_t>(std::min(id, uint64_t
 
 // Runs a statement over (id > ?1 ORDER BY id LIMIT ?2), slice by slice. `visit` is a Result<bool>(row), false to end.
 // Returns whether the visitor wants more.
+// Each slice is a read transaction of its own and begins behind the last id of the slice before, so no row is visited
+// twice. Between slices a writer may commit and start the WAL anew. Rows with a greater id that are committed meanwhile
+// are visited, too.
 template <typename Visit>
 Result<bool> ReadSlices(sqlite::Statement& select, int64_t after_id, Visit visit) {
   for (int64_t rows = kSliceRows; rows == kSliceRows;) {

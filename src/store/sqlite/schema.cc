@@ -164,6 +164,9 @@ std::string SqliteSchemaText(uint64_t secret_check) {
   return sql;
 }
 
+// One transaction, since DDL in SQLite can be rolled back: after a crash there is all of the new schema or none of it.
+// BEGIN IMMEDIATE takes the write lock before the look. So of two processes that start at once the second one waits,
+// and then finds the tables.
 Result<std::string> EnsureSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database));
   const std::optional<SchemaRow> row = TRY(ReadSchemaRow(database));

@@ -211,6 +211,9 @@ Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& st
   return known_positions_.Read(TRY(ReadPositions()), stream, partition);
 }
 
+// The positions are read before the checkpoint. If it is complete, every frame of the WAL is in the database file and
+// synced, hence also the transactions that wrote these positions. What others commit meanwhile may be in the file too,
+// but is not promised. An incomplete checkpoint promises nothing new: the positions of the last complete one stand.
 Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
   // Read first: what is committed during the checkpoint is not promised.
   std::vector<StreamPosition> committed = TRY(ReadPositions());
