@@ -99,7 +99,8 @@ std::string_view Statement::Blob(int column) const {
   return {bytes, static_cast<size_t>(sqlite3_column_bytes(handle_.get(), column))};
 }
 
-// The waits grow, since most locks last as long as a commit.
+// The waits grow, since most locks last as long as a commit. The limit is read before each step, so a stop that
+// lowers it also shortens a wait that has begun.
 bool Database::Busy::Wait(int attempts) {
   using std::chrono::milliseconds;
   constexpr int kLongestStepMs = 50;
@@ -159,6 +160,9 @@ int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(h
 int64_t Database::changes() const { return sqlite3_changes64(handle_.get()); }
 bool Database::in_transaction() const { return sqlite3_get_autocommit(handle_.get()) == 0; }
 
+// `frames` is the length of the WAL and `done` how many of its frames are in the database file; after a truncation both
+// are 0. SQLite syncs the database file only if they are equal, so only then is the checkpoint complete. Readers
+// that still need old pages, or another checkpoint that runs, are no error: the rest is left to a later checkpoint.
 Result<Database::CheckpointResult> Database::RunCheckpoint(int mode) {
   int frames = 0;
   int done = 0;
@@ -180,6 +184,9 @@ Result<Database::CheckpointResult> Database::TruncateWal(int wait_ms) {
 
 void Database::ReleaseMemory() { sqlite3_db_release_memory(handle_.get()); }
 
+// The hook takes the place of SQLite's own, which makes the automatic checkpoints. SQLite calls it after each commit of
+// this connection with the length of the WAL, so wal_bytes() costs no system call. Commits of other connections show
+// with this connection's next commit.
 Status Database::OwnCheckpoints() {
   constexpr int64_t kFrameHeaderBytes = 24;
   const int64_t page_bytes = TRY(QueryInt("PRAGMA page_size"));
@@ -194,11 +201,14 @@ Status Database::OwnCheckpoints() {
   return {};
 }
 
+// IMMEDIATE takes the write lock at once, while waiting is possible. A transaction that begins by reading could not
+// wait for the lock later: what it has read may be outdated by then, and SQLite fails it with SQLITE_BUSY_SNAPSHOT.
 Result<Transaction> Transaction::Begin(Database& database) {
   TRY(database.Exec("BEGIN IMMEDIATE"));
   return Transaction(database);
 }
 
+// After some errors (a full disk, I/O) SQLite has rolled back by itself, and no transaction is open any more.
 Transaction::~Transaction() {
   if (database_ != nullptr && database_->in_transaction()) (void)database_->Exec("ROLLBACK");
 }
