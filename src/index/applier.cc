@@ -87,6 +87,16 @@ Applier::Outcome Applier::ApplyPiece(const Piece& piece, std::span<const model::
   return Outcome::kApplied;
 }
 
+// Each half is applied as one piece; a half that is refused is halved again.
+//
+//   records   0 1 2 3 4 5 6 7      5 can never be applied
+//   pieces    [0-3] [4-7]!         applied, refused
+//                   [4 5]! [6 7]   refused, applied
+//                   [4] [5]!       applied; 5 is one record: a dead letter
+//
+// Depth first: [6 7] follows when 4 and 5 are settled, so the records are applied in their order. A piece may begin and
+// end inside of a batch, so it is copied, with the place of each of its batches (origins). The depth of the recursion
+// is log2(n).
 bool Applier::ApplyHalves(const stream::Polled& polled, size_t begin, size_t end) {
   const size_t middle = begin + (end - begin) / 2;
   for (const auto& [from, to] : {std::pair(begin, middle), std::pair(middle, end)}) {

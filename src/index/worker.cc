@@ -60,8 +60,12 @@ void Worker::Finish() {
       hints);
 }
 
+// One round: poll, apply, activity, checkpoint. A poll that was taken is applied before the next one, or the worker
+// stops: `Until` and `Apply` return without success only then. So nothing is rewound, and what was polled but not
+// applied at a stop is read again from the store's position.
+//
 // Neither series nor activity can starve the other: while there are batches, activity gets a fifth of the time, and
-// always at least one chunk.
+// always at least one chunk. While activity waits, a poll returns at once.
 void Worker::Step() {
   const bool more_activity = !activity_.empty() || (deps_.activity != nullptr && deps_.activity->size() > 0);
   const auto polled = stream_retry_.Until("read the stream", [&] {
@@ -122,7 +126,14 @@ void Worker::MakeCheckpointWhenDue(bool idle) {
   if (due) MakeCheckpoint();
 }
 
-// A failure does not stop the worker: the log beside the database grows, and the next checkpoint covers more.
+// Data leaves the stream only after it has come through all of these steps, in this order. A crash between two of them
+// repeats the later ones: at worst the stream keeps for longer what nobody needs.
+//
+//   Apply: data and position are committed ──> Checkpoint: they survive a power cut ──> Release: may be deleted
+//
+// A checkpoint may cover less than what was applied, because a reader holds the store's log. Then uncovered_ stays, and
+// the next checkpoint is due as after new data. A failure does not stop the worker: the log beside the database grows,
+// and the next checkpoint covers more.
 void Worker::MakeCheckpoint() {
   last_checkpoint_ = deps_.clock.Steady();
   quiet_ = std::exchange(uncovered_series_, 0) == 0;
