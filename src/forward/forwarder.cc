@@ -76,6 +76,9 @@ std::shared_ptr<const Forwarder::Targets> Forwarder::Current() const {
   return targets_;
 }
 
+// The copy is made before the request is durable, since the request is gone by then. `reservation` counts its bytes
+// until the result is destroyed, called or not. The bytes are added first and compared afterwards, so that threads
+// cannot pass the limit together; one that is over it takes its bytes back when `reservation` is destroyed.
 Forwarder::Forward Forwarder::Prepare(const net::Request& request) {
   if (Current()->empty()) return nullptr;
   const auto copy = std::make_shared<const ForwardedRequest>(CopyForForwarding(request));
@@ -127,6 +130,10 @@ void Forwarder::Send(std::string body) {
   for (const auto& target : *targets) target->Add(request);
 }
 
+// What can fail, the urls, comes before what changes. Then the targets that stay get their options, the new list
+// replaces the old one, and the targets that are gone stop. A thread that still holds the old list may add to a
+// target that is gone. Before its Stop the request is queued, and Stop counts it as dropped. After it the request is
+// counted as dropped, or, if its sender waits for room, refused with kUnavailable.
 Status Forwarder::Reconfigure(const std::vector<TargetOptions>& options) {
   const std::shared_ptr<const Targets> before = Current();
   Targets gone(*before);

@@ -75,6 +75,10 @@ void Target::Add(Request request) {
   Enqueue(std::move(request));
 }
 
+// A request that has no room waits in waiters_: outside of the queue, and on no thread. Waiters are admitted in the
+// order of arrival, so a small one does not overtake a large one. Three things end a wait: room (AdmitWaiters), the
+// deadline (Expire) and Close. Each takes the waiter out of the map under the lock and calls `admitted` after it, so
+// exactly one of them calls. Locks are taken in the order target, timer: the timer calls Expire without its own.
 void Target::AddWhenRoom(Request request, Deadline deadline, Admitted admitted) {
   Status outcome;
   {
@@ -225,6 +229,12 @@ net::Client& Target::ClientOf(Lane& lane) {
 
 // One lane: sends the first request of its queue again and again until the TSDB has taken or refused it, or until the
 // request was dropped because the queue is full.
+//
+//   Enqueue ──> | 9 | 7 | 4* | ──> one thread, one connection      * is_being_sent: the first, and nobody removes it
+//
+// The lock is released while a request is sent. Others may append and remove meanwhile, but not the first, so after the
+// attempt the first is still the one that was sent. During a pause it may be dropped, which its number shows. Then the
+// next one is sent at once. A crash of the process loses the queue: it is memory.
 void Target::Run(Lane& lane) {
   Backoff backoff(kFirstPause, kLongestPause);
   mutex_.Lock();
