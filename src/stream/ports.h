@@ -90,7 +90,9 @@ struct Polled {
   StreamPosition PositionOf(size_t batch, size_t record) const {
     assert(!empty());
     if (origins.empty()) return next.front();
+    assert(batch < origins.size());
     const size_t series_here = origins[batch].series.size();
+    assert(record < series_here + origins[batch].metadata.size());
     const Origin& origin =
         record < series_here ? origins[batch].series[record] : origins[batch].metadata[record - series_here];
     return {next[origin.part].stream, next[origin.part].partition, origin.next_offset};

@@ -98,6 +98,14 @@ Status JournalFile::Prepare() {
   return Measure();
 }
 
+// One transaction deletes what may go, then inserts. With synchronous=full the commit syncs the WAL, so after this call
+// the rows and the deletions survive a power cut; a crash before the commit leaves neither. The inserts take the pages
+// that the deletions have freed, so a journal whose reader keeps up does not grow. The members change only after the
+// commit: a call that fails has changed nothing, and the next one gets the same offsets.
+//
+// Cost: one sync, at most kMaxTrimmed deletions, and the rows' bytes: once in the WAL, and once more in the main file
+// if a checkpoint comes before they are trimmed. The file's write lock is held from BEGIN to COMMIT. A checkpoint that
+// is due runs here as well, and delays the caller's answers.
 Status JournalFile::Append(std::span<const Row> rows, int64_t trim_before) {
   TRY(MakeRoomInWal());
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));

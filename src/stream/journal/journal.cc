@@ -12,6 +12,8 @@ constexpr int kLockWaitAtStopMs = 500;
 
 Journal::Journal(const JournalOptions& options) : lock_wait_ms_(static_cast<int>(options.lock_wait.count())) {}
 
+// The consumer borrows the publisher, so it goes first. The worker's last Release has told the publisher what to trim,
+// and the publisher's destructor makes one bounded trim of that. Both borrow progress_, which goes last.
 Journal::~Journal() {
   Stop();
   consumer_.reset();

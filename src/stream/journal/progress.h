@@ -9,6 +9,8 @@
 
 namespace mi::stream {
 
+// The lag is the difference of two counters of series: appended since the journal was opened, and applied. Rows that
+// were there before count as negative applied series (SetWaiting). So the lag costs a subtraction instead of a query.
 class JournalProgress {
  public:
   // The committed end, and how many series were appended since the journal was opened. Read together, so that the

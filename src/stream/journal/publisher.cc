@@ -92,6 +92,9 @@ void JournalPublisher::Trim(int64_t offset) {
   work_.NotifyOne();
 }
 
+// A batch is in pending_, or in the group that `writing_` stands for, until it is answered: NextWork moves it from one
+// to the other under the lock. Once `stopped_` is set nothing is added. So when both are empty, every batch is
+// answered. The thread goes on to trim, because the consumer still releases rows. The destructor ends it.
 void JournalPublisher::Stop() {
   MutexLock lock(mutex_);
   stopped_ = true;
@@ -121,7 +124,15 @@ JournalPublisher::Work JournalPublisher::NextWork() {
   return {task, std::exchange(pending_, {}), trim_before_};
 }
 
-// Waits for batches, for the end, or until it is time to trim or to probe.
+// Batches go first. While none waits, this is what the writing thread does next:
+//
+//   broken_                    probe, retry_interval after the last write (a batch that comes earlier is the probe)
+//   rows to trim, full_        trim at once: senders wait for the space
+//   rows to trim               trim, trim_after after the last write: an append that comes earlier trims them as well
+//   none of these              sleep
+//
+// No wake-up is lost: Publish, Trim and the destructor change their conditions under the lock before they notify, and
+// the other conditions belong to this thread.
 JournalPublisher::Task JournalPublisher::AwaitTask() {
   for (;;) {
     if (!pending_.empty()) return Task::kAppend;
@@ -244,6 +255,7 @@ void JournalPublisher::Answer(PendingBatch& pending, const std::optional<Refusal
   pending_bytes_ -= pending.bytes;
 }
 
+// full_ ends with the first row that is deleted, whether or not that is enough: the next batch measures again.
 void JournalPublisher::NoteOutcome(const Status& outcome) {
   bytes_in_use_.Set(static_cast<double>(file_.bytes_in_use()));
   MutexLock lock(mutex_);

@@ -60,6 +60,9 @@ void KafkaActivityConsumer::Run() {
   }
 }
 
+// Waits while the queue is full, which is the backpressure: at most this one record and librdkafka's own buffer are
+// held outside the queue. Rebalances are not answered meanwhile. Kafka may already have the record's offset, so a stop
+// or a crash here loses the record: a hint, which the series gives again in its next window.
 void KafkaActivityConsumer::Take(const rd_kafka_message_t& record) {
   logged_.clear();
   model::ActivityBatch batch;

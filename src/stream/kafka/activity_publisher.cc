@@ -22,6 +22,9 @@ KafkaActivityPublisher::KafkaActivityPublisher(const KafkaPublisherOptions& opti
       secret_check_(model::SecretCheck(options.kafka.identity_secret)),
       dropped_(ActivityDropped(metrics)) {}
 
+// The bound is reserved before the lock is taken, and given back if it does not hold. So outstanding_ never counts less
+// than what is collected or in flight. Two batches that compete for the last room may both be dropped. Each fingerprint
+// is settled once: here, or by the OnDelivery of its record.
 void KafkaActivityPublisher::Add(const model::ActivityBatch& batch, TimePoint now) {
   const size_t count = batch.fingerprints.size();
   if (count == 0) return;

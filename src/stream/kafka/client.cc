@@ -109,6 +109,8 @@ void KafkaClient::Leave(std::unique_ptr<KafkaClient> client, std::chrono::millis
   abandoned->log_ = nullptr;
 }
 
+// librdkafka closes a consumer in the background and sends the last rebalance to `queue`. It leaves the group after
+// that is answered with an empty assignment. All other events of the queue are dropped.
 bool KafkaClient::CloseWithin(std::chrono::milliseconds timeout) {
   constexpr int kSliceMs = 50;
   const KafkaQueuePtr queue(rd_kafka_queue_new(handle_));
@@ -161,6 +163,10 @@ void KafkaClient::Write(telemetry::Level level, std::string_view line) {
   if (log_ != nullptr && log_->Enabled(level)) log_->Write(level, format("kafka: {}", line));
 }
 
+// librdkafka reports that connections fail, but not that they work again. So reports add up until ForgetDown(), which
+// the owner calls after a broker has answered a question. A failed connection alone does not count as "down", because
+// others may work. A refused login or certificate does, and its text is kept: the report that all brokers are down says
+// less.
 void KafkaClient::OnError(rd_kafka_resp_err_t code, std::string_view reason) {
   Write(telemetry::Level::kDebug, format("{}: {}", rd_kafka_err2name(code), reason));
   if (code == RD_KAFKA_RESP_ERR__FATAL) return ReportFatal();

@@ -50,6 +50,15 @@ Status KafkaConsumer::Start(PositionLookup positions) {
   return {};
 }
 
+// A partition is in one of three states:
+//
+//   not ours ──(assigned)──> unlocated_ ──(ReadUnlocated)──> progress(): it is read
+//      ^                         |                              |
+//      └───────(revoked)─────────┴──────────────────────────────┘
+//
+// OnRebalance makes the outer transitions. It replaces the whole state, because the strategies that the configuration
+// allows revoke all partitions before they assign any. If the lookup fails, all partitions stay in unlocated_, and the
+// next Poll repeats it: a partition is never read before its position is known.
 Result<Polled> KafkaConsumer::Poll(size_t max_series, milliseconds max_wait) {
   const auto deadline = std::chrono::steady_clock::now() + max_wait;
   // Also while the lookup fails: polling answers rebalances, and keeps this member in the group.
@@ -128,7 +137,8 @@ Result<KafkaStart> KafkaConsumer::StartOf(const KafkaPartition& partition, std::
 // The group is new only if neither Kafka nor the store has an offset for any of its partitions. Then the first worker
 // commits the ends of all partitions to Kafka, marked with kStartedAtNewest, before anything is read. Other workers,
 // and this one after a crash, find the marked offsets and start at the same records, so that no record between two
-// starts is skipped. Offsets without the mark come from another program and say nothing about our store.
+// starts is skipped. Two workers that look at the same moment both commit, and the later commit stands. Offsets without
+// the mark come from another program and say nothing about our store.
 Result<KafkaConsumer::Offsets> KafkaConsumer::NewestStarts() {
   const std::vector<KafkaPartition> all = TRY(AllPartitions());
   const KafkaPartitionsPtr committed = TRY(Committed(all));

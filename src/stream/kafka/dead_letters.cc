@@ -28,6 +28,10 @@ PoisonRecord AsPublished(const PoisonRecord& record) {
 
 }  // namespace
 
+// One letter at a time, sent synchronously. The worker stores the position behind an undecodable or refused record only
+// after this has succeeded. So a crash in between writes the letter again: it may be there twice, but is never lost.
+// (Collisions differ, see index/applier.cc.) A failure forgets that the topic exists (prepared_), so that the next
+// attempt creates a topic that was deleted meanwhile.
 Status KafkaDeadLetters::Write(const PoisonRecord& record) {
   const std::string topic = DeadLetterTopic(record.at.stream);
   TRY(PrepareTopic(topic));

@@ -211,6 +211,15 @@ Status KafkaPartitionReader::CheckTrouble() {
   return {};
 }
 
+// What is known of a partition, in offsets:
+//
+//   ──────|────────────────|───────────────────|──>
+//      applied            next                end
+//         the last poll      not polled yet
+//
+// The next poll moves `applied` to `next`, since the worker polls again only after it has applied the last one. The lag
+// is end - applied. `end` comes from the last fetch, without a question to a broker, and never goes back while the
+// partition is assigned.
 void KafkaPartitionReader::MarkApplied() {
   MutexLock lock(mutex_);
   for (auto& [partition, at] : progress_) at.applied = at.next;

@@ -221,6 +221,9 @@ bool KafkaPublisher::Flush(milliseconds timeout) {
   return true;
 }
 
+// After stopped_ is set, pending_ can only fall. But a caller that was counted in pending_ before may still hand over
+// records. So giving up is not one purge: the polling thread purges with every turn until it ends, and this waits until
+// the last batch is answered.
 void KafkaPublisher::Stop() {
   {
     MutexLock lock(mutex_);
@@ -299,6 +302,17 @@ void KafkaPublisher::OnFatal(const Error& error) {
   deps_.fatal(error);
 }
 
+// Keeps unavailable_, which decides whether Publish accepts anything:
+//
+//   unavailable ──(a probe succeeds: the topic can be written)──────────────> available
+//   unavailable <──(a probe fails, all brokers are down, or they refuse us)── available
+//
+// A record that fails does not close the publisher, it only asks for a probe: the brokers know better than one record
+// whether the next one has a chance. The first SetAvailable also hands producer_ to the other threads: they use it only
+// after they have seen under mutex_ that unavailable_ is empty. Until then AdoptTopicLimit may replace it.
+//
+// Cost: at most one probe per probe_interval. Delivery reports wait for it: usually one round trip, at worst
+// kBriefTimeout, and longer only where topics are created or their settings are read.
 void KafkaPublisher::ProbeWhenDue() {
   if (const std::optional<Error> down = producer_->client->down()) {
     probe_ = true;

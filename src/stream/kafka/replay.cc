@@ -31,6 +31,10 @@ Result<std::unique_ptr<KafkaReplay>> KafkaReplay::Create(const KafkaReplayOption
   return replay;
 }
 
+// Fixes what is read: for each partition of the lane the range [offset, end), as the brokers have it now. What is
+// published later is not the replay's. The replay is finished when the progress of each partition has reached its end.
+// That progress counts offsets, not records: PARTITION_EOF moves it over offsets at the end that compaction or
+// transactions have left without a record.
 Status KafkaReplay::Start(PositionLookup positions) {
   started_ = false;
   starts_.clear();
