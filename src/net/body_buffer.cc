@@ -7,6 +7,9 @@
 
 namespace mi::net {
 
+// Searches from the most recently returned block, and takes the first that is large enough. It costs a scan of the
+// list; the block that fits is usually near its end. New blocks have a power of two as their size, so that blocks of
+// similar requests fit each other.
 Block BlockPool::Take(size_t capacity) {
   const auto found =
       std::find_if(free_.rbegin(), free_.rend(), [capacity](const Block& block) { return block.capacity >= capacity; });
@@ -26,6 +29,9 @@ void BlockPool::Return(Block block) {
   free_.push_back(std::move(block));
 }
 
+// Takes from the budget first, so a refusal changes nothing. The budget counts what was asked for, not the capacity of
+// the block, which may be larger. A larger block costs one copy; callers double the size, so a body of n bytes copies
+// at most 2n bytes in total.
 bool BodyBuffer::Reserve(size_t size) {
   if (size <= reserved_) return true;
   if (!budget_.TryTake(size - reserved_)) return false;

@@ -188,7 +188,8 @@ Result<ClientResponse> Client::Perform(const std::string& url, const Headers& he
 }
 
 // Drives the one transfer to its end. The multi interface is used instead of curl_easy_perform because only
-// curl_multi_poll can be woken up by another thread.
+// curl_multi_poll can be woken up by another thread. Cancel() sets the flag and then wakes the poll. libcurl remembers
+// a wake-up that comes before the poll begins, so the flag is seen at once in either order.
 Status Client::Wait() {
   Handles& curl = *handles_;
   for (int running = 1; running > 0;) {

@@ -79,8 +79,13 @@ Connection::Connection(Loop& loop, FileDescriptor socket, uint32_t id, std::stri
 
 Connection::~Connection() { Close(); }
 
-// A turn. Handlers run inside it and may answer at once: Answer() then only marks the exchange, and this function
-// writes it. So neither one connection's work nor another's nests in a handler.
+// A turn: reads and dispatches, then writes the answers that are ready, then tells epoll what to watch for. Handlers
+// run inside it and may answer at once: Answer() then only marks the exchange, and this function writes it. So neither
+// one connection's work nor another's nests in a handler, and every function below may assume that it is the only one.
+//
+// Something must end each wait. A connection waits for bytes (EPOLLIN, if WantsInput()), for room in the socket
+// (EPOLLOUT, if blocked_since_ is set), for an answer or a chunk (the mailbox), or for a time-out (the sweep). A turn
+// costs one system call for epoll only if the interest changes.
 void Connection::Run() {
   if (state_ == State::kClosed) return;
   assert(!running_);
@@ -102,6 +107,9 @@ void Connection::OnReady(uint32_t events) {
   Run();
 }
 
+// Order matters. First it takes the requests that have arrived, because their senders may not repeat them. Then it sets
+// draining_: from now on the end of a request leads to kFinishing instead of kHead, and the last answer says
+// "Connection: close". A request that is still arriving may complete; the server cuts it when its patience ends.
 void Connection::BeginDrain() {
   if (state_ == State::kClosed) return;
   if (purpose_ == Purpose::kReject || state_ == State::kLingering) return Close();
@@ -113,6 +121,9 @@ void Connection::BeginDrain() {
   Run();
 }
 
+// Gives back everything that the connection holds, at once; only the empty object lives until the end of the loop's
+// turn. Closing the socket also removes it from epoll. A reply that comes later finds no connection with this id, so
+// PopFront() counts the requests that were not answered out of in_flight here.
 void Connection::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
@@ -126,6 +137,9 @@ void Connection::Close() {
   loop_.Forget(id_);
 }
 
+// At most one time-out applies at a time, in this order: the rest of a lingering connection, a peer that does not take
+// its answers, a request that arrives too slowly (measured from its first byte, so that single bytes do not prolong
+// it), and idleness. Nothing applies while the connection only waits for a handler, which bounds its own time.
 void Connection::CheckTimeouts(TimePoint now) {
   const ServerOptions& options = server_.options;
   if (state_ == State::kClosed) return;
@@ -146,6 +160,8 @@ void Connection::CheckTimeouts(TimePoint now) {
   }
 }
 
+// Back pressure. A connection that has too many requests in work or too many answers unsent takes no further request.
+// It then stops reading, so TCP slows the peer down. A request that has begun to arrive is always read to its end.
 bool Connection::MayTakeRequest() const {
   if (state_ != State::kHead || exchanges_.size() >= kMaxPipelined || output_.bytes() > kMaxUnsentBytes) return false;
   // An answer to HTTP/1.0 may have to end the connection.
@@ -157,6 +173,9 @@ bool Connection::WantsInput() const {
   return state_ != State::kHead || arriving_ != nullptr || MayTakeRequest();
 }
 
+// Alternates between parsing and reading until the socket is empty, nothing more may be taken, or the turn is used up.
+// Parsing comes first: input may wait from an earlier turn. kBlocked means that input waits for answers to be written;
+// if they can be written now, parsing goes on, because no event would report input that was read already.
 void Connection::ReadAndDispatch() {
   bool socket_is_empty = false;  // the last read took everything
   for (int reads = 0;;) {
@@ -192,7 +211,8 @@ bool Connection::Read(bool& socket_is_empty) {
   return Receive(nullptr, 0, socket_is_empty) > 0;
 }
 
-// Fills the rest of a body, then the input: the next request often arrives with the end of this one.
+// Fills the rest of a body, then the input: the next request often arrives with the end of this one. A body of a
+// declared length thus goes from the kernel straight into its buffer; only what arrived with its head is copied.
 size_t Connection::Receive(char* body, size_t room, bool& socket_is_empty) {
   if (input_.bytes == nullptr) input_ = loop_.pool().Take(kInputBytes);
   const size_t input_room = input_.capacity - input_end_;
@@ -241,7 +261,8 @@ void Connection::ReturnInput() {
   input_begin_ = input_end_ = 0;
 }
 
-// Returns false if what has to be parsed in one piece is larger than a header may be.
+// Makes room behind the unread input: moves the input to the front, or else into a block of twice the size. Returns
+// false if what has to be parsed in one piece is larger than a header may be.
 bool Connection::MakeInputRoom() {
   if (input_.bytes == nullptr || input_end_ < input_.capacity) return true;
   const size_t size = input_end_ - input_begin_;
@@ -541,6 +562,14 @@ void Connection::Answer(uint32_t number, Response response) {
   if (!running_) loop_.RunSoon(id_);
 }
 
+// Writes answers in the order of the requests: exchanges_ is a queue, and only its front is written, once it is ready.
+// An answer that is ready early waits in its exchange.
+//
+//   exchanges_   [1 ready] [2 ready] [3 waits for its handler] [4 ready]
+//                └── joined in output_, one sendmsg ──┘
+//
+// It joins up to kMaxJoinedBytes before it sends, so many small answers cost one system call. "100 Continue" is due
+// only when no earlier answer is outstanding, because it would be taken for the answer to an earlier request.
 void Connection::WriteAnswers() {
   if (state_ == State::kClosed) return;
   const auto front_is_due = [this] {
@@ -585,6 +614,9 @@ void Connection::WriteFront() {
   PopFront();
 }
 
+// Writes until output_ is empty or the socket takes no more. While it is blocked, the peer must take kProgressBytes per
+// write_timeout, or the rest if that is less. So a slow reader keeps its connection, but one that reads a byte now and
+// then cannot hold memory for ever. blocked_since_ is the start of the present period.
 void Connection::Flush() {
   while (!output_.empty()) {
     const auto pieces = output_.Front();
@@ -614,6 +646,14 @@ void Connection::Flush() {
 }
 
 // Makes the next chunk on a worker's thread. It comes back through the mailbox, as answers do.
+//
+//   kNone ── WriteFront() ──► kNeedsChunk ── AskForChunk() ──► kAwaitsChunk
+//     ▲                            ▲                                │
+//     └── OnChunk(), empty ────────┴───────── OnChunk(), more ──────┘
+//
+// The function that makes the chunks is in one place at a time: in the exchange, with the worker, or in the mailbox. So
+// it needs no lock, and a connection that closes while the worker has it leaves it intact. At most one chunk is in
+// work, and none is asked for while more than kMaxAheadBytes are unsent: a slow reader bounds the memory of its answer.
 void Connection::AskForChunk() {
   assert(!exchanges_.empty());  // the front one is the stream
   stream_ = Stream::kAwaitsChunk;
@@ -652,6 +692,8 @@ void Connection::OnChunk(std::string chunk, std::function<void(std::string&)> ne
   Run();
 }
 
+// Half-closes the socket, which delivers everything that was written, and then waits for the peer (kLingering). If the
+// peer has closed its side already, nothing unread can follow, and the socket closes without a reset.
 void Connection::FinishWhenDone() {
   if (state_ != State::kFinishing || !exchanges_.empty() || !output_.empty()) return;
   if (peer_is_done_) return Close();

@@ -75,6 +75,10 @@ std::string PeerName(const sockaddr_storage& address) {
 
 Mailbox::Mailbox() : wakeup_(Checked(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd")) {}
 
+// A post writes to the eventfd only if the list was empty, so a burst of posts costs one system call. No wake-up is
+// lost: TakeAll() first resets the eventfd and then empties the list. A task that is posted before the list is emptied
+// is taken with it. A task that is posted afterwards finds the list empty, and writes again. The price is a turn that
+// finds nothing, if the write comes after its task was taken.
 void Mailbox::Post(Task task) {
   {
     MutexLock lock(mutex_);
@@ -102,7 +106,7 @@ std::vector<Mailbox::Task> Mailbox::TakeAll() {
 }
 
 void Mailbox::Close() {
-  std::vector<Task> dropped;  // destroyed without the lock: a reply in it answers 500
+  std::vector<Task> dropped;  // destroyed after the lock is released: what a task holds may post again
   MutexLock lock(mutex_);
   closed_ = true;
   dropped.swap(tasks_);
@@ -127,6 +131,10 @@ void Loop::Start(std::span<const std::unique_ptr<Loop>> all) {
   });
 }
 
+// The task runs on the loop's thread, so no connection is accepted between its steps. Accepting comes first: a
+// connection in the backlog is established for its peer, and closing the listener would reset it. At most
+// kAcceptsPerTurn are taken. The caller waits, so when all loops have been drained, each connection that one loop
+// handed to another is in that loop's mailbox, before any later CutAll().
 void Loop::Drain() {
   if (!thread_.joinable()) return;
   std::promise<void> begun;
@@ -146,6 +154,8 @@ void Loop::CutAll() {
   });
 }
 
+// Ends the thread first. After that nobody else uses the connections, and this thread may destroy them. The mailbox
+// closes in between, so a reply that comes later is dropped. Works also for a loop that was never started.
 void Loop::Stop() {
   mailbox_->Post([](Loop& loop) { loop.stopping_ = true; });
   if (thread_.joinable()) thread_.join();
@@ -173,6 +183,7 @@ void Loop::Run() {
   }
 }
 
+// How long epoll may wait: not at all if connections are due, else until the next sweep or the end of an accept pause.
 int Loop::WaitMs(TimePoint now) const {
   if (!due_.empty()) return 0;
   const TimePoint next = accepting_again_ ? std::min(next_sweep_, *accepting_again_) : next_sweep_;
@@ -256,7 +267,10 @@ void Loop::PauseAccepting(int error) {
   ListenTo(0);
 }
 
-// The kernel spreads connections by hash, which is uneven if there are only a few busy senders.
+// Gives the connection to the loop that has the fewest. The kernel spreads connections by hash, which is uneven if
+// there are only a few busy senders. The counts of other loops may change while they are compared: a wrong choice costs
+// only balance. The socket moves before anything was read from it, so a connection lives on one thread from its first
+// byte.
 void Loop::Place(FileDescriptor socket, std::string peer) {
   if (!server_.TryOpenOne()) {
     ++server_.rejected_connections;

@@ -30,6 +30,9 @@ void Server::Start() {
   for (const auto& loop : loops_) loop->Start(loops_);
 }
 
+// Two phases. In the first, each loop tells its connections to end, and this thread waits for the last of them. In the
+// second, after `patience`, connections are closed whatever they do. The second wait has no deadline, because closing
+// waits for nobody: it ends when each loop has run its task. The count cannot grow in between: no listener is open.
 void Server::Drain(std::chrono::milliseconds patience) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   for (const auto& loop : loops_) loop->Drain();
