@@ -37,6 +37,9 @@ void Consumer::RequestStop() {
   for (Lane& lane : lanes_) lane.worker->RequestStop();
 }
 
+// The lanes stop at the same time, each on a thread of its own: a worker finishes a transaction and a Kafka consumer
+// leaves its group, and both may take seconds. The worker goes before the consumer that it reads from. The activity
+// consumer ends first, since it only fills a queue; the gauges end before the consumers that they read.
 void Consumer::Stop() {
   RequestStop();
   if (activity_consumer_ != nullptr) activity_consumer_->Stop();

@@ -99,6 +99,10 @@ Status DataDirectory::Intact() const {
   return {};
 }
 
+// Acts only if the log is the one that belonged to the old file. SQLite finds a log by its name alone, so after a
+// restore of the database it would apply pages of the old file to the new one. The log is renamed and not deleted: it
+// may hold the only copy of the last transactions. The shared memory file is only an index of the log, and SQLite makes
+// it anew.
 void DataDirectory::SetAsideOrphanedLogs() const {
   for (const auto& [name, identity, log] : guarded_) {
     const std::string wal = name + "-wal";

@@ -149,6 +149,11 @@ void Fleet::InterruptDatabase() {
       calls);
 }
 
+// Stopping waits for several other services, each of which may be away. So every step has a bound: the drain by
+// app.shutdown_timeout, MySQL by a timer that starts at once and interrupts its calls, Redis and the TSDBs by their own
+// times. The order follows the data: requests, then the producer (Kafka, Redis, TSDBs), then the index. database_check_
+// ends before the consumer and the follower are stopped, because its thread starts both; stopping_ keeps it from
+// starting them late.
 void Fleet::Stop() {
   if (!std::exchange(started_, false)) return;
   const auto begun = deps_.clock.Steady();

@@ -32,6 +32,9 @@ std::shared_ptr<void> ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metr
   });
 }
 
+// Shows the largest tenants by themselves and the rest as one sum. Which tenants are the largest changes, so each
+// rendering removes the gauges of tenants that it no longer shows; otherwise their last values would stay for ever, and
+// the number of gauges would grow with the number of tenants that were ever large.
 std::shared_ptr<void> ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
   auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
   auto shown = std::make_shared<std::set<std::string>>();

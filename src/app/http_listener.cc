@@ -33,6 +33,14 @@ void HttpListener::Reconfigure(const config::Config& config) {
   server_->SetLimits({config.server.max_connections, config.server.idle_timeout});
 }
 
+// Three deadlines, so that every sender gets an answer in time:
+//
+//   begin                      2/3 of the drain, at most 5 s          end of the drain
+//     │ no new connections;      │ requests that still wait             │ connections that are
+//     │ requests are answered    │ for the stream get 503               │ still open are cut
+//
+// The rest of shutdown_timeout belongs to the caller. The timer's destructor waits for a callback that runs, so
+// `expire_waiting` is never called after Drain() has returned.
 void HttpListener::Drain(milliseconds shutdown_timeout, milliseconds time_to_save,
                          const std::function<void()>& expire_waiting) {
   constexpr milliseconds kMaxWaitForStream = std::chrono::seconds(5);

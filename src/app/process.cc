@@ -29,6 +29,8 @@ void ExitNow(int) { _exit(kExitFailed); }
 
 }  // namespace
 
+// The first thread to come logs and ends the process. Threads that come later wait for that end: they must not return
+// into code that found its data damaged. The alarm bounds the wait for the log's disk.
 FatalHandler ExitOnFatal(telemetry::Logger& log) {
   return [&log](const Error& error) {
     static std::atomic_flag exiting;
@@ -39,6 +41,9 @@ FatalHandler ExitOnFatal(telemetry::Logger& log) {
   };
 }
 
+// Signals are blocked in every thread and fetched with sigwait() by one. So a stop or a reload does not run in a
+// signal handler, and may take locks and allocate memory like any other function. A blocked signal stays pending,
+// which is how StopRequested() sees it during a long start.
 Signals::Signals() {
   std::signal(SIGPIPE, SIG_IGN);
   const sigset_t handled = Handled();

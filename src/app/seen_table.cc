@@ -47,6 +47,10 @@ Status FillFromStore(dedupe::SeenSet& seen, const SeenTableDeps& deps) {
 
 }  // namespace
 
+// A table that knows a series which the catalogue does not have would lose that series: it would never be published
+// again. So a snapshot counts only if it belongs to this catalogue and this journal and is not ahead of them; otherwise
+// it is deleted. The way without a snapshot reads the fingerprint of every series from the store. That is slow, but
+// relies on nothing else.
 Result<std::unique_ptr<dedupe::SeenSet>> OpenSeenTable(const std::string& snapshot_path,
                                                        const dedupe::SnapshotBinding& now,
                                                        const dedupe::SeenOptions& options, const SeenTableDeps& deps) {

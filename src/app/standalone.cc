@@ -170,6 +170,9 @@ void Standalone::SaveSeen() {
   SaveSeenTable(receiver_->seen(), directory_.PathOf("seen.snapshot"), [this] { return Binding(); }, deps_.log);
 }
 
+// The port is bound before the databases are opened, so a port in use is reported at once. The listener accepts last,
+// when its routes are complete. started_ is set before the loader and the periodic tasks start,
+// so Stop() ends them; an error before that leaves the parts to their destructors.
 Status Standalone::Start() {
   listener_ = TRY(HttpListener::Bind(config_, deps_.log, deps_.metrics));
   listener_->health().SetWaiting("catalog", "the catalogue to be loaded");
@@ -192,6 +195,12 @@ Status Standalone::Reconfigure(const config::Config& config) {
   return {};
 }
 
+// The order follows the data. Requests first: they are refused, answered or expired, so nothing new enters the journal.
+// Then the queries and the two periodic tasks, which use the parts below. Then the journal, and the loader, which may
+// just be starting the index; so it is joined before the index stops. The snapshot comes after both: the journal's end
+// and the catalogue's highest id no longer change, so the snapshot is bound to what the next start will find.
+// Forwarding to TSDBs comes last: its queues are only in memory, and nothing depends on them. A crash between two steps
+// costs only time at the next start: the journal and the catalogue are durable by themselves.
 void Standalone::Stop() {
   if (!std::exchange(started_, false)) return;
   const auto begun = deps_.clock.Steady();
