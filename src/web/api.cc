@@ -111,6 +111,9 @@ class Api::EndpointHandler final : public net::Handler {
         {.type = ErrorType::kUnavailable, .message = format("{} queries wait already", api_.options_.queue_capacity)}));
   }
 
+  // Takes the snapshot once, so every part of the answer, streamed ones too, shows the same state of the catalogue, and
+  // no lock is held. Steps that take long give up by themselves when the deadline passes; what they return then is not
+  // the answer, so the deadline is checked once more at the end. The time in the queue does not count.
   ApiResult<net::Response> Compute(PendingQuery& query) {
     const ApiDependencies& dependencies = api_.dependencies_;
     CatalogState catalog = dependencies.state();
@@ -202,7 +205,8 @@ void Api::RegisterRoutes(net::Router& router) {
   }
 }
 
-// A place among the streams, held as long as the pointer; null if all are taken.
+// A place among the streams, held as long as the pointer; null if all are taken. It counts first and compares then, so
+// two threads cannot take the last place both. A place that does not fit is given back when `place` is destroyed.
 std::shared_ptr<void> Api::TryBeginStream() {
   const bool fits = ++*streams_ <= kMaxStreams;
   std::shared_ptr<void> place(streams_.get(), [streams = streams_](void*) { --*streams; });

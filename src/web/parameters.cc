@@ -170,6 +170,8 @@ ApiResult<std::vector<std::string>> ParseTenants(std::string_view text) {
   return tenants;
 }
 
+// Prometheus writes a label name that is no plain word as "U__" and an escaped form: "__" is '_', and "_2e_" is the
+// character U+002E. A name with a malformed escape stands for itself.
 std::string UnescapeName(std::string_view name) {
   constexpr std::string_view kPrefix = "U__";
   if (!name.starts_with(kPrefix)) return std::string(name);

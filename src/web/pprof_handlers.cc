@@ -175,7 +175,8 @@ class PprofHandlers::Profiler {
   };
 
   // Takes requests one by one. Finishes the running profile when its time is over, or when the queue is closed and
-  // empty.
+  // empty. One thread waits for both the next request and the end of the running profile: PopUntil() returns at the
+  // earlier of the two. So a profile of an hour delays no other request, and needs no timer.
   void Run() {
     std::optional<Request> running;
     while (true) {

@@ -56,6 +56,9 @@ class SeriesJson {
 
 }  // namespace
 
+// Makes the first chunk at once. If it holds the whole answer, the answer gets a Content-Length and no stream.
+// Otherwise it becomes the first chunk of the stream, and each later chunk is made when the connection asks for it. So
+// an answer of any size holds a chunk or two of text, its set of series, and the snapshot.
 net::Response SeriesResponse(query::SeriesReader reader, std::vector<std::string> warnings) {
   net::Response response{.content_type = std::string(kJson)};
   // Shared, because net::Response can be copied and next_chunk with it.
