@@ -207,6 +207,8 @@ std::expected<Value, ParseError> Evaluate(std::string_view expression, int64_t t
   return Evaluator(expression, time_ms).Run();
 }
 
+// "1h30m": numbers with units, each unit at most once and from the largest to the smallest, as in Prometheus. `unit`
+// moves through the table and never back, which enforces both rules.
 std::optional<std::chrono::milliseconds> ParseDuration(std::string_view text) {
   struct Unit {
     std::string_view name;

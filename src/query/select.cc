@@ -141,7 +141,9 @@ SeriesSet WithPairs(const Snapshot& snapshot, const Condition& condition, const 
   return snapshot.WithAnyPair(condition.pairs);
 }
 
-// The series that match a selector, out of `base` (null: of all series).
+// The series that match a selector, out of `base` (null: of all series). First it looks up all conditions: one that no
+// series can meet ends the work before any set is built. Then it combines them: those that select series go first, from
+// few series to many, because they make the set small; those that exclude series come last, and subtract from it.
 SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const SeriesSet* base, const Deadline* deadline) {
   std::vector<Condition> conditions;
   std::set<std::tuple<std::string_view, MatchOperator, std::string_view>> known;  // a repeated matcher costs nothing

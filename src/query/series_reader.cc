@@ -41,7 +41,9 @@ bool SeriesReader::ReadNextNew() {
   }
 }
 
-// Refills ordinals_ with those of the next block of 65,536 ordinals that has any. False if there are no more.
+// Refills ordinals_ with those of the next block of 65,536 ordinals that has any. False if there are no more. The set
+// has no iterator that could wait between two chunks of an answer, so each block is cut out by an intersection with a
+// range. That costs little for compressed sets, and the reader never holds more than one block of plain ordinals.
 bool SeriesReader::FetchOrdinals() {
   ordinals_.clear();
   at_ = 0;
@@ -59,7 +61,8 @@ bool SeriesReader::FetchOrdinals() {
   return !ordinals_.empty();
 }
 
-// Compares the whole set with the series of the tenant that its first series has.
+// Compares the whole set with the series of the tenant that its first series has. The set spans tenants if that tenant
+// does not have all of them. One intersection decides this once, so most answers need no fingerprint per series.
 bool SeriesReader::SpansTenants() {
   if (set_.empty() || snapshot_->Tenants().size() < 2) return false;
   set_.ForEach([this](catalog::Ordinal first) {

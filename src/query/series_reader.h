@@ -1,4 +1,4 @@
-// Reads the series of a set one after another, and never holds more than a few thousand of their ordinals.
+// Reads the series of a set one after another, and never holds more than 65,536 of their ordinals.
 #pragma once
 
 #include <cstddef>
