@@ -106,6 +106,8 @@ std::string Log::FormatLine(int64_t time_ms, Level level, std::string_view messa
   return line;
 }
 
+// A line that the file does not take goes to stderr, and is counted. The first line that the file takes again is
+// followed by one that names the number and the reason, so a reader of the file sees the gap.
 void Log::WriteToFile(int64_t time_ms, std::string_view line) {
   const Status written = file_->Write(line, time_ms);
   if (!written) {

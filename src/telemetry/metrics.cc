@@ -81,6 +81,9 @@ void Metrics::OnRender(std::function<void()> refresh) {
   refreshes_.push_back(std::move(refresh));
 }
 
+// The destructor of the result takes the lock that Render() holds while it calls the functions. So once it has
+// returned, `refresh` neither runs nor will run, and what it uses may be destroyed. A list keeps `at` valid while
+// others come and go. Render() and `refresh` may take mutex_ below render_mutex_, never the other way round.
 std::shared_ptr<void> Metrics::RefreshWhileHeld(std::function<void()> refresh) {
   MutexLock lock(render_mutex_);
   const auto at = refreshes_.insert(refreshes_.end(), std::move(refresh));

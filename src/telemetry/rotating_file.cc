@@ -70,6 +70,9 @@ bool RotatingFile::IsStillAtItsPath() const {
          status.st_ino == opened_.st_ino;
 }
 
+// Before each line it checks with one stat(2) that the path still leads to the open file, so an external log rotation
+// needs no signal. A line is never split over two files: it is measured before it is written. If the disk becomes full
+// in the middle of a line, the next line begins with a line break, so the torn line spoils only itself.
 Status RotatingFile::Write(std::string_view line, int64_t now_ms) {
   if (!IsStillAtItsPath()) TRY(Open());
   if (limits_.max_bytes > 0 && size_ > 0 && size_ + line.size() > limits_.max_bytes) {

@@ -78,6 +78,8 @@ void Symbols::ReadTable() {
   std::ranges::sort(functions_, {}, &Function::begin);
 }
 
+// Searches the program's own table first (binary search), because it also has the static functions, and then the tables
+// of the shared libraries. Without a name, it returns the library.
 std::string Symbols::NameOf(uintptr_t address) const {
   const auto after = std::ranges::upper_bound(functions_, address, {}, &Function::begin);
   if (after != functions_.begin() && address < std::prev(after)->end) return std::prev(after)->name;
