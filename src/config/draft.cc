@@ -114,6 +114,8 @@ void Draft::SetOnlyElement(const OptionRef& ref, std::string_view text, const Pl
   Set(ref, text, where);
 }
 
+// Keeps the faults in the order of the lines of the file, those from elsewhere behind them, so that a person can walk
+// through the file once. The number is bounded: a file that is no configuration at all has a fault in every line.
 void Draft::AddFault(const Place& where, std::string_view text) {
   if (!HasRoomForFaults()) {
     ++uncollected_faults_;

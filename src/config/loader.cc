@@ -90,6 +90,10 @@ bool ApplyText(const File& file, Draft& draft) {
   return tree.whole;
 }
 
+// Applies the sources in the order of their precedence, each over the ones before: defaults, file, mode, environment,
+// command line. All faults are collected, so a person sees them at once. Relations between options are checked last,
+// when every option has its final value, and only if the file was read to its end: an option of the unread rest would
+// look like a missing one.
 Result<Loaded> Assemble(const Sources& sources, const std::optional<Choice>& choice, const std::optional<File>& file,
                         Draft draft) {
   const bool whole = !file || ApplyText(*file, draft);

@@ -62,6 +62,9 @@ size_t EditDistance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
+// Three attempts, from the most to the least probable mistake: a misspelled word in the right section, a path that is
+// close as a whole, and the right word in another section. The tolerance grows with the word. It compares with every
+// known key, which is slow, but happens only for a fault.
 std::optional<std::string> NearestKey(std::string_view spelled) {
   if (spelled.size() > kLongestWord) return std::nullopt;
   std::string path(spelled);  // without "[0]": known keys have no elements

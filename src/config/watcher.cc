@@ -125,6 +125,10 @@ void Watcher::Look() {
   Attempt(why);
 }
 
+// A reload happens as a whole or not at all. The new file is parsed and checked, then its live options are combined
+// with the restart options of the start, and this combination is checked too, because it is what would run. Only then
+// is it offered to the parts of the process; if one of them refuses, current_ stays. text_ remembers the last attempt,
+// so a file that was only touched is not reported again.
 void Watcher::Attempt(Why why) {
   if (!sources_.file) return Report({.status = Fail(Errc::kInvalid, "there is no configuration file")});
   auto text = ReadSmallFile(*sources_.file, kMaxFileBytes);

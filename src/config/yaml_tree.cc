@@ -36,6 +36,10 @@ bool IsClosed(std::string_view text) {
   return false;
 }
 
+// Builds the tree from yaml-cpp's events, which come in the order of the text. open_ is the stack of lists and maps
+// from the root to the present place. In a map, events alternate between a key and its value; has_key tells which is
+// next. A finished node moves into its parent, so the stack is as deep as the nesting. If the parser stops early,
+// CloseAll() keeps what was read: its faults are then reported together with the one that stopped the parser.
 class TreeBuilder final : public YAML::EventHandler {
  public:
   TreeBuilder(std::string_view bytes, YamlTree& tree) : bytes_(bytes), tree_(tree) {}
