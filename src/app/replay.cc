@@ -88,6 +88,9 @@ Status Replayer::Run() {
   return ended;
 }
 
+// Ends when every lane has read its share and none of its records wait to be applied. Workers repeat a failed step for
+// ever, so the bound is here: an error counts once it has lasted for kPatience without a moment in which all lanes were
+// well.
 Status Replayer::WaitForEnd() {
   StopSignal never;
   auto well_at = clock_.Steady();
