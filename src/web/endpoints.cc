@@ -148,6 +148,8 @@ ApiResult<net::Response> AnswerQuery(Question question) {
   return SuccessResponse(data, question.warnings);
 }
 
+// Evaluates the expression anew at each point, because time() differs between them. The cost is bounded twice: by
+// kMaxPoints and by the deadline, which leaves an incomplete answer that the caller replaces by an error.
 ApiResult<net::Response> AnswerQueryRange(Question question) {
   TRY(ReadLimit(question.parameters));
   const int64_t start = TRY(ReadRequiredTime(question.parameters, "start"));
