@@ -33,7 +33,8 @@ std::vector<std::string> ChangedKeys(const Config& before, const Config& after, 
   return changed;
 }
 
-// `loaded`, with the options that need a restart as they are in `running`.
+// `loaded`, with the options that need a restart as they are in `running`. It copies member by member through the rows,
+// so an option that is added needs no code here.
 Config KeepRestartOptions(const Config& running, Config loaded) {
   Config from = running;
   for (const Row& row : Rows()) {
