@@ -33,7 +33,7 @@ void HttpListener::Reconfigure(const config::Config& config) {
   server_->SetLimits({config.server.max_connections, config.server.idle_timeout});
 }
 
-// Three deadlines, so that every sender gets an answer in time:
+// Two deadlines, so that every sender gets an answer in time:
 //
 //   begin                      2/3 of the drain, at most 5 s          end of the drain
 //     │ no new connections;      │ requests that still wait             │ connections that are
