@@ -105,10 +105,15 @@ void Catalog::CountRefused(const Error& error) {
   options_.logger->Error("catalogue: {}; the store has it, but queries do not see it", error.message());
 }
 
+Status Catalog::MayLoad() const {
+  if (loading_stopped_) return Fail(Errc::kUnavailable, "loading the catalogue was stopped");
+  return {};
+}
+
 // Returns whether the reading goes on. `added` is why not.
 bool Catalog::AddUnknown(const store::StoredSeries& series, Status& added) {
   if (loading_stopped_) {
-    added = Fail(Errc::kUnavailable, "loading the catalogue was stopped");
+    added = MayLoad();
   } else if (!storage_->series.Find(series.id)) {
     added = AddStored(series);
     if (!added) CountRefused(added.error());
@@ -162,7 +167,7 @@ Status Catalog::LoadMetadata(store::CatalogReader& reader) {
     storage_->metadata.Add(stored);
     return !loading_stopped_;
   });
-  return Finish(read, {});
+  return Finish(read, MayLoad());
 }
 
 Status Catalog::LoadAll(store::CatalogReader& reader) {

@@ -92,6 +92,7 @@ class Catalog {
   void Publish();
   Status Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times);
   Status AddStored(const store::StoredSeries& series);
+  Status MayLoad() const;
   bool AddUnknown(const store::StoredSeries& series, Status& added);
   Status Finish(const Status& read, const Status& added);
   void CountUnreadable(uint64_t id, const Error& error);

@@ -153,6 +153,14 @@ TEST(Catalog, SkipsAnUnreadableRow) {
   EXPECT_THAT(log.lines, ElementsAre(HasSubstr("series 2"), HasSubstr("series 4")));
 }
 
+TEST(Catalog, AStoppedLoadIsUnavailableEvenIfNoSeriesIsLeftToRead) {
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
+  NaiveCatalog stored;
+  catalog->StopLoading();
+  ASSERT_FALSE(catalog->Load(stored));
+  EXPECT_EQ(catalog->Load(stored).error().code(), Errc::kUnavailable);
+}
+
 TEST(Catalog, ReturnsTheReadersErrorAndKeepsWhatWasReadBefore) {
   class Failing final : public store::CatalogReader {
    public:
