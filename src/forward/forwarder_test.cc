@@ -363,6 +363,21 @@ TEST_F(ForwarderTest, ReportsATimeOutAndForwardsNothing) {
   EXPECT_EQ(other_.AwaitRequests(1).size(), 1U);
 }
 
+TEST_F(ForwarderTest, AdmitsSmallRequestsWhenALargeOneBeforeThemGivesUp) {
+  TargetOptions options = To(tsdb_);
+  options.queue_bytes = 2 << 20;
+  options.when_full = WhenFull::kBlock;
+  Start({options});
+  tsdb_.Hold();
+  const std::string large(1'500'000, 'x');
+  EXPECT_TRUE(Pass(large).get());
+  auto expires = Pass(large, milliseconds(100));
+  auto small = Pass("small");
+  EXPECT_FALSE(expires.get());
+  EXPECT_TRUE(small.get()) << "there is room for it, although nothing was sent meanwhile";
+  tsdb_.Release();
+}
+
 TEST_F(ForwarderTest, PreparesNoMoreThanItsQueuesCouldHold) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;

@@ -102,17 +102,20 @@ void Target::AddWhenRoom(Request request, Deadline deadline, Admitted admitted) 
 }
 
 void Target::Expire(uint64_t waiter) {
-  Admitted admitted;
+  Admitted expired;
+  std::vector<Admitted> admitted;
   {
     MutexLock lock(mutex_);
     const auto found = waiters_.find(waiter);
     if (found == waiters_.end()) return;
-    admitted = std::move(found->second.admitted);
+    expired = std::move(found->second.admitted);
     waiters_.erase(found);
+    admitted = AdmitWaiters();  // smaller requests may have waited only for this one to go first
   }
-  admitted(Fail(Errc::kOverloaded, format("the queue for {} is full, and it is told to block "
-                                          "(remote.write.queue_bytes, remote.write.when_full)",
-                                          shown_)));
+  expired(Fail(Errc::kOverloaded, format("the queue for {} is full, and it is told to block "
+                                         "(remote.write.queue_bytes, remote.write.when_full)",
+                                         shown_)));
+  for (Admitted& one : admitted) one({});
 }
 
 void Target::Reconfigure(TargetOptions options) {
@@ -265,6 +268,11 @@ void Target::Run(Lane& lane) {
     }
     lane.queue.front().is_being_sent = false;
     MakeRoom(0);  // Reconfigure may have set a smaller bound meanwhile
+    if (admitted = AdmitWaiters(); !admitted.empty()) {
+      mutex_.Unlock();
+      for (Admitted& one : admitted) one({});
+      mutex_.Lock();
+    }
     const auto again = steady_clock::now() + std::max<milliseconds>(backoff.Next(), attempt.retry_after);
     while (!stopping_ && !lane.queue.empty() && lane.queue.front().number == number) {
       if (!lane.changed.WaitUntil(mutex_, again)) break;
