@@ -121,7 +121,11 @@ class File {
     if (ferror(stream_.get()) != 0) return SystemError("read");
     return Fail(Errc::kCorrupt, format("{} ends too early", path_));
   }
-  void Rewind() { rewind(stream_.get()); }
+  // Not rewind(3), which does not report that the buffered bytes could not be written.
+  Status Rewind() {
+    if (fseek(stream_.get(), 0, SEEK_SET) != 0) return SystemError("write");
+    return {};
+  }
   // Everything that was written is on the disk.
   Status Sync() {
     if (fflush(stream_.get()) != 0 || fsync(fileno(stream_.get())) != 0) return SystemError("sync");
@@ -165,7 +169,7 @@ Status WriteTo(const std::string& path, SeenSet& seen, const std::function<Resul
   }
   header.shards_digest = SnapshotChecksum(checksums);
   header.binding = TRY(binding());
-  file.Rewind();
+  TRY(file.Rewind());
   TRY(file.Write(TRY(header.Encode())));
   return file.Sync();
 }
