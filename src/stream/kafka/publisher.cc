@@ -81,9 +81,10 @@ Result<std::unique_ptr<KafkaPublisher::Producer>> KafkaPublisher::CreateProducer
                                  {"enable.gapless.guarantee", "false"},
                                  {"delivery.report.only.error", "false"}},
                        .on_delivery = [this](const rd_kafka_message_t& record) { OnDelivery(record); }};
-  if (topic_limit) {
-    const std::string bytes = std::to_string(*topic_limit);
-    spec.fixed.insert(spec.fixed.end(), {{"message.max.bytes", bytes}, {"batch.size", bytes}});
+  if (topic_limit) {  // a smaller batch.size of the configuration stays
+    const size_t batch_bytes = std::min(*topic_limit, producer_->max_batch_bytes);
+    spec.fixed.insert(spec.fixed.end(), {{"message.max.bytes", std::to_string(*topic_limit)},
+                                         {"batch.size", std::to_string(batch_bytes)}});
   }
   StreamDeps deps = deps_;
   deps.fatal = [this](const Error& error) { OnFatal(error); };
