@@ -99,6 +99,8 @@ void Connection::Run() {
   if (state_ == State::kClosed) return;
   const uint32_t interest = (WantsInput() ? kReadable : 0) | (blocked_since_ ? kWritable : 0);
   if (interest != interest_) loop_.Watch(socket_.get(), id_, interest_ = interest);
+  // The last write may have made room for a request that has arrived already, which no event will announce.
+  if (arriving_ == nullptr && !input().empty() && MayTakeRequest()) loop_.RunSoon(id_);
 }
 
 void Connection::OnReady(uint32_t events) {
@@ -288,7 +290,7 @@ void Connection::HoldInput() {
     return;
   }
   ReturnInput();
-  if (state_ == State::kFinishing) return;  // nobody would have read it
+  if (state_ == State::kFinishing || state_ == State::kLingering) return;  // nobody would have read it
   if (state_ == State::kSkippedChunks) {
     NextRequest(true);  // it has its answer already
   } else {

@@ -153,15 +153,15 @@ class Api::EndpointHandler final : public net::Handler {
                           std::chrono::duration<double>(api_.options_.timeout).count()));
   }
 
-  // Adds up the time of all chunks. A stream that its reader gives up is not counted. `place` goes with the stream.
+  // Adds up the time of all chunks. A stream that its reader gives up is not counted. `place` goes with the stream. A
+  // chunk may still be computed when the Api has been destroyed, so this captures only what outlives it.
   void MeasureChunks(net::Response& response, std::chrono::steady_clock::duration spent, std::shared_ptr<void> place) {
-    response.next_chunk = [this, spent, place = std::move(place),
+    response.next_chunk = [&clock = api_.dependencies_.clock, &seconds = seconds_, spent, place = std::move(place),
                            inner = std::move(response.next_chunk)](std::string& chunk) mutable {
-      const Clock& clock = api_.dependencies_.clock;
       const auto begin = clock.Steady();
       inner(chunk);
       spent += clock.Steady() - begin;
-      if (chunk.empty()) seconds_.Observe(std::chrono::duration<double>(spent).count());
+      if (chunk.empty()) seconds.Observe(std::chrono::duration<double>(spent).count());
     };
   }
 

@@ -68,7 +68,7 @@ class Pprof(support.TestCase):
                 code, text = self.pprof("-traces", self.url(name))
                 self.assertEqual(code, 0, text)
                 self.assertIn(f"Type: {kind}", text)
-                for function in ("epoll_wait", "mi::stream::JournalPublisher::Run", "main"):
+                for function in ("epoll_wait", "mi::net::Loop::Run", "main"):
                     self.assertIn(function, text)
 
     def test_the_reason_of_a_refusal_reaches_the_person(self):
@@ -86,7 +86,7 @@ class Pprof(support.TestCase):
                                           self.directory / "pprof.log",
                                           env={"HOME": str(self.directory), "PPROF_TMPDIR": str(self.directory / "pprof")}))
         graph = wait_for(lambda: page.alive() and request(f"http://127.0.0.1:{port}/ui/")[2].decode(), what="pprof's page")
-        self.assertTrue("<svg" in graph and "mi::stream::JournalPublisher::Run" in graph, "no graph with our names")
+        self.assertTrue("<svg" in graph and "mi::net::Loop::Run" in graph, "no graph with our names")
 
 
 if __name__ == "__main__":
