@@ -133,8 +133,8 @@ TEST(Periodic, RunsAtItsIntervalAndWhenAsked) {
 }
 
 TEST(DeadlineTimer, CallsInTheOrderOfTheDeadlines) {
-  DeadlineTimer timer;
   BoundedQueue<int> called(4);
+  DeadlineTimer timer;  // after the queue, which its callbacks use
   const auto now = steady_clock::now();
   timer.At(now + milliseconds(20), [&] { (void)called.TryPush(2); });
   timer.At(now + milliseconds(10), [&] { (void)called.TryPush(1); });
@@ -143,8 +143,8 @@ TEST(DeadlineTimer, CallsInTheOrderOfTheDeadlines) {
 }
 
 TEST(DeadlineTimer, CancelsWhatHasNotBegun) {
-  DeadlineTimer timer;
   BoundedQueue<int> called(4);
+  DeadlineTimer timer;
   const auto never = timer.After(std::chrono::hours(1), [&] { (void)called.TryPush(1); });
   EXPECT_TRUE(timer.Cancel(never));
   EXPECT_FALSE(timer.Cancel(never));
