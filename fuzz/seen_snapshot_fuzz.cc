@@ -1,5 +1,6 @@
-// Snapshots of the seen table. The input is tried as the file itself. Random bytes never have valid checksums, so the input
-// also chooses the content of a file with valid ones: the fields of the header, and number, length and clocks of shards.
+// Snapshots of the seen table. The input is tried as the file itself. Random bytes never have valid checksums, so the
+// input also chooses the content of a file with valid ones: the fields of the header, and number, length and clocks of
+// shards.
 #include <sys/mman.h>
 #include <unistd.h>
 

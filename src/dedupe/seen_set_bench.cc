@@ -105,8 +105,8 @@ double ThreadCpuMilliseconds() {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
 }
 
-// The longest of many batches, in wall time and in the thread's CPU time. The wall time includes what other programs of the
-// machine do.
+// The longest of many batches, in wall time and in the thread's CPU time. The wall time includes what other programs of
+// the machine do.
 class Longest {
  public:
   template <typename Batch>

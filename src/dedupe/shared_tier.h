@@ -1,7 +1,7 @@
 // What all producers of a fleet know together: the tier behind the local seen table.
 //
-// It only saves work. A series that it cannot answer for counts as unknown and is published: a duplicate is cheap, a lost
-// series is not.
+// It only saves work. A series that it cannot answer for counts as unknown and is published: a duplicate is cheap, a
+// lost series is not.
 #pragma once
 
 #include <cstddef>
@@ -22,9 +22,9 @@ class SharedTier {
 
   virtual ~SharedTier() = default;
 
-  // Never blocks. Calls `answer` exactly once, from any thread, possibly before it returns, also when the tier is stopped.
-  // Answers with an error if the tier is away, overloaded or too slow; everything then counts as unknown. `held_bytes`
-  // is the memory that `answer` keeps meanwhile: the labels of the series. `answer` must not throw.
+  // Never blocks. Calls `answer` exactly once, from any thread, possibly before it returns, also when the tier is
+  // stopped. Answers with an error if the tier is away, overloaded or too slow; everything then counts as unknown.
+  // `held_bytes` is the memory that `answer` keeps meanwhile: the labels of the series. `answer` must not throw.
   virtual void Lookup(std::vector<model::Fingerprint> fingerprints, size_t held_bytes, Answer answer) = 0;
 
   // Tells the other producers, in the background, that series are durable. Never blocks; drops and counts what does not

@@ -1,5 +1,5 @@
-// Simulates power cuts: a SQLite VFS on top of the default one. It remembers the bytes of each file at its last sync, and
-// can restore exactly those. (kill -9 does not test fsync, because the kernel keeps what was written.)
+// Simulates power cuts: a SQLite VFS on top of the default one. It remembers the bytes of each file at its last sync,
+// and can restore exactly those. (kill -9 does not test fsync, because the kernel keeps what was written.)
 //
 //   PowerCutVfs disk("disk");
 //   auto database = Database::Open(path, {.vfs = disk.name()});

@@ -1,5 +1,5 @@
-// A real service (MariaDB, Redis, Kafka) for the tests of one binary. It starts on loopback at the first Get(), with its
-// own directory, and ends with the process, even if the process crashes.
+// A real service (MariaDB, Redis, Kafka) for the tests of one binary. It starts on loopback at the first Get(), with
+// its own directory, and ends with the process, even if the process crashes.
 //
 //   auto* redis = RealService::Get("redis");
 //   if (redis == nullptr) GTEST_SKIP() << RealService::kMissing;
