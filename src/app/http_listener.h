@@ -30,6 +30,7 @@ class HttpListener {
   net::Router& router() { return router_; }
   telemetry::Health& health() { return health_; }
   uint16_t port() const { return server_->port(); }
+  MemoryBudget& memory() { return server_->memory(); }
 
   void Start() { server_->Start(); }
   void Reconfigure(const config::Config& config);

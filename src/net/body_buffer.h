@@ -1,7 +1,6 @@
-// Memory for bodies while they arrive: a budget over all connections, and buffers that a thread reuses.
+// Memory for bodies while they arrive: buffers that a thread reuses, charged to a budget over all connections.
 #pragma once
 
-#include <atomic>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -9,26 +8,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_budget.h"
+
 namespace mi::net {
-
-// Counts bytes that connections hold. Threads: safe.
-class MemoryBudget {
- public:
-  explicit MemoryBudget(uint64_t limit) : limit_(limit) {}
-
-  bool TryTake(uint64_t bytes) {
-    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= limit_) return true;
-    GiveBack(bytes);
-    return false;
-  }
-  void GiveBack(uint64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
-  uint64_t used() const { return used_.load(std::memory_order_relaxed); }
-  uint64_t limit() const { return limit_; }
-
- private:
-  const uint64_t limit_;
-  std::atomic<uint64_t> used_{0};
-};
 
 // Uninitialised memory.
 struct Block {

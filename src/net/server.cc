@@ -50,6 +50,8 @@ void Server::SetLimits(ServerLimits limits) {
   state_->idle_timeout = limits.idle_timeout;
 }
 
+MemoryBudget& Server::memory() { return state_->budget; }
+
 Server::Stats Server::stats() const {
   return {.open_connections = state_->open_connections,
           .in_flight = state_->in_flight,

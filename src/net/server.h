@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory_budget.h"
 #include "base/result.h"
 #include "net/http.h"
 #include "net/options.h"
@@ -52,6 +53,8 @@ class Server {
   void Drain(std::chrono::milliseconds patience);
   void SetLimits(ServerLimits limits);
   uint16_t port() const { return port_; }
+  // ServerOptions::max_buffered_bytes. Handlers charge to it what a request makes them hold.
+  MemoryBudget& memory();
   Stats stats() const;
 
  private:
