@@ -42,6 +42,7 @@ using std::chrono::steady_clock;
 
 constexpr uint32_t kReadable = EPOLLIN;
 constexpr uint32_t kWritable = EPOLLOUT;
+constexpr uint32_t kHangUp = EPOLLRDHUP;
 constexpr int kReadsPerTurn = 16;  // then the other connections have their turn
 constexpr size_t kInputBytes = 16 << 10;
 constexpr size_t kFirstBodyBytes = 256 << 10;  // reserved for a body before any of it has arrived
@@ -97,7 +98,8 @@ void Connection::Run() {
   HoldInput();
   running_ = false;
   if (state_ == State::kClosed) return;
-  const uint32_t interest = (WantsInput() ? kReadable : 0) | (blocked_since_ ? kWritable : 0);
+  const uint32_t interest =
+      (WantsInput() ? kReadable : 0) | (blocked_since_ ? kWritable : 0) | (AwaitsHangUp() ? kHangUp : 0);
   if (interest != interest_) loop_.Watch(socket_.get(), id_, interest_ = interest);
   // The last write may have made room for a request that has arrived already, which no event will announce.
   if (arriving_ == nullptr && !input().empty() && MayTakeRequest()) loop_.RunSoon(id_);
@@ -106,6 +108,7 @@ void Connection::Run() {
 void Connection::OnReady(uint32_t events) {
   // The peer has gone while its answer is being made: nobody would read it.
   if ((events & (EPOLLERR | EPOLLHUP)) != 0 && !WantsInput()) return Close();
+  if ((events & kHangUp) != 0) Abandon();
   Run();
 }
 
@@ -130,6 +133,7 @@ void Connection::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   socket_.reset();
+  Abandon();
   while (!exchanges_.empty()) PopFront();
   output_.Clear();
   arriving_.reset();
@@ -234,9 +238,25 @@ size_t Connection::Receive(char* body, size_t room, bool& socket_is_empty) {
   return got;
 }
 
-// The peer sends no more. It may still read.
+// Tells the handlers that compute for long that nobody waits for their answers. They answer all the same.
+void Connection::Abandon() {
+  for (Exchange& exchange : exchanges_) {
+    if (exchange.abandoned) std::exchange(exchange.abandoned, nullptr)->store(true, std::memory_order_relaxed);
+  }
+}
+
+// A connection that reads learns of the end of input by reading. One that reads nothing (its last request has arrived,
+// or too many are in work) asks epoll, if a handler wants to know.
+bool Connection::AwaitsHangUp() const {
+  return !WantsInput() && !peer_is_done_ &&
+         std::ranges::any_of(exchanges_, [](const Exchange& exchange) { return exchange.abandoned != nullptr; });
+}
+
+// The peer sends no more. It may still read, but clients that give up a request look the same, so what takes long is
+// abandoned, as Go's server does.
 void Connection::OnEndOfInput() {
   peer_is_done_ = true;
+  Abandon();
   switch (state_) {
     case State::kLingering: return Close();
     case State::kFinishing:
@@ -517,6 +537,7 @@ void Connection::Dispatch() {
   ArrivingRequest& arriving = *arriving_;
   Exchange& exchange = Enqueue();
   exchange.closes = arriving.is_last;
+  exchange.abandoned = std::move(arriving.decision.abandoned);
   ++server_.in_flight;
   // Small enough for the function object itself: an answer that is made at once allocates nothing on its way back.
   auto send = [mailbox = loop_.mailbox(), connection = id_, number = exchange.number](Response response) {
@@ -560,6 +581,7 @@ void Connection::Answer(uint32_t number, Response response) {
   if (found == exchanges_.end()) return;
   found->response = std::move(response);
   found->is_ready = true;
+  found->abandoned.reset();
   --server_.in_flight;
   if (!running_) loop_.RunSoon(id_);
 }

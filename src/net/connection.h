@@ -4,6 +4,7 @@
 // Threads: confined to its loop's thread. Ownership: the loop owns it, and destroys it once it is closed.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <list>
@@ -92,12 +93,15 @@ class Connection {
     bool is_head_only = false;
     bool closes = false;  // the connection ends with this answer
     Response response = {};
+    std::shared_ptr<std::atomic<bool>> abandoned = {};  // shared with the handler; null once answered
   };
 
   void ReadAndDispatch();
   bool Read(bool& socket_is_empty);
   size_t Receive(char* body, size_t room, bool& socket_is_empty);
   void OnEndOfInput();
+  void Abandon();
+  bool AwaitsHangUp() const;
   bool MayTakeRequest() const;
   bool WantsInput() const;
   std::string_view input() const { return {input_.bytes.get() + input_begin_, input_end_ - input_begin_}; }

@@ -1,10 +1,12 @@
 // HTTP as handlers see it: requests, answers, and which handler answers which path. Names no library.
 #pragma once
 
+#include <atomic>
 #include <cassert>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -120,6 +122,9 @@ struct HeadDecision {
   // The answer to a body larger than max_body_bytes (`body_bytes`: its declared length, or what has arrived of a
   // chunked one). Empty: a plain 413.
   std::function<Response(uint64_t body_bytes)> too_large;
+  // If set, the connection makes it true once nobody waits for the answer any more: the peer has closed the connection,
+  // or its side of it. For handlers that compute for long.
+  std::shared_ptr<std::atomic<bool>> abandoned;
 };
 
 // Answers the requests of a path.

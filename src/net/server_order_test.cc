@@ -72,6 +72,47 @@ TEST_F(ServerTest, FloodsOfPipelinedRequestsWaitTheirTurn) {
   }
 }
 
+// A client gives up by closing its connection, gently or not. The connection reads meanwhile (keep-alive), or it does
+// not (the last request, or HTTP/1.0).
+TEST_F(ServerTest, TellsTheHandlerThatNobodyWaitsForTheAnswer) {
+  std::shared_ptr<std::atomic<bool>> abandoned;
+  Serve("/long", handlers_[1]->handle(), [&](const Request&) {
+    HeadDecision decision;
+    decision.abandoned = abandoned = std::make_shared<std::atomic<bool>>(false);
+    return decision;
+  });
+  Start();
+  for (const std::string& request :
+       {Get("/long"), Get("/long", "Connection: close\r\n"), std::string("GET /long HTTP/1.0\r\n\r\n")}) {
+    for (const auto leave : {&Peer::SayEnd, &Peer::Vanish}) {
+      Peer peer = Connect();
+      peer.Send(request);
+      Parked parked = NextParked();
+      EXPECT_FALSE(*abandoned) << request;
+      (peer.*leave)();
+      Await([&](const Server::Stats&) { return abandoned->load(); });
+      parked.reply({.body = "nobody reads this"});
+    }
+  }
+}
+
+TEST_F(ServerTest, AnAnsweredRequestIsNotAbandoned) {
+  const auto abandoned = std::make_shared<std::atomic<bool>>(false);
+  Serve("/long", handlers_[0]->handle(), [&](const Request&) {
+    HeadDecision decision;
+    decision.abandoned = abandoned;
+    return decision;
+  });
+  Start();
+  {
+    Peer peer = Connect();
+    peer.Send(Get("/long"));
+    EXPECT_EQ(peer.Read().status, 200);
+  }
+  Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
+  EXPECT_FALSE(*abandoned);
+}
+
 TEST_F(ServerTest, RepliesMayComeFromAnyThreadAtAnyTime) {
   options_.threads = 2;
   Start();

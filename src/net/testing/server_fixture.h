@@ -57,6 +57,7 @@ class LambdaHandler final : public Handler {
     if (!decision.answer && !decision.handle) decision.handle = handle_;
     return decision;
   }
+  const HandleFunction& handle() const { return handle_; }
 
  private:
   HandleFunction handle_;
