@@ -59,7 +59,7 @@ Status KafkaDeadLetters::PrepareTopic(const std::string& topic) {
          .topic_option = "metric_store.consumer.topics",
          .defaults = {{"message.timeout.ms", "10000"},
                       {"linger.ms", "0"},
-                      {"compression.codec", "lz4"},
+                      {"compression.codec", "snappy"},
                       {"allow.auto.create.topics", "false"}},
          .fixed = {{"enable.idempotence", "true"}, {"acks", "all"}, {"delivery.report.only.error", "false"}},
          .on_delivery = [this](const rd_kafka_message_t& record) { delivered_ = record.err; }},

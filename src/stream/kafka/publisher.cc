@@ -66,11 +66,13 @@ KafkaPublisher::~KafkaPublisher() {
 }
 
 // The settings in `fixed` keep two promises: nothing is lost, and an answer means that the brokers have the record.
+// Snappy, because every client can read it. For a client with an old protocol (the Go service) the broker converts the
+// batches to an old format, in which that client cannot read lz4 and zstd does not exist.
 Result<std::unique_ptr<KafkaPublisher::Producer>> KafkaPublisher::CreateProducer(std::optional<size_t> topic_limit) {
   KafkaClientSpec spec{.type = RD_KAFKA_PRODUCER,
                        .hosts_option = "metric_store.producer.hosts",
                        .topic_option = "metric_store.producer.topic",
-                       .defaults = {{"compression.codec", "lz4"},
+                       .defaults = {{"compression.codec", "snappy"},
                                     {"linger.ms", "5"},
                                     {"message.timeout.ms", "10000"},
                                     {"queue.buffering.max.kbytes", "262144"},
