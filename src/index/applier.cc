@@ -1,6 +1,7 @@
 #include "index/applier.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,6 +14,13 @@ namespace {
 
 // The store says that these records can never be applied. Every other error is about the store, not about them.
 bool IsRefusal(const Error& error) { return error.code() == Errc::kInvalid || error.code() == Errc::kTooLarge; }
+
+// Whether fewer records at once may succeed: the store lost a conflict with other writers, or the attempt took so long
+// that it probably met one of the store's time limits. A store that is away fails at once.
+bool IsTooMuch(const Error& error, std::chrono::duration<double> took) {
+  constexpr std::chrono::seconds kSlow{1};
+  return error.code() == Errc::kOverloaded || took >= kSlow;
+}
 
 std::string IdentityOf(const model::SeriesBatch& batch, size_t i) {
   const std::string identity = model::FormatIdentity(batch[i].labels);
@@ -44,81 +52,101 @@ size_t RecordsOf(const model::SeriesBatch& batch) { return batch.size() + batch.
 
 }  // namespace
 
-// Usually one transaction holds all batches and their positions. If the store refuses that, it does not say which
-// record it means. Then the records are halved until each half is applied, or is one record, which goes to the dead
-// letters: about 2 log2(n) transactions per bad record. These transactions store no position. The positions follow at
-// the end, so data may be ahead of its position but never behind: a crash in between replays it, which changes nothing.
+// Usually one transaction holds all batches and their positions. There are two reasons to apply them in halves, until
+// each half is applied: the store refuses them, and does not say which record it means; or they are too many for its
+// time limits. A refused half that is one record goes to the dead letters, so a bad record costs about 2 log2(n)
+// transactions. These transactions store no position. The positions follow at the end, so data may be ahead of its
+// position but never behind: a crash in between replays it, which changes nothing.
 bool Applier::Apply(const stream::Polled& polled) {
   for (const stream::PoisonRecord& poison : polled.poison) {
     if (!PutAside(poison, "undecodable")) return false;
   }
-  Outcome outcome = ApplyPiece({polled, polled.batches, {}}, polled.next);
-  if (outcome == Outcome::kRefused) {
-    size_t records = 0;
-    for (const model::SeriesBatch& batch : polled.batches) records += RecordsOf(batch);
-    if (!ApplyHalves(polled, 0, records)) return false;
-    outcome = ApplyPiece({polled, {}, {}}, polled.next);
+  size_t records = 0;
+  for (const model::SeriesBatch& batch : polled.batches) records += RecordsOf(batch);
+  if (records <= batch_limit_) {
+    const Outcome outcome = ApplyPiece({polled, polled.batches, {}, records}, polled.next);
+    if (outcome == Outcome::kApplied) return true;
+    if (outcome == Outcome::kStopped) return false;
   }
-  return outcome == Outcome::kApplied;
+  return ApplyHalves(polled, 0, records) && ApplyPiece({polled, {}, {}, 0}, polled.next) == Outcome::kApplied;
 }
 
+// `batch_limit_` adapts to what the store can do within its time limits. It is halved with each attempt that was too
+// much, and grows by 1/32 with each success that made use of it. So about one attempt in twenty is lost if the store
+// stays slow, and a store that is fast again is used fully after some hundred transactions.
 Applier::Outcome Applier::ApplyPiece(const Piece& piece, std::span<const model::StreamPosition> positions) {
-  const auto result = store_retry_.Until(
-      "apply to the store",
-      [&] {
-        const auto began = deps_.clock.Steady();
-        Result<store::ApplyResult> applied = deps_.store.Apply(piece.batches, positions);
-        const std::chrono::duration<double> took = deps_.clock.Steady() - began;
-        metrics_.batch_seconds.Observe(took.count());
-        return applied;
-      },
-      [&](const Error& error) { return IsRefusal(error) && !piece.batches.empty(); });
-  if (!result) return Outcome::kStopped;
-  if (!*result) {
-    metrics_.CountStoreError(ToString(result->error().code()));
-    refusal_ = result->error().message();
-    return Outcome::kRefused;
+  for (;;) {
+    const auto began = deps_.clock.Steady();
+    const Result<store::ApplyResult> applied = deps_.store.Apply(piece.batches, positions);
+    const std::chrono::duration<double> took = deps_.clock.Steady() - began;
+    metrics_.batch_seconds.Observe(took.count());
+    if (applied) {
+      store_retry_.Succeeded();
+      const bool used = piece.records > batch_limit_ / 2;
+      if (used) batch_limit_ += batch_limit_ / 32 + 1;
+      Report(piece, *applied);
+      return Outcome::kApplied;
+    }
+    const Error& error = applied.error();
+    if (IsRefusal(error) && piece.records > 0) {
+      store_retry_.Succeeded();
+      metrics_.CountStoreError(ToString(error.code()));
+      refusal_ = error.message();
+      return Outcome::kRefused;
+    }
+    if (!store_retry_.WaitAfter(format("apply {} records to the store", piece.records), error)) {
+      return Outcome::kStopped;
+    }
+    if (piece.records > 1 && IsTooMuch(error, took)) {
+      batch_limit_ = piece.records - piece.records / 2;
+      return Outcome::kTooMuch;
+    }
   }
-  const store::ApplyResult& applied = **result;
+}
+
+void Applier::Report(const Piece& piece, const store::ApplyResult& applied) {
   metrics_.inserted.Add(static_cast<double>(applied.inserted.size()));
   metrics_.existing.Add(static_cast<double>(applied.existing));
-  if (deps_.listener != nullptr && !piece.batches.empty()) deps_.listener->OnApplied(piece.batches, applied);
+  if (deps_.listener != nullptr && piece.records > 0) deps_.listener->OnApplied(piece.batches, applied);
   for (const store::Collision& collision : applied.collisions) PutAsideCollision(piece, collision);
-  return Outcome::kApplied;
 }
 
-// Each half is applied as one piece; a half that is refused is halved again.
+// Each half is applied as one piece; a half that is refused or too large is halved again.
 //
 //   records   0 1 2 3 4 5 6 7      5 can never be applied
 //   pieces    [0-3] [4-7]!         applied, refused
 //                   [4 5]! [6 7]   refused, applied
 //                   [4] [5]!       applied; 5 is one record: a dead letter
 //
-// Depth first: [6 7] follows when 4 and 5 are settled, so the records are applied in their order. A piece may begin and
-// end inside of a batch, so it is copied, with the place of each of its batches (origins). The depth of the recursion
-// is log2(n).
+// Depth first: [6 7] follows when 4 and 5 are settled, so the records are applied in their order. The depth of the
+// recursion is log2(n).
 bool Applier::ApplyHalves(const stream::Polled& polled, size_t begin, size_t end) {
   const size_t middle = begin + (end - begin) / 2;
-  for (const auto& [from, to] : {std::pair(begin, middle), std::pair(middle, end)}) {
-    std::vector<model::SeriesBatch> slices;
-    std::vector<Piece::Origin> origins;
-    size_t before = 0;  // records of the batches before
-    for (size_t i = 0; i < polled.batches.size(); before += RecordsOf(polled.batches[i]), ++i) {
-      const size_t first = std::max(from, before) - before;
-      const size_t last = std::min(to, before + RecordsOf(polled.batches[i]));
-      if (before + first >= last) continue;
-      slices.push_back(Slice(polled.batches[i], first, last - before));
-      origins.push_back({i, first});
-    }
-    if (slices.empty()) continue;
-    const Outcome outcome = ApplyPiece({polled, slices, origins}, {});
-    if (outcome == Outcome::kStopped) return false;
-    if (outcome == Outcome::kApplied) continue;
-    const bool done = to - from == 1 ? PutAsideRefused(polled, origins.front().batch, origins.front().first_record)
-                                     : ApplyHalves(polled, from, to);
-    if (!done) return false;
+  return ApplyRange(polled, begin, middle) && ApplyRange(polled, middle, end);
+}
+
+// A piece may begin and end inside of a batch, so it is copied, with the place of each of its batches (origins).
+bool Applier::ApplyRange(const stream::Polled& polled, size_t begin, size_t end) {
+  if (begin == end) return true;
+  if (end - begin > batch_limit_) return ApplyHalves(polled, begin, end);
+  std::vector<model::SeriesBatch> slices;
+  std::vector<Piece::Origin> origins;
+  size_t before = 0;  // records of the batches before
+  for (size_t i = 0; i < polled.batches.size(); before += RecordsOf(polled.batches[i]), ++i) {
+    const size_t first = std::max(begin, before) - before;
+    const size_t last = std::min(end, before + RecordsOf(polled.batches[i]));
+    if (before + first >= last) continue;
+    slices.push_back(Slice(polled.batches[i], first, last - before));
+    origins.push_back({i, first});
   }
-  return true;
+  switch (ApplyPiece({polled, slices, origins, end - begin}, {})) {
+    case Outcome::kApplied: return true;
+    case Outcome::kStopped: return false;
+    case Outcome::kTooMuch: return ApplyHalves(polled, begin, end);
+    case Outcome::kRefused: break;
+  }
+  if (end - begin > 1) return ApplyHalves(polled, begin, end);
+  return PutAsideRefused(polled, origins.front().batch, origins.front().first_record);
 }
 
 bool Applier::PutAsideRefused(const stream::Polled& polled, size_t batch, size_t record) {

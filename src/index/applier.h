@@ -1,7 +1,9 @@
 // Brings batches into the store: all of them in one transaction. If the store refuses something in them for good, that
-// alone goes to the dead letters, and the rest is applied.
+// alone goes to the dead letters, and the rest is applied. If the store is too slow for so many, the transactions
+// become smaller, and grow again while they succeed.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,9 +48,11 @@ class Applier {
 
   // False if the worker was stopped before everything was applied. Then the positions are not stored.
   bool Apply(const stream::Polled& polled);
+  // The most records that one transaction should have: as many as are polled at once.
+  size_t batch_limit() const { return batch_limit_; }
 
  private:
-  enum class Outcome { kApplied, kRefused, kStopped };
+  enum class Outcome { kApplied, kRefused, kTooMuch, kStopped };
 
   // What is applied together.
   struct Piece {
@@ -60,10 +64,13 @@ class Applier {
     const stream::Polled& polled;
     std::span<const model::SeriesBatch> batches;
     std::span<const Origin> origins;  // one per batch; none: the batches are those of the poll
+    size_t records;
   };
 
   Outcome ApplyPiece(const Piece& piece, std::span<const model::StreamPosition> positions);
-  // Applies the records [begin, end) of the poll except those that the store refuses. False if stopped.
+  void Report(const Piece& piece, const store::ApplyResult& applied);
+  // Both apply the records [begin, end) of the poll except those that the store refuses. False if stopped.
+  bool ApplyRange(const stream::Polled& polled, size_t begin, size_t end);
   bool ApplyHalves(const stream::Polled& polled, size_t begin, size_t end);
   bool PutAsideRefused(const stream::Polled& polled, size_t batch, size_t record);
   bool PutAsideCollision(const Piece& piece, const store::Collision& collision);
@@ -73,6 +80,7 @@ class Applier {
   Retry& store_retry_;
   Retry& stream_retry_;
   IndexMetrics& metrics_;
+  size_t batch_limit_ = SIZE_MAX;
   std::string refusal_;  // the store's last reason
 };
 

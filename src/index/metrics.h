@@ -19,7 +19,9 @@ struct IndexMetrics {
         existing(Series("existing")),
         refused(Series("refused")),
         seen_updated(m.GetCounter("index_seen_updates_total", "Series whose last_seen was moved by activity.")),
-        batch_seconds(m.GetHistogram("index_batch_seconds", "One transaction of the index, seconds.")) {
+        batch_seconds(m.GetHistogram("index_batch_seconds", "One transaction of the index, seconds.")),
+        batch_limit(m.GetGauge("index_batch_limit",
+                               "Most records of one transaction: halved while the store is too slow for them.")) {
     // Shown from the start: a rate over a counter that appears with its first error misses that error.
     for (const char* reason : {"undecodable", "refused", "collision"}) dead_letters(reason);
     NoteStoreUp(true);
@@ -51,6 +53,7 @@ struct IndexMetrics {
   telemetry::Counter& refused;
   telemetry::Counter& seen_updated;
   telemetry::Histogram& batch_seconds;
+  telemetry::Gauge& batch_limit;
 };
 
 }  // namespace mi::index

@@ -37,13 +37,16 @@ class Retry {
         Succeeded();
         return result;
       }
-      if (!stop_.WaitFor(Failed(what, result.error()))) return std::nullopt;
+      if (!WaitAfter(what, result.error())) return std::nullopt;
     }
   }
   template <typename Attempt>
   auto Until(std::string_view what, Attempt attempt) {
     return Until(what, std::move(attempt), [](const Error&) { return false; });
   }
+
+  // Reports a failure and waits for the next attempt. False if the worker was stopped.
+  bool WaitAfter(std::string_view what, const Error& error) { return stop_.WaitFor(Failed(what, error)); }
 
   // Reports a failure; returns the pause before the next attempt.
   std::chrono::milliseconds Failed(std::string_view what, const Error& error) EXCLUDES(mutex_) {

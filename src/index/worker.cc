@@ -1,5 +1,6 @@
 #include "index/worker.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mi::index {
@@ -68,8 +69,10 @@ void Worker::Finish() {
 // always at least one chunk. While activity waits, a poll returns at once.
 void Worker::Step() {
   const bool more_activity = !activity_.empty() || (deps_.activity != nullptr && deps_.activity->size() > 0);
+  const size_t most = std::min(options_.max_series, applier_.batch_limit());
+  metrics_.batch_limit.Set(static_cast<double>(most));
   const auto polled = stream_retry_.Until("read the stream", [&] {
-    return deps_.consumer.Poll(options_.max_series, more_activity ? std::chrono::milliseconds(0) : options_.max_wait);
+    return deps_.consumer.Poll(most, more_activity ? std::chrono::milliseconds(0) : options_.max_wait);
   });
   if (!polled) return;
   const stream::Polled& found = **polled;

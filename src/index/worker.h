@@ -24,7 +24,7 @@
 namespace mi::index {
 
 struct WorkerOptions {
-  size_t max_series = 10'000;                            // per transaction
+  size_t max_series = 10'000;                            // per transaction, if the store is fast enough
   std::chrono::milliseconds max_wait{1'000};             // of a poll: the delay of activity on a quiet system
   std::chrono::milliseconds checkpoint_interval{5'000};  // at the latest; at once if nothing is left to apply
   uint64_t checkpoint_series = 500'000;                  // or after so many

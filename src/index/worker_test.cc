@@ -40,11 +40,21 @@ model::SeriesBatch MakeBatch(std::string_view prefix, size_t count, int64_t seen
   return batch;
 }
 
-// A store that refuses for good whatever has a certain series in it, or a certain family in its metadata.
+// A store that refuses for good whatever has a certain series in it, or a certain family in its metadata, and may be
+// too slow for many series at once.
 class PickyStore final : public store::SeriesStore {
  public:
   explicit PickyStore(std::unique_ptr<store::SeriesStore> inner) : inner_(std::move(inner)) {}
   void Refuse(std::string name) { refused_.insert(std::move(name)); }
+  // With more than `series` series, a call moves the clock by `takes` and fails.
+  void FailAbove(size_t series, Error error, ManualClock& clock, std::chrono::seconds takes) {
+    too_slow_ = [=, &clock](size_t wanted) -> Status {
+      if (wanted <= series) return {};
+      clock.Advance(takes);
+      return Fail(error);
+    };
+  }
+  std::atomic<size_t> largest{0};  // number of series that were applied at once
 
   Result<store::ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                                    std::span<const model::StreamPosition> positions) override {
@@ -56,6 +66,10 @@ class PickyStore final : public store::SeriesStore {
         if (refused_.contains(m.family)) return Fail(Errc::kInvalid, "no such family");
       }
     }
+    size_t series = 0;
+    for (const model::SeriesBatch& batch : batches) series += batch.size();
+    if (too_slow_) TRY(too_slow_(series));
+    largest = std::max(largest.load(), series);
     return inner_->Apply(batches, positions);
   }
   Result<std::vector<store::SeenUpdate>> ApplyActivity(std::span<const model::ActivityBatch> batches) override {
@@ -69,6 +83,7 @@ class PickyStore final : public store::SeriesStore {
  private:
   std::unique_ptr<store::SeriesStore> inner_;
   std::set<std::string> refused_;
+  std::function<Status(size_t)> too_slow_;
 };
 
 // Remembers what it was told, and can be waited for.
@@ -345,6 +360,52 @@ TEST_F(WorkerTest, ContinuesHalvingAfterTheStoreWasAway) {
   AwaitReleased();
   EXPECT_THAT(Catalogued(), SizeIs(7));
   EXPECT_THAT(stream_.dead_letters(), SizeIs(1));
+}
+
+TEST_F(WorkerTest, HalvesBatchesThatTakeTooLongOrConflict) {
+  const std::pair<Error, std::chrono::seconds> faults[] = {
+      {Error(Errc::kUnavailable, "a transaction took 15001 ms"), std::chrono::seconds(15)},
+      {Error(Errc::kOverloaded, "deadlock"), std::chrono::seconds(0)}};
+  for (const auto& [error, takes] : faults) {
+    worker_.reset();
+    consumer_ = stream_.OpenConsumer();
+    store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
+    store_->FailAbove(30, error, clock_, takes);
+    const size_t before = catalog_.rows().size();
+    for (int i = 0; i < 10; ++i) stream_.Append(MakeBatch(format("{}_{}", ToString(error.code()), i), 101));
+    StartWorker();
+    AwaitReleased();
+    EXPECT_THAT(Catalogued(), SizeIs(before + 1'010));
+    EXPECT_EQ(StoredPosition(), stream_.end());
+    EXPECT_LE(store_->largest, 30U);
+    EXPECT_LE(metrics_->GetGauge("index_batch_limit", "").Value(), 32);
+  }
+  EXPECT_THAT(stream_.dead_letters(), IsEmpty());
+}
+
+TEST_F(WorkerTest, BatchesGrowAgainOnceTheStoreIsFast) {
+  store_->FailAbove(100, Error(Errc::kUnavailable, "a transaction took 15001 ms"), clock_, std::chrono::seconds(15));
+  size_t slow = 0;
+  listener_.DuringApply([&] {
+    if (slow > 0) return;
+    slow = store_->largest;
+    store_->FailAbove(SIZE_MAX, Error(Errc::kInternal, ""), clock_, {});
+  });
+  for (int i = 0; i < 4'000; ++i) stream_.Append(MakeBatch(format("m{}", i), 10));
+  StartWorker();
+  AwaitReleased();
+  EXPECT_LE(slow, 100U);
+  EXPECT_GE(store_->largest, 500U);
+}
+
+TEST_F(WorkerTest, DoesNotMakeBatchesSmallerBecauseTheStoreIsAway) {
+  catalog_.FailAlways(StoreCall::kApply, Error(Errc::kUnavailable, "connection refused"));
+  stream_.Append(MakeBatch("a", 100));
+  StartWorker();
+  Await([&] { return catalog_.calls(StoreCall::kApply) > 5; });
+  catalog_.Recover();
+  AwaitReleased();
+  EXPECT_EQ(store_->largest, 100U);
 }
 
 TEST_F(WorkerTest, RefusesACollisionAndKeepsBothContents) {

@@ -23,6 +23,7 @@ constexpr std::chrono::seconds kPreparePatience = kMysqlSchemaLockPatience + std
 constexpr std::array<size_t, 3> kRowsPerInsert = {128, 16, 1};
 constexpr uint64_t kMostPacketBytes = 4 << 20;  // larger packets are not faster
 constexpr uint64_t kHeaderBytes = 4'096;        // of a packet, at most
+constexpr uint64_t kLeastPacketBytes = 16'384;  // what our statements need; the server's own minimum is 1 KiB
 
 st_mysql* NewHandle() {
   static std::once_flag once;  // mysql_init would do it, but not safely from several threads
@@ -161,7 +162,10 @@ Status MysqlConnection::SetSession() {
   }
   MysqlStatement* packet = TRY(Query("SELECT @@max_allowed_packet"));
   if (TRY(packet->Fetch())) max_packet_bytes_ = packet->Number(0);
-  return {};
+  if (max_packet_bytes_ >= kLeastPacketBytes) return {};
+  broken_ = true;
+  return Fail(Errc::kUnavailable, format("max_allowed_packet on {} is {}, at least {} are needed", AddressOf(options_),
+                                         FormatBytes(max_packet_bytes_), FormatBytes(kLeastPacketBytes)));
 }
 
 Status MysqlConnection::Exec(std::string_view sql) {

@@ -157,6 +157,16 @@ TEST_F(MysqlFaultTest, RefusesOnlyARowThatIsLargerThanThePacket) {
   EXPECT_THAT(catalog_->OpenStore()->Apply({&fitting, 1}, {}).value().inserted, IsEmpty());
 }
 
+TEST_F(MysqlFaultTest, RefusesAServerWhosePacketsAreTooSmallForAnyStatement) {
+  Open();
+  const auto person = database_->Connect(false);
+  ASSERT_TRUE(person->Exec("SET GLOBAL max_allowed_packet = 2048"));
+  ExpectFails(catalog_->OpenStore()->Apply({}, {}), Errc::kUnavailable,
+              AllOf(HasSubstr("max_allowed_packet"), HasSubstr("2 KiB"), HasSubstr("16 KiB")));
+  ASSERT_TRUE(person->Exec("SET GLOBAL max_allowed_packet = 16777216"));
+  ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
+}
+
 TEST_F(MysqlFaultTest, IsOverloadedWhileAllConnectionsAreInUse) {
   database_->options().max_open_conns = 1;
   database_->options().max_idle_conns = 0;
