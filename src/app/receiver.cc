@@ -44,8 +44,9 @@ Receiver::Receiver(const config::Config& config, Deps deps, std::unique_ptr<forw
                                                  deps.clock, deps.shared});
   const receive::IntakeDeps intake{*seen_, seen_metadata_, deps.activity, deps.clock, receive_metrics_};
   write_.emplace(receive::WriteHandlerOptions{.identity_secret = config.identity_secret},
-                 receive::WriteHandlerDeps{intake, *publish_once_, options_, [this](const net::Request& request) {
-                                             return remote_write_->Prepare(request);
+                 receive::WriteHandlerDeps{intake, *publish_once_, options_,
+                                           [this](const net::Request& request, const model::Tenant& tenant) {
+                                             return remote_write_->Prepare(request, tenant.name());
                                            }});
   send_.emplace(receive::SendHandlerOptions{.identity_secret = config.identity_secret},
                 receive::SendHandlerDeps{intake, *publish_once_, options_,

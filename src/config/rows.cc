@@ -175,6 +175,8 @@ constexpr Row kRows[] = {
      .prose = "Most bytes that wait for this endpoint, in memory; as many again may wait to become durable first."},
     {.path = "remote.write[].when_full", .member = AT_WRITE(when_full), .choices = "drop_oldest|block", .reload = kLive,
      .prose = "Once they are reached: drop what waited longest, or let senders wait for room, up to receive.answer_timeout (then 503)."},
+    {.path = "remote.write[].forward_credentials", .member = AT_WRITE(forward_credentials), .reload = kLive,
+     .prose = "Whether the senders' Authorization and Cookie headers are passed on too."},
     {.path = "remote.write[].connect_timeout", .member = AT_WRITE(connect_timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for a connection."},
     {.path = "remote.write[].timeout", .member = AT_WRITE(timeout), .min = 10, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
@@ -211,7 +213,7 @@ constexpr std::pair<std::string_view, std::string_view> kSections[] = {
     {"journal", "Role standalone: the stream of new series."},
     {"catalog", "The catalogue."},
     {"identity", "How series are told apart."},
-    {"remote.write", "Requests passed on to a TSDB: one section, or a list of them. The request's own headers are kept."},
+    {"remote.write", "Requests passed on to a TSDB: one section, or a list of them. The request's own headers are kept, except credentials."},
     {"remote.send", "OpenTSDB puts passed on."},
     {"pprof", "Profiles of the running process."},
 };

@@ -79,9 +79,9 @@ std::shared_ptr<const Forwarder::Targets> Forwarder::Current() const {
 // The copy is made before the request is durable, since the request is gone by then. `reservation` counts its bytes
 // until the result is destroyed, called or not. The bytes are added first and compared afterwards, so that threads
 // cannot pass the limit together; one that is over it takes its bytes back when `reservation` is destroyed.
-Forwarder::Forward Forwarder::Prepare(const net::Request& request) {
+Forwarder::Forward Forwarder::Prepare(const net::Request& request, std::string_view tenant) {
   if (Current()->empty()) return nullptr;
-  const auto copy = std::make_shared<const ForwardedRequest>(CopyForForwarding(request));
+  const auto copy = std::make_shared<const ForwardedRequest>(CopyForForwarding(request, tenant));
   const uint64_t bytes = copy->bytes();
   Reservation reservation(&prepared_bytes_, GiveBack{bytes});
   const uint64_t limit = max_prepared_bytes_;

@@ -1,4 +1,4 @@
-// Forwards requests to TSDBs unchanged: the body as it came, and the sender's own headers.
+// Forwards requests to TSDBs unchanged: the body as it came, and the sender's own headers (forwarded_request.h).
 //
 // A body is copied once and shared by all targets. Each target has its own queue, bounded in bytes (target.h). A TSDB
 // that is slow or away delays nobody, unless it is configured to block.
@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/deadline_timer.h"
@@ -36,7 +37,8 @@ class Forwarder {
   // Copies the request, to be forwarded later (receive/forwarder.h): call the result once, or destroy it. Empty if
   // there is no target. `done` gets an error if a target that blocks had no room until `deadline`. Then the targets
   // that do not block did not get the request; those that block and had room did.
-  Forward Prepare(const net::Request& request);
+  // `tenant`: of the request; '' is the default one.
+  Forward Prepare(const net::Request& request, std::string_view tenant);
 
   // Forwards a body of our own, such as OpenTSDB points, in any order. Drops what has waited longest if there is no
   // room.

@@ -2,6 +2,7 @@
 
 #include <future>
 
+#include "base/ascii.h"
 #include "base/eventually.h"
 #include "base/format.h"
 #include "net/testing/fake_request.h"
@@ -131,8 +132,8 @@ class ForwarderTest : public ::testing::Test {
 
   std::future<Status> Pass(const net::Request& request, milliseconds patience = kPatience) {
     auto passed = std::make_shared<std::promise<Status>>();
-    forwarder_->Prepare(request)(steady_clock::now() + patience,
-                                 [passed](Status status) { passed->set_value(std::move(status)); });
+    forwarder_->Prepare(request, tenant_)(steady_clock::now() + patience,
+                                          [passed](Status status) { passed->set_value(std::move(status)); });
     return passed->get_future();
   }
   std::future<Status> Pass(std::string body, milliseconds patience = kPatience) {
@@ -154,6 +155,7 @@ class ForwarderTest : public ::testing::Test {
   }
   std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
+  std::string tenant_;  // of the requests that are passed
   FakeTsdb tsdb_;
   FakeTsdb other_;
   std::unique_ptr<Forwarder> forwarder_;
@@ -163,10 +165,11 @@ TEST_F(ForwarderTest, ForwardsARequestUnchanged) {
   Start({To(tsdb_)});
   std::string body(300'000, '\0');
   for (size_t i = 0; i < body.size(); ++i) body[i] = static_cast<char>(i * 7);
+  tenant_ = "7";
   net::FakeRequest request("POST", "/insert/7/prometheus", body);
   request.With("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
   request.With("Content-Encoding", "zstd").With("X-Prometheus-Remote-Write-Version", "2.0.0");
-  request.With("User-Agent", "vmagent").With("X-Scope-OrgID", "team").With("Authorization", "Bearer x");
+  request.With("User-Agent", "vmagent").With("X-Scope-OrgID", "7:0");
   request.With("Host", "us").With("Connection", "keep-alive, X-Hop").With("X-Hop", "1").With("Expect", "100-continue");
   EXPECT_TRUE(Pass(request).get());
   const FakeTsdb::Got got = tsdb_.AwaitRequests(1)[0];
@@ -177,8 +180,7 @@ TEST_F(ForwarderTest, ForwardsARequestUnchanged) {
            {"Content-Encoding", "zstd"},
            {"X-Prometheus-Remote-Write-Version", "2.0.0"},
            {"User-Agent", "vmagent"},
-           {"X-Scope-OrgID", "team"},
-           {"Authorization", "Bearer x"}}) {
+           {"X-Scope-OrgID", "7:0"}}) {
     EXPECT_THAT(got.headers, Contains(Pair(name, value))) << name;
   }
   for (const char* name : {"Connection", "X-Hop", "Expect"}) {
@@ -187,6 +189,53 @@ TEST_F(ForwarderTest, ForwardsARequestUnchanged) {
   EXPECT_THAT(got.headers, Not(Contains(Pair("Host", "us"))));
   EXPECT_TRUE(Eventually([&] { return Metric("forward_sent_total", tsdb_.shown()) == 1; }));
   EXPECT_EQ(Metric("forward_sent_bytes_total", tsdb_.shown()), 300'000);
+}
+
+std::vector<std::string> ValuesOf(const FakeTsdb::Got& got, std::string_view header) {
+  std::vector<std::string> values;
+  for (const auto& [name, value] : got.headers) {
+    if (EqualsIgnoringCase(name, header)) values.push_back(value);
+  }
+  return values;
+}
+
+TEST_F(ForwarderTest, StatesTheTenantWhateverTheSenderSaysAboutItsHeaders) {
+  Start({To(tsdb_)});
+  auto forwarded = [&, sent = size_t{0}](std::string tenant, net::FakeRequest request) mutable {
+    tenant_ = std::move(tenant);
+    Pass(request);
+    return tsdb_.AwaitRequests(++sent).back();
+  };
+  net::FakeRequest stripped("POST", "/api/v1/write", "x");
+  stripped.With("x-scope-orgid", "team").With("Content-Encoding", "zstd");
+  stripped.With("Connection", "X-Scope-OrgID, Content-Encoding");
+  const FakeTsdb::Got got = forwarded("team", stripped);
+  EXPECT_THAT(ValuesOf(got, "X-Scope-OrgID"), ElementsAre("team"));
+  EXPECT_THAT(ValuesOf(got, "Content-Encoding"), ElementsAre("zstd"));
+  net::FakeRequest in_path("POST", "/insert/7/prometheus", "x");
+  EXPECT_THAT(ValuesOf(forwarded("7", in_path), "X-Scope-OrgID"), ElementsAre("7"));
+  net::FakeRequest in_path_with_empty_header("POST", "/insert/7/prometheus", "x");
+  in_path_with_empty_header.With("X-Scope-OrgID", "");
+  EXPECT_THAT(ValuesOf(forwarded("7", in_path_with_empty_header), "X-Scope-OrgID"), ElementsAre("7"));
+  EXPECT_THAT(ValuesOf(forwarded("", net::FakeRequest("POST", "/", "x")), "X-Scope-OrgID"), ElementsAre());
+}
+
+TEST_F(ForwarderTest, PassesCredentialsOnOnlyToTargetsThatAreToldSo) {
+  TargetOptions trusted = To(other_);
+  trusted.forward_credentials = true;
+  Start({To(tsdb_), trusted});
+  net::FakeRequest request("POST", "/api/v1/write", "x");
+  request.With("authorization", "Basic c2VuZGVy")
+      .With("Cookie", "session=1")
+      .With("Proxy-Authorization", "Basic cHJveHk=");
+  Pass(request);
+  const FakeTsdb::Got without = tsdb_.AwaitRequests(1)[0];
+  const FakeTsdb::Got with = other_.AwaitRequests(1)[0];
+  EXPECT_THAT(ValuesOf(without, "Authorization"), ElementsAre());
+  EXPECT_THAT(ValuesOf(without, "Cookie"), ElementsAre());
+  EXPECT_THAT(ValuesOf(with, "Authorization"), ElementsAre("Basic c2VuZGVy"));
+  EXPECT_THAT(ValuesOf(with, "Cookie"), ElementsAre("session=1"));
+  EXPECT_THAT(ValuesOf(with, "Proxy-Authorization"), ElementsAre()) << "it is for us";
 }
 
 TEST_F(ForwarderTest, AddsAContentTypeOnlyIfThereIsNone) {
@@ -299,6 +348,26 @@ TEST_F(ForwarderTest, DropsTheOldestIfItsQueueIsFullAndDelaysNobody) {
   EXPECT_TRUE(Eventually([&] { return QueueBytes(tsdb_) == 0; }));
 }
 
+// Other senders have lanes of their own: what they bring shows that time has passed for the first one too.
+TEST_F(ForwarderTest, AFullQueueDoesNotShortenThePauseAfterAFailure) {
+  TargetOptions options = To(tsdb_);
+  options.queue_bytes = 1 << 20;
+  Start({options});
+  tsdb_.AnswerWith({.status = 503, .headers = {{"Retry-After", "60"}}});
+  const std::string body(700 << 10, 'x');
+  Pass(body);
+  ASSERT_TRUE(Eventually([&] { return Metric("forward_retries_total", tsdb_.shown()) == 1; }));
+  for (int i = 0; i < 5; ++i) Pass(body);
+  EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 5);
+  for (int sender = 0; sender < 20; ++sender) {
+    net::FakeRequest request("POST", "/", format("{}", sender));
+    request.With("X-Forwarded-For", format("10.0.0.{}", sender));
+    Pass(request);
+  }
+  const std::vector<std::string> bodies = tsdb_.AwaitBodies(6);
+  EXPECT_EQ(std::ranges::count(bodies, body), 1);
+}
+
 TEST_F(ForwarderTest, DropsARequestLargerThanItsQueue) {
   TargetOptions options = To(tsdb_);
   options.queue_bytes = 1 << 20;
@@ -383,9 +452,9 @@ TEST_F(ForwarderTest, PreparesNoMoreThanItsQueuesCouldHold) {
   options.queue_bytes = 1 << 20;
   Start({options});
   net::FakeRequest request("POST", "/", std::string(700'000, 'x'));
-  auto first = forwarder_->Prepare(request);  // waits to become durable
+  auto first = forwarder_->Prepare(request, "");  // waits to become durable
   bool passed = false;
-  forwarder_->Prepare(request)(steady_clock::now(), [&](const Status& status) { passed = status.has_value(); });
+  forwarder_->Prepare(request, "")(steady_clock::now(), [&](const Status& status) { passed = status.has_value(); });
   EXPECT_TRUE(passed);
   EXPECT_EQ(Metric("forward_dropped_total", tsdb_.shown(), "queue_full"), 1);
   first = nullptr;  // refused in the end: its room is free again
@@ -396,7 +465,7 @@ TEST_F(ForwarderTest, PreparesNoMoreThanItsQueuesCouldHold) {
 
 TEST_F(ForwarderTest, ChangesItsTargetsWhileRunning) {
   Start({});
-  EXPECT_FALSE(forwarder_->Prepare(net::FakeRequest("POST", "/", "x")));
+  EXPECT_FALSE(forwarder_->Prepare(net::FakeRequest("POST", "/", "x"), ""));
   EXPECT_TRUE(forwarder_->Reconfigure({To(tsdb_)}));
   tsdb_.Hold();
   Pass("a");

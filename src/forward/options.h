@@ -19,6 +19,7 @@ struct TargetOptions {
   std::string content_type = "application/x-protobuf";  // for requests without one
   uint64_t queue_bytes = 64 << 20;
   WhenFull when_full = WhenFull::kDropOldest;
+  bool forward_credentials = false;  // the senders' Authorization and Cookie
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(5);
   std::chrono::milliseconds timeout = std::chrono::seconds(30);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <iterator>
 #include <utility>
 
 #include "base/backoff.h"
@@ -236,60 +237,54 @@ net::Client& Target::ClientOf(Lane& lane) {
 //   Enqueue ──> | 9 | 7 | 4* | ──> one thread, one connection      * is_being_sent: the first, and nobody removes it
 //
 // The lock is released while a request is sent. Others may append and remove meanwhile, but not the first, so after the
-// attempt the first is still the one that was sent. During a pause it may be dropped, which its number shows. Then the
-// next one is sent at once. A crash of the process loses the queue: it is memory.
+// attempt the first is still the one that was sent. During a pause it may be dropped; the pause goes on, since the TSDB
+// is no better for it. A crash of the process loses the queue: it is memory.
 void Target::Run(Lane& lane) {
   Backoff backoff(kFirstPause, kLongestPause);
-  mutex_.Lock();
-  while (!stopping_) {
-    if (lane.queue.empty()) {
-      lane.changed.Wait(mutex_);
-      continue;
-    }
-    lane.queue.front().is_being_sent = true;
-    const Request request = lane.queue.front().request;
-    const uint64_t number = lane.queue.front().number;
-    net::Client& client = ClientOf(lane);
-    const std::string content_type = options_.content_type;
-    mutex_.Unlock();
-
-    const Attempt attempt = Send(client, *request, content_type);
-    Record(attempt, *request);
-    std::vector<Admitted> admitted;
-    mutex_.Lock();
+  while (const std::optional<Sending> sending = AwaitFirst(lane)) {
+    const Attempt attempt = Send(*sending);
+    Record(attempt, *sending->request);
+    for (Admitted& one : Settle(lane, attempt.outcome)) one({});
     if (attempt.outcome != Attempt::Outcome::kFailed) {
       backoff.Reset();
-      Remove(lane, 0);
-      admitted = AdmitWaiters();
-      mutex_.Unlock();
-      for (Admitted& one : admitted) one({});
-      mutex_.Lock();
-      continue;
-    }
-    lane.queue.front().is_being_sent = false;
-    MakeRoom(0);  // Reconfigure may have set a smaller bound meanwhile
-    if (admitted = AdmitWaiters(); !admitted.empty()) {
-      mutex_.Unlock();
-      for (Admitted& one : admitted) one({});
-      mutex_.Lock();
-    }
-    const auto again = steady_clock::now() + std::max<milliseconds>(backoff.Next(), attempt.retry_after);
-    while (!stopping_ && !lane.queue.empty() && lane.queue.front().number == number) {
-      if (!lane.changed.WaitUntil(mutex_, again)) break;
+    } else {
+      Pause(lane, steady_clock::now() + std::max<milliseconds>(backoff.Next(), attempt.retry_after));
     }
   }
-  mutex_.Unlock();
 }
 
-Target::Attempt Target::Send(net::Client& client, const ForwardedRequest& request,
-                             const std::string& content_type) const {
-  using enum Attempt::Outcome;
-  net::Headers with_type;
-  if (!request.has_content_type) {
-    with_type = request.headers;
-    with_type.emplace_back("Content-Type", content_type);
+std::optional<Target::Sending> Target::AwaitFirst(Lane& lane) {
+  MutexLock lock(mutex_);
+  while (lane.queue.empty() && !stopping_) lane.changed.Wait(mutex_);
+  if (stopping_) return std::nullopt;
+  lane.queue.front().is_being_sent = true;
+  return Sending{lane.queue.front().request, ClientOf(lane), options_.content_type, options_.forward_credentials};
+}
+
+std::vector<Target::Admitted> Target::Settle(Lane& lane, Attempt::Outcome outcome) {
+  MutexLock lock(mutex_);
+  if (outcome == Attempt::Outcome::kFailed) {
+    lane.queue.front().is_being_sent = false;
+    MakeRoom(0);  // Reconfigure may have set a smaller bound meanwhile
+  } else {
+    Remove(lane, 0);
   }
-  const auto response = client.Post(url_.text(), request.has_content_type ? request.headers : with_type, request.body);
+  return AdmitWaiters();
+}
+
+void Target::Pause(Lane& lane, Deadline until) {
+  MutexLock lock(mutex_);
+  while (!stopping_ && lane.changed.WaitUntil(mutex_, until)) {
+  }
+}
+
+Target::Attempt Target::Send(const Sending& sending) const {
+  using enum Attempt::Outcome;
+  const ForwardedRequest& request = *sending.request;
+  net::Headers headers = request.headers;
+  if (!request.has_content_type) headers.emplace_back("Content-Type", sending.content_type);
+  if (sending.forward_credentials) std::ranges::copy(request.credentials, std::back_inserter(headers));
+  const auto response = sending.client.Post(url_.text(), headers, request.body);
   if (!response) return {kFailed, response.error().message()};
   if (response->status / 100 == 2) return {kSent};
   const bool again = response->status == 429 || response->status / 100 == 5;

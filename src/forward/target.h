@@ -113,8 +113,21 @@ class Target : public std::enable_shared_from_this<Target> {
     std::chrono::seconds retry_after{0};
   };
 
+  // A request, and how it is sent.
+  struct Sending {
+    Request request;
+    net::Client& client;
+    std::string content_type;
+    bool forward_credentials;
+  };
+
   void Run(Lane& lane) EXCLUDES(mutex_);
-  Attempt Send(net::Client& client, const ForwardedRequest& request, const std::string& content_type) const;
+  // Waits for the first request of the lane. Nothing: the target stops.
+  std::optional<Sending> AwaitFirst(Lane& lane) EXCLUDES(mutex_);
+  Attempt Send(const Sending& sending) const;
+  // After an attempt to send the first request of the lane. Returns waiters that have room now, to be called.
+  std::vector<Admitted> Settle(Lane& lane, Attempt::Outcome outcome) EXCLUDES(mutex_);
+  void Pause(Lane& lane, Deadline until) EXCLUDES(mutex_);
   void Record(const Attempt& attempt, const ForwardedRequest& request) EXCLUDES(mutex_);
   void Expire(uint64_t waiter) EXCLUDES(mutex_);
 

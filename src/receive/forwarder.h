@@ -10,6 +10,7 @@
 #include <functional>
 
 #include "base/result.h"
+#include "model/tenant.h"
 #include "net/http.h"
 
 namespace mi::receive {
@@ -20,8 +21,9 @@ using Forwarded = std::move_only_function<void(Status)>;
 using Forward = std::move_only_function<void(std::chrono::steady_clock::time_point deadline, Forwarded done)>;
 
 // Copies what is needed of a request, for later: a request is borrowed. If the result is not called, nothing is
-// forwarded. Returns an empty function if there is no TSDB to forward to.
+// forwarded. Returns an empty function if there is no TSDB to forward to. The tenant is that of the request, from its
+// path or its header.
 // Threads: safe; never blocks.
-using Forwarder = std::function<Forward(const net::Request& request)>;
+using Forwarder = std::function<Forward(const net::Request& request, const model::Tenant& tenant)>;
 
 }  // namespace mi::receive

@@ -75,13 +75,15 @@ void WriteHandler::Handle(const net::Request& request, const Form& form, net::Re
   if (refusing_.load(std::memory_order_relaxed)) {  // since Head()
     return Answer(pending, TryLater(form.schema, "the service is stopping"));
   }
+  const Result<model::Tenant> tenant = TenantOf(request);
+  if (!tenant) return Answer(pending, RefuseRequest(form.schema, tenant.error()));
   std::unique_ptr<Workspace> workspace = Borrow();
-  Result<Intake::Sorted> sorted = Sort(request, form, *options, *workspace);
+  Result<Intake::Sorted> sorted = Sort(request.body(), form, *tenant, *options, *workspace);
   Return(std::move(workspace));
   if (!sorted) return Answer(pending, RefuseRequest(form.schema, sorted.error()));
   if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
   pending.counts = std::move(sorted->counts);
-  if (deps_.forwarder) pending.forward = deps_.forwarder(request);
+  if (deps_.forwarder) pending.forward = deps_.forwarder(request, *tenant);
   if (sorted->fresh.empty()) return OnDurable(std::move(pending), {});
   deps_.publish_once.Publish(std::move(sorted->fresh), options->answer_timeout,
                              [this, pending = std::move(pending)](const PublishOutcome& outcome) mutable {
@@ -89,11 +91,10 @@ void WriteHandler::Handle(const net::Request& request, const Form& form, net::Re
                              });
 }
 
-Result<Intake::Sorted> WriteHandler::Sort(const net::Request& request, const Form& form, const ReceiveOptions& options,
-                                          Workspace& workspace) const {
-  const model::Tenant tenant = TRY(TenantOf(request));
+Result<Intake::Sorted> WriteHandler::Sort(std::string_view body, const Form& form, const model::Tenant& tenant,
+                                          const ReceiveOptions& options, Workspace& workspace) const {
   const std::string_view decoded =
-      TRY(workspace.decompressor.Decode(form.compression, request.body(), options.max_decoded_bytes));
+      TRY(workspace.decompressor.Decode(form.compression, body, options.max_decoded_bytes));
   const model::Fingerprinter fingerprinter(options_.identity_secret, tenant);
   TRY(workspace.scan.Scan(form.schema, decoded, fingerprinter));
   return workspace.intake.Sort(workspace.scan, tenant, fingerprinter, options);

@@ -65,8 +65,8 @@ class WriteHandler final : public net::Handler {
 
   std::optional<net::Response> CheckForm(const net::Request& request, Form& form) const;
   void Handle(const net::Request& request, const Form& form, net::Reply reply);
-  Result<Intake::Sorted> Sort(const net::Request& request, const Form& form, const ReceiveOptions& options,
-                              Workspace& workspace) const;
+  Result<Intake::Sorted> Sort(std::string_view body, const Form& form, const model::Tenant& tenant,
+                              const ReceiveOptions& options, Workspace& workspace) const;
   void OnDurable(Pending pending, const PublishOutcome& outcome);
   void Answer(Pending& pending, net::Response response);
   void CountRequest(const Form& form, int status, std::chrono::steady_clock::time_point begun);

@@ -103,13 +103,16 @@ class WriteHandlerTest : public testing::Test {
                         {{*seen_, *seen_metadata_, activity_, clock_, metrics_},
                          publish_once_,
                          options_,
-                         [this](const net::Request& request) { return forwarder_ ? forwarder_(request) : nullptr; }}};
+                         [this](const net::Request& request, const model::Tenant& tenant) {
+                           return forwarder_ ? forwarder_(request, tenant) : nullptr;
+                         }}};
 };
 
 // Keeps the bodies. Calls back at once, or when the test says so.
 class FakeForwarder {
  public:
-  Forward operator()(const net::Request& request) {
+  Forward operator()(const net::Request& request, const model::Tenant& tenant) {
+    tenants.push_back(tenant.name());
     return [this, body = std::string(request.body())](std::chrono::steady_clock::time_point, Forwarded done) {
       bodies.push_back(body);
       if (outcome) {
@@ -120,6 +123,7 @@ class FakeForwarder {
     };
   }
   std::optional<Status> outcome = Status();
+  std::vector<std::string> tenants;
   std::vector<std::string> bodies;
   std::vector<Forwarded> waiting;
 };
@@ -552,6 +556,15 @@ TEST_F(WriteHandlerTest, ForwardsAcceptedRequestsOnceAndUnchanged) {
   const std::string partly = Body({Up("b"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}});
   EXPECT_EQ(SendNow(partly).status, 400);
   EXPECT_EQ(fake.bodies.back(), partly);
+}
+
+TEST_F(WriteHandlerTest, TellsTheForwarderTheTenantOfThePathOrTheHeader) {
+  FakeForwarder fake;
+  forwarder_ = std::ref(fake);
+  EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/7:0/prometheus").status, 204);
+  EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "team"}}).status, 204);
+  EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
+  EXPECT_EQ(fake.tenants, (std::vector<std::string>{"7", "team", ""}));
 }
 
 TEST_F(WriteHandlerTest, DoesNotForwardUnreadableRequestsOrThoseThatTheSenderRepeats) {

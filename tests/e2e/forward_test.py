@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Forwarding: every sample that is sent through the service can be queried in a real VictoriaMetrics and a real Prometheus behind it."""
 import json
+import socket
 import threading
 import time
 
@@ -132,6 +133,39 @@ class Forward(support.TestCase):
             return ours
 
         print(f"{len(wait_for(equal, what='the same series'))} series of a real vmagent in the TSDB and in the catalogue")
+
+    def test_interim_answers_are_not_final_and_the_tenant_is_stated_without_the_senders_credentials(self):
+        tsdb = self.enterContext(socket.create_server(("127.0.0.1", 0)))
+        tsdb.settimeout(30)
+        heads = []
+
+        def serve():
+            """Answers two requests of one connection: 100 and 103 come before the final 503 and 204."""
+            connection, _ = tsdb.accept()
+            with connection, connection.makefile("rb") as received:
+                for final in (b"503 Busy\r\nRetry-After: 0", b"204 No Content"):
+                    head = dict(line.decode().rstrip("\r\n").lower().split(": ", 1) for line in list(iter(received.readline, b"\r\n"))[1:])
+                    received.read(int(head["content-length"]))
+                    heads.append(head)
+                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+                                       b"HTTP/1.1 " + final + b"\r\n" + (b"" if b"204" in final else b"Content-Length: 0\r\n") + b"\r\n")
+
+        server = threading.Thread(target=serve)
+        server.start()
+        service = self.service_with({"write": {"enabled": True, "url": f"http://127.0.0.1:{tsdb.getsockname()[1]}/write"}})
+        body = body_of(0, [(0, 1000, 1.0)])
+        # By hand: urllib sends a Connection header of its own.
+        with socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=30) as sender:
+            sender.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: team\r\nConnection: X-Scope-OrgID, close\r\n"
+                           b"Authorization: Basic c2VuZGVy\r\nCookie: session=1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            self.assertIn(b" 204 ", sender.recv(4096))
+        server.join(30)
+        wait_for(lambda: service.metric("forward_sent_total") == 1, what="the request to be taken")
+        self.assertEqual(service.metric("forward_dropped_total"), 0)
+        self.assertEqual(len(heads), 2)
+        for head in heads:
+            self.assertEqual(head["x-scope-orgid"], "team")
+            self.assertFalse({"authorization", "cookie"} & head.keys(), head)
 
     def test_opentsdb_points_are_indexed_and_can_be_queried_in_the_tsdb(self):
         opentsdb = support.free_port()
