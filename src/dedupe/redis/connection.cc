@@ -24,6 +24,8 @@ using std::chrono::steady_clock;
 constexpr size_t kPipelinedMgets = 8;
 
 constexpr std::string_view kKeyPrefix = "mi:";
+// The keys of a probe. They never exist, and lie in different slots of a Redis Cluster.
+constexpr std::array<std::string_view, 2> kProbeKeys = {"mi:", "mi:2"};
 
 // `mi:` + the 16 bytes of a fingerprint.
 class Key {
@@ -57,8 +59,19 @@ constexpr std::array<Refusal, 8> kRefusals = {{
     {"NOPERM", "redis.username"},
 }};
 
+// How a node of a Redis Cluster refuses keys of several slots, keys of another node, or redis.db.
+constexpr std::array<std::string_view, 6> kClusterRefusals = {
+    "CROSSSLOT", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "ERR SELECT is not allowed in cluster mode"};
+
 Error Refused(const RedisOptions& options, std::string_view reply) {
   const std::string text = Printable(reply);
+  // Without the reply, which names another slot each time: one fault, one log line.
+  if (std::ranges::any_of(kClusterRefusals, [&](std::string_view one) { return text.starts_with(one); })) {
+    return {Errc::kInvalid,
+            format("redis at {} is part of a Redis Cluster, which is not supported: redis.host must name one primary "
+                   "without cluster mode, or a proxy that splits MGET by slots",
+                   AddressOf(options))};
+  }
   const auto* const refusal =
       std::ranges::find_if(kRefusals, [&](const Refusal& one) { return text.starts_with(one.beginning); });
   if (refusal != kRefusals.end()) {
@@ -82,7 +95,7 @@ auto RedisConnection::Retrying(Deadline deadline, Exchange exchange) -> decltype
     auto result = exchange();
     if (result) return result;
     Close();
-    if (steady_clock::now() >= deadline) return result;
+    if (steady_clock::now() >= deadline || stop_.requested()) return result;
   }
   if (const Status opened = Open(deadline); !opened) {
     Close();
@@ -150,6 +163,7 @@ Status RedisConnection::Probe(Deadline deadline) {
 
 // Resolving the host's name is outside the deadline: getaddrinfo has none.
 Status RedisConnection::Open(Deadline deadline) {
+  if (stop_.requested()) return Fail(Unavailable("the process is stopping"));
   context_.reset(options_.host.starts_with('/')
                      ? redisConnectUnixNonBlock(options_.host.c_str())
                      : redisConnectNonBlock(options_.host.c_str(), static_cast<int>(options_.port)));
@@ -181,7 +195,7 @@ Status RedisConnection::LogIn(Deadline deadline) {
 }
 
 Status RedisConnection::SendProbe(Deadline deadline) {
-  Append({"MGET", kKeyPrefix});
+  Append({"MGET", kProbeKeys[0], kProbeKeys[1]});
   TRY(Read(deadline));
   return {};
 }

@@ -41,7 +41,7 @@ class RedisConnection {
   Status Store(std::span<const model::Fingerprint> fingerprints, std::span<const std::chrono::seconds> lifetimes,
                Deadline deadline);
 
-  // Looks up a key that never exists: tests whether Redis answers and permits look-ups.
+  // Looks up two keys that never exist: tests whether Redis answers, permits look-ups, and is no Redis Cluster.
   Status Probe(Deadline deadline);
 
   void Close() { context_.reset(); }

@@ -58,7 +58,7 @@ void RedisHealth::Probe() {
     ReportAnswer();
   } else if (!stop_.requested()) {
     pause_ = backoff_.Next();
-    ReportFault(answer.error());
+    NoteFault(answer.error());
   }
 }
 
@@ -85,6 +85,10 @@ void RedisHealth::ReportAnswer() {
 }
 
 void RedisHealth::ReportFault(const Error& error) {
+  if (NoteFault(error)) prober_.RunSoon();
+}
+
+bool RedisHealth::NoteFault(const Error& error) {
   metrics_.errors.Add();
   bool was_up = false;
   bool is_news = false;
@@ -96,8 +100,8 @@ void RedisHealth::ReportFault(const Error& error) {
     metrics_.up.Set(0);
   }
   if (is_news) log_.Warn("{}; until it is back, series count as unknown and are published again", error.message());
-  if (was_up) prober_.RunSoon();
   changed_.NotifyAll();
+  return was_up;
 }
 
 void RedisHealth::ReportWrite(const Status& answer) {

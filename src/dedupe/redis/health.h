@@ -51,6 +51,8 @@ class RedisHealth {
 
  private:
   void Probe() EXCLUDES(mutex_);
+  // Returns whether Redis was up until now.
+  bool NoteFault(const Error& error) EXCLUDES(mutex_);
   void ReportAnswer() EXCLUDES(mutex_);
 
   const RedisOptions& options_;

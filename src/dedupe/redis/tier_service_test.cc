@@ -14,6 +14,7 @@
 #include "base/format.h"
 #include "dedupe/testing/series.h"
 #include "support/real_service.h"
+#include "telemetry/testing/kept_log.h"
 
 namespace mi::dedupe {
 namespace {
@@ -122,7 +123,7 @@ class RedisTierTest : public ::testing::Test {
   RealService* redis_ = nullptr;
   RedisOptions options_;
   RedisWriteOptions writes_;
-  std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
+  std::unique_ptr<telemetry::KeptLog> log_ = std::make_unique<telemetry::KeptLog>();
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   std::unique_ptr<RedisTier> tier_;
 };
@@ -442,6 +443,41 @@ TEST_F(RedisTierTest, UsesItsDatabaseOnly) {
   OpenCli()({"FLUSHDB"});
   StartAndReach();
   EXPECT_EQ(Known(SeriesRange(0, 10)), 0);
+}
+
+// One node that has every slot: each single key works, and keys of several slots do not.
+TEST_F(RedisTierTest, RefusesARedisClusterOnceAndStaysDown) {
+  redis_->Stop();
+  setenv("MI_REDIS_CLUSTER", "yes", 1);
+  redis_->Start();
+  unsetenv("MI_REDIS_CLUSTER");
+  const auto is_refused_with_db = [&](uint64_t db) {
+    options_.db = db;
+    Start();
+    ASSERT_TRUE(Eventually([&] { return HealthText().find("Redis Cluster") != std::string::npos; })) << HealthText();
+    EXPECT_EQ(tier_->Health().error().code(), Errc::kInvalid);
+    EXPECT_THAT(HealthText(), HasSubstr("redis.host"));
+    tier_->Remember(SeriesRange(0, 100));
+    const double errors = Metric("redis_errors_total");
+    EXPECT_TRUE(Eventually([&] {
+      EXPECT_EQ(Known(SeriesRange(0, 10)), -1);
+      EXPECT_EQ(Up(), 0);
+      return Metric("redis_errors_total") >= errors + 3;
+    }));
+    EXPECT_EQ(log_->Count("redis"), 1);
+    tier_.reset();
+    log_ = std::make_unique<telemetry::KeptLog>();
+  };
+  is_refused_with_db(0);  // no node has the slots yet
+  Cli(redis_->port())({"CLUSTER", "ADDSLOTSRANGE", "0", "16383"});
+  ASSERT_TRUE(Eventually([&] {
+    const RedisReply info = Cli(redis_->port())({"CLUSTER", "INFO"});
+    return std::string_view(info->str, info->len).contains("cluster_state:ok");
+  }));
+  is_refused_with_db(0);
+  is_refused_with_db(1);
+  redis_->Stop();
+  redis_->Start();
 }
 
 TEST_F(RedisTierTest, NamesTheOptionOfAMissingDatabase) {

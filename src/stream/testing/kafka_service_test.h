@@ -7,9 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <functional>
-#include <iostream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +25,7 @@
 #include "support/real_service.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
+#include "telemetry/testing/kept_log.h"
 
 namespace mi::stream {
 
@@ -43,26 +42,7 @@ inline std::string KafkaName(std::string_view what) {
   return format("{}-{}-{}", what, getpid(), ++count);
 }
 
-// Keeps the log lines; also prints them if KAFKA_TEST_LOG is set.
-class KeptLog final : public telemetry::Logger {
- public:
-  bool Enabled(telemetry::Level level) const override { return level != telemetry::Level::kDebug || shown_; }
-  void Write(telemetry::Level level, std::string_view message) override EXCLUDES(mutex_) {
-    if (shown_) std::cerr << static_cast<int>(level) << ' ' << message << '\n';
-    MutexLock lock(mutex_);
-    text_ += message;
-    text_ += '\n';
-  }
-  bool Has(std::string_view text) const EXCLUDES(mutex_) {
-    MutexLock lock(mutex_);
-    return text_.find(text) != text_.npos;
-  }
-
- private:
-  const bool shown_ = std::getenv("KAFKA_TEST_LOG") != nullptr;
-  mutable Mutex mutex_;
-  std::string text_ GUARDED_BY(mutex_);
-};
+using telemetry::KeptLog;
 
 struct KafkaTestDeps {
   SystemClock clock;
