@@ -169,6 +169,28 @@ void LineTable::VisitPage(Shard& shard, size_t page, const std::function<Verdict
   if (dropped) shard.current->RepairOverflow(page);
 }
 
+// As in Visit, an entry must not be removed from `current` while its copy is in `next`.
+void LineTable::Remove(std::span<const model::Fingerprint> fingerprints) {
+  for (const model::Fingerprint fingerprint : fingerprints) {
+    Shard& shard = shards_[ShardOf(fingerprint)];
+    for (bool grows = true; grows;) {
+      FinishCopy(shard);
+      const MutexLock lock(shard.mutex);
+      grows = shard.next != nullptr;
+      if (!grows) RemoveEntry(shard, KeyOf(fingerprint));
+    }
+  }
+}
+
+void LineTable::RemoveEntry(Shard& shard, uint64_t key) {
+  const Entry entry = shard.current->Find(key);
+  if (!entry) return;
+  Generation::Remove(*entry.line, entry.slot);
+  --shard.entries;
+  --entries_;
+  shard.current->RepairOverflow(static_cast<size_t>(entry.line - shard.current->lines()) / kPageLines);
+}
+
 void LineTable::Shrink(size_t index) {
   Shard& shard = shards_[index];
   {

@@ -75,6 +75,8 @@ class LineTable {
   // If the shard grows meanwhile, calls restarted() and begins again.
   void Visit(
       size_t shard, const std::function<Verdict(const Entry&)>& visit, const std::function<void()>& restarted = [] {});
+  // Removes those that are in the table. Finishes a growth of their shards first.
+  void Remove(std::span<const model::Fingerprint> fingerprints);
   // Moves a shard that is much too large for its entries to a smaller generation.
   void Shrink(size_t shard);
   // Makes room for `entries` in an empty shard. They may then be inserted in the order of their keys. Call it with 0
@@ -119,6 +121,7 @@ class LineTable {
 
   static Entry FindLocked(Shard& shard, uint64_t key) REQUIRES(shard.mutex);
   bool InsertNew(Shard& shard, uint64_t key, Clocks clocks) REQUIRES(shard.mutex);
+  void RemoveEntry(Shard& shard, uint64_t key) REQUIRES(shard.mutex);
   bool TakeEntry();
   void StartCopy(Shard& shard, size_t pages, Generation::Pages kind = Generation::Pages::kSmall) REQUIRES(shard.mutex);
   void CopySlice(Shard& shard, size_t lines) REQUIRES(shard.mutex);

@@ -132,6 +132,14 @@ size_t SeenSet::Insert(Fingerprint fingerprint, int64_t last_seen_ms) {
   });
 }
 
+void SeenSet::Forget(std::span<const Fingerprint> fingerprints) {
+  if (fingerprints.empty()) return;
+  table_.Remove(fingerprints);
+  for (size_t shard = 0; shard < kShards; ++shard) {
+    aliases_.Visit(shard, [](const Entry&) { return Verdict::kDrop; });
+  }
+}
+
 void SeenSet::Confirm(std::span<const Fingerprint> fingerprints) {
   const Now now = ReadClock();
   table_.FindEach(fingerprints, [&](size_t, const Entry& entry) {

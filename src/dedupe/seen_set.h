@@ -58,6 +58,10 @@ class SeenSet {
   size_t Insert(std::span<const model::Fingerprint> fingerprints);
   size_t Insert(model::Fingerprint fingerprint, int64_t last_seen_ms);
 
+  // These series are not durable after all, because stored bytes were damaged or lost: from now on they are unknown
+  // until they are inserted again. Also forgets every alias, since an alias does not say which series it stands for.
+  void Forget(std::span<const model::Fingerprint> fingerprints);
+
   // The shared tier has confirmed these series. Not an activity. Ignores unknown ones.
   void Confirm(std::span<const model::Fingerprint> fingerprints);
 

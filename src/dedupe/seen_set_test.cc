@@ -46,6 +46,42 @@ TEST_F(SeenSetTest, InsertingTwiceIsTheSameAsOnce) {
   EXPECT_EQ(seen->stats().entries, 100);
 }
 
+TEST_F(SeenSetTest, ForgetsTheGivenSeriesAndKeepsAllOthers) {
+  const auto seen = Make();
+  const auto in = SeriesRange(0, 50'000);
+  seen->Insert(in);
+  std::vector<Fingerprint> forgotten;
+  std::vector<Fingerprint> kept;
+  for (size_t i = 0; i < in.size(); ++i) (i % 3 == 0 ? forgotten : kept).push_back(in[i]);
+  seen->Forget(forgotten);
+  seen->Forget(SeriesRange(50'000, 50'100));  // unknown ones
+  EXPECT_EQ(seen->stats().entries, kept.size());
+  EXPECT_THAT(Look(*seen, forgotten), Each(Seen::kUnknown));
+  EXPECT_THAT(Look(*seen, kept), Each(Seen::kKnown));
+  EXPECT_EQ(seen->Insert(forgotten), forgotten.size());
+  EXPECT_THAT(Look(*seen, in), Each(Seen::kKnown));
+}
+
+TEST_F(SeenSetTest, ForgetsAtAnyMomentOfAGrowth) {
+  const auto seen = Make();
+  for (uint64_t i = 0; i < 20'000; ++i) {
+    seen->Insert(std::vector{Series(i)});
+    if (i % 2 == 0) continue;
+    seen->Forget(std::vector{Series(i - 1)});
+    ASSERT_EQ(Look(*seen, Series(i - 1)), Seen::kUnknown) << i;
+    ASSERT_EQ(Look(*seen, Series(i)), Seen::kKnown) << i;
+  }
+  EXPECT_EQ(seen->stats().entries, 10'000);
+}
+
+TEST_F(SeenSetTest, ForgetsEveryAliasWithASeries) {
+  const auto seen = Make();
+  seen->Insert(SeriesRange(0, 10));
+  seen->InsertAliases(SeriesRange(100, 110));
+  seen->Forget(std::vector{Series(1)});
+  EXPECT_THAT(LookAliases(*seen, SeriesRange(100, 110)), Each(Seen::kUnknown));
+}
+
 TEST_F(SeenSetTest, AcceptsAFingerprintOfZeros) {
   const auto seen = Make();
   EXPECT_EQ(Look(*seen, Fingerprint{}), Seen::kUnknown);
