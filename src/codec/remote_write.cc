@@ -86,7 +86,10 @@ Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadat
       if (field.number == 5) unit = field.bytes;
     }
   }
-  if (schema_ == Schema::kV2) family = symbol(FamilyOf(series_[metadata.series]));
+  if (schema_ == Schema::kV2) {
+    const ScannedSeries& series = series_[metadata.series];
+    family = FamilyOf(series, symbol(NameOf(series)), type);
+  }
   // A help text may be as long as a series, not only as a label value.
   const std::array<MetadataText, 3> texts = {
       MetadataText{"family name", family, limits.max_value_bytes, "receive.max_value_bytes"},
@@ -99,8 +102,29 @@ Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadat
                                .unit = std::string(unit)};
 }
 
+// The series of a family have its name with suffixes that depend on the type, as in the exposition formats. A native
+// histogram has the name of its family. A counter keeps its `_total`: in the text format, which most targets have, it
+// belongs to the family's name.
+std::string_view RequestScan::FamilyOf(const ScannedSeries& series, std::string_view metric_name, uint64_t type) {
+  constexpr std::array<std::string_view, 3> kHistogram = {"_bucket", "_sum", "_count"};
+  constexpr std::array<std::string_view, 3> kGaugeHistogram = {"_bucket", "_gsum", "_gcount"};
+  constexpr std::array<std::string_view, 2> kSummary = {"_sum", "_count"};
+  constexpr std::array<std::string_view, 1> kInfo = {"_info"};
+  std::span<const std::string_view> suffixes;
+  if (type == 3 && series.histograms == 0) suffixes = kHistogram;
+  if (type == 4 && series.histograms == 0) suffixes = kGaugeHistogram;
+  if (type == 5) suffixes = kSummary;
+  if (type == 6) suffixes = kInfo;
+  for (const std::string_view suffix : suffixes) {
+    if (metric_name.size() > suffix.size() && metric_name.ends_with(suffix)) {
+      return metric_name.substr(0, metric_name.size() - suffix.size());
+    }
+  }
+  return metric_name;
+}
+
 std::string_view RequestScan::MetricName(const ScannedSeries& series) const {
-  return symbols_.empty() ? std::string_view() : symbols_.text(FamilyOf(series));
+  return symbols_.empty() ? std::string_view() : symbols_.text(NameOf(series));
 }
 
 bool Walk::ReadOddSample(std::string_view message, uint64_t& bits) {

@@ -101,7 +101,9 @@ class RequestScan {
   friend class V2Walk;
   friend class Canonicaliser;
 
-  uint32_t FamilyOf(const ScannedSeries& series) const;  // 2.0: the symbol of its metric name; 0 if it has none
+  uint32_t NameOf(const ScannedSeries& series) const;  // 2.0: the symbol of its metric name; 0 if it has none
+  // 2.0: the family that the metadata of a series describes. 1.0 says metadata by family, 2.0 by series.
+  static std::string_view FamilyOf(const ScannedSeries& series, std::string_view metric_name, uint64_t type);
 
   Schema schema_ = Schema::kV1;
   std::vector<ScannedSeries> series_;

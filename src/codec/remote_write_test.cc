@@ -489,6 +489,36 @@ TEST(RemoteWriteV2, MetadataHasTheSameHashInEveryRequest) {
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
 }
 
+TEST(RemoteWriteV2, FilesMetadataUnderTheFamilyThatItsTypeAndNameTell) {
+  std::map<std::pair<std::string, std::string>, uint64_t> hashes;  // so known metadata of a family is not decoded again
+  auto f = [&](const char* type, const char* name, const char* family, bool is_native = false) {
+    RequestEncoder encoder(Schema::kV2);
+    WireSeries series = Series({{"__name__", name}});
+    if (is_native) series.histograms.resize(1);
+    series.metadata = model::MetricMetadata{"", type, "Help.", ""};
+    encoder.Add(series);
+    const std::string request = encoder.Finish();
+    RequestScan scan;
+    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+    EXPECT_EQ(Decode(scan, 0), (model::MetricMetadata{family, type, "Help.", ""}));
+    const uint64_t hash = scan.metadata()[0].hash;
+    EXPECT_EQ(hashes.try_emplace({type, family}, hash).first->second, hash) << name;
+  };
+  for (const char* name : {"x", "x_bucket", "x_sum", "x_count"}) f("histogram", name, "x");
+  for (const char* name : {"x", "x_bucket", "x_gsum", "x_gcount"}) f("gaugehistogram", name, "x");
+  for (const char* name : {"x", "x_sum", "x_count"}) f("summary", name, "x");
+  for (const char* name : {"x", "x_info"}) f("info", name, "x");
+  f("histogram", "x_sum_count", "x_sum");
+  f("histogram", "x_count", "x_count", true);  // a native histogram has the name of its family
+  f("histogram", "_count", "_count");
+  f("histogram", "x_total", "x_total");
+  f("summary", "x_bucket", "x_bucket");
+  f("counter", "x_total", "x_total");
+  f("counter", "x_count", "x_count");
+  f("gauge", "x_sum", "x_sum");
+  f("unknown", "x_bucket", "x_bucket");
+}
+
 // 1,200 series of 60 bytes refer to 15 labels of 4 KiB each: without a limit, 72 MB to copy and hash.
 TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
   const auto request_of = [](size_t count, const std::string& last) {

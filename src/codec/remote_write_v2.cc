@@ -45,17 +45,17 @@ bool ForEachReference(std::string_view series, Take&& take) {
 
 }  // namespace
 
-uint32_t RequestScan::FamilyOf(const ScannedSeries& series) const {
-  uint32_t family = 0;
+uint32_t RequestScan::NameOf(const ScannedSeries& series) const {
+  uint32_t metric_name = 0;
   bool is_name = true;
-  bool is_family = false;
+  bool is_metric_name = false;
   ForEachReference(series.message, [&](uint32_t reference) {  // the walk has read them
     const std::string_view text = reference < symbols_.size() ? symbols_.text(reference) : std::string_view();
-    if (is_name) is_family = text == model::kMetricName;
-    if (!is_name && is_family && family == 0 && !text.empty()) family = reference;
+    if (is_name) is_metric_name = text == model::kMetricName;
+    if (!is_name && is_metric_name && metric_name == 0 && !text.empty()) metric_name = reference;
     is_name = !is_name;
   });
-  return family;
+  return metric_name;
 }
 
 // Two passes: the first collects all symbols and lists the series; the second reads the series. A few bytes of
@@ -118,7 +118,7 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   bool in_one_piece = true;
   Begin();
   metadata_ = {};
-  family_ = 0;
+  metric_name_ = 0;
   references_good_ = true;
   const char* at = series.message.data();
   const char* const end = at + series.message.size();
@@ -230,12 +230,16 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
     return RefuseItem(
         format("metadata refers to symbol {} of {}", std::max(metadata.help, metadata.unit), scan_.symbols_.size()));
   }
-  metadata.family = family_ != 0 || !references_good_ ? family_ : scan_.FamilyOf(series);
-  if (metadata.family == 0 || metadata.SameAs(last_metadata_)) return;
+  metadata.name = metric_name_ != 0 || !references_good_ ? metric_name_ : scan_.NameOf(series);
+  if (metadata.name == 0 || metadata.SameAs(last_metadata_)) return;
   last_metadata_ = metadata;
-  const std::array<uint64_t, 4> content = {metadata.type, scan_.symbols_.HashOf(metadata.family, fingerprinter_),
-                                           scan_.symbols_.HashOf(metadata.help, fingerprinter_),
-                                           scan_.symbols_.HashOf(metadata.unit, fingerprinter_)};
+  const std::string_view name = scan_.symbols_.text(metadata.name);
+  const std::string_view family = scan_.FamilyOf(series, name, metadata.type);
+  const std::array<uint64_t, 4> content = {
+      metadata.type,
+      family.size() == name.size() ? scan_.symbols_.HashOf(metadata.name, fingerprinter_)
+                                   : SymbolTable::Hash(family, fingerprinter_),
+      scan_.symbols_.HashOf(metadata.help, fingerprinter_), scan_.symbols_.HashOf(metadata.unit, fingerprinter_)};
   const std::string_view bytes(reinterpret_cast<const char*>(content.data()), sizeof content);
   scan_.metadata_.push_back({.hash = fingerprinter_(bytes).lo,
                              .message = metadata.message,
@@ -253,7 +257,7 @@ std::string_view V2Walk::Rebuild(ScannedSeries& series) {
   const char* const end = at + series.labels.size();
   uint64_t order_before = 0;  // the empty string: below every name
   uint32_t before = 0;
-  uint32_t family = 0;
+  uint32_t metric_name = 0;
   while (at != end) {
     uint32_t name = 0;
     uint32_t value = 0;
@@ -267,10 +271,10 @@ std::string_view V2Walk::Rebuild(ScannedSeries& series) {
     }
     before = name;
     order_before = piece->order;
-    if (piece->order == kMetricNameOrder && scan_.symbols_.IsMetricName(name)) family = value;
+    if (piece->order == kMetricNameOrder && scan_.symbols_.IsMetricName(name)) metric_name = value;
     out = LabelPieces::Append(*piece, out);
   }
-  family_ = family;
+  metric_name_ = metric_name;
   return {begin, static_cast<size_t>(out - begin)};
 }
 
@@ -287,7 +291,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   size_t bytes = 0;
   bool in_range = true;
   bool usual = true;
-  family_ = 0;
+  metric_name_ = 0;
   sorter_.Clear();
   const Field field{.number = 1, .type = Type::kBytes, .bytes = series.labels};
   const bool read = wire::ReadRepeatedVarint(field, [&](uint64_t wide) {
@@ -315,7 +319,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   for (size_t i = 0; i < sorter_.size(); ++i) {
     const SymbolPair label = sorter_[i];
     const LabelPieces::Piece* const piece = scan_.pieces_.Find(label.name, label.value);
-    if (symbols.IsMetricName(label.name)) family_ = label.value;
+    if (symbols.IsMetricName(label.name)) metric_name_ = label.value;
     out = LabelPieces::Append(*piece, out);
   }
   return {begin, static_cast<size_t>(out - begin)};

@@ -48,8 +48,12 @@ class SymbolTable {
   // The same for the same text in every request. Computed on first use.
   uint64_t HashOf(uint32_t i, const model::Fingerprinter& fingerprinter) {
     if (hashes_.empty()) hashes_.resize(texts_.size());
-    if (hashes_[i] == 0) hashes_[i] = fingerprinter(text(i)).lo | 1;
+    if (hashes_[i] == 0) hashes_[i] = Hash(text(i), fingerprinter);
     return hashes_[i];
+  }
+  // That of a text which need not be a symbol. Never 0.
+  static uint64_t Hash(std::string_view text, const model::Fingerprinter& fingerprinter) {
+    return fingerprinter(text).lo | 1;
   }
 
  private:

@@ -104,12 +104,12 @@ class V2Walk : Walk {
 
   struct Metadata {
     std::string_view message;
-    uint32_t family = 0;
+    uint32_t name = 0;  // of the series
     uint32_t type = 0;
     uint32_t help = 0;
     uint32_t unit = 0;
     bool SameAs(const Metadata& other) const {
-      return family == other.family && type == other.type && help == other.help && unit == other.unit;
+      return name == other.name && type == other.type && help == other.help && unit == other.unit;
     }
   };
   struct SymbolPair {
@@ -136,7 +136,7 @@ class V2Walk : Walk {
   bool looks_like_v1_ = false;
   bool broken_ = false;
   bool references_good_ = true;  // of the current series
-  uint32_t family_ = 0;          // of the current series; 0: none
+  uint32_t metric_name_ = 0;     // of the current series; 0: none
   uint64_t rebuilt_bytes_ = 0;   // of the request so far
   Metadata metadata_;            // of the current series
   Metadata metadata_read_;       // the last message that was decoded

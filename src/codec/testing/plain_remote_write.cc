@@ -332,6 +332,18 @@ PlainSeries CheckNext(const RawSeries& raw, const SeriesLimits& limits, PlainReq
   return series;
 }
 
+std::string FamilyOf(const std::string& series, uint32_t type, bool is_native) {
+  static const std::map<uint32_t, std::set<std::string>> kSuffixes = {{3, {"_bucket", "_sum", "_count"}},
+                                                                      {4, {"_bucket", "_gsum", "_gcount"}},
+                                                                      {5, {"_sum", "_count"}},
+                                                                      {6, {"_info"}}};
+  const auto suffixes = kSuffixes.find(type);
+  const size_t last = series.rfind('_');
+  if (suffixes == kSuffixes.end() || last == std::string::npos || last == 0) return series;
+  if (is_native && (type == 3 || type == 4)) return series;
+  return suffixes->second.contains(series.substr(last)) ? series.substr(0, last) : series;
+}
+
 void Keep(const RawMetadata& raw, const SeriesLimits& limits, PlainRequest& out) {
   static const std::vector<std::string> kTypes = {"unknown",        "counter", "gauge", "histogram",
                                                   "gaugehistogram", "summary", "info",  "stateset"};
@@ -388,6 +400,7 @@ PlainSeries Resolve(RawSeries raw, const std::vector<std::string>& symbols, cons
   if (!good) series.refused = true;
   if (!raw.has_metadata || (raw.type | raw.help | raw.unit) == 0) return series;
   if (raw.help >= symbols.size() || raw.unit >= symbols.size()) return ++request.refused_items, series;
+  metadata.family = FamilyOf(metadata.family, raw.type, !raw.histograms.empty());
   metadata.help = symbols[raw.help];
   metadata.unit = symbols[raw.unit];
   Keep(metadata, limits, request);
