@@ -33,6 +33,7 @@ LIBRARIES = {
     "roaring::roaring": ("CRoaring", r"roaring/", ""),
     "PkgConfig::re2": ("re2", r"re2/", ""),
     "CLI11::CLI11": ("CLI11", r"CLI/", ""),
+    "PkgConfig::systemd": ("libsystemd", r"systemd/", ""),
 }
 FOR_TESTS_ONLY = {  # headers: the files that may include them
     r"protozero/": r"codec/testing/",

@@ -56,6 +56,13 @@ void Consumer::Stop() {
   lanes_.clear();
 }
 
+Status Consumer::Progress() const {
+  for (const Lane& lane : lanes_) {
+    if (const Status moves = lane.worker->Progress(); !moves) return moves;
+  }
+  return {};
+}
+
 Status Consumer::Health() const {
   if (!started_) return Fail(Errc::kUnavailable, "the database to be prepared");
   for (const Lane& lane : lanes_) {

@@ -35,6 +35,8 @@ class Consumer {
 
   // Success while every worker works.
   Status Health() const;
+  // Success while every worker that has something to do makes progress.
+  Status Progress() const;
 
  private:
   struct Lane {

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "base/ascii.h"
 #include "base/format.h"
@@ -34,11 +35,12 @@ std::unexpected<Error> Unusable(std::string_view path, std::string_view problem,
 
 Result<DataDirectory> DataDirectory::Open(const std::string& path) {
   std::error_code error;
-  std::filesystem::create_directories(path, error);
+  const bool created = std::filesystem::create_directories(path, error);
+  if (created) std::filesystem::permissions(path, std::filesystem::perms::owner_all, error);
   if (error) return Unusable(path, format("cannot be created: {}", error.message()), "change the rights");
   FileDescriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid()) return Unusable(path, format("cannot be opened: {}", std::strerror(errno)), "change its owner");
-  FileDescriptor lock(openat(folder.get(), "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+  FileDescriptor lock(openat(folder.get(), "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock.valid()) return Unusable(path, format("is not writable: {}", std::strerror(errno)), "change its owner");
   DataDirectory directory(path, std::move(folder), std::move(lock));
   TRY(directory.Lock());
@@ -56,11 +58,18 @@ Status DataDirectory::Lock() {
 
 Status DataDirectory::WritePid() {
   const std::string pid = format("{}\n", getpid());
-  if (ftruncate(lock_.get(), 0) == 0 &&
-      pwrite(lock_.get(), pid.data(), pid.size(), 0) == static_cast<ssize_t>(pid.size())) {
-    return {};
-  }
+  const auto size = static_cast<ssize_t>(pid.size());
+  // In this order, because a full disk has no place for a file that was truncated first.
+  if (pwrite(lock_.get(), pid.data(), pid.size(), 0) == size && ftruncate(lock_.get(), size) == 0) return {};
   return Unusable(path_, format("cannot be written to: {}", std::strerror(errno)), "make room");
+}
+
+std::optional<std::string> DataDirectory::OpenToOthers() const {
+  constexpr mode_t kOthers = S_IRWXO;
+  struct stat state{};
+  if (fstat(folder_.get(), &state) != 0 || (state.st_mode & kOthers) == 0) return std::nullopt;
+  return format("every user of this machine can enter the data directory {} (mode {:04o}): chmod 700 {}", path_,
+                state.st_mode & 07777, path_);
 }
 
 std::optional<DataDirectory::Identity> DataDirectory::Find(const std::string& name) const {
@@ -75,7 +84,8 @@ Status DataDirectory::Guard(std::initializer_list<std::string_view> files) {
     const auto identity = Find(name);
     if (!identity) return Fail(Errc::kUnavailable, format("{}: {}", PathOf(file), std::strerror(errno)));
     const auto log = Find(name + "-wal");
-    guarded_.push_back({std::move(name), *identity, log});
+    const auto index = Find(name + "-shm");
+    guarded_.push_back({std::move(name), *identity, log, index});
   }
   return {};
 }
@@ -90,11 +100,15 @@ Status DataDirectory::Intact() const {
         Errc::kUnavailable,
         format("the data directory {} was deleted or moved while it was in use: what is written now is lost", path_));
   }
-  for (const auto& [name, identity, log] : guarded_) {
-    if (Find(name) == identity) continue;
-    return Fail(
-        Errc::kUnavailable,
-        format("{} was deleted or replaced while it was in use: what is written to it now is lost", PathOf(name)));
+  for (const GuardedFile& guarded : guarded_) {
+    const std::pair<std::string, std::optional<Identity>> files[] = {
+        {guarded.name, guarded.identity}, {guarded.name + "-wal", guarded.log}, {guarded.name + "-shm", guarded.index}};
+    for (const auto& [file, identity] : files) {
+      if (!identity || Find(file) == identity) continue;
+      return Fail(
+          Errc::kUnavailable,
+          format("{} was deleted or replaced while it was in use: what is written to it now is lost", PathOf(file)));
+    }
   }
   return {};
 }
@@ -104,7 +118,7 @@ Status DataDirectory::Intact() const {
 // may hold the only copy of the last transactions. The shared memory file is only an index of the log, and SQLite makes
 // it anew.
 void DataDirectory::SetAsideOrphanedLogs() const {
-  for (const auto& [name, identity, log] : guarded_) {
+  for (const auto& [name, identity, log, index] : guarded_) {
     const std::string wal = name + "-wal";
     if (!log || Find(name) == identity || Find(wal) != log) continue;  // a new log came with the new file
     renameat(folder_.get(), wal.c_str(), folder_.get(), (wal + ".orphaned").c_str());

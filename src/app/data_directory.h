@@ -18,16 +18,20 @@ namespace mi::app {
 // file systems (NFS) cannot lock a folder, and because it tells others which process holds it.
 class DataDirectory {
  public:
-  // Creates the folder if it is missing. Errors: kUnavailable, in one line that says what to do, if the folder is not
-  // writable or is locked by another process (with its pid).
+  // Creates the folder if it is missing, for its owner alone (0700). Errors: kUnavailable, in one line that says what
+  // to do, if the folder is not writable or is locked by another process (with its pid).
   static Result<DataDirectory> Open(const std::string& path);
 
   std::string PathOf(std::string_view file) const;
+  // A warning if everybody may enter the folder. Its rights are kept: somebody may depend on them.
+  std::optional<std::string> OpenToOthers() const;
 
-  // From now on Intact() also checks these files, as they are now. kUnavailable: one is missing.
+  // From now on Intact() also checks these SQLite databases, as they are now, with their logs (-wal) and the indexes of
+  // their logs (-shm), if they have any. Requires: they are open, because SQLite deletes both when it closes a
+  // database. kUnavailable: a database is missing.
   Status Guard(std::initializer_list<std::string_view> files);
   // kUnavailable if the folder or a guarded file was deleted or replaced: what is written to it now is lost. Only a
-  // restart helps. Threads: safe, once all files are guarded.
+  // restart helps. Costs about ten calls of stat. Threads: safe, once all files are guarded.
   Status Intact() const;
   // After Intact() has failed: renames SQLite's write-ahead log of each database that was replaced. The log belongs to
   // the old file, but the next start would apply it to the new one, and so damage it.
@@ -43,7 +47,8 @@ class DataDirectory {
   struct GuardedFile {
     std::string name;
     Identity identity;
-    std::optional<Identity> log;  // of <name>-wal, if there is one
+    std::optional<Identity> log;    // of <name>-wal
+    std::optional<Identity> index;  // of <name>-shm
   };
 
   DataDirectory(std::string path, FileDescriptor folder, FileDescriptor lock)

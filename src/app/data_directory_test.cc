@@ -17,6 +17,25 @@ TEST(DataDirectoryOnDisk, StaysLockedIfItsLockFileIsDeleted) {
   std::filesystem::remove_all(path);
 }
 
+TEST(DataDirectoryOnDisk, IsForItsOwnerAloneAndWarnsIfItIsNot) {
+  namespace fs = std::filesystem;
+  const std::string path = testing::TempDir() + "data_directory_rights_test";
+  fs::remove_all(path);
+  {
+    const auto fresh = DataDirectory::Open(path);
+    ASSERT_TRUE(fresh);
+    EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_all);
+    EXPECT_EQ(fs::status(path + "/LOCK").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+    EXPECT_EQ(fresh->OpenToOthers(), std::nullopt);
+  }
+  fs::permissions(path, fs::perms{0755});
+  const auto wide = DataDirectory::Open(path);
+  ASSERT_TRUE(wide);
+  EXPECT_EQ(fs::status(path).permissions(), fs::perms{0755}) << "somebody may depend on it";
+  EXPECT_THAT(wide->OpenToOthers().value(), testing::HasSubstr("mode 0755"));
+  fs::remove_all(path);
+}
+
 TEST(DataDirectoryOnDisk, DetectsThatItOrAGuardedFileWasDeletedOrReplaced) {
   const std::string path = testing::TempDir() + "data_directory_intact_test";
   std::filesystem::remove_all(path);
@@ -39,6 +58,27 @@ TEST(DataDirectoryOnDisk, DetectsThatItOrAGuardedFileWasDeletedOrReplaced) {
   EXPECT_THAT(directory->Intact().error().message(), testing::HasSubstr("deleted or moved"));
   std::filesystem::create_directories(path);
   EXPECT_FALSE(directory->Intact()) << "another folder of that name";
+  std::filesystem::remove_all(path);
+}
+
+TEST(DataDirectoryOnDisk, DetectsThatTheLogOfADatabaseOrItsIndexWasDeletedOrReplaced) {
+  const std::string path = testing::TempDir() + "data_directory_wal_test";
+  std::filesystem::remove_all(path);
+  auto directory = DataDirectory::Open(path);
+  ASSERT_TRUE(directory);
+  for (const std::string name : {"a.db", "a.db-wal", "a.db-shm", "b.db"}) std::ofstream(directory->PathOf(name)) << "x";
+  ASSERT_TRUE(directory->Guard({"a.db", "b.db"}));
+  std::ofstream(directory->PathOf("b.db-wal")) << "of another process, if the database had none";
+  EXPECT_TRUE(directory->Intact());
+  for (const std::string name : {"a.db-wal", "a.db-shm"}) {
+    const std::string file = directory->PathOf(name);
+    std::filesystem::rename(file, file + ".mine");
+    EXPECT_THAT(directory->Intact().error().message(), testing::HasSubstr(name + " was deleted or replaced"));
+    std::ofstream(file) << "y";
+    EXPECT_FALSE(directory->Intact()) << "another file of that name";
+    std::filesystem::rename(file + ".mine", file);
+    EXPECT_TRUE(directory->Intact());
+  }
   std::filesystem::remove_all(path);
 }
 

@@ -40,6 +40,8 @@ class Fleet final : public Service {
   Status Reconfigure(const config::Config& config) override;
   void Stop() override;
   uint16_t port() const override { return listener_->port(); }
+  bool Responds(milliseconds patience) const override { return listener_->Responds(patience); }
+  std::string Readiness() const override { return listener_->health().Describe(); }
 
  private:
   bool Is(config::Role role) const {
@@ -51,6 +53,7 @@ class Fleet final : public Service {
   Status OpenConsumer();
   void OpenQueryService();
   void OpenDatabase();
+  void CheckIndex();
   void CheckDatabase();
   void InterruptDatabase();
 
@@ -82,8 +85,15 @@ Status Fleet::OpenProducer() {
 Status Fleet::OpenConsumer() {
   consumer_ = TRY(Consumer::Create(config_, deps_, *database_));
   index_health_.emplace("index", NeedOfDatabase(), listener_->health(), deps_.log);
-  index_health_check_.emplace(kHealthInterval, [this] { index_health_->Report(consumer_->Health()); });
+  index_health_check_.emplace(kHealthInterval, [this] { CheckIndex(); });
   return {};
+}
+
+void Fleet::CheckIndex() {
+  index_health_->Report(consumer_->Health());
+  const Status moves = consumer_->Progress();
+  moves ? listener_->health().SetReady("indexing")
+        : listener_->health().SetWaiting("indexing", moves.error().message());
 }
 
 void Fleet::OpenQueryService() {

@@ -1,7 +1,7 @@
 // The HTTP listener of every role, with /, /health, /ready, /metrics and profiles.
 //
 // Ownership: borrows config, log and metrics. Handlers that others register must live until Drain() has returned.
-// Threads: Start, Reconfigure and Drain from one thread.
+// Threads: Start, Reconfigure and Drain from one thread; Responds from any, after Start.
 #pragma once
 
 #include <chrono>
@@ -30,6 +30,7 @@ class HttpListener {
   net::Router& router() { return router_; }
   telemetry::Health& health() { return health_; }
   uint16_t port() const { return server_->port(); }
+  bool Responds(std::chrono::milliseconds patience) const { return server_->Responds(patience); }
   MemoryBudget& memory() { return server_->memory(); }
 
   void Start() { server_->Start(); }

@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -8,6 +9,7 @@
 #include "app/process.h"
 #include "app/role_options.h"
 #include "app/service.h"
+#include "app/service_manager.h"
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/format.h"
@@ -98,6 +100,8 @@ std::unique_ptr<config::Watcher> WatchConfig(const Command& command, const confi
 
 int Serve(const Command& command) {
   Signals signals;
+  // Databases, snapshots and whatever SQLite puts beside them are for the owner alone. The log opens itself wider.
+  umask(S_IRWXG | S_IRWXO);
   Result<config::Loaded> loaded = config::Load(SourcesOf(command));
   if (!loaded) return Complain(kExitBadConfiguration, loaded.error().message());
   if (const Status checked = CheckOptions(*loaded); !checked) {
@@ -126,10 +130,12 @@ int Serve(const Command& command) {
   }
   Print(Banner(config, (*service)->port()));
   auto watcher = WatchConfig(command, *loaded, **service, **log, *metrics);
+  auto manager = std::make_unique<ServiceManager>(**service);
   signals.WaitForStop([&] { watcher->Reload(); });
   Signals::ExitAtNextSignal();
   // The kernel ends a stop that hangs; what is durable survives any end of the process.
   alarm(static_cast<unsigned>(config.app.shutdown_timeout.count() / 1000) + 1);
+  manager.reset();
   watcher.reset();
   (*service)->Stop();
   (*log)->Info("stopped");

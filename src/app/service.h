@@ -1,8 +1,10 @@
 // A role that runs. Standalone and Fleet are the two shapes of it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/clock.h"
 #include "base/fatal.h"
@@ -13,7 +15,7 @@
 
 namespace mi::app {
 
-// Threads: all members are called from one thread.
+// Threads: all members are called from one thread, except Responds() and Readiness(), which are safe.
 class Service {
  public:
   // All of it outlives the service.
@@ -32,6 +34,10 @@ class Service {
   // app.shutdown_timeout. Idempotent.
   virtual void Stop() = 0;
   virtual uint16_t port() const = 0;
+  // Whether every thread that serves requests handles an event within `patience`.
+  virtual bool Responds(std::chrono::milliseconds patience) const = 0;
+  // What /ready says.
+  virtual std::string Readiness() const = 0;
 };
 
 // The whole flow in one process: embedded journal, SQLite, catalogue, queries. Needs nothing but a folder.

@@ -26,6 +26,7 @@ using std::chrono::milliseconds;
 
 constexpr size_t kMaxActivity = 10'000'000;  // 16 bytes each: a whole window of ten million series fits
 constexpr milliseconds kHealthInterval = std::chrono::seconds(1);
+constexpr milliseconds kFilesInterval{100};
 constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
 constexpr milliseconds kTimeToSave =
     std::chrono::seconds(2);  // of app.shutdown_timeout, for the index and the snapshot
@@ -58,12 +59,16 @@ class Standalone final : public Service {
   Status Reconfigure(const config::Config& config) override;
   void Stop() override;
   uint16_t port() const override { return listener_->port(); }
+  bool Responds(milliseconds patience) const override { return listener_->Responds(patience); }
+  std::string Readiness() const override { return listener_->health().Describe(); }
 
  private:
   Status OpenFiles();
   Status OpenReceiver();
   void LoadCatalog();
+  Status CheckFiles();
   void CheckHealth();
+  void CheckIndex();
   void SaveSeen();
   Result<dedupe::SnapshotBinding> Binding();
 
@@ -87,6 +92,7 @@ class Standalone final : public Service {
   std::thread loader_;
 
   std::unique_ptr<HttpListener> listener_;
+  std::optional<Periodic> files_;
   std::optional<Periodic> health_;
   std::optional<Periodic> snapshot_;
 };
@@ -102,7 +108,8 @@ Status Standalone::OpenFiles() {
   stream::JournalOptions journal = config_.journal;
   journal.path = directory_.PathOf("journal.db");
   journal.secret_check = secret_check;
-  journal_ = TRY(stream::Journal::Open(journal, {deps_.clock, deps_.log, deps_.metrics, deps_.fatal}));
+  journal_ = TRY(stream::Journal::Open(journal, {deps_.clock, deps_.log, deps_.metrics, deps_.fatal},
+                                       [this] { return CheckFiles(); }));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
   index_ = std::make_unique<index::Worker>(
       index::WorkerOptions{},
@@ -155,15 +162,34 @@ void Standalone::LoadCatalog() {
   index_->Start();
 }
 
+// Ends the process if its files were deleted or replaced. The journal asks after each commit, before it answers: so a
+// new series is never acknowledged on the strength of a file that is gone. A known series needs no commit, so the files
+// are also checked periodically. Such a series may be acknowledged until the next check; it is unknown after the
+// restart, because then the seen table is filled from what is left.
+Status Standalone::CheckFiles() {
+  Status intact = directory_.Intact();
+  if (intact) return intact;
+  if (receiver_ != nullptr) receiver_->Refuse();
+  directory_.SetAsideOrphanedLogs();
+  deps_.fatal(intact.error());
+  return intact;
+}
+
 void Standalone::CheckHealth() {
-  if (const Status intact = directory_.Intact(); !intact) {
-    directory_.SetAsideOrphanedLogs();
-    return deps_.fatal(intact.error());
-  }
   // A full or failing journal accepts no new series: load balancers should know.
   const Status accepts = journal_->publisher().Health();
   accepts ? listener_->health().SetReady("journal")
           : listener_->health().SetWaiting("journal", accepts.error().message());
+  CheckIndex();
+}
+
+// The journal accepts series while the index cannot apply them, so that is no reason to refuse them at once. But after
+// a while new series are missing from too many answers.
+void Standalone::CheckIndex() {
+  telemetry::Health& health = listener_->health();
+  if (const Status moves = index_->Progress(); !moves) return health.SetWaiting("index", moves.error().message());
+  const Status works = index_->Health();
+  works ? health.SetReady("index") : health.SetImpaired("index", works.error().message());
 }
 
 void Standalone::SaveSeen() {
@@ -181,7 +207,9 @@ Status Standalone::Start() {
   receiver_->RegisterRoutes(listener_->router());
   query_service_.RegisterRoutes(listener_->router());
   started_ = true;
+  CheckHealth();  // the journal has tried to write when it was opened
   loader_ = std::thread([this] { LoadCatalog(); });
+  files_.emplace(kFilesInterval, [this] { (void)CheckFiles(); });
   health_.emplace(kHealthInterval, [this] { CheckHealth(); });
   snapshot_.emplace(kSnapshotInterval, [this] { SaveSeen(); });
   listener_->Start();
@@ -196,7 +224,7 @@ Status Standalone::Reconfigure(const config::Config& config) {
 }
 
 // The order follows the data. Requests first: they are refused, answered or expired, so nothing new enters the journal.
-// Then the queries and the two periodic tasks, which use the parts below. Then the journal, and the loader, which may
+// Then the queries and the periodic tasks, which use the parts below. Then the journal, and the loader, which may
 // just be starting the index; so it is joined before the index stops. The snapshot comes after both: the journal's end
 // and the catalogue's highest id no longer change, so the snapshot is bound to what the next start will find.
 // Forwarding to TSDBs comes last: its queues are only in memory, and nothing depends on them. A crash between two steps
@@ -207,6 +235,7 @@ void Standalone::Stop() {
   receiver_->Refuse();
   listener_->Drain(config_.app.shutdown_timeout, kTimeToSave, [this] { receiver_->ExpireAll(); });
   query_service_.Stop();
+  files_.reset();
   health_.reset();
   snapshot_.reset();
   journal_->Stop();
@@ -223,7 +252,9 @@ void Standalone::Stop() {
 }  // namespace
 
 Result<std::unique_ptr<Service>> StartStandalone(const config::Config& config, const Service::Deps& deps) {
-  auto service = std::make_unique<Standalone>(config, deps, TRY(DataDirectory::Open(config.app.data_dir)));
+  DataDirectory directory = TRY(DataDirectory::Open(config.app.data_dir));
+  if (const auto warning = directory.OpenToOthers()) deps.log.Warn("{}", *warning);
+  auto service = std::make_unique<Standalone>(config, deps, std::move(directory));
   TRY(service->Start());
   return service;
 }

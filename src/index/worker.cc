@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/format.h"
+
 namespace mi::index {
 
 Worker::Worker(const WorkerOptions& options, const WorkerDeps& deps)
@@ -23,6 +25,7 @@ Status Worker::Seek() {
 }
 
 void Worker::Start() {
+  NoteProgress();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -39,6 +42,21 @@ void Worker::Stop() {
 Status Worker::Health() const {
   TRY(store_retry_.Health());
   return stream_retry_.Health();
+}
+
+int64_t Worker::SteadyMs() const {
+  return std::chrono::ceil<std::chrono::milliseconds>(deps_.clock.Steady().time_since_epoch()).count();
+}
+
+Status Worker::Progress() const {
+  const int64_t progressed_ms = progressed_ms_;
+  const int64_t waited_ms = progressed_ms == 0 ? 0 : SteadyMs() - progressed_ms;
+  const uint64_t waiting = deps_.consumer.CurrentLag().records;
+  if (waited_ms < options_.stall_after.count() || waiting == 0) return {};
+  const Status works = Health();
+  return Fail(Errc::kUnavailable,
+              format("progress: nothing was applied for {} s, {} records wait{}{}", waited_ms / 1'000, waiting,
+                     works ? "" : ": ", works ? "" : works.error().message()));
 }
 
 void Worker::Run() {
@@ -83,6 +101,7 @@ void Worker::Step() {
     uncovered_series_ += found.series;
     uncovered_ = true;
   }
+  if (!found.empty() || deps_.consumer.CurrentLag().records == 0) NoteProgress();
   ApplyActivity((deps_.clock.Steady() - began) / 4);
   if (found.empty() && !more_activity) AskPositionWhenDue();
   MakeCheckpointWhenDue(found.empty());

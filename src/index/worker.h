@@ -6,6 +6,7 @@
 // Between polls it applies activity, in chunks.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -32,6 +33,7 @@ struct WorkerOptions {
   std::chrono::milliseconds min_retry{20};               // doubles with each failure
   std::chrono::milliseconds max_retry{5'000};
   std::chrono::milliseconds position_interval{10'000};  // how often an idle worker asks the store for a position
+  std::chrono::milliseconds stall_after{60'000};        // without progress: see Progress()
   StoreFigures store_figures = StoreFigures::kByWorker;
 };
 
@@ -54,6 +56,9 @@ class Worker {
 
   // Why nothing is indexed at the moment; success while it works.
   Status Health() const;
+  // kUnavailable if records wait and none was applied for WorkerOptions::stall_after, whatever the reason: an error
+  // that does not end, or a call that does not return.
+  Status Progress() const;
 
  private:
   using Steady = std::chrono::steady_clock;
@@ -62,6 +67,8 @@ class Worker {
   void Run();
   void Finish();
   void Step();
+  void NoteProgress() { progressed_ms_ = SteadyMs(); }
+  int64_t SteadyMs() const;
   // Applies chunks for `budget`, at least one.
   void ApplyActivity(Steady::duration budget);
   void AskPositionWhenDue();
@@ -76,6 +83,7 @@ class Worker {
   Retry stream_retry_;
   Applier applier_;
   bool sought_ = false;
+  std::atomic<int64_t> progressed_ms_ = 0;  // when it applied something, or nothing waited; 0: it has not been started
 
   // Used by the thread only.
   std::vector<model::ActivityBatch> activity_;  // taken from the queue, not applied yet

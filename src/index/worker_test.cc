@@ -240,6 +240,25 @@ TEST_F(WorkerTest, ReportsThatTheStoreIsAwayEvenIfNothingComes) {
   Await([&] { return worker_->Health().has_value(); });
 }
 
+TEST_F(WorkerTest, ReportsThatRecordsWaitAndNoneWasAppliedForAMinute) {
+  StartWorker();
+  clock_.Advance(2 * options_.stall_after);
+  EXPECT_TRUE(worker_->Progress()) << "nothing waits";
+  const int polls = stream_.calls(StreamCall::kPoll);
+  Await([&] { return stream_.calls(StreamCall::kPoll) > polls + 1; });
+  catalog_.FailAlways(StoreCall::kApply, Error(Errc::kUnavailable, "database is locked"));
+  stream_.Append(MakeBatch("a", 3));
+  Await([&] { return !worker_->Health(); });
+  EXPECT_TRUE(worker_->Progress()) << "it may work again soon";
+  clock_.Advance(2 * options_.stall_after);
+  ASSERT_FALSE(worker_->Progress());
+  EXPECT_THAT(
+      worker_->Progress().error().message(),
+      AllOf(HasSubstr("nothing was applied for 1"), HasSubstr("3 records wait"), HasSubstr("database is locked")));
+  catalog_.Recover();
+  Await([&] { return worker_->Progress().has_value(); });
+}
+
 TEST_F(WorkerTest, SeekReturnsTheErrorAndIsNotRepeatedAtTheStart) {
   worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));

@@ -1,6 +1,8 @@
 #include "net/server.h"
 
 #include <algorithm>
+#include <future>
+#include <utility>
 
 #include "net/listener.h"
 #include "net/loop.h"
@@ -51,6 +53,19 @@ void Server::SetLimits(ServerLimits limits) {
 }
 
 MemoryBudget& Server::memory() { return state_->budget; }
+
+bool Server::Responds(std::chrono::milliseconds patience) const {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  std::vector<std::future<void>> answers;
+  for (const auto& loop : loops_) {
+    auto answer = std::make_shared<std::promise<void>>();
+    answers.push_back(answer->get_future());
+    loop->mailbox()->Post([answer = std::move(answer)](Loop&) { answer->set_value(); });
+  }
+  return std::ranges::all_of(answers, [&](const std::future<void>& answer) {
+    return answer.wait_until(deadline) == std::future_status::ready;
+  });
+}
 
 Server::Stats Server::stats() const {
   return {.open_connections = state_->open_connections,

@@ -56,6 +56,8 @@ class Server {
   // ServerOptions::max_buffered_bytes. Handlers charge to it what a request makes them hold.
   MemoryBudget& memory();
   Stats stats() const;
+  // Whether each thread handles an event within `patience`. False: one hangs. For watchdogs. Requires: it is started.
+  bool Responds(std::chrono::milliseconds patience) const;
 
  private:
   Server(ServerOptions options, const Router& router, telemetry::Logger& log, Listeners listeners);

@@ -1,6 +1,8 @@
 // What one request after another gets to hear.
 #include "net/server.h"
 
+#include <future>
+
 #include "net/client.h"
 #include "net/testing/server_fixture.h"
 
@@ -23,6 +25,24 @@ TEST_F(ServerTest, AnswersOneRequestAfterAnother) {
     EXPECT_TRUE(answer.Says("Content-Type: text/plain; charset=utf-8"));
     EXPECT_FALSE(answer.Says("Connection: close"));
   }
+}
+
+TEST_F(ServerTest, TellsAWatchdogWhetherItsThreadsRespond) {
+  std::promise<void> entered;
+  std::promise<void> released;
+  Serve("/hang", [&](const Request&, Reply reply) {
+    entered.set_value();
+    released.get_future().wait();
+    reply({});
+  });
+  Start();
+  EXPECT_TRUE(server_->Responds(kPatience));
+  Peer peer = Connect();
+  ASSERT_TRUE(peer.Send(Post("/hang", "")));
+  entered.get_future().wait();
+  EXPECT_FALSE(server_->Responds(std::chrono::milliseconds(1)));
+  released.set_value();
+  EXPECT_TRUE(server_->Responds(kPatience));
 }
 
 TEST_F(ServerTest, BodiesOfAllSizesComeThroughTheClient) {

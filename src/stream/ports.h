@@ -133,7 +133,7 @@ class SeriesConsumer {
   // Everything before `durable` survives a power cut in the store, so the stream may delete it.
   virtual void Release(std::span<const StreamPosition> durable) = 0;
 
-  // Called before each rendering of the metrics.
+  // Cheap: called before each rendering of the metrics, and whenever a poll was empty.
   virtual Lag CurrentLag() const = 0;
   // Ends a Poll that waits; if none waits, the next one that would.
   virtual void Wake() = 0;

@@ -53,9 +53,19 @@ std::unexpected<Error> CannotWrite(const std::string& path, int error) {
 
 Status RotatingFile::Open() {
   file_.reset();
+  // Readable for the group, whatever the umask is: it may be a log shipper's.
+  constexpr mode_t kFileMode = 0640;
+  constexpr fs::perms kFolderMode{0750};
   std::error_code ignored;  // open() below says what is wrong
-  fs::create_directories(fs::path(path_).parent_path(), ignored);
-  FileDescriptor file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  const fs::path folder = fs::path(path_).parent_path();
+  if (fs::create_directories(folder, ignored)) fs::permissions(folder, kFolderMode, ignored);
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+  FileDescriptor file(::open(path_.c_str(), kFlags | O_EXCL, kFileMode));
+  if (file.valid()) {
+    (void)::fchmod(file.get(), kFileMode);
+  } else {
+    file = FileDescriptor(::open(path_.c_str(), kFlags, kFileMode));
+  }
   if (!file.valid() || ::fstat(file.get(), &opened_) != 0) return CannotWrite(path_, errno);
   file_ = std::move(file);
   size_ = static_cast<uint64_t>(opened_.st_size);

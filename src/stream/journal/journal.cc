@@ -20,11 +20,14 @@ Journal::~Journal() {
   publisher_.reset();
 }
 
-Result<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options, const StreamDeps& deps) {
+Result<std::unique_ptr<Journal>> Journal::Open(const JournalOptions& options, const StreamDeps& deps,
+                                               std::function<Status()> intact) {
+  if (!intact) intact = [] { return Status(); };
   std::unique_ptr<Journal> journal(new Journal(options));
   JournalFile file = TRY_WITHIN(JournalFile::Open(options, &journal->lock_wait_ms_), "open the journal");
   journal->progress_ = std::make_unique<JournalProgress>(file.next_offset());
-  journal->publisher_ = std::make_unique<JournalPublisher>(std::move(file), *journal->progress_, options, deps);
+  journal->publisher_ =
+      std::make_unique<JournalPublisher>(std::move(file), *journal->progress_, options, deps, std::move(intact));
   journal->consumer_ = TRY_WITHIN(
       JournalConsumer::Open(options, &journal->lock_wait_ms_, *journal->progress_, *journal->publisher_, deps),
       "open the journal");

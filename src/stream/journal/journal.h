@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 
 #include "stream/deps.h"
@@ -37,7 +38,9 @@ class Journal {
  public:
   // kUnavailable: cannot be opened. kCorrupt: damaged. kInvalid: written by a newer version, or with another
   // identity.secret.
-  static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const StreamDeps& deps);
+  // `intact`: see JournalPublisher; null: the files are always intact.
+  static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const StreamDeps& deps,
+                                               std::function<Status()> intact = nullptr);
   // Stops, then deletes what was released, in one bounded step.
   ~Journal();
 

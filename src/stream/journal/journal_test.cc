@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/format.h"
+#include "base/live.h"
 #include "sqlite/database.h"
 #include "stream/testing/contract_test.h"
 
@@ -89,7 +90,7 @@ class JournalTest : public testing::Test {
 
   void Open() {
     journal_.reset();
-    auto journal = Journal::Open(options_, deps_);
+    auto journal = Journal::Open(options_, deps_, [this] { return *intact_.Get(); });
     ASSERT_TRUE(journal) << journal.error().message();
     journal_ = std::move(*journal);
   }
@@ -126,6 +127,7 @@ class JournalTest : public testing::Test {
   const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   std::optional<Error> fatal_;
+  Live<Status> intact_{Status()};
   const StreamDeps deps_{clock_, *log_, *metrics_, [this](const Error& error) { fatal_ = error; }};
   StoredPositions stored_;
   std::unique_ptr<Journal> journal_;
@@ -306,6 +308,19 @@ TEST_F(JournalTest, IsFatalWhenRowsAreDeletedBeforeTheyAreRead) {
   EXPECT_EQ(journal_->start().trimmed_unapplied, 1);
   EXPECT_TRUE(Publish(MakeBatch("b", 1)).all_durable());
   EXPECT_THAT(ApplyAll(), ElementsAre("b_0{job=\"contract\"}"));
+}
+
+TEST_F(JournalTest, AcknowledgesNothingAndDeletesNothingOnceItsFilesAreGone) {
+  OpenAndStart();
+  EXPECT_TRUE(Publish(MakeBatch("before", 1)).all_durable());
+  intact_.Set(Fail(Errc::kUnavailable, "journal.db was deleted"));
+  const PublishResult result = Publish(MakeBatch("after", 1));
+  ASSERT_EQ(result.failures.size(), 1U);
+  EXPECT_EQ(result.failures[0].error.code(), Errc::kUnavailable);
+  EXPECT_EQ(result.failures[0].error.message(), "journal.db was deleted");
+  ApplyAll();
+  journal_.reset();  // which deletes what was released
+  EXPECT_EQ(Count("SELECT count(*) FROM batch WHERE offset = 1"), 1);
 }
 
 TEST_F(JournalTest, BoundsTheDeadLettersByDroppingTheOldest) {

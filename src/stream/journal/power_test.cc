@@ -65,6 +65,13 @@ class JournalPowerTest : public testing::Test {
     stored_.Store(*polled);
     journal_->consumer().Release(stored_.all());
   }
+  void AwaitHealth() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!journal_->publisher().Health()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), deadline);
+      std::this_thread::yield();
+    }
+  }
   size_t Missing() const {
     return static_cast<size_t>(
         std::ranges::count_if(acknowledged_, [&](const std::string& s) { return !catalogued_.contains(s); }));
@@ -175,12 +182,19 @@ TEST_F(JournalPowerTest, RefusesWhenTheDiskIsFullAndRecoversByItself) {
   EXPECT_EQ(result.failures[0].error.code(), Errc::kOverloaded);
   EXPECT_THAT(result.failures[0].error.message(), testing::HasSubstr("full"));
   disk_.SetDiskFull(false);
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!journal_->publisher().Health()) {
-    ASSERT_LT(std::chrono::steady_clock::now(), deadline);
-    std::this_thread::yield();
-  }
+  AwaitHealth();
   EXPECT_TRUE(PublishAndWait(journal_->publisher(), MakeBatch("after", 100)).all_durable());
+}
+
+TEST_F(JournalPowerTest, KnowsThatTheDiskIsFullBeforeTheFirstBatchAndRecoversByItself) {
+  ASSERT_TRUE(Open());
+  EXPECT_TRUE(PublishAndWait(journal_->publisher(), MakeBatch("before", 100)).all_durable());
+  journal_.reset();
+  disk_.SetDiskFull(true);
+  ASSERT_TRUE(Open());
+  EXPECT_EQ(journal_->publisher().Health().error().code(), Errc::kOverloaded);
+  disk_.SetDiskFull(false);
+  AwaitHealth();
 }
 
 TEST_F(JournalPowerTest, ReusesItsOwnSpaceWhenTheDiskIsFull) {

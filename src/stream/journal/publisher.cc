@@ -23,9 +23,10 @@ uint64_t BytesOf(const model::SeriesBatch& batch) {
 }  // namespace
 
 JournalPublisher::JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options,
-                                   const StreamDeps& deps)
+                                   const StreamDeps& deps, std::function<Status()> intact)
     : options_(options),
       deps_(deps),
+      intact_(std::move(intact)),
       progress_(progress),
       metrics_(deps.metrics),
       bytes_in_use_(
@@ -34,6 +35,7 @@ JournalPublisher::JournalPublisher(JournalFile file, JournalProgress& progress, 
   first_offset_ = file_.first_offset();
   last_write_ = std::chrono::steady_clock::now();
   bytes_in_use_.Set(static_cast<double>(file_.bytes_in_use()));
+  NoteOutcome(file_.Probe());  // so that Health() is right before the first batch
   writer_ = std::thread([this] { Run(); });
 }
 
@@ -85,6 +87,7 @@ Status JournalPublisher::Health() const {
 }
 
 void JournalPublisher::Trim(int64_t offset) {
+  if (!intact_()) return;  // the catalogue holds the rows in a file that nobody will find again
   {
     MutexLock lock(mutex_);
     trim_before_ = std::max(trim_before_, offset);
@@ -238,10 +241,12 @@ void JournalPublisher::RefuseRowsWithoutRoom(std::vector<GroupRow>& rows, int64_
 
 Status JournalPublisher::Commit(std::span<const JournalFile::Row> rows, int64_t trim_before) {
   Status committed = file_.Append(rows, trim_before);
-  if (committed || committed.error().code() != Errc::kOverloaded) return committed;
-  // The disk is full. After a checkpoint, SQLite writes the WAL again from its beginning, over space that it has.
-  if (!file_.Probe()) return committed;
-  return file_.Append(rows, trim_before);
+  if (!committed && committed.error().code() == Errc::kOverloaded) {
+    // The disk is full. After a checkpoint, SQLite writes the WAL again from its beginning, over space that it has.
+    if (!file_.Probe()) return committed;
+    committed = file_.Append(rows, trim_before);
+  }
+  return committed ? intact_() : committed;
 }
 
 void JournalPublisher::Answer(PendingBatch& pending, const std::optional<Refusal>& refusal) {

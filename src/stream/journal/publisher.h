@@ -7,6 +7,7 @@
 //         tries the journal again; if nobody publishes, it is tried at intervals.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -22,8 +23,12 @@ namespace mi::stream {
 
 class JournalPublisher final : public SeriesPublisher {
  public:
-  // `progress` must outlive it.
-  JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options, const StreamDeps& deps);
+  // `progress` must outlive it. `intact` says whether the files of the journal and of the catalogue are still in their
+  // directory: what is written to a file that was deleted is lost with the process. It is asked after each commit,
+  // before the answers, and before rows are deleted because the catalogue holds them. While it fails, no batch is
+  // durable and no row is deleted. Threads: `intact` is called from several.
+  JournalPublisher(JournalFile file, JournalProgress& progress, const JournalOptions& options, const StreamDeps& deps,
+                   std::function<Status()> intact);
   ~JournalPublisher() override;
 
   void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override EXCLUDES(mutex_);
@@ -76,6 +81,7 @@ class JournalPublisher final : public SeriesPublisher {
 
   const JournalOptions options_;
   const StreamDeps deps_;
+  const std::function<Status()> intact_;
   JournalProgress& progress_;
   PublishMetrics metrics_;
   telemetry::Gauge& bytes_in_use_;
