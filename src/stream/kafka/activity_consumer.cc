@@ -49,6 +49,7 @@ void KafkaActivityConsumer::Stop() {
 
 void KafkaActivityConsumer::Run() {
   while (!stop_.requested()) {
+    OfferWaiting();
     const KafkaMessagePtr record(rd_kafka_consumer_poll(client_->handle(), static_cast<int>(kPollSlice.count())));
     if (record == nullptr) continue;
     if (record->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -60,9 +61,8 @@ void KafkaActivityConsumer::Run() {
   }
 }
 
-// Waits while the queue is full, which is the backpressure: at most this one record and librdkafka's own buffer are
-// held outside the queue. Rebalances are not answered meanwhile. Kafka may already have the record's offset, so a stop
-// or a crash here loses the record: a hint, which the series gives again in its next window.
+// Kafka may already have the offsets of records that wait, so a stop or a crash here loses them: hints, which the
+// series give again in their next window.
 void KafkaActivityConsumer::Take(const rd_kafka_message_t& record) {
   logged_.clear();
   model::ActivityBatch batch;
@@ -71,8 +71,25 @@ void KafkaActivityConsumer::Take(const rd_kafka_message_t& record) {
   if (!decoded) return Refused("undecodable").Add();
   if (decoded->secret_check != secret_check_) return Refused("secret").Add();
   batch.seen_at_ms = static_cast<int64_t>(decoded->seen_at_s * 1'000);
-  while (!queue_.Offer(batch) && stop_.WaitFor(kPollSlice)) {
-  }
+  if (waiting_.empty() && queue_.Offer(batch)) return;
+  waiting_.push_back(std::move(batch));
+  Pause(true);
+}
+
+// librdkafka drops what it has fetched of a paused partition and fetches it again later. So usually one record waits;
+// a rebalance may bring one more from each new partition.
+void KafkaActivityConsumer::OfferWaiting() {
+  if (waiting_.empty()) return;
+  while (!waiting_.empty() && queue_.Offer(waiting_.front())) waiting_.pop_front();
+  if (waiting_.empty()) Pause(false);
+}
+
+void KafkaActivityConsumer::Pause(bool paused) {
+  rd_kafka_topic_partition_list_t* assigned = nullptr;
+  if (rd_kafka_assignment(client_->handle(), &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  const KafkaPartitionsPtr partitions(assigned);
+  paused ? rd_kafka_pause_partitions(client_->handle(), assigned)
+         : rd_kafka_resume_partitions(client_->handle(), assigned);
 }
 
 void KafkaActivityConsumer::Log(const Error& error) {

@@ -1,14 +1,15 @@
 // Reads the activity topics into an ActivityQueue, on a thread of its own. Its group is `<group_id>-activity`. Kafka
 // alone holds the offsets: activity is a hint, and reading it again is harmless.
 //
-// While the queue is full it does not read. If that lasts for max.poll.interval.ms (5 minutes), another member gets its
-// partitions, and it joins the group again when the queue has room.
+// While the queue is full it pauses its partitions and keeps the records that it has. It goes on polling, so that the
+// other members of the group need not wait for it at a rebalance.
 //
 // Counts and skips records of another identity.secret or version, and those that are cut short.
 //
 // Threads: Start and Stop from one thread. Errors: none. While Kafka is away it logs that, and continues afterwards.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <thread>
@@ -35,6 +36,8 @@ class KafkaActivityConsumer {
   telemetry::Counter& Refused(const std::string& reason);
   void Run();
   void Take(const rd_kafka_message_t& record);
+  void OfferWaiting();
+  void Pause(bool paused);
   void Log(const Error& error);
 
   const KafkaConsumerOptions options_;
@@ -43,7 +46,8 @@ class KafkaActivityConsumer {
   ActivityQueue& queue_;
   std::unique_ptr<KafkaClient> client_;
   StopSignal stop_;
-  std::string logged_;  // the last error, while it lasts
+  std::string logged_;                        // the last error, while it lasts
+  std::deque<model::ActivityBatch> waiting_;  // for room in the queue; the partitions are paused
   std::thread thread_;
 };
 

@@ -2,6 +2,7 @@
 #include "stream/kafka/consumer.h"
 
 #include <future>
+#include <random>
 #include <set>
 #include <thread>
 
@@ -184,6 +185,20 @@ TEST_F(KafkaConsumerTest, CutsALetterThatIsTooLargeForTheTopic) {
   ASSERT_THAT(letters, SizeIs(1));
   EXPECT_EQ(letters[0].value->size(), 65'536U);
   EXPECT_EQ(letters[0].headers.at("cut-from-bytes"), "3145728");
+}
+
+TEST_F(KafkaConsumerTest, CutsALetterThatIsTooLargeForASegment) {
+  bystander_->MakeTopic(topic_, 1);
+  bystander_->MakeTopic(DeadLetterTopic(topic_), 1, {{"segment.bytes", "1048576"}, {"max.message.bytes", "4194304"}});
+  options_.kafka.librdkafka["message.max.bytes"] = "4194304";
+  const auto consumer = Open();
+  std::string bytes(2 << 20, 'x');
+  std::minstd_rand random(1);  // it must not become small by compression
+  for (char& c : bytes) c = static_cast<char>(random());
+  ASSERT_TRUE(consumer->DeadLetter({{topic_, 0, 1}, bytes, "much", "key"}));
+  const auto letters = bystander_->Read(DeadLetterTopic(topic_));
+  ASSERT_THAT(letters, SizeIs(1));
+  EXPECT_EQ(letters[0].value->size(), 65'536U);
 }
 
 TEST_F(KafkaConsumerTest, TriesAnAssignmentAgainWhenTheLookupFailed) {

@@ -38,7 +38,8 @@ Status KafkaDeadLetters::Write(const PoisonRecord& record) {
   PoisonRecord letter = AsPublished(record);
   const size_t original_bytes = letter.bytes.size();
   rd_kafka_resp_err_t error = Send(topic, letter, original_bytes);
-  if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
+  // The second one: larger than the topic's segment.bytes.
+  if (error == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE || error == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE) {
     // A key can be as large as the record, and a reason can quote it.
     for (std::string* text : {&letter.bytes, &letter.key, &letter.reason}) text->resize(std::min(text->size(), kCutTo));
     error = Send(topic, letter, original_bytes);

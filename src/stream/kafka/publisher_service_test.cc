@@ -376,6 +376,40 @@ TEST_F(KafkaPublisherTest, KeepsActivityInKafkaWhileTheQueueIsFull) {
   EXPECT_EQ(deps_.metrics->GetCounter("activity_dropped_total", "").Value(), 0);
 }
 
+TEST_F(KafkaPublisherTest, AFullActivityQueueHoldsUpNoOtherMemberOfTheGroup) {
+  options_.activity_delay = milliseconds(0);
+  bystander_->MakeTopic(ActivityTopic(topic_), 8);
+  CreateAndAwait();
+  std::set<model::Fingerprint> published;
+  const auto publish = [&](uint64_t i) {
+    publisher_->PublishActivity({1'000, {{i, i}}});
+    published.insert({i, i});
+    ASSERT_TRUE(publisher_->Flush(kKafkaPatience));
+  };
+  ActivityQueue full(1, *deps_.metrics);
+  const KafkaConsumerOptions options{.kafka = options_.kafka, .topics = {topic_}, .group_id = topic_};
+  const auto first = KafkaActivityConsumer::Create(options, deps_, full).value();
+  first->Start();
+  for (uint64_t i = 0; i < 40; ++i) publish(i);
+  ASSERT_TRUE(Eventually([&] { return full.size() == 1; }));
+
+  ActivityQueue roomy(1'000, *deps_.metrics);
+  const auto second = KafkaActivityConsumer::Create(options, deps_, roomy).value();
+  second->Start();
+  uint64_t next = 40;
+  EXPECT_TRUE(Eventually([&] {
+    publish(next++);
+    return roomy.size() > 0;
+  }));
+  std::set<model::Fingerprint> taken;
+  EXPECT_TRUE(Eventually([&] {
+    for (ActivityQueue* queue : {&full, &roomy}) {
+      for (const auto& batch : queue->Take(1)) taken.insert(batch.fingerprints.begin(), batch.fingerprints.end());
+    }
+    return taken == published;
+  })) << "nothing is lost";
+}
+
 TEST_F(KafkaPublisherTest, DropsAndCountsTooMuchActivity) {
   options_.max_activity_fingerprints = 3;
   options_.activity_delay = std::chrono::hours(1);
