@@ -105,6 +105,7 @@ struct CatalogState {
   uint64_t seen_mark = 0;   // pass it to ReadSeenChanges to read what changes after this state
 };
 
+// What was said about a metric family.
 struct StoredMetadata {
   model::Tenant tenant;
   model::MetricMetadata metadata;
