@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/ascii.h"
 #include "net/request_parser.h"
 
 namespace {
@@ -14,6 +15,27 @@ using Outcome = RequestParser::Outcome;
 
 void Check(bool holds) {
   if (!holds) std::abort();
+}
+
+// An accepted head has one meaning for every reader: lines end with CRLF only, none is folded, at most one host.
+void CheckHead(std::string_view text, const mi::net::Request& head) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\r') Check(i + 1 < text.size() && text[i + 1] == '\n');
+    if (text[i] != '\n') continue;
+    Check(i > 0 && text[i - 1] == '\r');
+    Check(i + 1 == text.size() || (text[i + 1] != ' ' && text[i + 1] != '\t'));
+  }
+  int hosts = 0;
+  int lengths = 0;
+  int codings = 0;
+  head.ForEachHeader([&](std::string_view name, std::string_view) {
+    hosts += mi::EqualsIgnoringCase(name, "host");
+    lengths += mi::EqualsIgnoringCase(name, "content-length");
+    codings += mi::EqualsIgnoringCase(name, "transfer-encoding");
+  });
+  Check(hosts <= 1 && codings <= 1 && (codings == 0 || lengths == 0));
+  Check(!head.framing().is_http10 || codings == 0);
+  Check(head.path().starts_with('/') || head.path() == "*");
 }
 
 void Record(const mi::net::Request& head, std::string& found) {
@@ -37,6 +59,7 @@ std::string Parse(std::string_view bytes, size_t step) {
   std::string body;
   bool in_body = false;
   size_t taken = 0;
+  size_t begin = 0;  // of the head
   for (size_t known = std::min(step, bytes.size());;) {
     const std::string_view input = bytes.substr(taken, known - taken);
     const RequestParser::Step parsed = in_body ? parser->ParseChunked(input, body) : parser->ParseHead(input);
@@ -48,6 +71,7 @@ std::string Parse(std::string_view bytes, size_t step) {
         known = std::min(known + step, bytes.size());
         continue;
       case Outcome::kHead: {
+        CheckHead(bytes.substr(begin, taken - begin), parser->request());
         Record(parser->request(), found);
         in_body = parser->request().framing().chunked;
         if (in_body) continue;
@@ -65,6 +89,7 @@ std::string Parse(std::string_view bytes, size_t step) {
     found.append("\n");
     body.clear();
     in_body = false;
+    begin = taken;
     parser = std::make_unique<RequestParser>(kMaxHeaderBytes);
   }
 }

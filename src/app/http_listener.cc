@@ -21,9 +21,12 @@ Status HttpListener::ServeProfiles(const config::PprofOptions& options, telemetr
   profiles_.emplace();
   profiles_->RegisterRoutes(options.listen.empty() ? router_ : profiles_router_);
   if (options.listen.empty()) return {};
-  profiles_server_ = TRY(
-      net::Server::Create({.listen = options.listen, .threads = 1, .max_connections = 100, .option = "pprof.listen"},
-                          profiles_router_, log));
+  profiles_server_ = TRY(net::Server::Create({.listen = options.listen,
+                                              .threads = 1,
+                                              .max_connections = 100,
+                                              .max_buffered_bytes = 64 << 20,
+                                              .option = "pprof.listen"},
+                                             profiles_router_, log));
   profiles_server_->Start();
   log.Info("profiles are at {}/debug/pprof/ (port {})", options.listen, profiles_server_->port());
   return {};

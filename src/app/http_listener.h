@@ -1,4 +1,5 @@
-// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles.
+// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles. What its clients made the process
+// allocate goes back to the system.
 //
 // Ownership: borrows config, log and metrics. Handlers that others register must live until Drain() has returned.
 // Threads: Start, Reconfigure and Drain from one thread; Responds from any, after Start.
@@ -13,6 +14,7 @@
 #include "base/result.h"
 #include "config/config.h"
 #include "net/server.h"
+#include "telemetry/free_memory.h"
 #include "telemetry/health.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
@@ -47,6 +49,7 @@ class HttpListener {
   // On this listener, on one of its own (pprof.listen), which answers from now on, or nowhere.
   Status ServeProfiles(const config::PprofOptions& options, telemetry::Logger& log);
 
+  telemetry::FreeMemory free_memory_;
   telemetry::Health health_;
   web::StatusHandlers status_;
   net::Router router_;

@@ -2,11 +2,14 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
 #include <new>
 #include <thread>
 #include <unordered_set>
 
 #include "base/ascii.h"
+#include "base/available_memory.h"
 #include "base/backoff.h"
 #include "base/bounded_queue.h"
 #include "base/clock.h"
@@ -29,6 +32,30 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+
+TEST(AvailableMemory, IsTheLeastLimitOnThePathOfTheGroup) {
+  char directory[] = "/tmp/mi-available-memory-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const std::string root = directory;
+  const auto write = [&](const std::string& path, std::string_view text) {
+    std::filesystem::create_directories(std::filesystem::path(root + path).parent_path());
+    std::ofstream(root + path) << text;
+  };
+  const uint64_t machine = AvailableMemory(root);
+  EXPECT_GT(machine, 64 << 20);
+  write("/proc/self/cgroup", "0::/a/b\n");
+  EXPECT_EQ(AvailableMemory(root), machine);
+  write("/sys/fs/cgroup/a/b/memory.max", "max\n");
+  EXPECT_EQ(AvailableMemory(root), machine);
+  write("/sys/fs/cgroup/a/memory.max", "50000000\n");
+  EXPECT_EQ(AvailableMemory(root), 50'000'000);
+  write("/sys/fs/cgroup/memory.max", "40000000\n");  // where a container sees its own
+  EXPECT_EQ(AvailableMemory(root), 40'000'000);
+  write("/proc/self/cgroup", "5:cpu:/\n4:memory:/c\n0::/\n");
+  write("/sys/fs/cgroup/memory/c/memory.limit_in_bytes", "30000000\n");
+  EXPECT_EQ(AvailableMemory(root), 30'000'000);
+  std::filesystem::remove_all(root);
+}
 
 TEST(Try, YieldsTheValueOrReturnsTheError) {
   const auto half = [](int value) -> Result<int> {

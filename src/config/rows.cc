@@ -84,7 +84,9 @@ constexpr Row kRows[] = {
     {.path = "receive.answer_timeout", .member = AT(receive.answer_timeout), .min = 100, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
      .prose = "Longest wait for new series to become durable; then 503, and the sender repeats. Keep it below the sender's timeout (30s)."},
     {.path = "receive.max_connections", .member = AT(server.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
-     .prose = "Most connections at once; further ones are closed."},
+     .prose = "Most connections at once. A further one takes the place of an idle or slow one, unless its address has more than half of them; then it gets 503."},
+    {.path = "receive.max_buffered_bytes", .member = AT(server.max_buffered_bytes), .max = 1024 * kGiB, .unit = kBytes,
+     .prose = "Most memory for requests, queries and unread answers of all clients; beyond it 503. 0 is a quarter of the memory that the process may use (machine or container), at least 64MiB and at most 1GiB."},
     {.path = "receive.idle_timeout", .member = AT(server.idle_timeout), .min = kSecond, .max = kDay, .unit = kDuration, .reload = kLive,
      .prose = "A connection that sends nothing for this long is closed."},
 

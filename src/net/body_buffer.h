@@ -1,6 +1,7 @@
 // Memory for bodies while they arrive: buffers that a thread reuses, charged to a budget over all connections.
 #pragma once
 
+#include <array>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -22,18 +23,31 @@ struct Block {
 // same cache lines. Threads: confined to one.
 class BlockPool {
  public:
-  // At least `capacity` bytes.
+  // `capacity` bytes, rounded up to a power of two.
   Block Take(size_t capacity);
   void Return(Block block);
+  // Frees the blocks that nobody has needed since the last call.
+  void Trim();
   size_t kept_bytes() const { return kept_bytes_; }
 
  private:
+  static constexpr size_t kMinBlockBytes = 16 << 10;  // smaller blocks are left to the allocator
   static constexpr size_t kMaxKeptBytes = 64 << 20;
-  std::vector<Block> free_;
+  // The free blocks of one size.
+  struct Shelf {
+    std::vector<Block> free;
+    size_t unneeded = 0;  // the fewest that were free since the last Trim()
+  };
+
+  // Null if blocks of that size are not kept.
+  Shelf* ShelfOf(size_t capacity);
+
+  std::array<Shelf, 13> shelves_;  // 16 KiB, 32 KiB, … kMaxKeptBytes
   size_t kept_bytes_ = 0;
 };
 
-// A body that grows as it arrives, so that an announced length costs nothing. The destructor gives everything back.
+// A body that grows as it arrives, so that an announced length costs nothing. The budget counts whole blocks. The
+// destructor gives everything back.
 // Threads: confined to one.
 class BodyBuffer {
  public:
@@ -44,6 +58,8 @@ class BodyBuffer {
 
   // Makes room for `size` bytes in total. Returns false if the budget does not allow it.
   bool Reserve(size_t size);
+  // Moves what has arrived into a smaller block, if one is large enough. A slow body thus costs what has arrived.
+  void Shrink();
   // Requires: bytes.size() <= room().
   void Append(std::string_view bytes);
   char* end() { return block_.bytes.get() + size_; }
@@ -57,13 +73,16 @@ class BodyBuffer {
 
   size_t size() const { return size_; }
   size_t reserved() const { return reserved_; }
+  size_t held_bytes() const { return block_.capacity; }
   std::string_view view() const { return {block_.bytes.get(), size_}; }
 
  private:
+  void MoveTo(Block block);
+
   BlockPool& pool_;
   MemoryBudget& budget_;
   Block block_;
-  size_t reserved_ = 0;  // taken from the budget; never more than the block's capacity
+  size_t reserved_ = 0;  // never more than the block's capacity, which is what the budget counts
   size_t size_ = 0;
 };
 

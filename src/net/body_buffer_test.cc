@@ -10,7 +10,7 @@ namespace {
 
 TEST(BodyBuffer, GrowsAndKeepsWhatItHas) {
   BlockPool pool;
-  MemoryBudget budget(1000);
+  MemoryBudget budget(2000);
   BodyBuffer body(pool, budget);
   ASSERT_TRUE(body.Reserve(4));
   body.Append("abcd");
@@ -18,21 +18,55 @@ TEST(BodyBuffer, GrowsAndKeepsWhatItHas) {
   ASSERT_TRUE(body.Reserve(900));
   body.Append("efg");
   EXPECT_EQ(body.view(), "abcdefg");
-  EXPECT_EQ(budget.used(), 900);
+  EXPECT_EQ(body.room(), 893);
+  EXPECT_EQ(budget.used(), 1024) << "what is in memory counts, not what was asked for";
+}
+
+TEST(BodyBuffer, ShrinksToWhatHasArrived) {
+  BlockPool pool;
+  MemoryBudget budget(1 << 20);
+  BodyBuffer body(pool, budget);
+  ASSERT_TRUE(body.Reserve(100'000));
+  body.Shrink();
+  EXPECT_EQ(budget.used(), 0);
+  ASSERT_TRUE(body.Reserve(100'000));
+  body.Append("abc");
+  body.Shrink();
+  EXPECT_EQ(budget.used(), 4);
+  EXPECT_EQ(body.room(), 1);
+  body.Append("d");
+  body.Shrink();
+  EXPECT_EQ(body.room(), 0);
+  ASSERT_TRUE(body.Reserve(100'000));
+  body.Append("e");
+  EXPECT_EQ(body.view(), "abcde");
+  body.Clear();
+  EXPECT_EQ(budget.used(), 0);
+}
+
+TEST(BodyBuffer, NeverOffersMoreRoomThanWasAskedFor) {
+  BlockPool pool;
+  MemoryBudget budget(1 << 20);
+  BodyBuffer body(pool, budget);
+  ASSERT_TRUE(body.Reserve(5));  // the block has 8: what follows the body belongs to the next request
+  EXPECT_EQ(body.room(), 5);
+  body.Append("abcde");
+  body.Shrink();
+  EXPECT_EQ(body.room(), 0);
 }
 
 TEST(BodyBuffer, IsRefusedWhatTheBudgetDoesNotHave) {
   BlockPool pool;
-  MemoryBudget budget(100);
+  MemoryBudget budget(96);
   BodyBuffer first(pool, budget);
   ASSERT_TRUE(first.Reserve(60));
   {
     BodyBuffer second(pool, budget);
-    EXPECT_FALSE(second.Reserve(41));
-    EXPECT_TRUE(second.Reserve(40));
-    EXPECT_EQ(budget.used(), 100);
+    EXPECT_FALSE(second.Reserve(33));
+    EXPECT_TRUE(second.Reserve(32));
+    EXPECT_EQ(budget.used(), 96);
   }
-  EXPECT_EQ(budget.used(), 60);
+  EXPECT_EQ(budget.used(), 64);
   EXPECT_FALSE(first.Reserve(101));
   EXPECT_EQ(first.reserved(), 60);
   first.Clear();
@@ -41,13 +75,28 @@ TEST(BodyBuffer, IsRefusedWhatTheBudgetDoesNotHave) {
 
 TEST(BlockPool, HandsOutWhatWasUsedLast) {
   BlockPool pool;
-  Block block = pool.Take(1000);
-  EXPECT_EQ(block.capacity, 1024);
+  Block block = pool.Take(60'000);
+  EXPECT_EQ(block.capacity, 65'536);
   const char* const bytes = block.bytes.get();
   pool.Return(std::move(block));
-  EXPECT_EQ(pool.kept_bytes(), 1024);
-  EXPECT_NE(pool.Take(2000).bytes.get(), bytes);
-  EXPECT_EQ(pool.Take(1024).bytes.get(), bytes);
+  EXPECT_EQ(pool.kept_bytes(), 65'536);
+  EXPECT_NE(pool.Take(70'000).bytes.get(), bytes);
+  EXPECT_NE(pool.Take(100).bytes.get(), bytes) << "a small body must not sit in a large block";
+  EXPECT_EQ(pool.Take(65'536).bytes.get(), bytes);
+  EXPECT_EQ(pool.kept_bytes(), 0);
+}
+
+TEST(BlockPool, FreesWhatNobodyHasNeededForATime) {
+  BlockPool pool;
+  std::vector<Block> burst;
+  for (int i = 0; i < 10; ++i) burst.push_back(pool.Take(1 << 20));
+  for (Block& block : burst) pool.Return(std::move(block));
+  pool.Trim();  // all were needed since the last call
+  EXPECT_EQ(pool.kept_bytes(), 10 << 20);
+  pool.Return(pool.Take(1 << 20));  // one is in use from time to time
+  pool.Trim();
+  EXPECT_EQ(pool.kept_bytes(), 1 << 20);
+  pool.Trim();
   EXPECT_EQ(pool.kept_bytes(), 0);
 }
 
@@ -92,6 +141,24 @@ TEST(OutputQueue, TakesNoticeOfPartialWrites) {
   EXPECT_TRUE(queue.empty());
   queue.Append("again");
   EXPECT_EQ(Joined(queue), "again");
+}
+
+TEST(OutputQueue, HoldsAPieceUntilAllOfItIsWritten) {
+  OutputQueue queue;
+  queue.Take(std::string(100'000, 'x'));
+  EXPECT_GE(queue.held_bytes(), 100'000);
+  queue.Written(99'999);
+  EXPECT_GE(queue.held_bytes(), 100'000);
+  queue.Written(1);
+  EXPECT_EQ(queue.held_bytes(), 0);
+  // A stream that never lets the queue become empty.
+  queue.Append("a");
+  for (int i = 0; i < 10'000; ++i) {
+    queue.Take(std::string(5'000, static_cast<char>('a' + i % 26)));
+    queue.Written(queue.bytes() - 1);
+    ASSERT_LT(queue.held_bytes(), 20'000);
+    ASSERT_EQ(Joined(queue), std::string(1, static_cast<char>('a' + i % 26)));
+  }
 }
 
 TEST(OutputQueue, TakesEmptyPieces) {

@@ -45,12 +45,14 @@ constexpr uint32_t kWritable = EPOLLOUT;
 constexpr uint32_t kHangUp = EPOLLRDHUP;
 constexpr int kReadsPerTurn = 16;  // then the other connections have their turn
 constexpr size_t kInputBytes = 16 << 10;
-constexpr size_t kFirstBodyBytes = 256 << 10;  // reserved for a body before any of it has arrived
+constexpr size_t kFirstBodyBytes = 256 << 10;  // room for a body when it begins to arrive
+constexpr size_t kMinGrowthBytes = 16 << 10;   // by which the room of a body grows that has shrunk
 constexpr size_t kMaxPipelined = 64;           // requests of one connection that wait for answers
 constexpr size_t kMaxUnsentBytes = 256 << 10;  // of answers, before more requests are read
+constexpr size_t kShortAnswerBytes = 4 << 10;  // is sent even if no memory is left
 constexpr size_t kMaxJoinedBytes = 256 << 10;  // of answers that are prepared before the first is sent
 constexpr size_t kMaxAheadBytes = 256 << 10;   // how far a streamed answer is computed ahead of its reader
-constexpr size_t kProgressBytes = 64 << 10;    // what a peer must take within write_timeout
+constexpr size_t kProgressBytes = 256 << 10;   // what a peer must take within write_timeout
 constexpr std::chrono::seconds kLingerTimeout{2};
 
 Response PlainError(int status, std::string text) {
@@ -91,11 +93,10 @@ void Connection::Run() {
   if (state_ == State::kClosed) return;
   assert(!running_);
   running_ = true;
-  server_.budget.GiveBack(std::exchange(input_held_, 0));
   ReadAndDispatch();
   if (draining_ && state_ == State::kHead && arriving_ == nullptr) state_ = State::kFinishing;
   WriteAnswers();
-  HoldInput();
+  HoldWhatWaits();
   running_ = false;
   if (state_ == State::kClosed) return;
   const uint32_t interest =
@@ -135,43 +136,68 @@ void Connection::Close() {
   socket_.reset();
   Abandon();
   while (!exchanges_.empty()) PopFront();
+  answer_bytes_ = 0;
   output_.Clear();
   arriving_.reset();
-  server_.budget.GiveBack(std::exchange(input_held_, 0));
   ReturnInput();
+  server_.budget.GiveBack(std::exchange(held_, 0));
   if (purpose_ == Purpose::kServe) server_.CloseOne();
   loop_.Forget(id_);
 }
 
-// At most one time-out applies at a time, in this order: the rest of a lingering connection, a peer that does not take
-// its answers, a request that arrives too slowly (measured from its first byte, so that single bytes do not prolong
-// it), and idleness. Nothing applies while the connection only waits for a handler, which bounds its own time.
+// A connection waits for one thing at a time, in this order: for the end of a lingering connection, for a peer that
+// does not take its answers, for a request that arrives (since its first byte, so that single bytes do not prolong it),
+// and for a request to begin. Nothing applies while it waits for a handler, which bounds its own time.
+std::optional<Connection::Wait> Connection::wait() const {
+  if (state_ == State::kClosed || running_) return std::nullopt;
+  if (state_ == State::kLingering) return Wait{Wait::Kind::kLingering, idle_since_};
+  if (blocked_since_) return Wait{Wait::Kind::kUnread, *blocked_since_};
+  if (arriving_ && WantsInput()) return Wait{Wait::Kind::kArriving, arriving_->since};
+  if (exchanges_.empty() && state_ == State::kHead) return Wait{Wait::Kind::kIdle, idle_since_};
+  return std::nullopt;
+}
+
 void Connection::CheckTimeouts(TimePoint now) {
-  const ServerOptions& options = server_.options;
-  if (state_ == State::kClosed) return;
-  if (state_ == State::kLingering) {
-    if (now - idle_since_ > kLingerTimeout) Close();
-  } else if (blocked_since_) {
-    if (now - *blocked_since_ > options.write_timeout) Close();
-  } else if (arriving_ && WantsInput()) {
-    if (now - arriving_->since <= options.read_timeout) return;
-    if (state_ == State::kSkippedBody || state_ == State::kSkippedChunks) {
-      NextRequest(true);  // it has its answer already
-    } else {
-      Abort(408, "the request took too long to arrive");
-    }
-    Run();
-  } else if (exchanges_.empty() && state_ == State::kHead) {
-    if (now - idle_since_ > server_.idle_timeout.load()) Close();
+  const std::optional<Wait> waiting = wait();
+  if (!waiting) return;
+  const auto is_over = [&](std::chrono::milliseconds timeout) { return now - waiting->since > timeout; };
+  switch (waiting->kind) {
+    case Wait::Kind::kLingering: return is_over(kLingerTimeout) ? Close() : void();
+    case Wait::Kind::kUnread: return is_over(server_.options.write_timeout) ? Close() : void();
+    case Wait::Kind::kIdle: return is_over(server_.idle_timeout.load()) ? Close() : void();
+    case Wait::Kind::kArriving:
+      if (!is_over(server_.options.read_timeout)) return;
+      EndArriving(PlainError(408, "the request took too long to arrive"));
+      Run();
   }
+}
+
+void Connection::ShrinkBody() {
+  if (arriving_) arriving_->body.Shrink();
+}
+
+// The next turn sends the answer. What was received is of no use any more.
+void Connection::GiveUp() {
+  assert(wait());
+  if (wait()->kind != Wait::Kind::kArriving) return Close();
+  EndArriving(OutOfBudget());
+  ReturnInput();
+  server_.budget.GiveBack(std::exchange(held_, 0));
+  loop_.RunSoon(id_);
+}
+
+// Ends the connection with this answer to the request that arrives, unless it has one already.
+void Connection::EndArriving(Response response) {
+  if (state_ != State::kSkippedBody && state_ != State::kSkippedChunks) EnqueueLast(std::move(response));
+  NextRequest(true);
 }
 
 // Back pressure. A connection that has too many requests in work or too many answers unsent takes no further request.
 // It then stops reading, so TCP slows the peer down. A request that has begun to arrive is always read to its end.
 bool Connection::MayTakeRequest() const {
-  if (state_ != State::kHead || exchanges_.size() >= kMaxPipelined || output_.bytes() > kMaxUnsentBytes) return false;
-  // An answer to HTTP/1.0 may have to end the connection.
-  return exchanges_.empty() || !exchanges_.back().is_http10;
+  if (state_ != State::kHead || exchanges_.size() >= kMaxPipelined) return false;
+  if (answer_bytes_ + output_.bytes() > kMaxUnsentBytes) return false;
+  return exchanges_.empty() || !exchanges_.back().holds_up_next;
 }
 
 bool Connection::WantsInput() const {
@@ -201,17 +227,13 @@ void Connection::ReadAndDispatch() {
 bool Connection::Read(bool& socket_is_empty) {
   if (state_ == State::kBody) {
     BodyBuffer& body = arriving_->body;
-    if (body.room() == 0 && !GrowBody(body.reserved() * 2)) return true;
+    if (body.room() == 0 && !GrowBody(std::max(body.reserved() * 2, kMinGrowthBytes))) return true;
     const size_t got = Receive(body.end(), body.room(), socket_is_empty);
     if (got > 0) body.Grew(std::min(got, body.room()));
     return got > 0;
   }
   if (!MakeInputRoom()) {
-    if (state_ == State::kSkippedChunks) {
-      NextRequest(true);  // it has its answer already
-    } else {
-      Abort(431, "header (or the frame of a chunk) is too large");
-    }
+    EndArriving(PlainError(431, "header (or the frame of a chunk) is too large"));
     return true;
   }
   return Receive(nullptr, 0, socket_is_empty) > 0;
@@ -301,22 +323,41 @@ bool Connection::MakeInputRoom() {
   return true;
 }
 
-// At the end of a turn: unread input counts towards the budget while it waits. Without budget it is dropped, and the
-// request that it began is refused; earlier requests still get their answers.
-void Connection::HoldInput() {
-  if (input_begin_ == input_end_) return ReturnInput();
-  if (server_.budget.TryTake(input_.capacity)) {
-    input_held_ = input_.capacity;
+// What waits between two turns: unread input, the request that arrives, and answers that are not written. An idle
+// connection holds nothing, and neither does one whose only request is with its handler.
+size_t Connection::BytesToHold() const {
+  if (state_ == State::kClosed) return 0;
+  return input_.capacity + (arriving_ ? sizeof(ArrivingRequest) + arriving_->parser.held_bytes() : 0) +
+         (exchanges_.size() > 1 ? exchanges_.size() * sizeof(Exchange) : 0) + answer_bytes_ + output_.held_bytes();
+}
+
+// Takes from the budget. If the budget is used up, others may have to give up what they hold (Loop::MakeRoom).
+bool Connection::Hold(size_t bytes) {
+  if (!server_.budget.TryTake(bytes)) {
+    const bool was_running = std::exchange(running_, true);  // this connection is not given up itself
+    loop_.MakeRoom(bytes);
+    running_ = was_running;
+    if (!server_.budget.TryTake(bytes)) return false;
+  }
+  held_ += bytes;
+  return true;
+}
+
+// At the end of a turn: brings held_ to what waits now. Without budget, the connection ends: a peer that does not read
+// its answers is cut off, and a request that arrives is refused; earlier requests still get their answers.
+void Connection::HoldWhatWaits() {
+  if (input_begin_ == input_end_) ReturnInput();
+  const size_t wanted = BytesToHold();
+  if (wanted <= held_) {
+    if (wanted < held_) server_.budget.GiveBack(held_ - wanted);
+    held_ = wanted;
     return;
   }
+  if (Hold(wanted - held_)) return;
+  if (answer_bytes_ + output_.held_bytes() > kShortAnswerBytes) return Close();
+  if (input().empty() && arriving_ == nullptr) return;  // some words about requests that their handlers have
   ReturnInput();
-  if (state_ == State::kFinishing || state_ == State::kLingering) return;  // nobody would have read it
-  if (state_ == State::kSkippedChunks) {
-    NextRequest(true);  // it has its answer already
-  } else {
-    EnqueueLast(OutOfBudget());
-    NextRequest(true);
-  }
+  if (state_ != State::kFinishing && state_ != State::kLingering) EndArriving(OutOfBudget());
   WriteAnswers();
 }
 
@@ -377,7 +418,7 @@ Connection::Step Connection::ConsumeBody() {
 
 Connection::Step Connection::ConsumeChunks() {
   if (!input().empty()) arriving_->continue_due = false;
-  std::string& piece = arriving_->piece;
+  std::string& piece = loop_.scratch();
   piece.clear();
   const RequestParser::Step parsed = arriving_->parser.ParseChunked(input(), piece);
   DropInput(parsed.consumed);
@@ -409,7 +450,7 @@ Connection::Step Connection::ConsumeSkippedBody() {
 }
 
 Connection::Step Connection::ConsumeSkippedChunks() {
-  std::string& piece = arriving_->piece;
+  std::string& piece = loop_.scratch();
   piece.clear();
   const RequestParser::Step parsed = arriving_->parser.ParseChunked(input(), piece);
   DropInput(parsed.consumed);
@@ -478,14 +519,16 @@ void Connection::ExpectBody() {
 bool Connection::GrowBody(size_t wanted) {
   const bool chunked = arriving_->request().framing().chunked;
   if (!chunked) wanted = std::min<uint64_t>(wanted, arriving_->body_bytes);
+  if (server_.memory_is_short()) loop_.MakeRoom(wanted);
   if (arriving_->body.Reserve(wanted)) return true;
   Refuse(OutOfBudget());
   return false;
 }
 
 Response Connection::OutOfBudget() const {
-  Response busy = PlainError(503, format("{} of requests are in memory, limit {}; try again",
-                                         FormatBytes(server_.budget.used()), FormatBytes(server_.budget.limit())));
+  Response busy = PlainError(
+      503, format("{} of requests and answers are in memory, limit {} (receive.max_buffered_bytes); try again",
+                  FormatBytes(server_.budget.used()), FormatBytes(server_.budget.limit())));
   busy.headers.emplace_back("Retry-After", "1");
   return busy;
 }
@@ -517,8 +560,7 @@ void Connection::Refuse(Response response) {
   arriving.continue_due = false;
 
   Exchange& exchange = Enqueue();
-  exchange.response = std::move(response);
-  exchange.is_ready = true;
+  SetAnswer(exchange, std::move(response));
   exchange.closes = arriving.is_last;
   if (is_endless || (!chunked && left == 0)) {
     NextRequest(arriving.is_last);
@@ -538,6 +580,7 @@ void Connection::Dispatch() {
   Exchange& exchange = Enqueue();
   exchange.closes = arriving.is_last;
   exchange.abandoned = std::move(arriving.decision.abandoned);
+  exchange.holds_up_next |= arriving.decision.large_answer;
   ++server_.in_flight;
   // Small enough for the function object itself: an answer that is made at once allocates nothing on its way back.
   auto send = [mailbox = loop_.mailbox(), connection = id_, number = exchange.number](Response response) {
@@ -559,6 +602,7 @@ Connection::Exchange& Connection::Enqueue() {
   Exchange& exchange = exchanges_.emplace_back(Exchange{.number = next_number_++});
   if (arriving_) {
     exchange.is_http10 = arriving_->request().framing().is_http10;
+    exchange.holds_up_next = exchange.is_http10;  // its answer may have to end the connection
     exchange.is_head_only = arriving_->request().method() == "HEAD";
   }
   return exchange;
@@ -566,8 +610,14 @@ Connection::Exchange& Connection::Enqueue() {
 
 void Connection::EnqueueLast(Response response) {
   Exchange& exchange = Enqueue();
+  SetAnswer(exchange, std::move(response));
+  exchange.closes = true;
+}
+
+void Connection::SetAnswer(Exchange& exchange, Response response) {
+  answer_bytes_ += response.body.capacity();
   exchange.response = std::move(response);
-  exchange.is_ready = exchange.closes = true;
+  exchange.is_ready = true;
 }
 
 void Connection::PopFront() {
@@ -579,8 +629,8 @@ void Connection::PopFront() {
 void Connection::Answer(uint32_t number, Response response) {
   const auto found = std::ranges::find(exchanges_, number, &Exchange::number);
   if (found == exchanges_.end()) return;
-  found->response = std::move(response);
-  found->is_ready = true;
+  if (response.body.size() > kShortAnswerBytes && !Hold(response.body.capacity())) response = OutOfBudget();
+  SetAnswer(*found, std::move(response));
   found->abandoned.reset();
   --server_.in_flight;
   if (!running_) loop_.RunSoon(id_);
@@ -630,6 +680,7 @@ void Connection::WriteFront() {
                       .date = loop_.HttpDate()},
                      head);
   output_.Append(head);
+  answer_bytes_ -= response.body.capacity();
   if (is_streamed) {
     stream_ = Stream::kNeedsChunk;
     return;

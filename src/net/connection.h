@@ -38,7 +38,6 @@ struct ArrivingRequest {
   uint64_t skipped = 0;       // bytes of the body that were dropped
   bool continue_due = false;  // the sender waits for "100 Continue" before it sends the body
   bool is_last = false;       // the connection ends after this request
-  std::string piece;          // of a chunked body
   const std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
 };
 
@@ -62,11 +61,25 @@ class Connection {
   // The next chunk of the streamed answer (empty: its end), and the function that makes the one after it.
   void OnChunk(std::string chunk, std::function<void(std::string&)> next, bool failed);
   void CheckTimeouts(TimePoint now);
+  // What waits for the peer, and since when. Nothing while the connection is at work or waits for a handler.
+  struct Wait {
+    enum class Kind { kIdle, kArriving, kUnread, kLingering };
+    Kind kind;
+    TimePoint since;
+  };
+  std::optional<Wait> wait() const;
+  // Of memory: what counts towards the budget.
+  size_t held_bytes() const { return held_ + (arriving_ ? arriving_->body.held_bytes() : 0); }
+  // Gives back the part of a body's memory into which nothing has arrived yet.
+  void ShrinkBody();
+  // Memory is short: refuses the request that arrives, or cuts off the answer that is not read. Requires: wait().
+  void GiveUp();
   // Takes the requests that have arrived by now, answers them and what is in flight, then closes.
   void BeginDrain();
   void Close();
 
   Purpose purpose() const { return purpose_; }
+  const std::string& peer() const { return peer_; }
   bool is_closed() const { return state_ == State::kClosed; }
 
  private:
@@ -91,7 +104,8 @@ class Connection {
     bool is_ready = false;
     bool is_http10 = false;
     bool is_head_only = false;
-    bool closes = false;  // the connection ends with this answer
+    bool holds_up_next = false;  // no further request is taken before this one's answer has been written
+    bool closes = false;         // the connection ends with this answer
     Response response = {};
     std::shared_ptr<std::atomic<bool>> abandoned = {};  // shared with the handler; null once answered
   };
@@ -108,7 +122,9 @@ class Connection {
   void DropInput(size_t count);
   bool MakeInputRoom();
   void ReturnInput();
-  void HoldInput();
+  size_t BytesToHold() const;
+  bool Hold(size_t bytes);
+  void HoldWhatWaits();
 
   Step Consume();
   Step ConsumeHead();
@@ -125,6 +141,7 @@ class Connection {
   void RefuseTooLarge();
   void Refuse(Response response);
   void Abort(int status, std::string_view reason);
+  void EndArriving(Response response);
   void Dispatch();
   void NextRequest(bool is_last);
   template <typename Call>
@@ -132,6 +149,7 @@ class Connection {
 
   Exchange& Enqueue();
   void EnqueueLast(Response response);
+  void SetAnswer(Exchange& exchange, Response response);
   void PopFront();
   void WriteAnswers();
   void WriteFront();
@@ -156,12 +174,13 @@ class Connection {
   Block input_;
   size_t input_begin_ = 0;
   size_t input_end_ = 0;
-  size_t input_held_ = 0;  // bytes taken from the budget while unread input waits
   std::unique_ptr<ArrivingRequest> arriving_;
 
   std::list<Exchange> exchanges_;  // oldest first
   uint32_t next_number_ = 0;
+  size_t answer_bytes_ = 0;  // of the answers in exchanges_
   OutputQueue output_;
+  size_t held_ = 0;  // bytes taken from the budget for input, heads and answers; bodies take theirs themselves
   std::optional<TimePoint> blocked_since_;  // the peer takes no more of the output
   size_t taken_ = 0;                        // bytes that it took since then
   TimePoint idle_since_;

@@ -90,9 +90,9 @@ void Request::SetLine(std::string_view method, std::string_view target) {
   }
   target = target.substr(0, target.find('#'));
   const size_t question = target.find('?');
-  path_ = DecodePath(target.substr(0, question));
-  if (path_.empty()) path_ = "/";
-  query_ = question == std::string_view::npos ? "" : target.substr(question + 1);
+  const std::string_view path = target.substr(0, question);
+  path_ = Keep(path.empty() ? "/" : path);
+  query_ = Keep(question == std::string_view::npos ? "" : target.substr(question + 1));
 }
 
 void Request::AddHeader(std::string_view name, std::string_view value) {
@@ -130,10 +130,10 @@ Handler* Router::Find(std::string_view path) const {
   return nullptr;
 }
 
-std::optional<std::string_view> SegmentBehind(std::string_view prefix, std::string_view path) {
+std::optional<std::string> SegmentBehind(std::string_view prefix, std::string_view path) {
   if (!path.starts_with(prefix)) return std::nullopt;
   path.remove_prefix(prefix.size());
-  return path.substr(0, path.find('/'));
+  return DecodePath(path.substr(0, path.find('/')));
 }
 
 std::string DecodeForm(std::string_view text) { return Decode(text, Plus::kBlank); }

@@ -21,8 +21,8 @@ namespace mi::net {
 class Request {
  public:
   std::string_view method() const { return At(method_); }  // "GET"
-  std::string_view path() const { return path_; }          // %XX decoded; never empty
-  std::string_view query() const { return query_; }        // raw, without '?'
+  std::string_view path() const { return At(path_); }      // as it came, nothing decoded; never empty
+  std::string_view query() const { return At(query_); }    // raw, without '?'
   // The value of a header, by case-insensitive name. Values of headers that came more than once are joined with ", ".
   std::optional<std::string_view> Header(std::string_view name) const;
   // Calls visit(name, value) for every header as it came.
@@ -50,6 +50,8 @@ class Request {
   void SetFraming(const Framing& framing) { framing_ = framing; }
   void SetBody(std::string_view body) { body_ = body; }
   void SetPeer(std::string_view peer) { peer_ = peer; }
+  // What its copy of the head takes.
+  size_t held_bytes() const { return text_.capacity() + fields_.capacity() * sizeof(Field); }
 
  private:
   // A part of text_, which moves when it grows.
@@ -64,10 +66,10 @@ class Request {
   std::string_view At(Slice slice) const { return std::string_view(text_).substr(slice.at, slice.size); }
   Slice Keep(std::string_view text);
 
-  std::string text_;  // the method and the headers
+  std::string text_;  // the method, the path, the query and the headers
   Slice method_;
-  std::string path_;
-  std::string query_;
+  Slice path_;
+  Slice query_;
   std::vector<Field> fields_;
   mutable std::list<std::string> joined_;  // results of Header(): views of them must stay valid
   Framing framing_;
@@ -119,6 +121,9 @@ struct HeadDecision {
   // is examined twice. Must not block: hand long work to a thread of your own.
   std::move_only_function<void(const Request& request, Reply reply)> handle;
   uint64_t max_body_bytes = 1 << 20;
+  // The answer may be large: no further request of the connection is taken before it has been written. So a peer that
+  // sends many such requests and reads nothing makes us hold one answer.
+  bool large_answer = false;
   // The answer to a body larger than max_body_bytes (`body_bytes`: its declared length, or what has arrived of a
   // chunked one). Empty: a plain 413.
   std::function<Response(uint64_t body_bytes)> too_large;
@@ -142,6 +147,9 @@ class Router {
   // A pattern is a path. It may end in "/*" (any rest) and contain "{name}" for one segment, as in
   // "/select/{tenant}/prometheus/*". The most specific pattern wins: exact before {name} before *. Handlers outlive the
   // router.
+  //
+  // The path is compared as it came: "%2F" is no separator, and "/%64ebug" is not "/debug". So a proxy in front that
+  // allows or denies paths and this router cannot read the same path differently.
   void Add(std::string_view pattern, Handler& handler);
   // Null if no pattern matches.
   Handler* Find(std::string_view path) const;
@@ -155,9 +163,9 @@ class Router {
   std::vector<Route> routes_;
 };
 
-// The segment after `prefix`, such as the tenant of "/select/<tenant>/prometheus". Nothing if the path does not begin
-// with the prefix.
-std::optional<std::string_view> SegmentBehind(std::string_view prefix, std::string_view path);
+// The segment after `prefix`, decoded, such as the tenant of "/select/<tenant>/prometheus". Nothing if the path does
+// not begin with the prefix.
+std::optional<std::string> SegmentBehind(std::string_view prefix, std::string_view path);
 
 // Decodes %XX and '+' of one form component. Malformed escapes are left as they are.
 std::string DecodeForm(std::string_view text);

@@ -76,6 +76,7 @@ TEST_F(RouterTest, PrefersTheMostSpecificWhateverTheOrder) {
 TEST(SegmentBehind, IsWhatStandsBetweenThePrefixAndTheNextSlash) {
   EXPECT_EQ(SegmentBehind("/select/", "/select/7:1/prometheus"), "7:1");
   EXPECT_EQ(SegmentBehind("/select/", "/select/7"), "7");
+  EXPECT_EQ(SegmentBehind("/select/", "/select/7%3A1%2f/prometheus"), "7:1/");
   EXPECT_EQ(SegmentBehind("/select/", "/selected/7"), std::nullopt);
 }
 

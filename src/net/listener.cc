@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +17,9 @@ namespace mi::net {
 namespace {
 
 constexpr int kBacklog = 4096;  // the kernel cuts it to net.core.somaxconn
+// Of one connection, beyond what is on its way to the peer. So a slow reader costs little memory, and its progress is
+// seen in small steps.
+constexpr int kMaxUnsentInKernel = 128 << 10;
 
 struct Candidate {
   sockaddr_storage address{};
@@ -55,6 +59,8 @@ FileDescriptor Open(const Candidate& candidate, Sharing sharing) {
   const int family = candidate.address.ss_family;
   FileDescriptor socket(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket.valid()) return socket;
+  // Connections inherit it. Where it is missing, the kernel keeps more for a slow reader.
+  setsockopt(socket.get(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kMaxUnsentInKernel, sizeof kMaxUnsentInKernel);
   const int on = 1;
   const int v6_only = candidate.dual_stack ? 0 : 1;
   const bool ready =

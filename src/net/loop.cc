@@ -15,9 +15,11 @@
 #include <ctime>
 #include <future>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "base/time_text.h"
+#include "net/response_text.h"
 #include "net/server_state.h"
 
 // Each turn of the loop waits for events, lets the connections that have some do what they can without waiting, runs
@@ -41,6 +43,9 @@ constexpr int kEventsPerTurn = 256;
 constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kMaxRejectedOpen = 128;  // connections that are being told that there are too many
 constexpr milliseconds kAcceptPause{100};
+constexpr milliseconds kBetweenSearches{100};  // for connections that could give up memory
+constexpr std::chrono::seconds kBetweenTrims{5};
+constexpr size_t kClosedPerSearch = 64;  // of the connections, one in so many is closed when there are too many
 constexpr std::chrono::seconds kBetweenWarnings{10};
 
 thread_local Loop* current_loop = nullptr;
@@ -49,6 +54,8 @@ FileDescriptor Checked(int fd, const char* what) {
   if (fd < 0) throw std::system_error(errno, std::generic_category(), what);
   return FileDescriptor(fd);
 }
+
+FileDescriptor SpareDescriptor() { return FileDescriptor(eventfd(0, EFD_CLOEXEC)); }
 
 // Returns false, with errno, if the kernel has no room for one more descriptor.
 bool Control(int epoll, int operation, int fd, uint64_t key, uint32_t events) {
@@ -116,9 +123,12 @@ Loop::Loop(ServerState& server, FileDescriptor listener)
     : server_(server),
       epoll_(Checked(epoll_create1(EPOLL_CLOEXEC), "epoll")),
       listener_(std::move(listener)),
-      mailbox_(std::make_shared<Mailbox>()) {
-  Control(epoll_.get(), EPOLL_CTL_ADD, mailbox_->fd(), kMailboxKey, EPOLLIN);
-  Control(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), kListenerKey, EPOLLIN);
+      mailbox_(std::make_shared<Mailbox>()),
+      spare_(SpareDescriptor()) {
+  for (const auto& [fd, key] : {std::pair(mailbox_->fd(), kMailboxKey), std::pair(listener_.get(), kListenerKey)}) {
+    if (Control(epoll_.get(), EPOLL_CTL_ADD, fd, key, EPOLLIN)) continue;
+    throw std::system_error(errno, std::generic_category(), "epoll");
+  }
 }
 
 Loop::~Loop() { Stop(); }
@@ -212,13 +222,85 @@ void Loop::Sweep(TimePoint now) {
   const ServerOptions& options = server_.options;
   const milliseconds shortest = std::min({options.read_timeout, options.write_timeout, server_.idle_timeout.load()});
   next_sweep_ = now + std::clamp(shortest / 4, milliseconds(5), milliseconds(500));
-  for (const auto& [id, connection] : connections_) connection->CheckTimeouts(now);
+  for (const auto& [id, connection] : connections_) {
+    connection->CheckTimeouts(now);
+    connection->ShrinkBody();
+  }
+  MakeRoom(0);
+  if (now < next_trim_) return;
+  next_trim_ = now + kBetweenTrims;
+  pool_.Trim();
+}
+
+// The connections that have waited for their peers the longest, in the order in which they give way: first those of an
+// address that has more than half of everything (by `weight`: of memory, or one per connection), then those that are
+// idle, then by time. So the share of an address matters only while others need room, and a proxy that carries a whole
+// fleet loses only its slowest connections. Time is a fair measure of slowness: what may arrive or wait is bounded, so
+// that a peer of common speed is done long before slow_after.
+//
+// Each loop looks at its own connections only: they are spread evenly (Place).
+std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(const Connection&)>& weight) const {
+  std::unordered_map<std::string_view, size_t> weights;
+  size_t total = 0;
+  for (const auto& [id, connection] : connections_) {
+    const size_t one = weight(*connection);
+    if (one == 0) continue;
+    weights[connection->peer()] += one;
+    total += one;
+  }
+  std::vector<SlowConnection> slow;
+  const TimePoint latest = steady_clock::now() - server_.options.slow_after;
+  for (const auto& [id, connection] : connections_) {
+    const std::optional<Connection::Wait> wait = connection->wait();
+    if (!wait || wait->since > latest || weight(*connection) == 0) continue;
+    slow.push_back({connection.get(), *wait, weights[connection->peer()] > total / 2});
+  }
+  std::ranges::sort(slow, {}, [](const SlowConnection& one) {
+    return std::tuple(!one.over_share, one.wait.kind != Connection::Wait::Kind::kIdle, one.wait.since);
+  });
+  return slow;
+}
+
+// First bodies give back the room into which nothing has arrived. Then slow connections give up what they hold, until a
+// sixteenth of the budget is free beyond what is comfortable, so that one search serves many requests.
+void Loop::MakeRoom(size_t bytes) {
+  const uint64_t limit = server_.budget.limit();
+  const uint64_t most = std::min(server_.comfortable_bytes(), limit - std::min<uint64_t>(limit, bytes));
+  const TimePoint now = steady_clock::now();
+  if (server_.budget.used() <= most || now < next_room_) return;
+  for (const auto& [id, connection] : connections_) connection->ShrinkBody();
+  if (server_.budget.used() <= most) return;
+  const uint64_t goal = most - std::min(most, limit / 16);
+  for (const SlowConnection& slow : FindSlow(&Connection::held_bytes)) {
+    if (server_.budget.used() <= goal) return;
+    slow.connection->GiveUp();
+  }
+  next_room_ = now + kBetweenSearches;
+}
+
+// Closes some of the connections that wait for their peers, so that one search serves many new connections. Returns
+// false if there is none.
+bool Loop::CloseSlow() {
+  const std::vector<SlowConnection> slow = FindSlow([](const Connection&) { return size_t{1}; });
+  const size_t count = std::min(slow.size(), 1 + connections_.size() / kClosedPerSearch);
+  for (size_t i = 0; i < count; ++i) slow[i].connection->Close();
+  return count > 0;
+}
+
+// Whether a new connection of this address may take the place of a slow one.
+bool Loop::MayReplace(const std::string& peer) const {
+  const auto found = served_.find(peer);
+  return found == served_.end() || found->second <= connections_.size() / 2;
 }
 
 void Loop::DestroyClosed() {
   for (const uint32_t id : std::exchange(closed_, {})) {
     const auto found = connections_.find(id);
-    rejected_open_ -= found->second->purpose() == Connection::Purpose::kReject;
+    if (found->second->purpose() == Connection::Purpose::kReject) {
+      --rejected_open_;
+    } else if (const auto served = served_.find(found->second->peer()); --served->second == 0) {
+      served_.erase(served);
+    }
     connections_.erase(found);
     --connection_count_;
   }
@@ -247,32 +329,66 @@ void Loop::AcceptPending() {
       Place(std::move(socket), PeerName(address));
     } else if (errno == EAGAIN) {
       return;
-    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+    } else if (errno == EMFILE || errno == ENFILE) {
+      WarnOfAccepting(errno);
+      if (!CloseSlow() && !AcceptAndRefuse()) return PauseAccepting(EMFILE);
+    } else if (errno == ENOBUFS || errno == ENOMEM) {
       return PauseAccepting(errno);
     }
     // Every other error is about one connection that is gone already (accept(2)).
   }
 }
 
-// Without a free descriptor the backlog stays readable, and the loop would spin.
-void Loop::PauseAccepting(int error) {
-  const auto now = steady_clock::now();
-  if (now - last_accept_warning_ > kBetweenWarnings) {
-    last_accept_warning_ = now;
-    server_.log.Warn(
-        "cannot accept connections: {}; trying again (the limit of open files is ulimit -n, {} connections are open)",
-        std::strerror(error), server_.open_connections.load());
+// No descriptor is free. The spare one makes it possible to answer: without it the peer would wait in the backlog, and
+// not even learn that there is a problem. Reading first matters: closing a socket with unread bytes would reset the
+// connection, which may destroy the answer. Returns false if nothing was accepted.
+bool Loop::AcceptAndRefuse() {
+  spare_.reset();
+  {
+    const FileDescriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (!socket.valid()) return false;
+    ++server_.rejected_connections;
+    const Response busy{.status = 503,
+                        .body = "no file descriptor is free (ulimit -n); try again\n",
+                        .headers = {{"Retry-After", "5"}}};
+    std::string text;
+    AppendResponseHead(busy, {.persistence = Persistence::kClose, .date = HttpDate()}, text);
+    text += busy.body;
+    std::array<char, 16 << 10> dropped;
+    recv(socket.get(), dropped.data(), dropped.size(), 0);
+    send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    shutdown(socket.get(), SHUT_WR);
+    recv(socket.get(), dropped.data(), dropped.size(), 0);
   }
-  accepting_again_ = now + kAcceptPause;
+  spare_ = SpareDescriptor();
+  return spare_.valid();
+}
+
+void Loop::WarnOfAccepting(int error) {
+  const auto now = steady_clock::now();
+  if (now - last_accept_warning_ <= kBetweenWarnings) return;
+  last_accept_warning_ = now;
+  server_.log.Warn("cannot accept connections: {} (the limit of open files is ulimit -n, {} connections are open)",
+                   std::strerror(error), server_.open_connections.load());
+}
+
+// While nothing can be accepted, the backlog stays readable, and the loop would spin.
+void Loop::PauseAccepting(int error) {
+  WarnOfAccepting(error);
+  if (!spare_.valid()) spare_ = SpareDescriptor();
+  accepting_again_ = steady_clock::now() + kAcceptPause;
   ListenTo(0);
 }
 
+// If too many connections are open, the new one takes the place of one that is idle or slow, unless its address has
+// more than half of them already.
+//
 // Gives the connection to the loop that has the fewest. The kernel spreads connections by hash, which is uneven if
 // there are only a few busy senders. The counts of other loops may change while they are compared: a wrong choice costs
 // only balance. The socket moves before anything was read from it, so a connection lives on one thread from its first
 // byte.
 void Loop::Place(FileDescriptor socket, std::string peer) {
-  if (!server_.TryOpenOne()) {
+  if (!server_.TryOpenOne() && !(MayReplace(peer) && CloseSlow() && server_.TryOpenOne())) {
     ++server_.rejected_connections;
     return Adopt(std::move(socket), std::move(peer), Connection::Purpose::kReject);
   }
@@ -303,7 +419,7 @@ void Loop::Adopt(FileDescriptor socket, std::string peer, Connection::Purpose pu
   }
   auto made = std::make_unique<Connection>(*this, std::move(socket), id, std::move(peer), purpose);
   Connection& connection = *connections_.emplace(id, std::move(made)).first->second;
-  rejected_open_ += purpose == Connection::Purpose::kReject;
+  purpose == Connection::Purpose::kReject ? ++rejected_open_ : ++served_[connection.peer()];
   ++connection_count_;
   draining_ ? connection.BeginDrain() : connection.Run();
 }

@@ -77,8 +77,11 @@ class Loop {
   // For connections.
   ServerState& server() { return server_; }
   BlockPool& pool() { return pool_; }
+  std::string& scratch() { return scratch_; }  // for one step of a connection
   std::string_view HttpDate();
   void Watch(int socket, uint32_t connection, uint32_t events);
+  // Makes connections give up what waits for a peer, the longest wait first, if memory is short or has no `bytes` left.
+  void MakeRoom(size_t bytes);
   void RunSoon(uint32_t connection) { due_.push_back(connection); }
   // The connection has closed: it is destroyed at the end of the turn.
   void Forget(uint32_t connection) { closed_.push_back(connection); }
@@ -95,7 +98,19 @@ class Loop {
   // Null if the connection has closed.
   Connection* Find(uint32_t connection) const;
 
+  // A connection that has waited for its peer for at least slow_after.
+  struct SlowConnection {
+    Connection* connection;
+    Connection::Wait wait;
+    bool over_share;
+  };
+  std::vector<SlowConnection> FindSlow(const std::function<size_t(const Connection&)>& weight) const;
+  bool CloseSlow();
+  bool MayReplace(const std::string& peer) const;
+
   void AcceptPending();
+  bool AcceptAndRefuse();
+  void WarnOfAccepting(int error);
   void PauseAccepting(int error);
   void Place(FileDescriptor socket, std::string peer);
   void Adopt(FileDescriptor socket, std::string peer, Connection::Purpose purpose);
@@ -107,13 +122,18 @@ class Loop {
   const std::shared_ptr<Mailbox> mailbox_;
   std::span<const std::unique_ptr<Loop>> all_;
   TimePoint next_sweep_;
+  TimePoint next_trim_;                       // of the pool
+  TimePoint next_room_;                       // MakeRoom() has just failed: no use in another search
   std::optional<TimePoint> accepting_again_;  // accepting is paused until then
+  FileDescriptor spare_;                      // given up when no descriptor is free, to accept one connection
   TimePoint last_accept_warning_;
 
   BlockPool pool_;
+  std::string scratch_;
   std::vector<uint32_t> due_;     // connections to run
   std::vector<uint32_t> closed_;  // connections to destroy
   std::unordered_map<uint32_t, std::unique_ptr<Connection>> connections_;
+  std::unordered_map<std::string, size_t> served_;  // connections by peer, without those that are being rejected
   uint32_t last_id_ = 0;
   std::atomic<size_t> connection_count_{0};  // with those that are on their way from another loop
   size_t rejected_open_ = 0;

@@ -18,16 +18,24 @@ class OutputQueue {
 
   bool empty() const { return bytes_ == 0; }
   size_t bytes() const { return bytes_; }
+  // What the queue keeps in memory: a piece is freed as a whole.
+  size_t held_bytes() const { return held_; }
 
   void Append(std::string_view piece) {
-    if (pieces_.size() == first_ || pieces_.back().size() + piece.size() > kJoinBytes) pieces_.emplace_back();
-    pieces_.back().append(piece);
+    if (pieces_.size() == first_ || pieces_.back().size() + piece.size() > kJoinBytes) {
+      held_ += pieces_.emplace_back().capacity();
+    }
+    std::string& last = pieces_.back();
+    held_ -= last.capacity();
+    last.append(piece);
+    held_ += last.capacity();
     bytes_ += piece.size();
   }
   void Take(std::string&& piece) {
     if (piece.size() < kJoinBytes / 4) return Append(std::string_view(piece));
     bytes_ += piece.size();
     pieces_.push_back(std::move(piece));
+    held_ += pieces_.back().capacity();
   }
 
   // The first few pieces, for one vectored write. Unused entries are empty.
@@ -45,21 +53,28 @@ class OutputQueue {
     offset_ += count;
     while (first_ < pieces_.size() && offset_ >= pieces_[first_].size()) {
       offset_ -= pieces_[first_].size();
+      held_ -= pieces_[first_].capacity();
       std::string().swap(pieces_[first_++]);
     }
-    if (bytes_ == 0) Clear();
+    if (bytes_ == 0) return Clear();
+    if (first_ < kMaxWrittenPieces) return;
+    pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<ptrdiff_t>(first_));
+    first_ = 0;
   }
 
   void Clear() {
-    pieces_.clear();
-    first_ = offset_ = bytes_ = 0;
+    pieces_.capacity() > kMaxWrittenPieces ? std::vector<std::string>().swap(pieces_) : pieces_.clear();
+    first_ = offset_ = bytes_ = held_ = 0;
   }
 
  private:
+  static constexpr size_t kMaxWrittenPieces = 64;  // a stream may never let the queue become empty
+
   std::vector<std::string> pieces_;
   size_t first_ = 0;   // pieces before it are written
   size_t offset_ = 0;  // of the first piece, written
   size_t bytes_ = 0;   // still to be written
+  size_t held_ = 0;    // capacities of the pieces
 };
 
 }  // namespace mi::net

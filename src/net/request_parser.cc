@@ -2,6 +2,7 @@
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
+#include <functional>
 #include <optional>
 
 #include "base/ascii.h"
@@ -13,7 +14,7 @@ namespace http = boost::beast::http;
 
 using Code = beast::error_code;
 
-constexpr size_t kFieldFrameBytes = 3;  // at least: a colon and the line break
+constexpr size_t kLineBreakBytes = 2;
 
 // Fills a Request with what Beast finds.
 class RequestParser::Sink final : public http::basic_parser<true> {
@@ -22,7 +23,11 @@ class RequestParser::Sink final : public http::basic_parser<true> {
     header_limit(max_header_bytes);
     body_limit(boost::none);  // the connection limits bodies
   }
+  // Fields that do not lie in `input` were unfolded by Beast.
+  void BeginInput(std::string_view input) { input_ = input; }
   void SendBodyTo(std::string* body) { body_ = body; }
+  // Why a head that Beast accepts is refused; '' if it is not.
+  std::string_view fault() const { return fault_; }
   bool inside_chunk() const { return chunk_left_ > 0; }
   bool has_unknown_coding() const { return has_unknown_coding_; }
   // Requires: is_header_done().
@@ -35,24 +40,52 @@ class RequestParser::Sink final : public http::basic_parser<true> {
   }
 
  private:
-  void on_request_impl(http::verb, beast::string_view method, beast::string_view target, int version, Code&) override {
+  void on_request_impl(http::verb, beast::string_view method, beast::string_view target, int version,
+                       Code& error) override {
     header_bytes_ = method.size() + target.size();
-    request_.SetLine(method, target);
     is_http10_ = version == 10;
+    if (!IsTarget(target)) return Refuse("the target is neither a path nor a URL", error);
+    request_.SetLine(method, target);
   }
   void on_response_impl(int, beast::string_view, int, Code&) override {}
   // Beast compares its limit with what it has not consumed yet, and consumes one field at a time. A head that arrives
   // in small pieces would never reach that limit, so the bytes are counted here as well.
   void on_field_impl(http::field field, beast::string_view name, beast::string_view value, Code& error) override {
-    if (is_header_done()) return;  // trailers: nobody asks for them
-    header_bytes_ += name.size() + value.size() + kFieldFrameBytes;
+    if (IsFolded(name, value)) return Refuse("a header continues on the next line (obs-fold)", error);
+    header_bytes_ += static_cast<size_t>(value.data() + value.size() - name.data()) + kLineBreakBytes;
     if (header_bytes_ > max_header_bytes_) {
       error = http::error::header_limit;
       return;
     }
-    if (field == http::field::transfer_encoding && !EqualsIgnoringCase(value, "chunked")) has_unknown_coding_ = true;
+    if (is_header_done()) return;  // trailers: nobody asks for them
+    if (field == http::field::host) {
+      if (has_host_) return Refuse("two Host headers", error);
+      if (!IsHost(value)) return Refuse("the Host header is not a host", error);
+      has_host_ = true;
+    } else if (field == http::field::transfer_encoding) {
+      if (is_http10_) return Refuse("HTTP/1.0 has no Transfer-Encoding", error);
+      if (!EqualsIgnoringCase(value, "chunked")) has_unknown_coding_ = true;
+    }
     request_.AddHeader(name, value);
   }
+  void Refuse(std::string_view fault, Code& error) {
+    fault_ = fault;
+    error = http::error::bad_field;
+  }
+  // Origin-form, absolute-form, or the "*" of OPTIONS (RFC 9112, 3.2). We are no proxy, so there is no CONNECT.
+  static bool IsTarget(std::string_view target) {
+    return target.starts_with('/') || target.starts_with("http://") || target.starts_with("https://") || target == "*";
+  }
+  // Beast joins the lines of a folded value in a buffer of its own. If the first line is empty, the value is a part of
+  // the input, but a line break lies between it and its name.
+  bool IsFolded(std::string_view name, std::string_view value) const {
+    const std::less<const char*> before;
+    const char* const colon = name.data() + name.size();
+    if (before(value.data(), colon) || before(input_.data() + input_.size(), value.data())) return true;
+    return std::string_view(colon, value.data()).find('\r') != std::string_view::npos;
+  }
+  // Roughly uri-host [":" port] (RFC 9112, 3.2): what could be read as something else is refused. May be empty.
+  static bool IsHost(std::string_view host) { return host.find_first_of(" \t,/?#@\\\"<>") == std::string_view::npos; }
   void on_header_impl(Code&) override {}
   void on_body_init_impl(const boost::optional<uint64_t>&, Code&) override {}
   size_t on_body_impl(beast::string_view body, Code&) override { return body.size(); }
@@ -69,30 +102,31 @@ class RequestParser::Sink final : public http::basic_parser<true> {
   size_t header_bytes_ = 0;
   std::string* body_ = nullptr;
   uint64_t chunk_left_ = 0;
+  std::string_view input_;
+  std::string_view fault_;
   bool is_http10_ = false;
+  bool has_host_ = false;
   bool has_unknown_coding_ = false;
 };
-
-namespace {
-
-RequestParser::Step Failed(const Code& error, size_t consumed, std::string& reason) {
-  using Outcome = RequestParser::Outcome;
-  if (error == http::error::need_more) return {Outcome::kNeedMore, consumed};
-  if (error == http::error::header_limit) return {Outcome::kHeaderTooLarge, consumed};
-  reason = error.message();
-  return {Outcome::kBad, consumed};
-}
-
-}  // namespace
 
 RequestParser::RequestParser(uint32_t max_header_bytes) : sink_(std::make_unique<Sink>(request_, max_header_bytes)) {}
 RequestParser::~RequestParser() = default;
 
+RequestParser::Step RequestParser::Failed(const boost::system::error_code& error, size_t consumed) {
+  if (error == http::error::need_more) return {Outcome::kNeedMore, consumed};
+  if (error == http::error::header_limit) return {Outcome::kHeaderTooLarge, consumed};
+  reason_ = sink_->fault().empty() ? error.message() : sink_->fault();
+  return {Outcome::kBad, consumed};
+}
+
+size_t RequestParser::held_bytes() const { return sizeof(RequestParser) + sizeof(Sink) + request_.held_bytes(); }
+
 RequestParser::Step RequestParser::ParseHead(std::string_view input) {
   if (input.empty()) return {Outcome::kNeedMore, 0};  // Beast would do arithmetic with the null pointer
   Code error;
+  sink_->BeginInput(input);
   const size_t consumed = sink_->put(boost::asio::buffer(input.data(), input.size()), error);
-  if (error) return Failed(error, consumed, reason_);
+  if (error) return Failed(error, consumed);
   if (!sink_->is_header_done()) return {Outcome::kNeedMore, consumed};
   if (sink_->has_unknown_coding()) return {Outcome::kNotImplemented, consumed};
   sink_->FinishHead();
@@ -108,8 +142,9 @@ RequestParser::Step RequestParser::ParseChunked(std::string_view input, std::str
     const size_t least = sink_->inside_chunk() ? 1 : 5;
     if (input.size() - consumed < least) return {Outcome::kNeedMore, consumed};
     Code error;
+    sink_->BeginInput(input.substr(consumed));
     consumed += sink_->put(boost::asio::buffer(input.data() + consumed, input.size() - consumed), error);
-    if (error) return Failed(error, consumed, reason_);
+    if (error) return Failed(error, consumed);
   }
   return {Outcome::kDone, consumed};
 }

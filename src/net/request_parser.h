@@ -9,6 +9,10 @@
 
 #include "net/http.h"
 
+namespace boost::system {
+class error_code;
+}
+
 namespace mi::net {
 
 // Parses one request. Threads: confined to one.
@@ -37,11 +41,15 @@ class RequestParser {
   // Complete after kHead.
   Request& request() { return request_; }
   const Request& request() const { return request_; }
+  // What it keeps in memory, the request included.
+  size_t held_bytes() const;
   // Why the outcome was kBad.
   const std::string& reason() const { return reason_; }
 
  private:
   class Sink;  // what is compiled with Beast
+
+  Step Failed(const boost::system::error_code& error, size_t consumed);
 
   Request request_;
   std::string reason_;

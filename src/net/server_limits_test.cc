@@ -256,6 +256,24 @@ TEST_F(LimitsTest, APeerThatDoesNotReadIsCutOff) {
   Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
 }
 
+// Single bytes do not extend the time-out of an answer.
+TEST_F(LimitsTest, APeerThatReadsTooSlowlyIsCutOffToo) {
+  options_.write_timeout = milliseconds(30);
+  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(64 << 20, 'x')}); });
+  Start();
+  Peer slow = Connect();
+  slow.Send(Get("/huge"));
+  Peer other = Connect();
+  for (;;) {
+    char byte = 0;
+    ASSERT_EQ(recv(slow.fd(), &byte, 1, 0), 1);
+    other.Send(Post("/echo", "x"));
+    ASSERT_EQ(other.Read().body, "x");
+    if (server_->stats().open_connections == 1) break;
+  }
+  EXPECT_LT(slow.ReadToEnd().size(), 64 << 20);
+}
+
 TEST_F(LimitsTest, OneConnectionTooManyIsAnswered503) {
   options_.max_connections = 2;
   Start();
@@ -285,8 +303,34 @@ TEST_F(LimitsTest, OneConnectionTooManyIsAnswered503) {
   EXPECT_EQ(fifth.Read().body, "5");
 }
 
+TEST_F(LimitsTest, AnotherAddressTakesThePlaceOfAnIdleConnection) {
+  options_.max_connections = 3;
+  options_.slow_after = milliseconds(0);
+  Start();
+  Peer busy = Connect();
+  busy.Send(Get("/park/1"));
+  Parked parked = NextParked();
+  std::vector<Peer> idle;
+  for (int i = 0; i < 2; ++i) {
+    idle.push_back(Connect());
+    idle.back().Send(Post("/echo", "x"));
+    EXPECT_EQ(idle.back().Read().body, "x");
+  }
+  Peer same = Connect();
+  EXPECT_EQ(same.Read().status, 503);
+  Peer other(server_->port(), "127.0.0.2");
+  other.Send(Post("/echo", "hello"));
+  EXPECT_EQ(other.Read().body, "hello");
+  EXPECT_TRUE(idle[0].Ended());
+  idle[1].Send(Post("/echo", "still here"));
+  EXPECT_EQ(idle[1].Read().body, "still here");
+  parked.reply({.body = "done"});
+  EXPECT_EQ(busy.Read().body, "done");
+}
+
 TEST_F(LimitsTest, BodiesOverTheBudgetAreAnswered503) {
   options_.max_buffered_bytes = 1'200'000;
+  options_.slow_after = kPatience;
   Start();
   Peer holder = Connect();
   holder.Send(Announce("/large", 2'000'000) + std::string(600'000, 'x'));
@@ -334,7 +378,145 @@ TEST_F(LimitsTest, AnAnnouncedBodyCostsOnlyWhatHasCome) {
     liars.back().Send(Announce("/large", 64 << 20, "Expect: 100-continue\r\n"));
     EXPECT_EQ(liars.back().Read().status, 100);
   }
-  EXPECT_LE(server_->stats().buffered_bytes, 50 * (256 << 10));
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes <= 50 * (8 << 10); });
+}
+
+TEST_F(LimitsTest, BodiesThatAreOnlyAnnouncedTakeNoRoomFromOthers) {
+  options_.max_buffered_bytes = 1 << 20;
+  Start();
+  std::vector<Peer> liars;
+  for (int i = 0; i < 50; ++i) {
+    liars.push_back(Connect());
+    liars.back().Send(Announce("/large", 1'000'000) + "x");
+  }
+  Peer honest = Connect();
+  for (int i = 0; i < 10; ++i) {
+    honest.Send(Post("/large", std::string(200'000, 'y')));
+    EXPECT_EQ(honest.Read().body, "200000");
+  }
+}
+
+TEST_F(LimitsTest, TheSlowestBodiesMakeRoomForOthers) {
+  options_.max_buffered_bytes = 4 << 20;
+  options_.slow_after = milliseconds(0);
+  Start();
+  std::vector<Peer> slow;
+  for (int i = 0; i < 12; ++i) {
+    slow.push_back(Connect());
+    slow.back().Send(Announce("/large", 1'000'000) + std::string(500'000, 'x'));
+  }
+  Peer fast = Connect();
+  fast.Send(Post("/large", std::string(1'000'000, 'y')));
+  EXPECT_EQ(fast.Read().body, "1000000");
+  const Answer answer = slow[0].Read();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_TRUE(answer.Says("Retry-After: 1"));
+  EXPECT_THAT(answer.body, HasSubstr("receive.max_buffered_bytes"));
+  EXPECT_TRUE(slow[0].Ended());
+}
+
+TEST_F(LimitsTest, TheAddressThatHoldsMostMakesRoomFirst) {
+  options_.max_buffered_bytes = 4 << 20;
+  options_.slow_after = milliseconds(0);
+  Start();
+  const std::string half = Announce("/large", 1'000'000) + std::string(500'000, 'x');
+  Peer oldest(server_->port(), "127.0.0.2");
+  oldest.Send(half);
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes >= 500'000; });
+  std::vector<Peer> others;
+  for (int i = 0; i < 12; ++i) {
+    others.push_back(Connect());
+    others.back().Send(half);
+  }
+  EXPECT_EQ(others[0].Read().status, 503);
+  oldest.Send(std::string(500'000, 'x'));
+  EXPECT_EQ(oldest.Read().body, "1000000");
+}
+
+TEST_F(LimitsTest, AnswersThatWaitForTheirReadersCount) {
+  options_.max_buffered_bytes = 100 << 20;
+  options_.slow_after = kPatience;
+  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(64 << 20, 'x')}); });
+  Start();
+  Peer silent = Connect();
+  silent.Send(Get("/huge"));
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes >= 64 << 20; });
+  Peer other = Connect();
+  other.Send(Get("/huge"));
+  const Answer answer = other.Read();
+  EXPECT_EQ(answer.status, 503);
+  EXPECT_TRUE(answer.Says("Retry-After: 1"));
+  EXPECT_THAT(answer.body, HasSubstr("receive.max_buffered_bytes"));
+  other.Send(Post("/echo", "short answers are still sent"));
+  EXPECT_EQ(other.Read().body, "short answers are still sent");
+  EXPECT_EQ(silent.Read().body.size(), 64 << 20);
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes == 0; });
+  other.Send(Get("/huge"));
+  EXPECT_EQ(other.Read().body.size(), 64 << 20);
+}
+
+TEST_F(LimitsTest, PeersThatDoNotReadMakeRoomForOthers) {
+  options_.max_buffered_bytes = 100 << 20;
+  options_.slow_after = milliseconds(0);
+  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(64 << 20, 'x')}); });
+  Start();
+  Peer silent = Connect();
+  silent.Send(Get("/huge"));
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes >= 64 << 20; });
+  Peer other = Connect();
+  other.Send(Get("/huge"));
+  EXPECT_EQ(other.Read().body.size(), 64 << 20);
+  EXPECT_LT(silent.ReadToEnd().size(), 64 << 20);
+}
+
+TEST_F(LimitsTest, APeerThatDoesNotReadIsGivenABoundedNumberOfAnswers) {
+  std::atomic<int> made = 0;
+  Serve("/long", [&](const Request&, Reply reply) {
+    ++made;
+    reply({.body = std::string(100'000, 'x')});
+  });
+  Start();
+  Peer peer = Connect();
+  std::string requests = Get("/park/1");
+  for (int i = 0; i < 50; ++i) requests += Get("/long");
+  peer.Send(requests);
+  Parked parked = NextParked();
+  Peer other = Connect();
+  for (int i = 0; i < 100; ++i) {
+    other.Send(Post("/echo", "x"));
+    EXPECT_EQ(other.Read().body, "x");
+  }
+  EXPECT_LE(made, 3);  // 256 KiB wait behind the first answer
+  parked.reply({.body = "first"});
+  EXPECT_EQ(peer.Read().body, "first");
+  for (int i = 0; i < 50; ++i) ASSERT_EQ(peer.Read().body.size(), 100'000);
+}
+
+TEST_F(LimitsTest, LargeAnswersOfAConnectionAreMadeOneAfterAnother) {
+  Serve(
+      "/report/*",
+      [this](const Request& request, Reply reply) {
+        EXPECT_TRUE(parked_.TryPush(Parked{std::string(request.path()), "", std::move(reply)}));
+      },
+      [](const Request&) { return HeadDecision{.large_answer = true}; });
+  Start();
+  Peer peer = Connect();
+  peer.Send(Get("/park/1") + Get("/report/2") + Get("/report/3") + Get("/park/4"));
+  Parked first = NextParked();
+  Parked second = NextParked();
+  EXPECT_EQ(second.path, "/report/2");
+  first.reply({.body = "1"});
+  EXPECT_EQ(peer.Read().body, "1");
+  EXPECT_EQ(server_->stats().in_flight, 1);
+  second.reply({.body = "2"});
+  EXPECT_EQ(peer.Read().body, "2");
+  Parked third = NextParked();
+  EXPECT_EQ(third.path, "/report/3");
+  EXPECT_EQ(server_->stats().in_flight, 1);
+  third.reply({.body = "3"});
+  NextParked().reply({.body = "4"});
+  EXPECT_EQ(peer.Read().body, "3");
+  EXPECT_EQ(peer.Read().body, "4");
 }
 
 TEST_F(LimitsTest, HalfClosedPeersGetTheirAnswer) {
@@ -372,26 +554,55 @@ TEST_F(LimitsTest, ThousandsOfIdleConnectionsHoldNoBuffersAndDelayNobody) {
 }
 
 #ifndef MI_SANITIZES_ADDRESS  // UBSan needs a pipe to look at the type of an object, and reports an error without one
-TEST_F(LimitsTest, WithoutFreeDescriptorsTheServerAcceptsLater) {
-  Start();
-  Peer before = Connect();
-  before.Send(Post("/echo", "before"));
-  EXPECT_EQ(before.Read().body, "before");
-  FileDescriptor spare(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+// Takes all descriptors that are free.
+std::vector<FileDescriptor> TakeAllDescriptors() {
   std::vector<FileDescriptor> all;
   for (;;) {
     FileDescriptor one(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    if (one.get() < 0) break;
+    if (one.get() < 0) return all;
     all.push_back(std::move(one));
   }
-  Peer late(std::move(spare));
-  late.Connect(server_->port());  // into the backlog
+}
+
+TEST_F(LimitsTest, WithoutFreeDescriptorsPeersAreAnswered503) {
+  Start();
+  Peer before = Connect();
+  before.Send(Get("/park/1"));
+  Parked parked = NextParked();
+  FileDescriptor unconnected[2] = {FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),
+                                   FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))};
+  {
+    const std::vector<FileDescriptor> all = TakeAllDescriptors();
+    for (FileDescriptor& socket : unconnected) {
+      Peer late(std::move(socket));
+      late.Connect(server_->port());
+      const Answer answer = late.Read();
+      EXPECT_EQ(answer.status, 503);
+      EXPECT_TRUE(answer.Says("Connection: close"));
+      EXPECT_TRUE(late.Ended());
+    }
+    EXPECT_THAT(log_.Next(), HasSubstr("Too many open files"));
+    parked.reply({.body = "as ever"});
+    EXPECT_EQ(before.Read().body, "as ever");
+  }
+  Peer later = Connect();
+  later.Send(Post("/echo", "later"));
+  EXPECT_EQ(later.Read().body, "later");
+}
+
+TEST_F(LimitsTest, WithoutFreeDescriptorsIdleConnectionsAreClosed) {
+  options_.slow_after = milliseconds(0);
+  Start();
+  Peer idle = Connect();
+  idle.Send(Post("/echo", "x"));
+  EXPECT_EQ(idle.Read().body, "x");
+  FileDescriptor unconnected(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const std::vector<FileDescriptor> all = TakeAllDescriptors();
+  Peer late(std::move(unconnected));
+  late.Connect(server_->port());
   late.Send(Post("/echo", "late"));
-  EXPECT_THAT(log_.Next(), HasSubstr("Too many open files"));
-  before.Send(Post("/echo", "still"));
-  EXPECT_EQ(before.Read().body, "still");
-  all.clear();
   EXPECT_EQ(late.Read().body, "late");
+  EXPECT_TRUE(idle.Ended());
 }
 #endif
 

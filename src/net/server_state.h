@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/available_memory.h"
 #include "base/bounded_queue.h"
 #include "base/mutex.h"
 #include "net/body_buffer.h"
@@ -49,16 +50,22 @@ class ChunkWorkers {
   std::vector<std::thread> threads_;
 };
 
+inline uint64_t DefaultBudget() { return std::clamp(AvailableMemory() / 4, uint64_t{64} << 20, uint64_t{1} << 30); }
+
 // Threads: safe.
 struct ServerState {
   ServerState(ServerOptions server_options, const Router& server_router, telemetry::Logger& logger)
       : options(std::move(server_options)),
         router(server_router),
         log(logger),
-        budget(options.max_buffered_bytes),
+        budget(options.max_buffered_bytes > 0 ? options.max_buffered_bytes : DefaultBudget()),
         workers(std::max(options.chunk_threads, 1U)),
         max_connections(options.max_connections),
         idle_timeout(options.idle_timeout) {}
+
+  // From three quarters on, net makes room, so that the handlers find some (Loop::MakeRoom).
+  uint64_t comfortable_bytes() const { return budget.limit() / 4 * 3; }
+  bool memory_is_short() const { return budget.used() > comfortable_bytes(); }
 
   // Returns true if one more connection may be open. The caller then calls CloseOne() for it in the end.
   bool TryOpenOne() {

@@ -535,6 +535,7 @@ TEST_F(WriteHandlerTest, ReadsTheTenantFromPathOrHeaderAndRefusesTwoDifferentOne
   f("/api/v1/write", "team-a", "team-a");
   f("/insert/0/prometheus", "", "");
   f("/insert/7:1/prometheus/api/v1/write", "", "7:1");
+  f("/insert/7%3A1/prometheus/api/v1/write", "", "7:1");
   f("/insert/7:0/prometheus/api/v1/write", "7", "7");
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "8"}}, "/insert/7/prometheus").status, 400);
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "a|b"}}).status, 400);

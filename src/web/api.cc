@@ -23,23 +23,23 @@ constexpr int kMaxStreams = 16;
 
 constexpr std::string_view kMethods = "GET, POST";
 
-// The <label> in "…/api/v1/label/<label>/values"; it may contain any character. Nothing for any other path.
-std::optional<std::string_view> LabelOf(std::string_view path) {
+// The <label> in "…/api/v1/label/<label>/values", decoded; it may contain any character. Nothing for any other path.
+std::optional<std::string> LabelOf(std::string_view path) {
   constexpr std::string_view kLabel = "/api/v1/label/";
   constexpr std::string_view kValues = "/values";
   const size_t from = path.find(kLabel);
   if (from == std::string_view::npos || !path.ends_with(kValues)) return std::nullopt;
   path.remove_prefix(from + kLabel.size());
   if (path.size() < kValues.size()) return std::nullopt;
-  return path.substr(0, path.size() - kValues.size());
+  return net::DecodePath(path.substr(0, path.size() - kValues.size()));
 }
 
 // The tenants of the path, or else of the header. Both may name the same.
 ApiResult<std::vector<std::string>> ReadTenants(const net::Request& request) {
-  const std::optional<std::string_view> in_path = net::SegmentBehind("/select/", request.path());
+  const std::optional<std::string> in_path = net::SegmentBehind("/select/", request.path());
   const std::string_view in_header = request.Header("X-Scope-OrgID").value_or("");
   if (!in_path && in_header.empty()) return {};
-  std::vector<std::string> tenants = TRY(ParseTenants(in_path.value_or(in_header)));
+  std::vector<std::string> tenants = TRY(ParseTenants(in_path ? *in_path : in_header));
   if (in_path && !in_header.empty() && ParseTenants(in_header) != tenants) {
     return BadData(format("the path asks for tenant \"{}\", X-Scope-OrgID for \"{}\"", *in_path, in_header));
   }
@@ -74,16 +74,17 @@ class Api::EndpointHandler final : public net::Handler {
     if (auto refused = RefuseMethod(request, kMethods)) return {.answer = std::move(refused)};
     auto tenants = ReadTenants(request);
     if (!tenants) return {.answer = ErrorResponse(tenants.error())};
-    const std::optional<std::string_view> label = LabelOf(request.path());
+    std::optional<std::string> label = LabelOf(request.path());
     if (endpoint_ == &AnswerLabelValues && !label) {
       return {.answer = net::Response{.status = 404, .body = "404 page not found\n"}};
     }
-    Question question{.label = std::string(label.value_or("")), .tenants = *std::move(tenants)};
+    Question question{.label = std::move(label).value_or(""), .tenants = *std::move(tenants)};
     const uint64_t limit = api_.options_.max_form_bytes;
     return {.handle = [this, question = std::move(question)](
                           const net::Request& whole,
                           net::Reply reply) mutable { Handle(std::move(question), whole, std::move(reply)); },
             .max_body_bytes = limit,
+            .large_answer = true,
             .too_large =
                 [limit](uint64_t bytes) {
                   net::Response response = ErrorResponse(

@@ -127,6 +127,8 @@ TEST_F(QueryApi, SortsLabelNamesAndValuesAndThenCutsThem) {
   Gives("/api/v1/label/nothing/values", "[]");
   Gives("/api/v1/label/U__cluster_2e_name/values", R"(["c\n\"1\""])");
   Gives("/api/v1/label/cluster.name/values", R"(["c\n\"1\""])");
+  Gives("/api/v1/label/cluster%2ename/values", R"(["c\n\"1\""])");
+  Gives("/api/v1/label/a%2Fb/values", "[]");
   Gives("/api/v1/labels?limit=0&unknown=x", R"(["__name__","cluster.name","code","instance","job"])");
   EXPECT_EQ(Get("/api/v1/labels?limit=2").body,
             R"({"status":"success","data":["__name__","cluster.name"],"warnings":["results truncated due to limit"]})");
@@ -165,6 +167,9 @@ TEST_F(QueryApi, RefusesWithPrometheusMessages) {
 
 TEST_F(QueryApi, RefusesUnknownPathsAndMethods) {
   EXPECT_EQ(Get("/api/v1/label/job").status, 404);
+  EXPECT_EQ(Get("/api/v1/label/job%2Fvalues").status, 404);
+  EXPECT_EQ(Get("/api/v1/label%2Fjob/values").status, 404);
+  EXPECT_EQ(Get("/api/v1/%6Cabels").status, 404);
   EXPECT_EQ(Get("/api/v1/nothing").status, 404);
   const Received put = Send(Router(), FakeRequest("PUT", "/api/v1/labels"));
   EXPECT_EQ(put.status, 405);

@@ -78,6 +78,14 @@ class Peer {
  public:
   explicit Peer(uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) { Connect(port); }
   explicit Peer(FileDescriptor unconnected) : socket_(std::move(unconnected)) {}
+  // Comes from another address of this machine, such as "127.0.0.2".
+  Peer(uint16_t port, const char* source) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    inet_pton(AF_INET, source, &address.sin_addr);
+    EXPECT_EQ(bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0) << strerror(errno);
+    Connect(port);
+  }
 
   void Connect(uint16_t port) {
     sockaddr_in address{};

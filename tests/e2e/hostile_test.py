@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Hostile clients beside well-behaved senders: memory stays bounded, and the others are served nearly as fast as before."""
+import contextlib
+import http.client
+import resource
+import socket
+import statistics
+import threading
+import time
+
+import support
+from support import request, wait_for
+from wire import series_v1, snappy
+
+MIB = 1 << 20
+
+
+def peak(process):
+    """The most memory in bytes that the process has had."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
+
+
+class GoodSender:
+    """Repeats one request of 200 known series and records how long each answer takes."""
+
+    def __init__(self, service):
+        self._url = service.url
+        self._body = snappy(b"".join(series_v1(__name__="good", instance=str(i)) for i in range(200)))
+        self._stop = threading.Event()
+        self.statuses, self.seconds = [], []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join(60)
+
+    def _run(self):
+        while not self._stop.is_set():
+            began = time.monotonic()
+            status = support.write(self._url, self._body)[0]
+            self.seconds.append(time.monotonic() - began)
+            self.statuses.append(status)
+
+    def wait_for(self, requests):
+        goal = len(self.statuses) + requests
+        wait_for(lambda: len(self.statuses) >= goal, 120, f"{requests} more answers to the good sender")
+
+    def p99(self, since=0):
+        return statistics.quantiles(self.seconds[since:], n=100)[98]
+
+
+class Hostile(support.TestCase):
+    def connect(self, service):
+        return socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=30)
+
+    def assert_good_sender_is_served(self, service, attack):
+        """The good sender gets only 204 while `attack` lasts, and its p99 stays within a factor of three (or 50 ms)."""
+        with GoodSender(service) as sender:
+            sender.wait_for(200)
+            quiet = sender.p99(20)
+            with attack:
+                begin = len(sender.statuses)
+                sender.wait_for(200)
+                attacked = sender.p99(begin)
+            self.assertEqual(set(sender.statuses[begin:]), {204})
+            print(f"p99 of the good sender: {quiet * 1000:.1f} ms alone, {attacked * 1000:.1f} ms beside the attack")
+            self.assertLess(attacked, max(3 * quiet, 0.05))
+
+    @contextlib.contextmanager
+    def repeat(self, threads, attack):
+        """Calls `attack` again and again on several threads while the block runs."""
+        stop = threading.Event()
+
+        def run():
+            while not stop.is_set():
+                with contextlib.suppress(OSError):
+                    attack()
+
+        workers = [threading.Thread(target=run, daemon=True) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for worker in workers:
+                worker.join(60)
+
+    def fill(self, service, metric, count, value_bytes):
+        """Catalogues `count` series whose label `pod` has values of `value_bytes` bytes."""
+        for begin in range(0, count, 2000):
+            body = b"".join(series_v1(__name__=metric, pod=f"{i:08}" + "x" * (value_bytes - 8))
+                            for i in range(begin, min(begin + 2000, count)))
+            self.assertEqual(support.write(service.url, snappy(body))[0], 204)
+        service.wait_until_indexed()
+
+    def test_pipelined_queries_whose_answers_are_not_read_cost_bounded_memory(self):
+        service = self.service()
+        self.fill(service, "wide", 20_000, 1000)  # an answer of 20 MB
+        before = service.resident()
+        with self.connect(service) as s, GoodSender(service) as sender:
+            s.sendall(b"GET /api/v1/label/pod/values HTTP/1.1\r\nHost: x\r\n\r\n" * 64)
+            sender.wait_for(1000)
+            grown = peak(service) - before
+            print(f"grew by {grown // MIB} MiB")
+            self.assertLess(grown, 300 * MIB)
+            self.assertEqual(set(sender.statuses), {204})
+        wait_for(lambda: service.resident() - before < 120 * MIB, what="the memory to return to the system")
+
+    def test_bodies_that_never_arrive_do_not_take_the_budget_of_others(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        service = self.service()
+
+        @contextlib.contextmanager
+        def attack():
+            with contextlib.ExitStack() as stack:
+                for _ in range(4096):
+                    with contextlib.suppress(OSError):
+                        s = stack.enter_context(self.connect(service))
+                        s.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")
+                yield
+
+        self.assert_good_sender_is_served(service, attack())
+
+    def test_slow_readers_of_long_answers_do_not_lock_out_others(self):
+        service = self.service()
+        self.fill(service, "wide", 20_000, 1000)
+        with contextlib.ExitStack() as stack:
+            for _ in range(70):
+                s = stack.enter_context(socket.socket())
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                s.settimeout(30)
+                s.connect(("127.0.0.1", service.port))
+                s.sendall(b"GET /api/v1/series?match[]=wide HTTP/1.1\r\nHost: x\r\n\r\n")
+                s.recv(100)
+
+            def long_answer():
+                other = stack.enter_context(contextlib.closing(http.client.HTTPConnection(
+                    "127.0.0.1", service.port, timeout=60, source_address=("127.0.0.2", 0))))
+                other.request("GET", "/api/v1/series?match[]=wide")
+                answer = other.getresponse()
+                return answer.status == 200 and len(answer.read()) > 20_000_000
+
+            wait_for(long_answer, 60, "a long answer beside slow readers")
+
+    def test_out_of_descriptors_health_is_still_answered(self):
+        service = self.service(prefix=("prlimit", "--nofile=200:200"))
+        with contextlib.ExitStack() as stack:
+            for _ in range(400):
+                with contextlib.suppress(OSError):
+                    stack.enter_context(self.connect(service))
+            for _ in range(3):
+                status = wait_for(lambda: request(f"{service.url}/health", timeout=5)[0], 30, "an answer of /health")
+                self.assertIn(status, (200, 503))
+        wait_for(lambda: request(f"{service.url}/health", timeout=5)[0] == 200, 30, "descriptors that are free again")
+
+
+if __name__ == "__main__":
+    support.main()
