@@ -20,6 +20,7 @@ pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)
 pkg_check_modules(rdkafka REQUIRED IMPORTED_TARGET rdkafka)
 pkg_check_modules(systemd REQUIRED IMPORTED_TARGET libsystemd)
 find_package(simdjson REQUIRED)
+find_package(ZLIB REQUIRED)
 if(NOT MI_SANITIZE AND NOT MI_FUZZ)  # its malloc would replace the sanitizer's
   find_library(MI_GPERFTOOLS tcmalloc_and_profiler REQUIRED)
 endif()

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "model/labels.h"
+#include "web/content_coding.h"
 #include "web/parameters.h"
 
 namespace {
@@ -25,8 +26,10 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   ReadOrRefused(mi::web::ReadStep(parameters));
   const auto scope = mi::web::ReadScope(parameters, {});
   ReadOrRefused(scope);
-  if (scope && scope->range) Check(scope->range->start_ms <= scope->range->end_ms);
+  ReadOrRefused(mi::web::ReadTimeout(parameters));
+  ReadOrRefused(mi::web::ReadMetadataLimit(parameters, "limit"));
   mi::web::ParseTime(text);
+  mi::web::ChooseCoding(text);
   // A valid name stays valid.
   if (mi::model::IsValidUtf8(text)) Check(mi::model::IsValidUtf8(mi::web::UnescapeName(text)));
   if (const auto tenants = mi::web::ParseTenants(text)) Check(!tenants->empty());

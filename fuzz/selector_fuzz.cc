@@ -8,7 +8,6 @@
 #include "model/labels.h"
 #include "query/scalar.h"
 #include "query/selector.h"
-#include "query/testing/match_operator_text.h"
 
 namespace {
 
@@ -30,8 +29,10 @@ std::string Quote(std::string_view text) {
 void ReadBack(const Selector& selector) {
   std::string text = "{";
   for (const Matcher& matcher : selector.matchers) {
-    text += mi::format("{}{}{},", Quote(matcher.name()), ToString(matcher.op()), Quote(matcher.value()));
+    text += mi::format("{}{}{},", Quote(matcher.name()), mi::query::ToString(matcher.op()), Quote(matcher.value()));
   }
+  Check(mi::query::ParseSelector(mi::query::FormatSelector(selector)).has_value() ||
+        selector.matchers.size() > mi::query::kMaxMatchers);
   const auto again = mi::query::ParseSelector(text + "}");
   // A name in front may add one matcher more than the braces allow.
   if (selector.matchers.size() > mi::query::kMaxMatchers) return;

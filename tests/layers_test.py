@@ -24,6 +24,7 @@ LIBRARIES = {
     "PkgConfig::snappy": ("snappy", r"snappy", ""),
     "PkgConfig::zstd": ("zstd", r"zstd", ""),
     "simdjson::simdjson": ("simdjson", r"simdjson", ""),
+    "ZLIB::ZLIB": ("zlib", r"zlib\.h", ""),
     "Boost::headers": ("Beast", r"boost/", ""),
     "OpenSSL::Crypto": ("OpenSSL (SHA-256)", r"openssl/sha\.h", ""),
     "PkgConfig::curl": ("libcurl", r"curl/", ""),

@@ -106,7 +106,7 @@ void Fleet::OpenQueryService() {
                               query_service_->SetReady();
                               listener_->health().SetReady("catalog");
                             }});
-  query_service_->RegisterRoutes(listener_->router());
+  query_service_->Serve(listener_->router(), listener_->memory());
   listener_->health().SetWaiting("catalog", "the catalogue to be loaded");
 }
 
@@ -173,6 +173,7 @@ void Fleet::Stop() {
   DeadlineTimer timer;
   if (database_) timer.After(kPatienceWithDatabase, [this] { InterruptDatabase(); });
   if (producer_ != nullptr) producer_->Refuse();
+  if (query_service_ != nullptr) query_service_->Refuse();
   listener_->Drain(config_.app.shutdown_timeout, kTimeToHandOver, [this] {
     if (producer_ != nullptr) producer_->ExpireAll();
   });

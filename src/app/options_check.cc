@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "net/client.h"
 #include "stream/kafka/client.h"
+#include "web/cors.h"
 
 namespace mi::app {
 namespace {
@@ -48,6 +49,9 @@ Status CheckOptions(const config::Loaded& loaded) {
     CheckUrl(format("remote.write[{}].url", i), config.remote_write[i].url, faults);
   }
   CheckUrl("remote.send.url", config.remote_send.url, faults);
+  if (const auto cors = web::Cors::Create(config.web.cors_origin); !cors) {
+    faults.Add("web.cors_origin", format("web.cors_origin: {}", cors.error().message()));
+  }
   return faults.ToStatus();
 }
 

@@ -7,7 +7,7 @@
 
 namespace mi::app {
 
-// Checks the options of librdkafka, if the role uses Kafka, and the URLs.
+// Checks the options of librdkafka, if the role uses Kafka, the URLs, and regular expressions.
 // Errors: kInvalid, with one line per fault that says where the option was set.
 Status CheckOptions(const config::Loaded& loaded);
 

@@ -28,6 +28,11 @@ TEST(OptionsCheck, AcceptsEveryUrlThatTheConfigurationAccepts) {
   }
 }
 
+TEST(OptionsCheck, RefusesAnOriginThatIsNoRegularExpression) {
+  EXPECT_EQ(FaultOf("web: {cors_origin: 'https?://.*'}\n"), "");
+  EXPECT_THAT(FaultOf("web:\n  cors_origin: 'https?://(.*'\n"), testing::StartsWith("a.yml:2: web.cors_origin: "));
+}
+
 TEST(OptionsCheck, NamesAUrlThatTheClientRefuses) {
   config::Loaded loaded;
   loaded.config.remote_write[0].url = "http://me:hunter2@host/";

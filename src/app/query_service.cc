@@ -13,16 +13,24 @@ QueryService::QueryService(const config::Config& config, const Clock& clock, tel
                            telemetry::Metrics& metrics, std::function<Status()> store_health)
     : clock_(clock),
       log_(log),
+      metrics_(metrics),
+      cors_origin_(config.web.cors_origin),
       ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
       created_(clock.Steady()),
       store_health_(std::move(store_health)),
       catalog_({.activity_interval_s = config.seen.activity_interval_s, .logger = &log}),
-      gauges_(ShowCatalog(catalog_, metrics)) {
-  api_.emplace(web::ApiOptions{.version = std::string(version::kVersion)},
-               web::ApiDependencies{.snapshot = [this] { return catalog_.Current(); },
-                                    .state = [this] { return StateNow(); },
-                                    .metrics = metrics,
-                                    .clock = clock});
+      gauges_(ShowCatalog(catalog_, metrics)) {}
+
+void QueryService::Serve(net::Router& router, MemoryBudget& memory) {
+  // An invalid expression was refused by CheckOptions().
+  web::ApiOptions options{.version = std::string(version::kVersion),
+                          .cors = web::Cors::Create(cors_origin_).value_or(web::Cors())};
+  api_.emplace(std::move(options), web::ApiDependencies{.snapshot = [this] { return catalog_.Current(); },
+                                                        .state = [this] { return StateNow(); },
+                                                        .memory = memory,
+                                                        .metrics = metrics_,
+                                                        .clock = clock_});
+  api_->RegisterRoutes(router);
 }
 
 void QueryService::SetReady() {

@@ -7,8 +7,10 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "base/clock.h"
+#include "base/memory_budget.h"
 #include "catalog/catalog.h"
 #include "config/config.h"
 #include "net/http.h"
@@ -24,14 +26,18 @@ class QueryService {
   QueryService(const config::Config& config, const Clock& clock, telemetry::Logger& log, telemetry::Metrics& metrics,
                std::function<Status()> store_health);
 
-  void RegisterRoutes(net::Router& router) { api_->RegisterRoutes(router); }
+  // Answers queries at the router's paths. `memory`: of the listener, which must outlive Stop().
+  void Serve(net::Router& router, MemoryBudget& memory);
   catalog::Catalog& catalog() { return catalog_; }
 
   // Call it once, when the catalogue is loaded. Until then the API answers 503. Logs the size of the catalogue.
   void SetReady();
 
-  // Answers the queries that still wait, then no more. Call it after the listener was drained and before what
-  // `store_health` uses is destroyed.
+  // From now on every query is answered 503, also those that wait or run. Call it before the listener is drained.
+  void Refuse() {
+    if (api_) api_->Stop();
+  }
+  // Call it after the listener was drained and before what `store_health` uses is destroyed.
   void Stop() { api_.reset(); }
 
  private:
@@ -39,6 +45,8 @@ class QueryService {
 
   const Clock& clock_;
   telemetry::Logger& log_;
+  telemetry::Metrics& metrics_;
+  const std::string cors_origin_;
   telemetry::Gauge& ready_gauge_;
   const std::chrono::steady_clock::time_point created_;
   const std::function<Status()> store_health_;

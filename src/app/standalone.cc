@@ -205,7 +205,7 @@ Status Standalone::Start() {
   TRY(OpenFiles());
   TRY(OpenReceiver());
   receiver_->RegisterRoutes(listener_->router());
-  query_service_.RegisterRoutes(listener_->router());
+  query_service_.Serve(listener_->router(), listener_->memory());
   started_ = true;
   CheckHealth();  // the journal has tried to write when it was opened
   loader_ = std::thread([this] { LoadCatalog(); });
@@ -233,6 +233,7 @@ void Standalone::Stop() {
   if (!std::exchange(started_, false)) return;
   const auto begun = deps_.clock.Steady();
   receiver_->Refuse();
+  query_service_.Refuse();
   listener_->Drain(config_.app.shutdown_timeout, kTimeToSave, [this] { receiver_->ExpireAll(); });
   query_service_.Stop();
   files_.reset();

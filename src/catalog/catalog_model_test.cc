@@ -52,6 +52,7 @@ class Checker {
     EXPECT_TRUE(snapshot_.WithLabel("").empty());
     for (const auto& [tenant, ordinals] : expected_.tenants) EXPECT_EQ(Ordinals(snapshot_.OfTenant(tenant)), ordinals);
     for (const auto& [name, ordinals] : expected_.names) EXPECT_EQ(Ordinals(snapshot_.WithLabel(name)), ordinals);
+    CheckNames();
     CheckPairs();
     CheckValues();
     CheckUnions();
@@ -66,6 +67,16 @@ class Checker {
       if (random_() % 5 == 0) some.Add(at);
     }
     return some;
+  }
+
+  void CheckNames() {
+    const SeriesSet some = Some();
+    std::vector<std::string_view> wanted;
+    for (const auto& [name, ordinals] : expected_.names) {
+      if (std::ranges::any_of(ordinals, [&](Ordinal at) { return some.Contains(at); })) wanted.push_back(name);
+    }
+    EXPECT_THAT(snapshot_.LabelNamesIn(some, [] { return false; }), testing::UnorderedElementsAreArray(wanted));
+    EXPECT_TRUE(snapshot_.LabelNamesIn({}, [] { return false; }).empty());
   }
 
   void CheckPairs() {

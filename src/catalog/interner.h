@@ -33,6 +33,12 @@ class ShapeView {
     for (const uint8_t* at = at_; at != end_ && name < wanted;) name += TakeVarint(at);
     return name == wanted;
   }
+  // visit(NameId), ascending.
+  template <typename Visit>
+  void ForEachName(Visit visit) const {
+    uint64_t name = 0;
+    for (const uint8_t* at = at_; at != end_;) visit(static_cast<NameId>(name += TakeVarint(at)));
+  }
 
  private:
   const uint8_t* at_;

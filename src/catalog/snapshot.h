@@ -41,6 +41,10 @@ class Snapshot {
 
   // Every label name, sorted by bytes.
   virtual std::vector<std::string_view> LabelNames() const = 0;
+  // The label names that a series of `within` has, in any order. Costs at most about what reading the postings of every
+  // series once does. Asks give_up() now and then; what it returns after a "true" is incomplete.
+  virtual std::vector<std::string_view> LabelNamesIn(const SeriesSet& within,
+                                                     const std::function<bool()>& give_up) const = 0;
   // Visits every value of a label, in any order. A visitor that returns false ends it.
   virtual void ForEachValue(std::string_view name,
                             const std::function<bool(std::string_view value, PairId pair)>& visit) const = 0;

@@ -12,6 +12,8 @@ namespace {
 
 // If a pair has more series than this, an intersection of compressed sets is faster than testing each series.
 constexpr uint64_t kFewSeries = 4096;
+// This number of series is read for their names before shapes are tested.
+constexpr uint64_t kFewNames = 2048;
 // Longer activity intervals mean "always", and must not overflow.
 constexpr uint64_t kLongestInterval = uint64_t{1} << 40;
 
@@ -64,6 +66,41 @@ std::vector<std::string_view> StoredSnapshot::LabelNames() const {
   names.reserve(dictionary_.name_count());
   for (NameId id = kReservedNames; id < dictionary_.name_count(); ++id) names.push_back(dictionary_.name(id).text);
   std::ranges::sort(names);
+  return names;
+}
+
+// A name is in use if one of its shapes has a series of the set. The first series give most names at the cost of
+// reading them. Then each shape is tested that has a name which is not found yet. Every series has one shape, so all
+// tests together read each posting once.
+std::vector<std::string_view> StoredSnapshot::LabelNamesIn(const SeriesSet& within,
+                                                           const std::function<bool()>& give_up) const {
+  std::vector<std::string_view> names;
+  std::vector<bool> found(dictionary_.name_count());
+  const auto add = [&](const ShapeView& shape) {
+    shape.ForEachName([&](NameId name) {
+      if (!found[name]) names.push_back(dictionary_.name(name).text);
+      found[name] = true;
+    });
+  };
+  uint64_t unread = within.size();
+  uint64_t may_read = kFewNames;
+  within.ForEach([&](Ordinal ordinal) {
+    storage_->series.Read(ordinal, [&](PairId id) {
+      if (dictionary_.pair(id).name == kShapes) add(ShapeView(dictionary_.Value(id)));
+    });
+    --unread;
+    return --may_read > 0;
+  });
+  if (unread == 0) return names;
+  uint32_t shapes = 0;
+  dictionary_.ForEachPair(kShapes, [&](PairId pair) {
+    if ((++shapes & 63U) == 0 && give_up()) return false;
+    const ShapeView shape(dictionary_.Value(pair));
+    bool is_news = false;
+    shape.ForEachName([&](NameId name) { is_news |= !found[name]; });
+    if (is_news && AnyWithPair(pair, within)) add(shape);
+    return true;
+  });
   return names;
 }
 

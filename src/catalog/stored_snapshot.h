@@ -35,6 +35,8 @@ class StoredSnapshot final : public Snapshot {
   SeriesSet OfTenant(std::string_view tenant) const override;
   std::vector<std::string_view> Tenants() const override;
   std::vector<std::string_view> LabelNames() const override;
+  std::vector<std::string_view> LabelNamesIn(const SeriesSet& within,
+                                             const std::function<bool()>& give_up) const override;
   void ForEachValue(std::string_view name,
                     const std::function<bool(std::string_view value, PairId pair)>& visit) const override;
   std::optional<PairId> FindPair(std::string_view name, std::string_view value) const override;

@@ -44,6 +44,12 @@ struct AppOptions {
   bool operator==(const AppOptions&) const = default;
 };
 
+struct WebOptions {
+  std::string cors_origin;  // a regular expression; '' = no page of another origin may read answers
+
+  bool operator==(const WebOptions&) const = default;
+};
+
 struct PprofOptions {
   bool enabled = true;
   std::string listen;  // '' = the main listener serves the profiles
@@ -69,6 +75,7 @@ struct Config {
   std::string identity_secret;
   std::vector<forward::TargetOptions> remote_write = std::vector<forward::TargetOptions>(1);
   forward::TargetOptions remote_send = {.content_type = "application/json"};
+  WebOptions web;
   PprofOptions pprof;
 
   bool operator==(const Config&) const = default;

@@ -189,6 +189,9 @@ constexpr Row kRows[] = {
     {.path = "remote.send.content_type", .member = AT(remote_send.content_type), .check = NotEmpty, .reload = kLive,
      .prose = "Content-Type of those puts."},
 
+    {.path = "web.cors_origin", .member = AT(web.cors_origin),
+     .prose = "Origins whose pages may read answers of the query API: a regular expression for the whole origin, .* is all; empty is none."},
+
     {.path = "pprof.enabled", .member = AT(pprof.enabled), .prose = "Serve profiles at /debug/pprof/."},
     {.path = "pprof.listen", .member = AT(pprof.listen), .check = ListenAddress,
      .prose = "Listener of its own for profiles; empty is the main one."},
@@ -217,6 +220,7 @@ constexpr std::pair<std::string_view, std::string_view> kSections[] = {
     {"identity", "How series are told apart."},
     {"remote.write", "Requests passed on to a TSDB: one section, or a list of them. The request's own headers are kept, except credentials."},
     {"remote.send", "OpenTSDB puts passed on."},
+    {"web", "The query API."},
     {"pprof", "Profiles of the running process."},
 };
 // clang-format on

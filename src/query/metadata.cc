@@ -1,34 +1,41 @@
 #include "query/metadata.h"
 
-#include <iterator>
 #include <set>
 #include <string_view>
 #include <tuple>
 
 namespace mi::query {
 
-// Senders choose how many entries a family has, so a set recognises the repeated ones: n entries cost n log n. Its keys
-// point into the snapshot. Families are kept by name, so a limit leaves out the same ones each time.
+// The snapshot visits one family after another, in order, so the walk ends at the first family beyond the limit.
+// Senders choose how many entries a family has, so a set recognises the repeated ones: n entries cost n log n.
 FoundMetadata Metadata(const catalog::Snapshot& snapshot, const MetadataQuestion& question) {
-  using Content = std::tuple<std::string_view, std::string_view, std::string_view>;
-  std::map<std::string_view, std::set<Content>> known;
+  constexpr uint64_t kBytesPerEntry = 80;  // in both containers
   FoundMetadata found;
+  std::set<std::tuple<std::string_view, std::string_view, std::string_view>> known;  // of the present family
+  std::string_view family;
+  size_t families = 0;
   snapshot.ForEachMetadata(question.tenants, [&](const store::StoredMetadata& stored) {
     const model::MetricMetadata& metadata = stored.metadata;
+    if (Exceeded(question.bounds)) return false;
     if (!question.family.empty() && metadata.family != question.family) return true;
-    if (!known[metadata.family].emplace(metadata.type, metadata.help, metadata.unit).second) return true;
-    std::vector<model::MetricMetadata>& entries = found.families[metadata.family];
-    if (question.limit_per_family && entries.size() >= *question.limit_per_family) {
-      found.cut = true;
-    } else {
-      entries.push_back(metadata);
+    if (families == 0 || metadata.family != family) {
+      if (question.limit && families == *question.limit) {
+        found.cut = true;
+        return false;
+      }
+      ++families;
+      family = metadata.family;
+      known.clear();
     }
-    return true;
+    if (known.contains({metadata.type, metadata.help, metadata.unit})) return true;
+    if (question.limit_per_family && known.size() == *question.limit_per_family) {
+      found.cut = true;
+      return true;
+    }
+    known.emplace(metadata.type, metadata.help, metadata.unit);
+    found.entries.push_back(&metadata);
+    return Hold(question.bounds, kBytesPerEntry);
   });
-  while (question.limit && found.families.size() > *question.limit) {
-    found.families.erase(std::prev(found.families.end()));
-    found.cut = true;
-  }
   return found;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/format.h"
 #include "base/utf8.h"
 
 namespace mi::query {
@@ -81,6 +82,9 @@ Result<Regex> Regex::Compile(std::string_view pattern, ShortCuts short_cuts) {
   options.set_max_mem(kMaxMemory);
   auto program = std::make_shared<RE2>(re2::StringPiece(pattern.data(), pattern.size()), options);
   if (!program->ok()) return Fail(Errc::kInvalid, program->error());
+  if (const auto size = static_cast<size_t>(program->ProgramSize()); size > kMaxInstructions) {
+    return Fail(Errc::kInvalid, format("the expression needs {} instructions, limit {}", size, kMaxInstructions));
+  }
   return Regex(Program(std::move(program)));
 }
 
@@ -108,6 +112,11 @@ bool Regex::Matches(std::string_view text) const {
 const std::vector<std::string>* Regex::literals() const {
   const auto* literals = std::get_if<Literals>(&form_);
   return literals == nullptr ? nullptr : &literals->values;
+}
+
+size_t Regex::instructions() const {
+  const auto* program = std::get_if<Program>(&form_);
+  return program == nullptr ? 0 : static_cast<size_t>((*program)->ProgramSize());
 }
 
 bool Regex::MatchesAllValues() const {

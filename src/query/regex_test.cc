@@ -64,5 +64,17 @@ TEST(Regex, RefusesInvalidAndTooLargeExpressions) {
   }
 }
 
+TEST(Regex, RefusesProgramsThatAreTooLargeAndNamesTheLimit) {
+  const Result<Regex> greek = Regex::Compile(R"(\p{Greek}{500})");
+  ASSERT_FALSE(greek);
+  EXPECT_EQ(greek.error().message(), "the expression needs 31004 instructions, limit 20000");
+  std::string hosts = "(host-0";
+  for (int i = 1; i < 2000; ++i) hosts += "|host-" + std::to_string(i * 7919);
+  const Result<Regex> many = Regex::Compile(hosts + "):.*");
+  ASSERT_TRUE(many) << many.error().message();
+  EXPECT_TRUE(many->Matches("host-7919:9100"));
+  EXPECT_GT(many->instructions(), 2000);
+}
+
 }  // namespace
 }  // namespace mi::query

@@ -34,7 +34,7 @@ enum class Sense { kWithPairs, kWithoutPairs };
 // more selective ones leave anything to intersect. So many matchers of a large label hold little memory.
 constexpr size_t kMaxKeptPairs = 64 << 10;
 
-// Up to this number of series is read one by one to list their names or values: reading a series costs about as much as
+// Up to this number of series is read one by one to list their values: reading a series costs about as much as
 // testing one pair against a set, and a hundredth of what it costs to make the set of a label.
 constexpr uint64_t kFewSeries = 2048;
 
@@ -47,21 +47,19 @@ struct Condition {
   uint64_t max_series = 0;  // at most so many series have one of the pairs
 };
 
-bool Passed(const Deadline* deadline) { return deadline != nullptr && deadline->passed(); }
-
 // For loops with steps so short that reading the clock would dominate: it is read once per 64 steps. Sticky.
 class SparseCheck {
  public:
-  explicit SparseCheck(const Deadline* deadline) : deadline_(deadline) {}
-  bool Passed() {
-    if ((++steps_ & 63U) == 0) passed_ = passed_ || query::Passed(deadline_);
-    return passed_;
+  explicit SparseCheck(Bounds* bounds) : bounds_(bounds) {}
+  bool Exceeded() {
+    if ((++steps_ & 63U) == 0) exceeded_ = exceeded_ || query::Exceeded(bounds_);
+    return exceeded_;
   }
 
  private:
-  const Deadline* const deadline_;
+  Bounds* const bounds_;
   unsigned steps_ = 0;
-  bool passed_ = false;
+  bool exceeded_ = false;
 };
 
 // Whether a series with this value belongs to the deciding ones: it matches, or, if '' matches too, it does not.
@@ -94,17 +92,17 @@ bool TreatsAllValuesAlike(const Matcher& matcher) {
 
 // Visits the deciding pairs by comparing every value of the label.
 template <typename Visit>
-void ScanValues(const Snapshot& snapshot, const Matcher& matcher, const Deadline* deadline, Visit visit) {
-  const bool slow = matcher.regex() && matcher.regex()->has_program();  // slower than reading the clock
-  SparseCheck check(deadline);
+void ScanValues(const Snapshot& snapshot, const Matcher& matcher, Bounds* bounds, Visit visit) {
+  const bool slow = matcher.regex() && matcher.regex()->instructions() > 0;  // slower than reading the clock
+  SparseCheck check(bounds);
   snapshot.ForEachValue(matcher.name(), [&](std::string_view value, PairId pair) {
-    if (slow ? Passed(deadline) : check.Passed()) return false;
+    if (slow ? Exceeded(bounds) : check.Exceeded()) return false;
     if (Decides(matcher, value)) visit(pair);
     return true;
   });
 }
 
-Condition LookUp(const Snapshot& snapshot, const Matcher& matcher, const Deadline* deadline) {
+Condition LookUp(const Snapshot& snapshot, const Matcher& matcher, Bounds* bounds) {
   Condition condition{.matcher = &matcher, .sense = matcher.matches_empty() ? Sense::kWithoutPairs : Sense::kWithPairs};
   if (TreatsAllValuesAlike(matcher)) {
     condition.any_value = Decides(matcher, "any");
@@ -124,17 +122,18 @@ Condition LookUp(const Snapshot& snapshot, const Matcher& matcher, const Deadlin
       if (const std::optional<PairId> pair = snapshot.FindPair(matcher.name(), value)) add(*pair);
     }
   } else {
-    ScanValues(snapshot, matcher, deadline, add);
+    ScanValues(snapshot, matcher, bounds, add);
   }
   return condition;
 }
 
 // The series that have one of the deciding pairs.
-SeriesSet WithPairs(const Snapshot& snapshot, const Condition& condition, const Deadline* deadline) {
+SeriesSet WithPairs(const Snapshot& snapshot, const Condition& condition, Bounds* bounds) {
   if (condition.any_value) return snapshot.WithLabel(condition.matcher->name());
   if (condition.too_many_pairs) {
     std::vector<PairId> pairs;
-    ScanValues(snapshot, *condition.matcher, deadline, [&](PairId pair) { pairs.push_back(pair); });
+    if (!Hold(bounds, condition.max_series * sizeof(PairId))) return {};
+    ScanValues(snapshot, *condition.matcher, bounds, [&](PairId pair) { pairs.push_back(pair); });
     return snapshot.WithAnyPair(pairs);
   }
   if (condition.pairs.size() == 1) return snapshot.WithPair(condition.pairs.front());
@@ -144,13 +143,13 @@ SeriesSet WithPairs(const Snapshot& snapshot, const Condition& condition, const 
 // The series that match a selector, out of `base` (null: of all series). First it looks up all conditions: one that no
 // series can meet ends the work before any set is built. Then it combines them: those that select series go first, from
 // few series to many, because they make the set small; those that exclude series come last, and subtract from it.
-SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const SeriesSet* base, const Deadline* deadline) {
+SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const SeriesSet* base, Bounds* bounds) {
   std::vector<Condition> conditions;
   std::set<std::tuple<std::string_view, MatchOperator, std::string_view>> known;  // a repeated matcher costs nothing
   for (const Matcher& matcher : selector.matchers) {
     if (!known.emplace(matcher.name(), matcher.op(), matcher.value()).second) continue;
-    if (Passed(deadline)) return {};
-    conditions.push_back(LookUp(snapshot, matcher, deadline));
+    if (Exceeded(bounds)) return {};
+    conditions.push_back(LookUp(snapshot, matcher, bounds));
     if (conditions.back().sense == Sense::kWithPairs && conditions.back().max_series == 0) return {};
   }
   std::ranges::sort(conditions, {}, [](const Condition& c) { return std::pair(c.sense, c.max_series); });
@@ -158,8 +157,8 @@ SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const Series
   auto all = [&] { return base != nullptr ? *base : snapshot.All(); };
   for (const Condition& condition : conditions) {
     if (condition.max_series == 0) continue;  // all series but none
-    if (Passed(deadline)) return {};
-    SeriesSet set = WithPairs(snapshot, condition, deadline);
+    if (Exceeded(bounds)) return {};
+    SeriesSet set = WithPairs(snapshot, condition, bounds);
     if (condition.sense == Sense::kWithoutPairs) {
       if (!found) found = all();
       *found -= set;
@@ -174,82 +173,102 @@ SeriesSet Match(const Snapshot& snapshot, const Selector& selector, const Series
   return found ? *std::move(found) : all();
 }
 
-Strings SortAndCut(std::vector<std::string_view> items, size_t limit) {
-  Strings strings{.items = std::move(items)};
-  if (limit != kNoLimit && strings.items.size() > limit) {
-    std::ranges::partial_sort(strings.items, strings.items.begin() + static_cast<std::ptrdiff_t>(limit));
-    strings.items.resize(limit);
-    strings.cut = true;
-  } else {
-    std::ranges::sort(strings.items);
+enum class Repeats { kNone, kMany };
+
+// Collects strings and returns the first ones in the order of bytes, each once. With a limit it holds at most twice as
+// many (or kFewest): when it has that number it drops all but the first ones, and from then on everything behind them.
+// So memory follows the limit, and few strings are sorted. The strings are those of a dictionary, which holds each
+// once, so a set of addresses finds most repetitions.
+class FirstStrings {
+ public:
+  FirstStrings(size_t limit, Repeats repeats, Bounds* bounds) : limit_(limit), repeats_(repeats), bounds_(bounds) {}
+
+  void Add(std::string_view text) {
+    if (last_ && text > *last_) return;
+    if (repeats_ == Repeats::kMany && !known_.insert(text.data()).second) return;
+    if (items_.size() == held_) {
+      held_ += kStep;
+      Hold(bounds_, kStep * (repeats_ == Repeats::kMany ? 64 : 16));
+    }
+    items_.push_back(text);
+    if (limit_ != kNoLimit && items_.size() >= kFewest && items_.size() / 2 >= limit_) Cut();
   }
-  return strings;
-}
+
+  Strings Take() {
+    Cut();
+    return {.items = std::move(items_), .cut = last_.has_value()};
+  }
+
+ private:
+  static constexpr size_t kFewest = 1024;
+  static constexpr size_t kStep = 1024;  // strings, for which memory is taken at a time
+
+  void Cut() {
+    std::ranges::sort(items_);
+    const auto repeated = std::ranges::unique(items_);
+    items_.erase(repeated.begin(), repeated.end());
+    if (limit_ == kNoLimit || items_.size() <= limit_) return;
+    items_.resize(limit_);
+    last_ = items_.back();
+    known_.clear();
+    if (repeats_ == Repeats::kNone) return;
+    for (const std::string_view item : items_) known_.insert(item.data());
+  }
+
+  const size_t limit_;
+  const Repeats repeats_;
+  Bounds* const bounds_;
+  std::vector<std::string_view> items_;
+  std::unordered_set<const char*> known_;  // of items_
+  size_t held_ = 0;                        // strings
+  std::optional<std::string_view> last_;   // of those that were kept, if any was dropped
+};
 
 bool IsEverything(const Scope& scope) { return scope.selectors.empty() && scope.tenants.empty() && !scope.range; }
 
-// What `pick` takes from the first `max_series` series of a set, sorted, each once.
-template <typename Pick>
-std::vector<std::string_view> ReadSeries(const Snapshot& snapshot, const SeriesSet& set, uint64_t max_series,
-                                         const Deadline* deadline, Pick pick) {
-  std::vector<std::string_view> found;
-  std::unordered_set<const char*> known;  // a dictionary holds each string once, so this finds most repetitions
-  auto add = [&](std::string_view text) {
-    if (known.insert(text.data()).second) found.push_back(text);
-  };
+Strings ReadValues(const Snapshot& snapshot, const SeriesSet& set, std::string_view name, size_t limit,
+                   Bounds* bounds) {
+  FirstStrings found(limit, Repeats::kMany, bounds);
   catalog::SeriesView series;
-  SparseCheck check(deadline);
+  SparseCheck check(bounds);
   set.ForEach([&](catalog::Ordinal ordinal) {
-    if (max_series-- == 0 || check.Passed()) return false;
+    if (check.Exceeded()) return false;
     snapshot.Read(ordinal, series);
-    pick(series, add);
+    const auto label = std::ranges::find(series.labels, name, &model::Label::name);
+    if (label != series.labels.end()) found.Add(label->value);
     return true;
   });
-  std::ranges::sort(found);
-  const auto repeated = std::ranges::unique(found);
-  found.erase(repeated.begin(), repeated.end());
-  return found;
-}
-
-std::vector<std::string_view> ReadValues(const Snapshot& snapshot, const SeriesSet& set, std::string_view name,
-                                         const Deadline* deadline) {
-  return ReadSeries(snapshot, set, set.size(), deadline, [&](const catalog::SeriesView& series, auto& add) {
-    const auto label = std::ranges::find(series.labels, name, &model::Label::name);
-    if (label != series.labels.end()) add(label->value);
-  });
+  return found.Take();
 }
 
 }  // namespace
 
 SeriesSet Select(const Snapshot& snapshot, const Scope& scope) {
+  if (scope.range && scope.range->end_ms < scope.range->start_ms) return {};
   std::optional<SeriesSet> base;
   if (!scope.tenants.empty()) base.emplace();
-  for (const std::string& tenant : scope.tenants) *base |= snapshot.OfTenant(tenant);
+  for (const std::string& tenant : scope.tenants) {
+    if (Exceeded(scope.bounds)) return {};
+    *base |= snapshot.OfTenant(tenant);
+  }
+  if (base && base->empty()) return {};  // unknown tenants cost nothing
   SeriesSet found;
   if (scope.selectors.empty()) found = base ? *base : snapshot.All();
   for (const Selector& selector : scope.selectors) {
-    found |= Match(snapshot, selector, base ? &*base : nullptr, scope.deadline);
+    found |= Match(snapshot, selector, base ? &*base : nullptr, scope.bounds);
   }
-  if (Passed(scope.deadline)) return {};
+  if (Exceeded(scope.bounds)) return {};
   return scope.range && !found.empty() ? snapshot.SeenIn(found, *scope.range) : found;
 }
 
-// The first series are read for their names. Only the names that none of them has are tested against the whole set.
 Strings LabelNames(const Snapshot& snapshot, const Scope& scope, size_t limit) {
-  if (IsEverything(scope)) return SortAndCut(snapshot.LabelNames(), limit);
-  const SeriesSet set = Select(snapshot, scope);
-  std::vector<std::string_view> found =
-      ReadSeries(snapshot, set, kFewSeries, scope.deadline, [](const catalog::SeriesView& series, auto& add) {
-        for (const model::Label& label : series.labels) add(label.name);
-      });
-  if (set.size() > kFewSeries) {
-    std::vector<std::string_view> others;
-    std::ranges::set_difference(snapshot.LabelNames(), found, std::back_inserter(others));
-    std::ranges::copy_if(others, std::back_inserter(found), [&](std::string_view name) {
-      return !Passed(scope.deadline) && snapshot.WithLabel(name).Intersects(set);
-    });
-  }
-  return SortAndCut(std::move(found), limit);
+  FirstStrings found(limit, Repeats::kNone, scope.bounds);
+  const std::vector<std::string_view> names =
+      IsEverything(scope) ? snapshot.LabelNames()
+                          : snapshot.LabelNamesIn(Select(snapshot, scope), [&] { return Exceeded(scope.bounds); });
+  Hold(scope.bounds, names.size() * sizeof(names[0]));
+  for (const std::string_view name : names) found.Add(name);
+  return found.Take();
 }
 
 // Tests each value of the label against the set, until that has cost as much as reading the series of the set; then
@@ -258,19 +277,19 @@ Strings LabelValues(const Snapshot& snapshot, std::string_view name, const Scope
   std::optional<SeriesSet> set;
   if (!IsEverything(scope)) {
     set = Select(snapshot, scope);
-    if (set->size() <= kFewSeries) return SortAndCut(ReadValues(snapshot, *set, name, scope.deadline), limit);
+    if (set->size() <= kFewSeries) return ReadValues(snapshot, *set, name, limit, scope.bounds);
   }
-  std::vector<std::string_view> found;
+  FirstStrings found(limit, Repeats::kNone, scope.bounds);
   uint64_t values = 0;
-  SparseCheck check(scope.deadline);
+  SparseCheck check(scope.bounds);
   snapshot.ForEachValue(name, [&](std::string_view value, PairId pair) {
-    if (check.Passed()) return false;
+    if (check.Exceeded()) return false;
     if (set && ++values >= set->size()) return false;
-    if (!set || snapshot.AnyWithPair(pair, *set)) found.push_back(value);
+    if (!set || snapshot.AnyWithPair(pair, *set)) found.Add(value);
     return true;
   });
-  if (set && values >= set->size()) found = ReadValues(snapshot, *set, name, scope.deadline);
-  return SortAndCut(std::move(found), limit);
+  if (set && values >= set->size()) return ReadValues(snapshot, *set, name, limit, scope.bounds);
+  return found.Take();
 }
 
 }  // namespace mi::query

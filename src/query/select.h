@@ -13,7 +13,7 @@
 
 #include "catalog/catalog.h"
 #include "model/time_range.h"
-#include "query/deadline.h"
+#include "query/bounds.h"
 #include "query/selector.h"
 
 namespace mi::query {
@@ -22,15 +22,16 @@ namespace mi::query {
 struct Scope {
   std::vector<Selector> selectors;        // series that match any of them; empty: every series
   std::vector<std::string> tenants;       // of any of them ('' is the default tenant); empty: of all tenants
-  std::optional<model::TimeRange> range;  // that existed in it; none: that ever existed
-  const Deadline* deadline = nullptr;     // null: the computation may take any time
+  std::optional<model::TimeRange> range;  // that existed in it; none: that ever existed; end before start: nothing
+  Bounds* bounds = nullptr;               // null: the computation may cost anything
 };
 
-// All of these give up when the deadline passes. What they return then is not the answer; the caller must check the
-// deadline afterwards.
+// All of these give up when the bounds are exceeded. What they return then is not the answer; the caller must check the
+// bounds afterwards. The lists that they make are held against the bounds; sets of series are not (a bit per series).
 catalog::SeriesSet Select(const catalog::Snapshot& snapshot, const Scope& scope);
 
-// Names or values, sorted by bytes, then cut to the limit. Views point into the snapshot.
+// The first names or values in the order of bytes, up to the limit. A limit also bounds the memory that they need.
+// Views point into the snapshot.
 struct Strings {
   std::vector<std::string_view> items;
   bool cut = false;  // there were more than the limit

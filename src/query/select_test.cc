@@ -256,5 +256,52 @@ TEST(Select, IsExactForAMatcherOfManyValues) {
   f("{i=~'v.*',i!~'v1.*',mod=~'a|b'}", kSeries - 11'111);
 }
 
+// A catalogue of `count` series, each with a label name and a value of its own.
+std::unique_ptr<catalog::Catalog> OwnNames(uint64_t count) {
+  auto catalog = std::make_unique<catalog::Catalog>(catalog::CatalogOptions{});
+  std::vector<model::SeriesBatch> batches;
+  batches.emplace_back(model::Tenant(), 0);
+  store::ApplyResult applied;
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::string own = format("n{:07}", i);
+    const std::vector<model::Label> labels = {{"__name__", "up"}, {"i", own}, {own, "x"}};
+    batches.front().Add({.hi = 0, .lo = i}, model::Labels::FromUnsorted(labels)->canonical());
+    applied.inserted.push_back({.id = i + 1, .batch = 0, .index = i});
+  }
+  catalog->Append(batches, applied);
+  return catalog;
+}
+
+// Each name was once looked for in all shapes: quadratic, hours for this many.
+TEST(LabelNames, TakeLinearTimeIfEachSeriesHasANameOfItsOwn) {
+  constexpr uint64_t kSeries = 100'000;
+  const std::unique_ptr<catalog::Catalog> catalog = OwnNames(kSeries);
+  EXPECT_EQ(LabelNames(*catalog->Current(), Of({"up"})).items.size(), kSeries + 2);
+  const Strings some = LabelNames(*catalog->Current(), Of({"{i=~'n00.*'}"}), 3);
+  EXPECT_THAT(some.items, testing::ElementsAre("__name__", "i", "n0000000"));
+  EXPECT_TRUE(some.cut);
+}
+
+TEST(LabelValues, HoldNoMoreThanTheirLimitNeeds) {
+  const std::unique_ptr<catalog::Catalog> catalog = OwnNames(100'000);
+  const std::atomic<bool> stopping = false;
+  const SystemClock clock;
+  MemoryBudget memory(1 << 20);
+  const auto ask = [&](std::string selector, size_t limit) {
+    Bounds bounds(clock, {.deadline = std::chrono::steady_clock::time_point::max(), .stopping = stopping},
+                  MemoryHold(memory));
+    Scope scope = selector.empty() ? Scope{} : Of({selector});
+    scope.bounds = &bounds;
+    const Strings found = LabelValues(*catalog->Current(), "i", scope, limit);
+    if (!bounds.exceeded()) EXPECT_EQ(found.items.back(), format("n{:07}", found.items.size() - 1));
+    return bounds.exceeded() ? 0 : found.items.size();
+  };
+  for (const std::string selector : {"", "up", "up{i!='n0099999'}"}) {
+    EXPECT_EQ(ask(selector, 5000), 5000) << selector;
+    EXPECT_EQ(ask(selector, 0), 0) << selector;  // 100,000 need more than a MiB
+  }
+  EXPECT_EQ(memory.used(), 0);
+}
+
 }  // namespace
 }  // namespace mi::query

@@ -327,6 +327,13 @@ class Parser {
     }
     Result<Matcher> matcher = Matcher::Create(std::move(name), op, std::move(value));
     if (!matcher) return Syntax(offset, "error parsing regexp: " + matcher.error().message());
+    if (budget_ != nullptr && regex) {
+      budget_->instructions += matcher->regex()->instructions();
+      if (budget_->instructions > budget_->max_instructions) {
+        return Refuse(offset, format("the regular expressions need {} instructions together, limit {}",
+                                     budget_->instructions, budget_->max_instructions));
+      }
+    }
     selector_.matchers.push_back(*std::move(matcher));
     return {};
   }
@@ -374,6 +381,41 @@ bool Matcher::Matches(std::string_view value) const {
     case MatchOperator::kNotRegex: return !regex_->Matches(value);
   }
   return false;
+}
+
+std::string_view ToString(MatchOperator op) {
+  switch (op) {
+    case MatchOperator::kEqual: return "=";
+    case MatchOperator::kNotEqual: return "!=";
+    case MatchOperator::kRegex: return "=~";
+    case MatchOperator::kNotRegex: return "!~";
+  }
+  return "?";
+}
+
+// The metric's name comes first, before the braces if it is a plain word. Other names in quotes.
+std::string FormatSelector(const Selector& selector) {
+  const auto is_word = [](std::string_view text, std::string_view also) {
+    const auto is_part = [&](char c) { return IsNamePart(c) || also.contains(c); };
+    return !text.empty() && !IsDigit(text.front()) && std::ranges::all_of(text, is_part);
+  };
+  const auto name = std::ranges::find_if(selector.matchers, [](const Matcher& matcher) {
+    return matcher.name() == model::kMetricName && matcher.op() == MatchOperator::kEqual && !matcher.value().empty();
+  });
+  std::string front;
+  std::string inside;
+  if (name != selector.matchers.end()) {
+    const bool plain = is_word(name->value(), ":") && DescribeReserved(name->value()).empty();
+    (plain ? front : inside) = plain ? name->value() : GoQuoted(name->value());
+  }
+  for (auto matcher = selector.matchers.begin(); matcher != selector.matchers.end(); ++matcher) {
+    if (matcher == name) continue;
+    if (!inside.empty()) inside += ',';
+    inside += is_word(matcher->name(), "") ? matcher->name() : GoQuoted(matcher->name());
+    inside += ToString(matcher->op());
+    inside += GoQuoted(matcher->value());
+  }
+  return inside.empty() ? front : front + '{' + inside + '}';
 }
 
 std::expected<Selector, ParseError> ParseSelector(std::string_view text, ScanBudget* budget) {

@@ -17,6 +17,7 @@
 namespace mi::query {
 
 enum class MatchOperator { kEqual, kNotEqual, kRegex, kNotRegex };
+std::string_view ToString(MatchOperator op);  // "=", "!=", "=~", "!~"
 
 // One condition on one label. A value. Threads: compatible.
 class Matcher {
@@ -51,13 +52,18 @@ struct Selector {
 
 inline constexpr size_t kMaxMatchers = 256;  // of one selector
 
-// How many regular expressions of one request may scan all values of their label (Regex::ScansValues).
+// What the regular expressions of one request may cost that scan all values of their label (Regex::ScansValues).
 struct ScanBudget {
-  size_t limit;
+  size_t limit;             // their number
+  size_t max_instructions;  // of their programs together: compiling takes about 5 µs per instruction
   size_t used = 0;
+  size_t instructions = 0;
 };
 
-// With a budget, a regular expression beyond it is refused before it is compiled.
+// With a budget, a regular expression beyond its number is refused before it is compiled.
 std::expected<Selector, ParseError> ParseSelector(std::string_view text, ScanBudget* budget = nullptr);
+
+// As Prometheus writes it: up{job="api",mode!~"idle|steal"}. Reads back as the same selector.
+std::string FormatSelector(const Selector& selector);
 
 }  // namespace mi::query

@@ -1,7 +1,6 @@
 #include "query/selector.h"
 
 #include "base/format.h"
-#include "query/testing/match_operator_text.h"
 
 namespace mi::query {
 namespace {
@@ -147,6 +146,16 @@ TEST(SelectorParser, BoundsTheNumberOfMatchers) {
   const auto selector = ParseSelector(text + "a='x'}");
   ASSERT_FALSE(selector);
   EXPECT_EQ(selector.error().message, "a selector has more than 256 matchers");
+}
+
+TEST(SelectorParser, BoundsTheProgramsOfARequestTogether) {
+  ScanBudget budget{.limit = 10, .max_instructions = 1000};
+  EXPECT_TRUE(ParseSelector("{a=~'x{300}'}", &budget));
+  EXPECT_TRUE(ParseSelector("{a=~'x{301}',b=~'one|two',c=~'.*'}", &budget));
+  const auto third = ParseSelector("{a=~'x{400}'}", &budget);
+  ASSERT_FALSE(third);
+  EXPECT_THAT(third.error().message,
+              testing::MatchesRegex("the regular expressions need 1[0-9]+ instructions together, limit 1000"));
 }
 
 }  // namespace

@@ -19,6 +19,12 @@ SeriesReader::SeriesReader(std::shared_ptr<const catalog::Snapshot> snapshot, ca
       merges_(SpansTenants()),
       fingerprinter_("", model::Tenant()) {}
 
+uint64_t SeriesReader::max_bytes() const {
+  const uint64_t series = set_.size();
+  const uint64_t merged = limit_ == 0 ? series : std::min<uint64_t>(series, limit_ + 1);
+  return kBlock * sizeof(catalog::Ordinal) + (merges_ ? merged * kBytesPerMerged : 0);
+}
+
 const catalog::SeriesView* SeriesReader::Next() {
   if (cut_ || !ReadNextNew()) return nullptr;
   if (limit_ != 0 && returned_ == limit_) {
@@ -29,9 +35,11 @@ const catalog::SeriesView* SeriesReader::Next() {
   return &series_;
 }
 
-// Reads into series_ the next series whose label set has not been returned yet. False if there is none.
+// Reads into series_ the next series whose label set has not been returned yet. False if there is none. Many in a row
+// may have been returned, so the bounds are asked here.
 bool SeriesReader::ReadNextNew() {
-  for (;;) {
+  for (uint32_t reads = 1;; ++reads) {
+    if (reads % 64 == 0 && Exceeded(bounds_)) return false;
     if (at_ == ordinals_.size() && !FetchOrdinals()) return false;
     snapshot_->Read(ordinals_[at_++], series_);
     if (!merges_) return true;

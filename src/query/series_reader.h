@@ -10,20 +10,28 @@
 
 #include "catalog/catalog.h"
 #include "model/fingerprint.h"
+#include "query/bounds.h"
 
 namespace mi::query {
 
 // Merges the tenants: a label set that several tenants have is returned once. Only sets that span tenants pay for that,
-// with one stored fingerprint per series read.
+// with kBytesPerMerged for each label set returned.
 //
 // Ownership: holds the snapshot. Threads: confined to one at a time.
 class SeriesReader {
  public:
+  static constexpr uint64_t kBytesPerMerged = 48;
+
   // Returns at most `limit` label sets; 0 is all of them.
   SeriesReader(std::shared_ptr<const catalog::Snapshot> snapshot, catalog::SeriesSet set, size_t limit);
 
-  // The next series, in the order of the catalogue; null after the last. Valid until the next call.
+  // The next series, in the order of the catalogue; null after the last, or if the bounds are exceeded. Valid until the
+  // next call.
   const catalog::SeriesView* Next();
+  // From now on; null: none. Borrowed.
+  void SetBounds(Bounds* bounds) { bounds_ = bounds; }
+  // What it holds at most until its end, without the snapshot and the set.
+  uint64_t max_bytes() const;
   // Whether there were more label sets than the limit. Known once Next() has returned null.
   bool cut() const { return cut_; }
 
@@ -37,6 +45,7 @@ class SeriesReader {
   const size_t limit_;
   size_t returned_ = 0;
   bool cut_ = false;
+  Bounds* bounds_ = nullptr;
 
   std::vector<catalog::Ordinal> ordinals_;  // the next ones
   size_t at_ = 0;                           // in ordinals_

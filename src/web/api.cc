@@ -1,12 +1,17 @@
 #include "web/api.h"
 
+#include <algorithm>
+#include <array>
+#include <map>
 #include <optional>
-#include <string_view>
 
 #include "base/ascii.h"
 #include "base/format.h"
 #include "base/json.h"
-#include "query/deadline.h"
+#include "base/mutex.h"
+#include "base/time_text.h"
+#include "query/bounds.h"
+#include "web/content_coding.h"
 #include "web/envelope.h"
 #include "web/page.h"
 #include "web/parameters.h"
@@ -18,10 +23,25 @@ namespace {
 // metadata API offers: match[] on every endpoint (since 2.24), limit and UTF-8 names (since 3.0).
 constexpr std::string_view kPrometheusVersion = "3.0.0";
 
-// Each long answer holds a snapshot and, if it merges tenants, some 48 bytes per series sent. Its reader sets the pace.
-constexpr int kMaxStreams = 16;
+// Each long answer holds a snapshot and kStreamBytes or more. Its reader sets the pace, so one reader may have half.
+constexpr int kMaxStreams = 128;
+constexpr int kStreamShare = kMaxStreams / 2;
+constexpr uint64_t kStreamBytes = codec::StreamCompressor::kBytes + (512 << 10);  // and some chunks on their way
 
-constexpr std::string_view kMethods = "GET, POST";
+constexpr std::string_view kMethods = "GET, HEAD, POST, OPTIONS";
+
+// What Prometheus answers when it scrapes nothing and has no rules. Clients that ask for it are content.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kEmptyPages = {
+    {{"/api/v1/rules", R"({"groups":[]})"},
+     {"/api/v1/alerts", R"({"alerts":[]})"},
+     {"/api/v1/alertmanagers", R"({"activeAlertmanagers":[],"droppedAlertmanagers":[]})"},
+     {"/api/v1/targets", R"({"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}})"},
+     {"/api/v1/targets/metadata", "[]"},
+     {"/api/v1/scrape_pools", R"({"scrapePools":[]})"},
+     {"/api/v1/query_exemplars", "[]"},
+     {"/api/v1/status/flags", "{}"},
+     {"/api/v1/status/config", R"({"yaml":""})"},
+     {"/api/v1/status/walreplay", R"({"min":0,"max":0,"current":0})"}}};
 
 // The <label> in "…/api/v1/label/<label>/values", decoded; it may contain any character. Nothing for any other path.
 std::optional<std::string> LabelOf(std::string_view path) {
@@ -51,6 +71,23 @@ bool HasForm(const net::Request& request) {
   return ToLower(request.Header("Content-Type").value_or("")).starts_with("application/x-www-form-urlencoded");
 }
 
+// Nobody who asks learns more than the times. Grafana reads nothing else of it.
+net::Response RuntimeInfo(int64_t started_ms, int64_t now_ms) {
+  const std::string started = FormatRfc3339(started_ms);
+  return SuccessResponse(
+      format(R"({{"startTime":"{}","CWD":"","hostname":"","serverTime":"{}","reloadConfigSuccess":true,)"
+             R"("lastConfigTime":"{}","corruptionCount":0,"goroutineCount":0,"GOMAXPROCS":0,"GOMEMLIMIT":0,"GOGC":"",)"
+             R"("GODEBUG":"","storageRetention":""}})",
+             started, FormatRfc3339(now_ms), started),
+      {});
+}
+
+// Whose share of the queue a query takes. A client must not have several by naming tenants that do not exist along with
+// one that does, so only queries for one tenant have a share of their own.
+std::string SenderOf(const net::Request& request, const std::vector<std::string>& tenants) {
+  return format("{}\n{}", request.peer(), tenants.size() == 1 ? tenants.front() : "*");
+}
+
 net::Response BuildInfo(std::string_view product_version) {
   std::string data = format(R"({{"version":"{}","revision":)", kPrometheusVersion);
   AppendJsonString(format("metric-index {}", product_version), data);
@@ -60,9 +97,36 @@ net::Response BuildInfo(std::string_view product_version) {
 
 }  // namespace
 
+// The long answers that are being sent. Threads: safe.
+class Api::Streams {
+ public:
+  // A place, held as long as the pointer; null if the sender has its share, or if all are taken.
+  static std::shared_ptr<void> TryBegin(const std::shared_ptr<Streams>& streams, const std::string& sender) {
+    MutexLock lock(streams->mutex_);
+    int& own = streams->by_sender_[sender];
+    if (streams->all_ == kMaxStreams || own == kStreamShare) return nullptr;
+    ++streams->all_;
+    ++own;
+    return {streams.get(), [streams, sender](Streams* self) { self->End(sender); }};
+  }
+
+ private:
+  void End(const std::string& sender) EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    --all_;
+    if (--by_sender_[sender] == 0) by_sender_.erase(sender);
+  }
+
+  Mutex mutex_;
+  int all_ GUARDED_BY(mutex_) = 0;
+  std::map<std::string, int> by_sender_ GUARDED_BY(mutex_);
+};
+
 // One path of the API, under each of its prefixes.
 class Api::EndpointHandler final : public net::Handler {
  public:
+  static constexpr std::string_view kStoppingText = "the service is stopping";
+
   EndpointHandler(Api& api, std::string_view name, Endpoint endpoint)
       : api_(api),
         endpoint_(endpoint),
@@ -80,9 +144,11 @@ class Api::EndpointHandler final : public net::Handler {
     }
     Question question{.label = std::move(label).value_or(""), .tenants = *std::move(tenants)};
     const uint64_t limit = api_.options_.max_form_bytes;
-    return {.handle = [this, question = std::move(question)](
-                          const net::Request& whole,
-                          net::Reply reply) mutable { Handle(std::move(question), whole, std::move(reply)); },
+    const auto abandoned = std::make_shared<std::atomic<bool>>(false);
+    return {.handle =
+                [this, question = std::move(question), abandoned](const net::Request& whole, net::Reply reply) mutable {
+                  Handle(std::move(question), std::move(abandoned), whole, std::move(reply));
+                },
             .max_body_bytes = limit,
             .large_answer = true,
             .too_large =
@@ -91,30 +157,58 @@ class Api::EndpointHandler final : public net::Handler {
                       {.message = format("form is {}, limit {}", FormatBytesAbove(bytes, limit), FormatBytes(limit))});
                   response.status = 413;
                   return response;
-                }};
+                },
+            .abandoned = abandoned};
   }
 
   void Answer(PendingQuery query) {
-    ApiResult<net::Response> response = Compute(query);
-    query.reply(response ? *std::move(response) : ErrorResponse(response.error()));
+    ApiResult<net::Response> computed = Compute(query);
+    net::Response response = computed ? *std::move(computed) : ErrorResponse(computed.error());
+    Compress(query.coding, response);
+    query.reply(std::move(response));
+  }
+
+  static void Refuse(net::Reply reply, std::string why) {
+    reply(ErrorResponse({.type = ErrorType::kUnavailable, .message = std::move(why)}));
   }
 
  private:
-  void Handle(Question question, const net::Request& request, net::Reply reply) {
+  void Handle(Question question, std::shared_ptr<const std::atomic<bool>> abandoned, const net::Request& request,
+              net::Reply reply) {
+    constexpr uint64_t kBytesPerQuery = 2 << 10;
+    std::string sender = SenderOf(request, question.tenants);
     PendingQuery query{.handler = this,
                        .question = std::move(question),
                        .form = std::string(HasForm(request) ? request.body() : std::string_view()),
                        .url_query = std::string(request.query()),
+                       .sender = std::move(sender),
+                       .coding = ChooseCoding(request.Header("Accept-Encoding").value_or("")),
+                       .arrived = api_.dependencies_.clock.Steady(),
+                       .abandoned = std::move(abandoned),
+                       .memory = MemoryHold(api_.dependencies_.memory),
                        .reply = std::move(reply)};
-    if (api_.queue_.TryPush(std::move(query))) return;
-    // NOLINTNEXTLINE(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
-    query.reply(ErrorResponse(
-        {.type = ErrorType::kUnavailable, .message = format("{} queries wait already", api_.options_.queue_capacity)}));
+    // The parameters are decoded into copies.
+    if (!query.memory.TryGrow(2 * (query.form.size() + query.url_query.size()) + kBytesPerQuery)) {
+      return Refuse(std::move(query.reply), OutOfMemoryText());
+    }
+    using Pushed = FairQueue<PendingQuery>::Pushed;
+    const Pushed pushed = api_.queue_.TryPush(std::string(query.sender), std::move(query));
+    // NOLINTBEGIN(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
+    switch (pushed) {
+      case Pushed::kTaken: return;
+      case Pushed::kFull:
+        return Refuse(std::move(query.reply), format("{} queries wait already", api_.options_.queue_capacity));
+      case Pushed::kShareIsFull:
+        return Refuse(std::move(query.reply), format("{} queries of this client and tenant wait already, of {} in all",
+                                                     api_.options_.queue_share, api_.options_.queue_capacity));
+      case Pushed::kClosed: return Refuse(std::move(query.reply), std::string(kStoppingText));
+    }
+    // NOLINTEND(bugprone-use-after-move)
   }
 
   // Takes the snapshot once, so every part of the answer, streamed ones too, shows the same state of the catalogue, and
-  // no lock is held. Steps that take long give up by themselves when the deadline passes; what they return then is not
-  // the answer, so the deadline is checked once more at the end. The time in the queue does not count.
+  // no lock is held. Steps that take long give up by themselves when a bound is exceeded; what they return then is not
+  // the answer, so the bounds are checked once more at the end. The time in the queue counts: who asked has waited.
   ApiResult<net::Response> Compute(PendingQuery& query) {
     const ApiDependencies& dependencies = api_.dependencies_;
     CatalogState catalog = dependencies.state();
@@ -122,43 +216,70 @@ class Api::EndpointHandler final : public net::Handler {
       return ApiFail(ErrorType::kUnavailable, "the catalogue is not loaded yet: " + catalog.waits_for);
     }
     const auto begin = dependencies.clock.Steady();
-    const query::Deadline deadline(dependencies.clock, begin + api_.options_.timeout, api_.stopping_);
     Question& question = query.question;
     question.parameters = net::FormParameters::Parse(query.form);
     question.parameters.Append(query.url_query);
+    const auto asked = TRY(ReadTimeout(question.parameters));
+    const std::chrono::milliseconds timeout = std::min(asked.value_or(api_.options_.timeout), api_.options_.timeout);
+    query::Bounds bounds(
+        dependencies.clock,
+        {.deadline = query.arrived + timeout, .stopping = api_.stopping_, .abandoned = std::move(query.abandoned)},
+        std::move(query.memory));
+    if (bounds.exceeded()) return GiveUp(bounds, timeout);
     if (!catalog.warning.empty()) question.warnings.push_back(std::move(catalog.warning));
     question.snapshot = dependencies.snapshot();
     question.now_ms = dependencies.clock.NowMs();
-    question.deadline = &deadline;
+    question.bounds = &bounds;
     ApiResult<net::Response> response = endpoint_(std::move(question));
-    if (deadline.passed()) response = GiveUp(deadline);
+    if (response && response->next_chunk) bounds.Hold(kStreamBytes);
+    if (bounds.exceeded()) return GiveUp(bounds, timeout);
     const auto spent = dependencies.clock.Steady() - begin;
     if (response && response->next_chunk) {
-      std::shared_ptr<void> place = api_.TryBeginStream();
+      std::shared_ptr<void> place = Streams::TryBegin(api_.streams_, query.sender);
       if (place == nullptr) {
-        return ApiFail(ErrorType::kUnavailable,
-                       format("{} long answers are being sent already; ask for less, or try again", kMaxStreams));
+        return ApiFail(
+            ErrorType::kUnavailable,
+            format("{} long answers are being sent already, or {} to this client; ask for less, or try again",
+                   kMaxStreams, kStreamShare));
       }
-      MeasureChunks(*response, spent, std::move(place));
+      MeasureChunks(*response, spent, std::move(place), bounds.TakeMemory());
     } else {
       seconds_.Observe(std::chrono::duration<double>(spent).count());
     }
     return response;
   }
 
-  std::unexpected<ApiError> GiveUp(const query::Deadline& deadline) const {
-    if (deadline.stopping()) return ApiFail(ErrorType::kUnavailable, "the service is stopping");
-    return ApiFail(ErrorType::kUnavailable,
+  std::unexpected<ApiError> GiveUp(query::Bounds& bounds, std::chrono::milliseconds timeout) const {
+    using Reason = query::Bounds::Reason;
+    switch (bounds.reason()) {
+      case Reason::kStopping: return ApiFail(ErrorType::kUnavailable, std::string(kStoppingText));
+      case Reason::kAbandoned: return ApiFail(ErrorType::kUnavailable, "the client has closed the connection");
+      case Reason::kMemory: return ApiFail(ErrorType::kUnavailable, OutOfMemoryText());
+      case Reason::kDeadline:
+      case Reason::kNone: break;
+    }
+    return ApiFail(ErrorType::kTimeout,
                    format("the answer took longer than {} s; ask for less, with a match[] that fewer series match, or "
                           "with fewer regular expressions",
-                          std::chrono::duration<double>(api_.options_.timeout).count()));
+                          std::chrono::duration<double>(timeout).count()));
   }
 
-  // Adds up the time of all chunks. A stream that its reader gives up is not counted. `place` goes with the stream. A
-  // chunk may still be computed when the Api has been destroyed, so this captures only what outlives it.
-  void MeasureChunks(net::Response& response, std::chrono::steady_clock::duration spent, std::shared_ptr<void> place) {
+  std::string OutOfMemoryText() const {
+    const MemoryBudget& memory = api_.dependencies_.memory;
+    return format(
+        "there is no memory for this query: {} are in use, limit {} (receive.max_buffered_bytes); ask for less, or try "
+        "again",
+        FormatBytes(memory.used()), FormatBytes(memory.limit()));
+  }
+
+  // Adds up the time of all chunks. A stream that its reader gives up is not counted. `place` and `memory` go with the
+  // stream. A chunk may still be computed when the Api has been destroyed, so this captures only what outlives it.
+  void MeasureChunks(net::Response& response, std::chrono::steady_clock::duration spent, std::shared_ptr<void> place,
+                     MemoryHold memory) {
+    // Shared, because net::Response can be copied and next_chunk with it.
+    auto held = std::make_shared<MemoryHold>(std::move(memory));
     response.next_chunk = [&clock = api_.dependencies_.clock, &seconds = seconds_, spent, place = std::move(place),
-                           inner = std::move(response.next_chunk)](std::string& chunk) mutable {
+                           held = std::move(held), inner = std::move(response.next_chunk)](std::string& chunk) mutable {
       const auto begin = clock.Steady();
       inner(chunk);
       spent += clock.Steady() - begin;
@@ -172,9 +293,14 @@ class Api::EndpointHandler final : public net::Handler {
 };
 
 Api::Api(ApiOptions options, ApiDependencies dependencies)
-    : options_(std::move(options)), dependencies_(std::move(dependencies)), queue_(options_.queue_capacity) {
+    : options_(std::move(options)),
+      dependencies_(std::move(dependencies)),
+      streams_(std::make_shared<Streams>()),
+      queue_({.capacity = options_.queue_capacity,
+              .share = options_.queue_share,
+              .running_share = std::max(options_.threads, 2U) - 1}) {
   auto add = [this](std::string_view path, std::string_view name, Endpoint endpoint) {
-    handlers_.emplace_back(path, std::make_unique<EndpointHandler>(*this, name, endpoint));
+    Add(path, std::make_unique<EndpointHandler>(*this, name, endpoint));
   };
   add("/api/v1/series", "series", &AnswerSeries);
   add("/api/v1/labels", "labels", &AnswerLabels);
@@ -182,20 +308,44 @@ Api::Api(ApiOptions options, ApiDependencies dependencies)
   add("/api/v1/metadata", "metadata", &AnswerMetadata);
   add("/api/v1/query", "query", &AnswerQuery);
   add("/api/v1/query_range", "query_range", &AnswerQueryRange);
-  // Answered while the catalogue is loaded, too: data sources ask for it first.
-  handlers_.emplace_back("/api/v1/status/buildinfo",
-                         std::make_unique<Page>(kMethods, [version = options_.version] { return BuildInfo(version); }));
+  add("/api/v1/format_query", "format_query", &AnswerFormatQuery);
+  add("/api/v1/parse_query", "parse_query", &AnswerParseQuery);
+  // Answered while the catalogue is loaded, too: data sources ask for them first.
+  AddPage("/api/v1/status/buildinfo", [version = options_.version] { return BuildInfo(version); });
+  AddPage("/api/v1/status/runtimeinfo", [&clock = dependencies_.clock, started_ms = dependencies_.clock.NowMs()] {
+    return RuntimeInfo(started_ms, clock.NowMs());
+  });
+  for (const auto& [path, data] : kEmptyPages) {
+    AddPage(path, [data] { return SuccessResponse(data, {}); });
+  }
   for (unsigned i = 0; i < options_.threads; ++i) {
     threads_.emplace_back([this] {
-      while (std::optional<PendingQuery> query = queue_.Pop()) query->handler->Answer(*std::move(query));
+      while (auto turn = queue_.Pop()) {
+        EndpointHandler* const handler = turn->item.handler;
+        handler->Answer(std::move(turn->item));
+      }
     });
   }
 }
 
 Api::~Api() {
-  stopping_ = true;
-  queue_.Close();
+  Stop();
   for (std::thread& thread : threads_) thread.join();
+}
+
+void Api::Stop() {
+  stopping_ = true;
+  for (PendingQuery& query : queue_.Close()) {
+    EndpointHandler::Refuse(std::move(query.reply), std::string(EndpointHandler::kStoppingText));
+  }
+}
+
+void Api::AddPage(std::string_view path, std::function<net::Response()> make) {
+  Add(path, std::make_unique<Page>(kMethods, std::move(make)));
+}
+
+void Api::Add(std::string_view path, std::unique_ptr<net::Handler> handler) {
+  handlers_.emplace_back(path, std::make_unique<CorsHandler>(options_.cors, kMethods, std::move(handler)));
 }
 
 void Api::RegisterRoutes(net::Router& router) {
@@ -204,14 +354,6 @@ void Api::RegisterRoutes(net::Router& router) {
       router.Add(std::string(prefix) + path, *handler);
     }
   }
-}
-
-// A place among the streams, held as long as the pointer; null if all are taken. It counts first and compares then, so
-// two threads cannot take the last place both. A place that does not fit is given back when `place` is destroyed.
-std::shared_ptr<void> Api::TryBeginStream() {
-  const bool fits = ++*streams_ <= kMaxStreams;
-  std::shared_ptr<void> place(streams_.get(), [streams = streams_](void*) { --*streams; });
-  return fits ? place : nullptr;
 }
 
 }  // namespace mi::web

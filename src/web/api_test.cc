@@ -1,9 +1,11 @@
 #include "web/api.h"
 
+#include "base/bounded_queue.h"
 #include "base/format.h"
+#include "codec/compression.h"
 #include "net/testing/fake_request.h"
 #include "query/testing/fake_snapshot.h"
-#include "web/series_json.h"
+#include "web/json_list.h"
 
 namespace mi::web {
 namespace {
@@ -39,14 +41,19 @@ class QueryApi : public testing::Test {
   // Created at the first request, so that a test can prepare its catalogue before.
   const net::Router& Router() {
     if (!api_) {
-      api_ = std::make_unique<Api>(ApiOptions{.threads = 2, .version = "0.1.0"},
-                                   ApiDependencies{.snapshot = [this] { return fleet_; },
-                                                   .state = [this] { return state_; },
-                                                   .metrics = *metrics_,
-                                                   .clock = clock_});
+      api_ = std::make_unique<Api>(options_, ApiDependencies{.snapshot = [this] { return fleet_; },
+                                                             .state = [this] { return state_; },
+                                                             .memory = memory_,
+                                                             .metrics = *metrics_,
+                                                             .clock = clock_});
       api_->RegisterRoutes(router_);
     }
     return router_;
+  }
+  // The next request makes a new one.
+  void EndApi() {
+    api_.reset();
+    router_ = {};
   }
   Received Get(std::string_view target) { return Send(Router(), FakeRequest("GET", target)); }
   Received Post(std::string_view target, std::string form) {
@@ -66,6 +73,8 @@ class QueryApi : public testing::Test {
   }
 
   std::shared_ptr<query::FakeSnapshot> fleet_ = std::make_shared<query::FakeSnapshot>();
+  MemoryBudget memory_{1 << 30};
+  ApiOptions options_ = {.threads = 2, .version = "0.1.0"};
   CatalogState state_;
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   ManualClock clock_{kNow};
@@ -145,6 +154,11 @@ TEST_F(QueryApi, AnswersForTheTimeRangeOnly) {
   Gives(format("/api/v1/series?match[]=up&end={}", kNow / 1000 - 7200), "[]");
   Gives("/api/v1/labels?start=2033-05-18T03:33:20Z", "[]");
   Gives(format("/api/v1/label/job/values?start={}", kNow / 1000), R"(["api","db"])");
+  // An end before the start is no mistake to Prometheus: nothing matches.
+  const std::string inverted = format("start={}&end={}", kNow / 1000, kNow / 1000 - 60);
+  Gives("/api/v1/series?match[]=up&" + inverted, "[]");
+  Gives("/api/v1/labels?" + inverted, "[]");
+  Gives("/api/v1/label/job/values?" + inverted, "[]");
 }
 
 TEST_F(QueryApi, RefusesWithPrometheusMessages) {
@@ -157,8 +171,6 @@ TEST_F(QueryApi, RefusesWithPrometheusMessages) {
           R"(invalid parameter \"match[]\": unknown position: parse error: unexpected end of input)");
   Refuses("/api/v1/labels?start=x", 400, "bad_data",
           R"(invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a valid timestamp)");
-  Refuses("/api/v1/labels?start=2&end=1", 400, "bad_data",
-          R"(invalid parameter \"end\": end timestamp must not be before start time)");
   Refuses("/api/v1/labels?limit=-1", 400, "bad_data", R"(invalid parameter \"limit\": limit must be non-negative)");
   Refuses("/api/v1/label//values", 400, "bad_data", R"(invalid label name: \"\")");
   Refuses("/api/v1/metadata?limit=x", 400, "bad_data", "limit must be a number");
@@ -173,7 +185,7 @@ TEST_F(QueryApi, RefusesUnknownPathsAndMethods) {
   EXPECT_EQ(Get("/api/v1/nothing").status, 404);
   const Received put = Send(Router(), FakeRequest("PUT", "/api/v1/labels"));
   EXPECT_EQ(put.status, 405);
-  EXPECT_EQ(put.headers.at("Allow"), "GET, POST");
+  EXPECT_EQ(put.headers.at("Allow"), "GET, HEAD, POST, OPTIONS");
   const Received large = Post("/api/v1/series", std::string((1 << 20) + 1, 'x'));
   EXPECT_EQ(large.status, 413);
   EXPECT_THAT(large.body, HasSubstr("limit 1 MiB"));
@@ -257,18 +269,18 @@ TEST_F(QueryApi, StreamsLongAnswersInBoundedChunks) {
 }
 
 TEST_F(QueryApi, BoundsTheNumberOfConcurrentStreams) {
-  for (int i = 0; i < 3'000; ++i)
-    AddSeries("", {{"__name__", "many"}, {"i", std::to_string(i)}, {"pad", std::string(40, 'x')}});
+  for (int i = 0; i < 200; ++i)
+    AddSeries("", {{"__name__", "many"}, {"i", std::to_string(i)}, {"pad", std::string(1000, 'x')}});
   const FakeRequest request("GET", "/api/v1/series?match[]=many");
   const auto ask = [&] { return net::Ask(*Router().Find(request.path()), request).Take(); };
   std::vector<net::Response> streams;
-  for (int i = 0; i < 16; ++i) {
+  for (int i = 0; i < 64; ++i) {
     streams.push_back(ask());
     ASSERT_TRUE(streams.back().next_chunk);
   }
   const Received refused = Receive(ask());
   EXPECT_EQ(refused.status, 503);
-  EXPECT_THAT(refused.body, HasSubstr("16 long answers are being sent already"));
+  EXPECT_THAT(refused.body, HasSubstr("128 long answers are being sent already, or 64 to this client"));
   EXPECT_EQ(Get("/api/v1/labels").status, 200);
   streams.pop_back();  // its reader has gone away
   EXPECT_EQ(Receive(ask()).status, 200);
@@ -292,40 +304,89 @@ TEST_F(QueryApi, WaitsForTheCatalogueAndWarnsIfTheStoreIsAway) {
              kUpA));
 }
 
-TEST_F(QueryApi, RefusesAQueryThatDoesNotFitTheQueueAndAnswersTheOthers) {
-  // One thread that is held inside a query, and a queue of one.
-  std::promise<void> held;
-  std::promise<void> let_go;
-  std::shared_future<void> go = let_go.get_future().share();
-  std::atomic<bool> first = true;
-  Api api({.threads = 1, .queue_capacity = 1, .version = "0.1.0"}, {.snapshot = [this] { return fleet_; },
-                                                                    .state =
-                                                                        [&] {
-                                                                          if (first.exchange(false)) {
-                                                                            held.set_value();
-                                                                            go.wait();
-                                                                          }
-                                                                          return CatalogState();
-                                                                        },
-                                                                    .metrics = *metrics_,
-                                                                    .clock = clock_});
-  net::Router router;
-  api.RegisterRoutes(router);
-  auto ask = [&] { return Send(router, FakeRequest("GET", "/api/v1/labels")).status; };
-  std::future<int> running = std::async(std::launch::async, ask);
-  held.get_future().wait();
-  std::promise<net::Response> queued;
-  const FakeRequest request("GET", "/api/v1/labels");
-  router.Find("/api/v1/labels")->Head(request).handle(request, net::Reply([&](net::Response r) {
-                                                        queued.set_value(std::move(r));
-                                                      }));
-  const Received refused = Send(router, request);
-  EXPECT_EQ(refused.status, 503);
-  EXPECT_EQ(refused.headers.at("Retry-After"), "1");
-  EXPECT_EQ(refused.body, R"({"status":"error","errorType":"unavailable","error":"1 queries wait already"})");
-  let_go.set_value();
-  EXPECT_EQ(running.get(), 200);
-  EXPECT_EQ(queued.get_future().get().status, 200);
+// Holds the query threads inside of queries until it lets them go.
+class Held {
+ public:
+  CatalogState Enter() {
+    inside_.TryPush(true);
+    go_.wait();
+    return {};
+  }
+  void AwaitOneInside() { inside_.PopUntil(std::chrono::steady_clock::now() + std::chrono::seconds(30)); }
+  void LetGo() { let_go_.set_value(); }
+
+ private:
+  BoundedQueue<bool> inside_{1000};
+  std::promise<void> let_go_;
+  std::shared_future<void> go_ = let_go_.get_future().share();
+};
+
+// An API whose queries from 127.0.0.1 are held.
+class Queue : public QueryApi {
+ protected:
+  ~Queue() override { api_.reset(); }
+  void Begin(ApiOptions options) {
+    options.version = "0.1.0";
+    api_ = std::make_unique<Api>(options, ApiDependencies{.snapshot = [this] { return fleet_; },
+                                                          .state = [this] { return held_.Enter(); },
+                                                          .memory = memory_,
+                                                          .metrics = *metrics_,
+                                                          .clock = clock_});
+    api_->RegisterRoutes(router_);
+  }
+  net::FakeAnswer Ask(std::string_view target, std::string_view peer = "127.0.0.1") {
+    FakeRequest request("GET", target);
+    request.SetPeer(peer);
+    return net::Ask(*router_.Find(request.path()), request);
+  }
+
+  Held held_;
+};
+
+TEST_F(Queue, RefusesWhatDoesNotFitAndAnswersTheOthers) {
+  Begin({.threads = 1, .queue_capacity = 2, .queue_share = 1});
+  net::FakeAnswer running = Ask("/api/v1/labels");
+  held_.AwaitOneInside();
+  net::FakeAnswer queued = Ask("/api/v1/labels");
+  const Received own = Receive(Ask("/api/v1/labels").Take());
+  EXPECT_EQ(own.status, 503);
+  EXPECT_EQ(own.headers.at("Retry-After"), "1");
+  EXPECT_THAT(own.body, HasSubstr("1 queries of this client and tenant wait already, of 2 in all"));
+  net::FakeAnswer other = Ask("/api/v1/labels", "127.0.0.2");
+  EXPECT_EQ(Receive(Ask("/api/v1/labels", "127.0.0.3").Take()).body,
+            R"({"status":"error","errorType":"unavailable","error":"2 queries wait already"})");
+  held_.LetGo();
+  for (net::FakeAnswer* answer : {&running, &queued, &other}) EXPECT_EQ(answer->Take().status, 200);
+}
+
+TEST_F(Queue, CountsTheTimeInTheQueue) {
+  Begin({.threads = 1});
+  net::FakeAnswer running = Ask("/api/v1/labels");
+  held_.AwaitOneInside();
+  net::FakeAnswer queued = Ask("/api/v1/labels");
+  net::FakeAnswer impatient = Ask("/api/v1/labels?timeout=1m");  // no longer than the service's own time
+  clock_.Advance(std::chrono::seconds(30));
+  held_.LetGo();
+  EXPECT_EQ(running.Take().status, 503);
+  EXPECT_THAT(queued.Take().body, HasSubstr(R"("errorType":"timeout","error":"the answer took longer than 30 s;)"));
+  EXPECT_THAT(impatient.Take().body, HasSubstr("the answer took longer than 30 s;"));
+}
+
+TEST_F(Queue, StopsAtOnceWhateverWaits) {
+  Begin({.threads = 1});
+  net::FakeAnswer running = Ask("/api/v1/labels");
+  held_.AwaitOneInside();
+  std::vector<net::FakeAnswer> queued;
+  for (int i = 0; i < 200; ++i) queued.push_back(Ask("/api/v1/labels"));
+  api_->Stop();
+  for (net::FakeAnswer& answer : queued) {
+    ASSERT_TRUE(answer.arrived());
+    EXPECT_THAT(answer.Take().body, HasSubstr("the service is stopping"));
+  }
+  EXPECT_EQ(Ask("/api/v1/labels").Take().status, 503);
+  EXPECT_FALSE(running.arrived());
+  held_.LetGo();
+  EXPECT_EQ(running.Take().status, 503);
 }
 
 // A catalogue in which a step takes long: the clock moves when it is asked for a value.
@@ -354,7 +415,7 @@ TEST_F(QueryApi, GivesUpAQueryThatTakesTooLong) {
   auto slow = std::make_shared<SlowSnapshot>([this] { clock_.Advance(std::chrono::seconds(10)); });
   for (int i = 0; i < 1000; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
   fleet_ = slow;
-  Refuses("/api/v1/series?match[]={i=~'1.*2'}", 503, "unavailable",
+  Refuses("/api/v1/series?match[]={i=~'1.*2'}", 503, "timeout",
           "the answer took longer than 30 s; ask for less, with a match[] that fewer series match, or with fewer "
           "regular expressions");
   EXPECT_LT(slow->steps, 10);
@@ -363,23 +424,192 @@ TEST_F(QueryApi, GivesUpAQueryThatTakesTooLong) {
   Gives("/api/v1/labels?match[]=up{i='7'}", R"(["__name__","i"])");
 }
 
-TEST_F(QueryApi, StopsInTheMiddleOfAQuery) {
-  std::promise<void> begun;
-  std::atomic<bool> first = true;
-  auto slow = std::make_shared<SlowSnapshot>([&] {
-    if (first.exchange(false)) begun.set_value();
+TEST_F(QueryApi, TakesPrometheusTimeout) {
+  auto slow = std::make_shared<SlowSnapshot>([this] { clock_.Advance(std::chrono::milliseconds(100)); });
+  for (int i = 0; i < 100; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
+  fleet_ = slow;
+  EXPECT_EQ(Get("/api/v1/series?match[]={i=~'1.*2'}&timeout=1m30s").status, 200);
+  EXPECT_THAT(Get("/api/v1/series?match[]={i=~'1.*2'}&timeout=2.5").body,
+              HasSubstr("the answer took longer than 2.5 s"));
+  Refuses("/api/v1/query?query=1&timeout=soon", 400, "bad_data",
+          R"(invalid parameter \"timeout\": cannot parse \"soon\" to a valid duration)");
+}
+
+// Runs until somebody ends it.
+class EndlessQuery : public QueryApi {
+ protected:
+  EndlessQuery() {
+    for (int i = 0; i < 10; ++i) slow_->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
+    slow_->repeat = true;
+    fleet_ = slow_;
+  }
+  ~EndlessQuery() override { api_.reset(); }
+  net::HeadDecision Begin(net::FakeAnswer& answer, std::string_view peer = "127.0.0.1") {
+    FakeRequest request("GET", "/api/v1/labels?match[]={i=~'1.*2'}");
+    request.SetPeer(peer);
+    net::HeadDecision head = Router().Find(request.path())->Head(request);
+    head.handle(request, answer.reply());
+    return head;
+  }
+  void AwaitBegun() { begun_.get_future().wait(); }
+
+  std::promise<void> begun_;
+  std::atomic<bool> first_ = true;
+  std::shared_ptr<SlowSnapshot> slow_ = std::make_shared<SlowSnapshot>([this] {
+    if (first_.exchange(false)) begun_.set_value();
     std::this_thread::yield();
   });
-  for (int i = 0; i < 10; ++i) slow->Add({{"__name__", "up"}, {"i", std::to_string(i)}});
-  slow->repeat = true;
-  fleet_ = slow;
-  const FakeRequest request("GET", "/api/v1/labels?match[]={i=~'1.*2'}");
-  net::FakeAnswer answer = net::Ask(*Router().Find(request.path()), request);
-  begun.get_future().wait();
+};
+
+TEST_F(EndlessQuery, EndsWhenItsClientHasGone) {
+  net::FakeAnswer running;
+  net::FakeAnswer queued;
+  const net::HeadDecision first = Begin(running);
+  const net::HeadDecision second = Begin(queued);
+  AwaitBegun();
+  *first.abandoned = true;
+  *second.abandoned = true;
+  EXPECT_THAT(running.Take().body, HasSubstr("the client has closed the connection"));
+  EXPECT_THAT(queued.Take().body, HasSubstr("the client has closed the connection"));
+}
+
+TEST_F(EndlessQuery, DoesNotDelayOtherClientsHoweverOftenItIsAsked) {
+  std::array<net::FakeAnswer, 8> answers;
+  std::vector<net::HeadDecision> heads;
+  for (net::FakeAnswer& answer : answers) heads.push_back(Begin(answer));
+  AwaitBegun();
+  FakeRequest quick("GET", "/api/v1/query?query=1%2B1");
+  quick.SetPeer("127.0.0.2");
+  EXPECT_EQ(Send(Router(), quick).status, 200);
+  for (const net::FakeAnswer& answer : answers) EXPECT_FALSE(answer.arrived());
+  for (const net::HeadDecision& head : heads) *head.abandoned = true;
+}
+
+TEST_F(EndlessQuery, EndsWhenTheServiceStops) {
+  net::FakeAnswer answer;
+  Begin(answer);
+  AwaitBegun();
   api_.reset();
   const Received received = Receive(answer.Take());
   EXPECT_EQ(received.status, 503);
   EXPECT_THAT(received.body, HasSubstr("the service is stopping"));
+}
+
+TEST_F(QueryApi, StreamsLongListsOfStringsAndMetadata) {
+  std::string want;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string value = format("value-{:05}-{}", i, std::string(250, 'x'));
+    AddSeries("", {{"__name__", "many"}, {"own", value}});
+    fleet_->AddMetadata({.metadata = {.family = value, .type = "gauge"}});
+    want += format(R"({}"{}")", i == 0 ? "" : ",", value);
+  }
+  const Received values = Get("/api/v1/label/own/values");
+  EXPECT_GT(values.chunks, 3U);
+  EXPECT_LT(values.largest_chunk, kChunkBytes + 4096);
+  EXPECT_EQ(values.body, format(R"({{"status":"success","data":[{}]}})", want));
+  EXPECT_GT(Get("/api/v1/metadata").chunks, 3U);
+  EXPECT_EQ(Get("/api/v1/metadata?limit=10").chunks, 0U);
+}
+
+TEST_F(QueryApi, HoldsMemoryAsLongAsALongAnswerLastsAndRefusesWithoutIt) {
+  for (int i = 0; i < 5000; ++i) AddSeries(i % 2 == 0 ? "a" : "b", {{"__name__", "many"}, {"i", std::to_string(i)}});
+  {
+    const FakeRequest request("GET", "/api/v1/series?match[]=many");
+    const net::Response stream = net::Ask(*Router().Find(request.path()), request).Take();
+    ASSERT_TRUE(stream.next_chunk);
+    EXPECT_GT(memory_.used(), 5000 * 48 + (1 << 20));  // it merges tenants
+  }
+  EndApi();
+  EXPECT_EQ(memory_.used(), 0);
+  const uint64_t left = 64 << 10;
+  ASSERT_TRUE(memory_.TryTake(memory_.limit() - left));
+  const Received refused = Get("/api/v1/label/i/values");
+  EXPECT_EQ(refused.status, 503);
+  EXPECT_THAT(refused.body, HasSubstr("there is no memory for this query: "));
+  EXPECT_THAT(refused.body, HasSubstr("limit 1 GiB (receive.max_buffered_bytes)"));
+  EXPECT_EQ(Get("/api/v1/labels").status, 200);
+  EXPECT_EQ(Post("/api/v1/labels", std::string(100 << 10, '&')).status, 503);
+  memory_.GiveBack(memory_.limit() - left);
+}
+
+TEST_F(QueryApi, CompressesLongAnswersAsTheClientAccepts) {
+  for (int i = 0; i < 4000; ++i) AddSeries("", {{"__name__", "many"}, {"i", std::to_string(i)}});
+  const auto ask = [&](std::string_view target, std::string_view accept) {
+    return Send(Router(), FakeRequest("GET", target).With("Accept-Encoding", accept));
+  };
+  const Received small = ask("/api/v1/labels", "gzip");
+  EXPECT_FALSE(small.headers.contains("Content-Encoding"));
+  EXPECT_EQ(small.headers.at("Vary"), "Accept-Encoding");
+  EXPECT_EQ(ask("/api/v1/series?match[]=many", "br").headers.count("Content-Encoding"), 0);
+  for (const std::string_view target : {"/api/v1/series?match[]=many&limit=100", "/api/v1/series?match[]=many"}) {
+    const std::string plain = Get(target).body;
+    const Received gzip = ask(target, "gzip");
+    EXPECT_EQ(gzip.headers.at("Content-Encoding"), "gzip");
+    EXPECT_TRUE(gzip.body.starts_with("\x1f\x8b"));
+    EXPECT_LT(gzip.body.size(), plain.size() / 3);
+    const Received zstd = ask(target, "gzip, zstd");
+    EXPECT_EQ(zstd.headers.at("Content-Encoding"), "zstd");
+    codec::Decompressor decompressor;
+    const auto decoded = decompressor.Decode(codec::Compression::kZstd, zstd.body, 100 << 20);
+    ASSERT_TRUE(decoded) << decoded.error().message();
+    EXPECT_TRUE(*decoded == plain);
+  }
+}
+
+TEST_F(QueryApi, LetsPagesOfOtherOriginsReadIfTheyMay) {
+  const auto ask = [&](std::string_view method, std::string_view target, std::string_view origin) {
+    return Send(Router(), FakeRequest(method, target).With("Origin", origin));
+  };
+  EXPECT_FALSE(ask("GET", "/api/v1/labels", "http://a").headers.contains("Access-Control-Allow-Origin"));
+  const Received off = ask("OPTIONS", "/api/v1/labels", "http://a");
+  EXPECT_EQ(off.status, 204);
+  EXPECT_FALSE(off.headers.contains("Access-Control-Allow-Methods"));
+  options_.cors = Cors::Create("https?://grafana").value();
+  EndApi();
+  for (const auto& [method, target, status] : {std::tuple("GET", "/api/v1/labels", 200),
+                                               {"GET", "/api/v1/series", 400},
+                                               {"PUT", "/api/v1/labels", 405},
+                                               {"OPTIONS", "/prometheus/api/v1/query", 204},
+                                               {"GET", "/api/v1/status/buildinfo", 200}}) {
+    const Received answer = ask(method, target, "http://grafana");
+    EXPECT_EQ(answer.status, status) << target;
+    EXPECT_EQ(answer.headers.at("Access-Control-Allow-Origin"), "http://grafana") << target;
+    EXPECT_EQ(ask(method, target, "http://evil").headers.count("Access-Control-Allow-Origin"), 0) << target;
+  }
+}
+
+TEST_F(QueryApi, AnswersHeadAndTheEndpointsOfWhatItDoesNotHave) {
+  for (const std::string_view target : {"/api/v1/labels", "/api/v1/metadata", "/api/v1/status/buildinfo"}) {
+    EXPECT_EQ(Send(Router(), FakeRequest("HEAD", target)).status, 200) << target;
+  }
+  Gives("/api/v1/rules?type=alert", R"({"groups":[]})");
+  Gives("/api/v1/alerts", R"({"alerts":[]})");
+  Gives("/api/v1/alertmanagers", R"({"activeAlertmanagers":[],"droppedAlertmanagers":[]})");
+  Gives("/api/v1/targets?state=active", R"({"activeTargets":[],"droppedTargets":[],"droppedTargetCounts":{}})");
+  Gives("/api/v1/targets/metadata", "[]");
+  Gives("/select/0/prometheus/api/v1/query_exemplars?query=up", "[]");
+  Gives("/api/v1/status/flags", "{}");
+  Gives("/api/v1/status/config", R"({"yaml":""})");
+  EXPECT_THAT(Get("/api/v1/status/runtimeinfo").body, HasSubstr(R"("startTime":"2023-11-14T22:13:20.000Z")"));
+}
+
+TEST_F(QueryApi, FormatsAndParsesWhatItUnderstandsOfPromQL) {
+  const auto query = [](std::string_view path, std::string_view text) {
+    return format("/api/v1/{}?query={}", path, text);
+  };
+  Gives(query("format_query", "up"), R"("up")");
+  Gives(query("format_query", "%20{ job%3D'a', __name__%3D'up',mode!~`x|y`, }"), R"("up{job=\"a\",mode!~\"x|y\"}")");
+  Gives(query("format_query", "{'my.metric','a.b'%3D'1'}"), R"("{\"my.metric\",\"a.b\"=\"1\"}")");
+  Gives(query("format_query", "1%2B1"), R"("1+1")");
+  Gives(query("parse_query", "up{job!%3D'a'}"),
+        R"({"type":"vectorSelector","name":"up","offset":0,"matchers":[{"name":"job","value":"a","type":"!="},)"
+        R"({"name":"__name__","value":"up","type":"="}],"timestamp":null,"startOrEnd":null})");
+  Gives(query("parse_query", "1e3"), R"({"type":"numberLiteral","val":"1000"})");
+  for (const std::string_view path : {"format_query", "parse_query"}) {
+    EXPECT_EQ(Get(query(path, "rate(up[5m])")).status, 422);
+    EXPECT_EQ(Get(query(path, "1%2B")).status, 400);
+    EXPECT_EQ(Get(query(path, "")).status, 400);
+  }
 }
 
 TEST_F(QueryApi, MeasuresEachEndpoint) {

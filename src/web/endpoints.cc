@@ -1,5 +1,6 @@
 #include "web/endpoints.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -8,10 +9,11 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "model/labels.h"
 #include "query/metadata.h"
 #include "query/scalar.h"
+#include "web/json_list.h"
 #include "web/parameters.h"
-#include "web/series_json.h"
 
 namespace mi::web {
 namespace {
@@ -20,48 +22,14 @@ constexpr int64_t kMaxPoints = 11'000;  // Prometheus' own bound
 
 // Moves the tenants out of the question.
 ApiResult<query::Scope> ScopeOf(Question& question) {
-  query::Scope scope = TRY(ReadScope(question.parameters, std::move(question.tenants)));
-  scope.deadline = question.deadline;
+  query::Scope scope = TRY(ReadScope(question.parameters, std::move(question.tenants), question.bounds));
+  scope.bounds = question.bounds;
   return scope;
 }
 
-net::Response StringsResponse(const query::Strings& strings, std::vector<std::string> warnings) {
-  net::Response response{.content_type = std::string(kJson)};
-  AppendSuccessHead(response.body);
-  char separator = '[';
-  if (strings.items.empty()) response.body += separator;
-  for (const std::string_view item : strings.items) {
-    response.body += std::exchange(separator, ',');
-    AppendJsonString(item, response.body);
-  }
-  response.body += ']';
-  if (strings.cut) warnings.emplace_back(kCutWarning);
-  AppendSuccessTail(warnings, response.body);
-  return response;
-}
-
-// {"up":[{"type":"gauge","unit":"","help":"…"},…],…}
-void AppendMetadata(const query::FoundMetadata& found, std::string& out) {
-  out += '{';
-  bool first_family = true;
-  for (const auto& [family, entries] : found.families) {
-    if (!std::exchange(first_family, false)) out += ',';
-    AppendJsonString(family, out);
-    char separator = '[';
-    out += ':';
-    for (const model::MetricMetadata& entry : entries) {
-      out += std::exchange(separator, ',');
-      out += R"({"type":)";
-      AppendJsonString(entry.type, out);
-      out += R"(,"unit":)";
-      AppendJsonString(entry.unit, out);
-      out += R"(,"help":)";
-      AppendJsonString(entry.help, out);
-      out += '}';
-    }
-    out += ']';
-  }
-  out += '}';
+net::Response StringsResponse(Question& question, query::Strings strings) {
+  return ListResponse(StringElements(std::move(question.snapshot), std::move(strings)), kBrackets,
+                      std::move(question.warnings), question.bounds);
 }
 
 // As Prometheus writes a sample's value: the shortest digits that give it back, never an exponent.
@@ -97,6 +65,31 @@ ApiResult<query::Value> Evaluate(std::string_view expression, int64_t time_ms) {
   return InvalidParameter("query", value.error().message);
 }
 
+std::expected<query::Selector, query::ParseError> ParseOneSelector(std::string_view text) {
+  query::ScanBudget scans{.limit = kMaxScans, .max_instructions = kMaxScanInstructions};
+  return query::ParseSelector(text, &scans);
+}
+
+// As Prometheus shows the tree of an expression.
+void AppendSelectorTree(const query::Selector& selector, std::string& out) {
+  out += R"({"type":"vectorSelector","name":)";
+  const auto name = std::ranges::find_if(selector.matchers, [](const query::Matcher& matcher) {
+    return matcher.name() == model::kMetricName && matcher.op() == query::MatchOperator::kEqual;
+  });
+  AppendJsonString(name == selector.matchers.end() ? std::string_view() : std::string_view(name->value()), out);
+  out += R"(,"offset":0,"matchers":[)";
+  std::string_view separator;
+  for (const query::Matcher& matcher : selector.matchers) {
+    out += std::exchange(separator, ",");
+    out += R"({"name":)";
+    AppendJsonString(matcher.name(), out);
+    out += R"(,"value":)";
+    AppendJsonString(matcher.value(), out);
+    out += format(R"(,"type":"{}"}})", query::ToString(matcher.op()));
+  }
+  out += R"(],"timestamp":null,"startOrEnd":null})";
+}
+
 }  // namespace
 
 ApiResult<net::Response> AnswerSeries(Question question) {
@@ -104,13 +97,15 @@ ApiResult<net::Response> AnswerSeries(Question question) {
   const size_t limit = TRY(ReadLimit(question.parameters));
   const query::Scope scope = TRY(ScopeOf(question));
   catalog::SeriesSet found = query::Select(*question.snapshot, scope);
-  return SeriesResponse({std::move(question.snapshot), std::move(found), limit}, std::move(question.warnings));
+  query::SeriesReader reader(std::move(question.snapshot), std::move(found), limit);
+  query::Hold(question.bounds, reader.max_bytes());
+  return ListResponse(SeriesElements(std::move(reader)), kBrackets, std::move(question.warnings), question.bounds);
 }
 
 ApiResult<net::Response> AnswerLabels(Question question) {
   const size_t limit = TRY(ReadLimit(question.parameters));
   const query::Scope scope = TRY(ScopeOf(question));
-  return StringsResponse(query::LabelNames(*question.snapshot, scope, limit), std::move(question.warnings));
+  return StringsResponse(question, query::LabelNames(*question.snapshot, scope, limit));
 }
 
 ApiResult<net::Response> AnswerLabelValues(Question question) {
@@ -121,20 +116,19 @@ ApiResult<net::Response> AnswerLabelValues(Question question) {
   }
   const size_t limit = TRY(ReadLimit(question.parameters));
   const query::Scope scope = TRY(ScopeOf(question));
-  return StringsResponse(query::LabelValues(*question.snapshot, name, scope, limit), std::move(question.warnings));
+  return StringsResponse(question, query::LabelValues(*question.snapshot, name, scope, limit));
 }
 
 ApiResult<net::Response> AnswerMetadata(Question question) {
   query::MetadataQuestion wanted{.tenants = std::move(question.tenants),
                                  .family = std::string(Given(question.parameters, "metric").value_or("")),
                                  .limit = TRY(ReadMetadataLimit(question.parameters, "limit")),
-                                 .limit_per_family = TRY(ReadMetadataLimit(question.parameters, "limit_per_metric"))};
+                                 .limit_per_family = TRY(ReadMetadataLimit(question.parameters, "limit_per_metric")),
+                                 .bounds = question.bounds};
   if (wanted.limit_per_family == 0) wanted.limit_per_family.reset();
-  const query::FoundMetadata found = query::Metadata(*question.snapshot, wanted);
-  std::string data;
-  AppendMetadata(found, data);
-  if (found.cut) question.warnings.emplace_back(kCutWarning);
-  return SuccessResponse(data, question.warnings);
+  query::FoundMetadata found = query::Metadata(*question.snapshot, wanted);
+  return ListResponse(MetadataElements(std::move(question.snapshot), std::move(found)), kBraces,
+                      std::move(question.warnings), question.bounds);
 }
 
 ApiResult<net::Response> AnswerQuery(Question question) {
@@ -149,7 +143,7 @@ ApiResult<net::Response> AnswerQuery(Question question) {
 }
 
 // Evaluates the expression anew at each point, because time() differs between them. The cost is bounded twice: by
-// kMaxPoints and by the deadline, which leaves an incomplete answer that the caller replaces by an error.
+// kMaxPoints and by the bounds, which leave an incomplete answer that the caller replaces by an error.
 ApiResult<net::Response> AnswerQueryRange(Question question) {
   TRY(ReadLimit(question.parameters));
   const int64_t start = TRY(ReadRequiredTime(question.parameters, "start"));
@@ -166,10 +160,42 @@ ApiResult<net::Response> AnswerQueryRange(Question question) {
   for (int64_t time = start;;) {
     AppendSample(time, TRY(Evaluate(expression, time)).number, data);
     if (__builtin_add_overflow(time, step, &time) || time > end) break;
-    if (question.deadline != nullptr && question.deadline->passed()) break;
+    if (query::Exceeded(question.bounds)) break;
     data += ',';
   }
   data += "]}]}";
+  query::Hold(question.bounds, 2 * data.size());
+  return SuccessResponse(data, question.warnings);
+}
+
+// A selector is written in its canonical form. Any other expression that can be evaluated stays as it is.
+ApiResult<net::Response> AnswerFormatQuery(Question question) {
+  const std::string_view expression = TRY(ReadExpression(question.parameters));
+  std::string text(expression);
+  if (const auto selector = ParseOneSelector(expression)) {
+    text = query::FormatSelector(*selector);
+  } else {
+    TRY(Evaluate(expression, question.now_ms));
+  }
+  std::string data;
+  AppendJsonString(text, data);
+  return SuccessResponse(data, question.warnings);
+}
+
+ApiResult<net::Response> AnswerParseQuery(Question question) {
+  const std::string_view expression = TRY(ReadExpression(question.parameters));
+  std::string data;
+  if (const auto selector = ParseOneSelector(expression)) {
+    AppendSelectorTree(*selector, data);
+    return SuccessResponse(data, question.warnings);
+  }
+  const query::Value value = TRY(Evaluate(expression, question.now_ms));
+  if (value.is_vector || expression.find_first_of("+-*/%^(") != std::string_view::npos) {
+    return ApiFail(ErrorType::kExecution, "only selectors and numbers are shown as a tree");
+  }
+  data = R"({"type":"numberLiteral","val":")";
+  AppendNumber(value.number, data);
+  data += "\"}";
   return SuccessResponse(data, question.warnings);
 }
 

@@ -20,10 +20,10 @@ struct Question {
   std::vector<std::string> warnings;  // every answer must carry them
   std::shared_ptr<const catalog::Snapshot> snapshot;
   int64_t now_ms = 0;
-  const query::Deadline* deadline = nullptr;  // null: the computation may take any time
+  query::Bounds* bounds = nullptr;  // null: the computation may cost anything
 };
 
-// After the deadline has passed, what it returns is not the answer.
+// Once its bounds are exceeded, what it returns is not the answer.
 using Endpoint = ApiResult<net::Response> (*)(Question question);
 
 ApiResult<net::Response> AnswerSeries(Question question);
@@ -33,5 +33,8 @@ ApiResult<net::Response> AnswerMetadata(Question question);
 // /api/v1/query and /api/v1/query_range, for expressions that need no samples.
 ApiResult<net::Response> AnswerQuery(Question question);
 ApiResult<net::Response> AnswerQueryRange(Question question);
+// /api/v1/format_query and /api/v1/parse_query, for selectors and for expressions that need no samples.
+ApiResult<net::Response> AnswerFormatQuery(Question question);
+ApiResult<net::Response> AnswerParseQuery(Question question);
 
 }  // namespace mi::web

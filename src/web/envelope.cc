@@ -10,6 +10,7 @@ std::string_view ToString(ErrorType type) {
   switch (type) {
     case ErrorType::kBadData: return "bad_data";
     case ErrorType::kExecution: return "execution";
+    case ErrorType::kTimeout: return "timeout";
     case ErrorType::kUnavailable: return "unavailable";
   }
   return "internal";
@@ -19,6 +20,7 @@ int ToHttpStatus(ErrorType type) {
   switch (type) {
     case ErrorType::kBadData: return 400;
     case ErrorType::kExecution: return 422;
+    case ErrorType::kTimeout: return 503;
     case ErrorType::kUnavailable: return 503;
   }
   return 500;
@@ -35,7 +37,7 @@ net::Response ErrorResponse(const ApiError& error) {
   response.body = format(R"({{"status":"error","errorType":"{}","error":)", ToString(error.type));
   AppendJsonString(error.message, response.body);
   response.body += '}';
-  if (error.type == ErrorType::kUnavailable) response.headers.emplace_back("Retry-After", "1");
+  if (response.status == 503) response.headers.emplace_back("Retry-After", "1");
   return response;
 }
 

@@ -11,7 +11,7 @@
 
 namespace mi::web {
 
-enum class ErrorType { kBadData, kExecution, kUnavailable };
+enum class ErrorType { kBadData, kExecution, kTimeout, kUnavailable };
 
 struct ApiError {
   ErrorType type = ErrorType::kBadData;
@@ -30,7 +30,7 @@ inline std::unexpected<ApiError> BadData(std::string message) {
 // `invalid parameter "limit": …`
 std::unexpected<ApiError> InvalidParameter(std::string_view name, std::string_view what);
 
-// {"status":"error","errorType":"bad_data","error":"…"}; an unavailable one with Retry-After.
+// {"status":"error","errorType":"bad_data","error":"…"}; with Retry-After if it may succeed later.
 net::Response ErrorResponse(const ApiError& error);
 
 inline constexpr std::string_view kJson = "application/json";

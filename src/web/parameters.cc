@@ -32,6 +32,13 @@ int64_t SecondsToMs(double seconds) {
   return std::llround(std::clamp(seconds * 1000, -kLimit, kLimit));
 }
 
+// Seconds with fractions, or a duration; in ms.
+std::optional<int64_t> ParseSeconds(std::string_view text) {
+  if (const std::optional<double> seconds = ParseFloat(text)) return SecondsToMs(*seconds);
+  if (const auto duration = query::ParseDuration(text)) return duration->count();
+  return std::nullopt;
+}
+
 std::optional<int64_t> ParseInteger(std::string_view text) {
   int64_t number = 0;
   const auto [end, error] = std::from_chars(text.begin(), text.end(), number);
@@ -101,20 +108,13 @@ ApiResult<std::optional<model::TimeRange>> ReadRange(const net::FormParameters& 
   constexpr model::TimeRange kAllTime;
   const model::TimeRange range = {.start_ms = TRY(ReadTime(parameters, "start", kAllTime.start_ms)),
                                   .end_ms = TRY(ReadTime(parameters, "end", kAllTime.end_ms))};
-  // Prometheus answers such a range with an empty list. Nothing can ever match it, so it is refused here.
-  if (range.end_ms < range.start_ms) return InvalidParameter("end", "end timestamp must not be before start time");
   if (range == kAllTime) return std::nullopt;
   return range;
 }
 
 ApiResult<int64_t> ReadStep(const net::FormParameters& parameters) {
   const std::string_view text = Given(parameters, "step").value_or("");
-  std::optional<int64_t> step;
-  if (const std::optional<double> seconds = ParseFloat(text)) {
-    step = SecondsToMs(*seconds);
-  } else if (const auto duration = query::ParseDuration(text)) {
-    step = duration->count();
-  }
+  const std::optional<int64_t> step = ParseSeconds(text);
   if (!step) return InvalidParameter("step", format("cannot parse \"{}\" to a valid duration", text));
   if (*step <= 0) {
     return InvalidParameter("step",
@@ -123,18 +123,29 @@ ApiResult<int64_t> ReadStep(const net::FormParameters& parameters) {
   return *step;
 }
 
-ApiResult<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters) {
+ApiResult<std::optional<std::chrono::milliseconds>> ReadTimeout(const net::FormParameters& parameters) {
+  const std::optional<std::string_view> text = Given(parameters, "timeout");
+  if (!text) return std::nullopt;
+  const std::optional<int64_t> timeout = ParseSeconds(*text);
+  if (!timeout) return InvalidParameter("timeout", format("cannot parse \"{}\" to a valid duration", *text));
+  return std::chrono::milliseconds(*timeout);
+}
+
+// Each regular expression takes memory for its automaton. Compiling takes up to a second in all (kMaxScanInstructions).
+ApiResult<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters, query::Bounds* bounds) {
   const std::vector<std::string_view> texts = parameters.All("match[]");
   if (texts.size() > kMaxSelectors) {
     return InvalidParameter("match[]", format("{} selectors are given, limit {}", texts.size(), kMaxSelectors));
   }
   std::vector<query::Selector> selectors;
-  query::ScanBudget scans{.limit = kMaxScans};
+  query::ScanBudget scans{.limit = kMaxScans, .max_instructions = kMaxScanInstructions};
   for (const std::string_view text : texts) {
+    if (query::Exceeded(bounds)) break;
     auto selector = query::ParseSelector(text, &scans);
     if (!selector) return InvalidParameter("match[]", selector.error().message);
     selectors.push_back(*std::move(selector));
   }
+  query::Hold(bounds, scans.used * query::Regex::kMaxMemory);
   return selectors;
 }
 
@@ -147,9 +158,11 @@ ApiResult<std::string_view> ReadExpression(const net::FormParameters& parameters
   return text;
 }
 
-ApiResult<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants) {
+ApiResult<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants,
+                                  query::Bounds* bounds) {
   const auto range = TRY(ReadRange(parameters));
-  return query::Scope{.selectors = TRY(ReadSelectors(parameters)), .tenants = std::move(tenants), .range = range};
+  return query::Scope{
+      .selectors = TRY(ReadSelectors(parameters, bounds)), .tenants = std::move(tenants), .range = range};
 }
 
 ApiResult<std::vector<std::string>> ParseTenants(std::string_view text) {

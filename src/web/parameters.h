@@ -1,6 +1,7 @@
 // The parameters of a request to the query API, with Prometheus' rules and error messages.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -15,9 +16,10 @@
 
 namespace mi::web {
 
-inline constexpr size_t kMaxSelectors = 1000;           // match[] of one request
-inline constexpr size_t kMaxScans = 64;                 // regular expressions among them (query::Regex::ScansValues)
-inline constexpr size_t kMaxExpressionBytes = 4 << 10;  // `query`, which is evaluated once per point
+inline constexpr size_t kMaxSelectors = 1000;            // match[] of one request
+inline constexpr size_t kMaxScans = 64;                  // regular expressions among them (query::Regex::ScansValues)
+inline constexpr size_t kMaxScanInstructions = 100'000;  // of their programs together
+inline constexpr size_t kMaxExpressionBytes = 4 << 10;   // `query`, which is evaluated once per point
 
 // The parameter's value; nothing if it is absent or empty, which Prometheus does not tell apart.
 std::optional<std::string_view> Given(const net::FormParameters& parameters, std::string_view name);
@@ -33,20 +35,25 @@ std::optional<int64_t> ParseTime(std::string_view text);
 ApiResult<int64_t> ReadTime(const net::FormParameters& parameters, std::string_view name, int64_t otherwise);
 // The parameter's time, which must be given.
 ApiResult<int64_t> ReadRequiredTime(const net::FormParameters& parameters, std::string_view name);
-// `start` and `end`; nothing if neither is given.
+// `start` and `end`; nothing if neither is given. The end may be before the start: nothing matches then.
 ApiResult<std::optional<model::TimeRange>> ReadRange(const net::FormParameters& parameters);
 
 // Seconds with fractions, or a duration like 1m30s; in ms, > 0.
 ApiResult<int64_t> ReadStep(const net::FormParameters& parameters);
 
-// All match[].
-ApiResult<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters);
+// `timeout`: seconds with fractions, or a duration like 1m30s.
+ApiResult<std::optional<std::chrono::milliseconds>> ReadTimeout(const net::FormParameters& parameters);
+
+// All match[]; some of them if the bounds are exceeded.
+ApiResult<std::vector<query::Selector>> ReadSelectors(const net::FormParameters& parameters,
+                                                      query::Bounds* bounds = nullptr);
 
 // `query`. Valid as long as the parameters.
 ApiResult<std::string_view> ReadExpression(const net::FormParameters& parameters);
 
 // match[], start and end.
-ApiResult<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants);
+ApiResult<query::Scope> ReadScope(const net::FormParameters& parameters, std::vector<std::string> tenants,
+                                  query::Bounds* bounds = nullptr);
 
 // "a|b", as X-Scope-OrgID and paths name tenants: each validated and folded; sorted, each once.
 ApiResult<std::vector<std::string>> ParseTenants(std::string_view text);

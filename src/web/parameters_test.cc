@@ -45,10 +45,20 @@ TEST(Range, IsEmptyUnlessOneEndIsGiven) {
   EXPECT_EQ(*ReadRange(Form("start=1")), (model::TimeRange{.start_ms = 1000}));
   EXPECT_EQ(*ReadRange(Form("end=2")), (model::TimeRange{.end_ms = 2000}));
   EXPECT_EQ(*ReadRange(Form("start=1&end=1")), (model::TimeRange{.start_ms = 1000, .end_ms = 1000}));
-  EXPECT_EQ(ReadRange(Form("start=2&end=1")).error().message,
-            R"(invalid parameter "end": end timestamp must not be before start time)");
+  EXPECT_EQ(*ReadRange(Form("start=2&end=1")), (model::TimeRange{.start_ms = 2000, .end_ms = 1000}));
   EXPECT_EQ(ReadRange(Form("start=x")).error().message,
             R"(invalid parameter "start": invalid time value for 'start': cannot parse "x" to a valid timestamp)");
+}
+
+TEST(Timeout, IsSecondsOrADuration) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(*ReadTimeout(Form("")), std::nullopt);
+  EXPECT_EQ(*ReadTimeout(Form("timeout=")), std::nullopt);
+  EXPECT_EQ(*ReadTimeout(Form("timeout=1.5")), milliseconds(1500));
+  EXPECT_EQ(*ReadTimeout(Form("timeout=1m30s")), milliseconds(90'000));
+  EXPECT_EQ(*ReadTimeout(Form("timeout=-1")), milliseconds(-1000));
+  EXPECT_EQ(ReadTimeout(Form("timeout=soon")).error().message,
+            R"(invalid parameter "timeout": cannot parse "soon" to a valid duration)");
 }
 
 TEST(Limit, IsAWholeNumberFromZero) {

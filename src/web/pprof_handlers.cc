@@ -15,6 +15,7 @@
 
 #include "base/bounded_queue.h"
 #include "base/format.h"
+#include "codec/stream_compression.h"
 #include "telemetry/profiling/profiles.h"
 #include "telemetry/profiling/symbols.h"
 #include "telemetry/profiling/thread_stacks.h"
@@ -28,7 +29,7 @@ using std::chrono::steady_clock;
 constexpr std::string_view kRoot = "/debug/pprof/";
 constexpr size_t kMaxWaiting = 16;
 constexpr uint64_t kDefaultSeconds = 30;
-constexpr uint64_t kMaxSeconds = 3600;
+constexpr uint64_t kMaxSeconds = 300;
 constexpr uint64_t kMaxSymbolBytes = 8 << 20;  // about 400,000 addresses
 constexpr const char* kStopping = "the process is being stopped";
 
@@ -42,18 +43,20 @@ constexpr std::string_view kIndex = R"(<!doctype html>
 <tr><td><a href="growth">growth</a></td><td>the stacks that made the heap grow since the start</td></tr>
 <tr><td><a href="threads">threads</a></td><td>the stack of each thread</td></tr>
 <tr><td><a href="goroutine">goroutine</a></td><td>the same in Go's form, one entry per distinct stack</td></tr>
+<tr><td>block, mutex, threadcreate</td><td>always empty: C++ has no runtime that counts these</td></tr>
 <tr><td><a href="cmdline">cmdline</a></td><td>the command line</td></tr>
 <tr><td><a href="symbol">symbol</a></td><td>the names of addresses: <code>symbol?0x1234+0x5678</code>, or a POST</td></tr>
 </table>
 </body></html>
 )";
 
+// Profiles of Go's runtime that tools fetch along with others: name, and what they count. Here they are always empty.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kEmpty = {
+    {{"block", "contentions"}, {"mutex", "contentions"}, {"threadcreate", "threadcreate"}}};
+
 // Profiles of Go that have no counterpart in C++: name and reason.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kAbsent = {
+constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kAbsent = {
     {{"allocs", "gperftools samples live objects, not all allocations: use heap or growth"},
-     {"block", "C++ has no runtime that measures waiting: use threads"},
-     {"mutex", "C++ has no runtime that measures contention: use threads, or perf"},
-     {"threadcreate", "threads are made at the start, not by a scheduler: use threads"},
      {"trace", "there is no scheduler to trace: use profile"}}};
 
 // pprof shows the text of an error only with this header.
@@ -67,6 +70,28 @@ net::Response ProfileOrWhyNot(Result<std::string> profile, std::string_view name
   if (!profile) return Refuse(503, profile.error().message());
   return {.content_type = "application/octet-stream",
           .body = *std::move(profile),
+          .headers = {{"Content-Disposition", format("attachment; filename=\"{}\"", name)}}};
+}
+
+// A profile without samples in pprof's own form: gzip of the message Profile (github.com/google/pprof, profile.proto).
+// Its fields: sample_type (1), string_table (6), period_type (11), period (12). Types are indices of strings.
+net::Response EmptyProfile(std::string_view name, std::string_view counted) {
+  constexpr std::string_view kUnit = "count";
+  const std::string type = {'\x08', '\x01', '\x10', '\x02'};  // ValueType{.type = 1, .unit = 2}
+  std::string message;
+  const auto add = [&message](char tag, std::string_view bytes) {
+    message += tag;
+    message += static_cast<char>(bytes.size());
+    message += bytes;
+  };
+  add('\x0a', type);
+  for (const std::string_view text : {std::string_view(), counted, kUnit}) add('\x32', text);
+  add('\x5a', type);
+  message += {'\x60', '\x01'};
+  std::string body;
+  codec::StreamCompressor(codec::ContentCoding::kGzip).Finish(message, body);
+  return {.content_type = "application/octet-stream",
+          .body = std::move(body),
           .headers = {{"Content-Disposition", format("attachment; filename=\"{}\"", name)}}};
 }
 
@@ -140,6 +165,9 @@ std::expected<Profile, net::Response> ProfileFor(std::string_view name, const ne
     const std::string_view addresses = request.method() == "POST" ? request.body() : request.query();
     return at_once([addresses = std::string(addresses)] { return SymbolNames(addresses); });
   }
+  for (const auto& [empty, counted] : kEmpty) {
+    if (name == empty) return at_once([empty, counted] { return EmptyProfile(empty, counted); });
+  }
   for (const auto& [absent, why] : kAbsent) {
     if (name == absent) return std::unexpected(Refuse(404, format("no profile {}: {}", name, why)));
   }
@@ -176,7 +204,7 @@ class PprofHandlers::Profiler {
 
   // Takes requests one by one. Finishes the running profile when its time is over, or when the queue is closed and
   // empty. One thread waits for both the next request and the end of the running profile: PopUntil() returns at the
-  // earlier of the two. So a profile of an hour delays no other request, and needs no timer.
+  // earlier of the two. So a long profile delays no other request, and needs no timer.
   void Run() {
     std::optional<Request> running;
     while (true) {

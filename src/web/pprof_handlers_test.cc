@@ -38,7 +38,7 @@ TEST_F(PprofHandlersTest, TheIndexListsTheProfiles) {
 }
 
 TEST_F(PprofHandlersTest, ProfilesThatOnlyGoHasAre404WithTheReason) {
-  for (const char* name : {"allocs", "block", "mutex", "threadcreate", "trace"}) {
+  for (const char* name : {"allocs", "trace"}) {
     const net::Response absent = Get(std::string("/debug/pprof/") + name);
     EXPECT_EQ(absent.status, 404) << name;
     EXPECT_THAT(absent.body, HasSubstr(std::string("no profile ") + name + ": "));
@@ -48,11 +48,19 @@ TEST_F(PprofHandlersTest, ProfilesThatOnlyGoHasAre404WithTheReason) {
   EXPECT_EQ(Get("/debug/pprof/heap/more").status, 404);
 }
 
+TEST_F(PprofHandlersTest, ProfilesThatToolsFetchAlongAreEmpty) {
+  for (const char* name : {"block", "mutex", "threadcreate"}) {
+    const net::Response empty = Get(std::string("/debug/pprof/") + name);
+    EXPECT_EQ(empty.status, 200) << name;
+    EXPECT_TRUE(empty.body.starts_with("\x1f\x8b")) << name;
+  }
+}
+
 TEST_F(PprofHandlersTest, SecondsAreValidated) {
-  for (const char* query : {"0", "-1", "1.5", "many", "3601", "99999999999999999999", ""}) {
+  for (const char* query : {"0", "-1", "1.5", "many", "301", "99999999999999999999", ""}) {
     const net::Response refused = Get(std::string("/debug/pprof/profile?seconds=") + query);
     EXPECT_EQ(refused.status, 400) << query;
-    EXPECT_THAT(refused.body, HasSubstr("from 1 to 3600"));
+    EXPECT_THAT(refused.body, HasSubstr("from 1 to 300"));
   }
 }
 
@@ -86,7 +94,7 @@ TEST_F(PprofHandlersTest, ThreadsHaveTwoForms) {
 }
 
 TEST_F(PprofHandlersTest, OneProfileRunsAtATimeAndQuickRequestsDoNotWaitForIt) {
-  net::FakeAnswer first = Send(FakeRequest("GET", "/debug/pprof/heap?seconds=3600"));
+  net::FakeAnswer first = Send(FakeRequest("GET", "/debug/pprof/heap?seconds=300"));
   const net::Response second = Get("/debug/pprof/profile?seconds=1");
   EXPECT_EQ(second.status, 409);
   EXPECT_THAT(second.body, HasSubstr("another profile"));
@@ -97,7 +105,7 @@ TEST_F(PprofHandlersTest, OneProfileRunsAtATimeAndQuickRequestsDoNotWaitForIt) {
 }
 
 TEST_F(PprofHandlersTest, AStopAnswersTheRunningProfile) {
-  net::FakeAnswer profile = Send(FakeRequest("GET", "/debug/pprof/profile?seconds=3600"));
+  net::FakeAnswer profile = Send(FakeRequest("GET", "/debug/pprof/profile?seconds=300"));
   EXPECT_EQ(Get("/debug/pprof/symbol").status, 200);  // in order, so the profile has begun
   handlers_.Stop();
   const net::Response answer = profile.Take();
@@ -105,7 +113,7 @@ TEST_F(PprofHandlersTest, AStopAnswersTheRunningProfile) {
     EXPECT_THAT(answer.body, HasSubstr("sanitizer"));
   } else {
     EXPECT_EQ(answer.status, 200);
-    EXPECT_THAT(answer.body, HasSubstr("[stack]"));  // the memory map
+    EXPECT_THAT(answer.body, HasSubstr("r-xp"));  // the memory map
   }
   const net::Response late = Get("/debug/pprof/threads");
   EXPECT_EQ(late.status, 503);

@@ -71,8 +71,24 @@ class Pprof(support.TestCase):
                 for function in ("epoll_wait", "mi::net::Loop::Run", "main"):
                     self.assertIn(function, text)
 
+    def test_profiles_that_tools_fetch_along_are_valid_and_empty(self):
+        for name, kind in (("block", "contentions"), ("mutex", "contentions"), ("threadcreate", "threadcreate")):
+            with self.subTest(name):
+                code, text = self.pprof("-raw", self.url(name))
+                self.assertEqual(code, 0, text)
+                self.assertIn(f"{kind}/count", text)
+
+    def test_a_profile_says_little_about_the_machine(self):
+        for name in ("heap", "threads", "profile?seconds=1"):
+            with self.subTest(name):
+                _, _, body = request(self.url(name))
+                self.assertIn(b" r-xp ", body)
+                self.assertIn(b" /debug/pprof/metric-index\n", body)
+                for detail in (b"[heap]", b"[stack]", b" rw-p ", str(support.BUILD).encode()):
+                    self.assertNotIn(detail, body)
+
     def test_the_reason_of_a_refusal_reaches_the_person(self):
-        held = support.HeldProfile(self.metric_index.url, "heap?seconds=3600")
+        held = support.HeldProfile(self.metric_index.url, "heap?seconds=300")
         code, text = self.pprof("-top", self.url("profile"))
         self.assertNotEqual(code, 0)
         self.assertIn("another profile is being taken", text)

@@ -39,7 +39,7 @@ class Pages(support.TestCase):
     def test_a_profile_holds_up_nobody(self):
         with urllib.request.urlopen(self.url("heap"), timeout=30) as heap:
             self.assertIn(b"heap_v2/524288", heap.read())
-        held = support.HeldProfile(self.metric_index.url, "heap?seconds=3600")
+        held = support.HeldProfile(self.metric_index.url, "heap?seconds=300")
         self.assertEqual(request(f"{self.metric_index.url}/ready")[0], 200)
         self.assertEqual(request(self.url("threads"))[0], 200)
         self.assertEqual(request(self.url("profile?seconds=1"))[0], 409)
@@ -47,7 +47,7 @@ class Pages(support.TestCase):
         held.answer()
 
     def test_a_stop_ends_a_profile_and_hands_it_over(self):
-        held = support.HeldProfile(self.metric_index.url, "profile?seconds=3600")
+        held = support.HeldProfile(self.metric_index.url, "profile?seconds=300")
         self.assertEqual(self.metric_index.stop(), 0)
         status, _, profile = held.answer()
         self.assertEqual(status, 200)

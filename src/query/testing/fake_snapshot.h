@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -60,6 +61,15 @@ class FakeSnapshot : public catalog::Snapshot {
     for (const auto& [name, value] : pair_list_) names.insert(name);
     return {names.begin(), names.end()};
   }
+  std::vector<std::string_view> LabelNamesIn(const catalog::SeriesSet& within,
+                                             const std::function<bool()>&) const override {
+    std::set<std::string_view> names;
+    within.ForEach([&](catalog::Ordinal ordinal) {
+      for (const auto& [name, value] : series_.at(ordinal).labels) names.insert(name);
+      return true;
+    });
+    return {names.begin(), names.end()};
+  }
   void ForEachValue(std::string_view name,
                     const std::function<bool(std::string_view, catalog::PairId)>& visit) const override {
     for (const auto& [pair, id] : pairs_) {
@@ -108,9 +118,14 @@ class FakeSnapshot : public catalog::Snapshot {
   }
   void ForEachMetadata(std::span<const std::string> tenants,
                        const std::function<bool(const store::StoredMetadata&)>& visit) const override {
-    for (const store::StoredMetadata& metadata : metadata_) {
-      const bool asked = tenants.empty() || std::ranges::find(tenants, metadata.tenant.name()) != tenants.end();
-      if (asked && !visit(metadata)) return;
+    std::vector<const store::StoredMetadata*> sorted;
+    for (const store::StoredMetadata& metadata : metadata_) sorted.push_back(&metadata);
+    std::ranges::sort(sorted, {}, [](const store::StoredMetadata* metadata) {
+      return std::tuple(std::string_view(metadata->metadata.family), metadata->tenant.name(), metadata);
+    });
+    for (const store::StoredMetadata* metadata : sorted) {
+      const bool asked = tenants.empty() || std::ranges::find(tenants, metadata->tenant.name()) != tenants.end();
+      if (asked && !visit(*metadata)) return;
     }
   }
 

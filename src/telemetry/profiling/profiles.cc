@@ -78,7 +78,7 @@ Result<std::string> FinishCpuProfile() {
   std::string profile = ReadFromStart(g_cpu_profile);
   g_cpu_profile.reset();
   if (profile.empty()) return Fail(Errc::kUnavailable, "the CPU profiler wrote nothing");
-  HideOwnFile(profile);
+  ReduceMemoryMap(profile);
   return profile;
 }
 
@@ -91,14 +91,14 @@ Result<std::string> HeapProfile() {
   }
   std::string profile;
   MallocExtension::instance()->GetHeapSample(&profile);
-  HideOwnFile(profile);
+  ReduceMemoryMap(profile);
   return profile;
 }
 
 Result<std::string> GrowthProfile() {
   std::string profile;
   MallocExtension::instance()->GetHeapGrowthStacks(&profile);
-  HideOwnFile(profile);
+  ReduceMemoryMap(profile);
   return profile;
 }
 

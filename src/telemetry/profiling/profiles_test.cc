@@ -115,14 +115,37 @@ TEST(Symbols, NameStaticFunctions) {
   EXPECT_EQ(Demangled("main"), "main");
 }
 
-TEST(Symbols, HideTheRunningFileInTheMemoryMap) {
+TEST(Symbols, ReduceTheMemoryMapToWhatPprofNeeds) {
   std::ifstream file("/proc/self/maps");
   std::string maps{std::istreambuf_iterator<char>(file), {}};
-  ASSERT_THAT(maps, HasSubstr("/bin/telemetry_test\n"));
-  HideOwnFile(maps);
+  ASSERT_THAT(maps, testing::AllOf(HasSubstr("/bin/telemetry_test\n"), HasSubstr("[stack]")));
+  ReduceMemoryMap(maps);
   EXPECT_THAT(maps, testing::Not(HasSubstr("/bin/telemetry_test\n")));
+  EXPECT_THAT(maps, testing::Not(HasSubstr("[stack]")));
   EXPECT_THAT(maps, HasSubstr(" /debug/pprof/telemetry_test\n"));
   EXPECT_THAT(maps, HasSubstr("/libc.so.6\n"));
+}
+
+TEST(Symbols, FindTheMemoryMapBehindTextAndBehindBytes) {
+  const std::string map =
+      "55d0c000-55d0d000 r--p 00000000 fe:01 123                        /opt/mi/bin/metric-index (deleted)\n"
+      "55d0d000-55d1f000 r-xp 00001000 fe:01 123                        /opt/mi/bin/metric-index (deleted)\n"
+      "7f001000-7f002000 rw-p 00000000 00:00 0                          [heap]\n"
+      "7f003000-7f004000 r-xp 00002000 fe:01 9 /usr/lib/x86_64-linux-gnu/libc.so.6\n"
+      "7f005000-7f006000 r-xp 00000000 00:00 0\n";
+  const std::string reduced =
+      "55d0d000-55d1f000 r-xp 00001000 00:00 0 /debug/pprof/metric-index\n"
+      "7f003000-7f004000 r-xp 00002000 00:00 0 /usr/lib/x86_64-linux-gnu/libc.so.6\n"
+      "7f005000-7f006000 r-xp 00000000 00:00 0 \n";
+  const std::string bytes("\x01-\n-a\0\0\0", 8);
+  for (const std::string& front : {std::string(), std::string("heap profile:\n\nMAPPED_LIBRARIES:\n"), bytes}) {
+    std::string profile = front + map;
+    ReduceMemoryMap(profile);
+    EXPECT_EQ(profile, front + reduced);
+  }
+  std::string none = "no map\n";
+  ReduceMemoryMap(none);
+  EXPECT_EQ(none, "no map\n");
 }
 
 // Uses CPU time until it is destroyed.

@@ -10,10 +10,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
-#include <system_error>
+#include <optional>
+#include <ranges>
 
+#include "base/ascii.h"
 #include "base/file_descriptor.h"
 #include "base/format.h"
 
@@ -99,16 +100,74 @@ std::string Demangled(const std::string& name) {
   return plain ? plain.get() : name;
 }
 
-void HideOwnFile(std::string& profile) {
-  std::error_code error;
-  const std::string path = std::filesystem::read_symlink("/proc/self/exe", error).string();  // " (deleted)" included
-  if (error) return;
-  const std::string_view file = std::string_view(path).substr(path.rfind('/') + 1);
-  const std::string hidden = format(" /debug/pprof/{}\n", file.substr(0, file.find(' ')));
-  const std::string line_end = format(" {}\n", path);
-  for (size_t at = 0; (at = profile.find(line_end, at)) != std::string::npos; at += hidden.size()) {
-    profile.replace(at, line_end.size(), hidden);
+namespace {
+
+// A line of /proc/self/maps.
+struct MapLine {
+  size_t begin = 0;             // in its line: behind the bytes of a binary profile, for the first line of its map
+  std::string_view range;       // "7f00-7f10"
+  std::string_view permission;  // "r-xp"
+  std::string_view offset;      // "00001000"
+  std::string_view path;        // may be empty
+};
+
+std::string_view TakeWord(std::string_view& text) {
+  const std::string_view word = text.substr(0, text.find(' '));
+  text.remove_prefix(std::min(text.size(), text.find_first_not_of(' ', word.size())));
+  return word;
+}
+
+bool IsHex(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return IsDigit(c) || (c >= 'a' && c <= 'f'); });
+}
+
+std::optional<MapLine> ParseMapLine(std::string_view line) {
+  for (size_t dash = line.find('-'); dash != std::string_view::npos; dash = line.find('-', dash + 1)) {
+    MapLine parsed{.begin = dash};
+    while (parsed.begin > 0 && IsHex(line.substr(parsed.begin - 1, 1))) --parsed.begin;
+    std::string_view rest = line.substr(parsed.begin);
+    parsed.range = TakeWord(rest);
+    parsed.permission = TakeWord(rest);
+    parsed.offset = TakeWord(rest);
+    const size_t in_range = dash - parsed.begin;
+    if (!IsHex(parsed.range.substr(0, in_range)) || !IsHex(parsed.range.substr(in_range + 1))) continue;
+    if (parsed.permission.size() != 4 || !IsHex(parsed.offset)) continue;
+    TakeWord(rest);  // the device
+    TakeWord(rest);  // the inode
+    parsed.path = rest;
+    return parsed;
   }
+  return std::nullopt;
+}
+
+std::string ReducedPath(std::string_view path) {
+  const bool is_public = path.starts_with("/usr/lib") || path.starts_with("/lib") || !path.starts_with('/');
+  if (is_public) return std::string(path);
+  path.remove_prefix(path.rfind('/') + 1);
+  return format("/debug/pprof/{}", path.substr(0, path.find(' ')));  // without " (deleted)"
+}
+
+}  // namespace
+
+// Walks from the last line to the first that is none of a memory map.
+void ReduceMemoryMap(std::string& profile) {
+  std::vector<std::string> kept;  // the last one first
+  size_t end = profile.find_last_not_of('\n') + 1;
+  while (end > 0) {
+    const size_t line_begin = profile.rfind('\n', end - 1) + 1;  // npos + 1 is 0
+    const auto line = ParseMapLine(std::string_view(profile).substr(line_begin, end - line_begin));
+    if (!line) break;
+    if (line->permission.contains('x')) {
+      kept.push_back(
+          format("{} {} {} 00:00 0 {}\n", line->range, line->permission, line->offset, ReducedPath(line->path)));
+    }
+    end = line_begin + line->begin;
+    if (line->begin > 0 || end == 0) break;
+    --end;  // the line break
+  }
+  const bool breaks = end > 0 && end < profile.size() && profile[end] == '\n';
+  profile.resize(end + (breaks ? 1 : 0));
+  for (const std::string& line : std::views::reverse(kept)) profile += line;
 }
 
 }  // namespace mi::telemetry

@@ -42,10 +42,11 @@ class Symbols {
 // "mi::receive::Intake::Take(...)" for "_ZN2mi7receive…"; anything else unchanged.
 std::string Demangled(const std::string& name);
 
-// Replaces the path of the running file in the memory map of a profile by one that exists nowhere. Otherwise pprof
-// would open the file at that path on its own machine. After an upgrade that is a newer file, and the names that pprof
-// reads from a file lack their namespaces. Without the path, pprof asks this process for names. PPROF_BINARY_PATH still
-// leads pprof to a file, for line numbers.
-void HideOwnFile(std::string& profile);
+// Reduces the memory map at the end of a profile to what pprof needs: the executable parts, without devices and inodes.
+// Paths outside of the system's libraries become ones that exist nowhere. That says less about the machine, and it
+// keeps pprof from opening the file at that path on its own machine: after an upgrade that is a newer file, and the
+// names that pprof reads from a file lack their namespaces. Without the path, pprof asks this process for names.
+// PPROF_BINARY_PATH still leads pprof to a file, for line numbers.
+void ReduceMemoryMap(std::string& profile);
 
 }  // namespace mi::telemetry

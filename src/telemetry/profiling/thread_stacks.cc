@@ -164,7 +164,7 @@ void AppendMemoryMap(std::string& text) {
   text += "--- Memory map: ---\n";
   std::ifstream maps("/proc/self/maps");
   for (std::string line; std::getline(maps, line);) text += line + "\n";
-  HideOwnFile(text);
+  ReduceMemoryMap(text);
 }
 
 }  // namespace
