@@ -1,4 +1,4 @@
-// The query API's answers over a million series as a Kubernetes fleet has them, without the network. Figures stand in
+// The query API's answers over a million series as a Kubernetes fleet has them, without the network. Figures are in
 // README.md. Every answer's size is checked inside the loop.
 #include <benchmark/benchmark.h>
 
