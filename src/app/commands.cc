@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "app/identity.h"
 #include "app/options_check.h"
 #include "app/process.h"
 #include "app/role_options.h"
@@ -27,9 +28,9 @@ int CheckConfig(const std::string& file) {
 }
 
 int PrintSchema(const config::Config& config, std::string_view engine) {
-  const uint64_t secret_check = model::SecretCheck(config.identity_secret);
-  return Print(engine == "sqlite" ? store::SqliteSchemaText(secret_check)
-                                  : store::MysqlSchemaText(config.mysql.db_name, config.mysql.user, secret_check));
+  const store::IdentitySecrets secrets = IdentitySecretsOf(config);
+  return Print(engine == "sqlite" ? store::SqliteSchemaText(secrets)
+                                  : store::MysqlSchemaText(config.mysql.db_name, config.mysql.user, secrets));
 }
 
 int AdoptSchema(const config::Config& config) {

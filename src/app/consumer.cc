@@ -27,8 +27,12 @@ Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config,
   return group;
 }
 
-void Consumer::Start() {
-  for (Lane& lane : lanes_) lane.worker->Start();
+void Consumer::Start(const std::string& identity_secret) {
+  for (Lane& lane : lanes_) {
+    lane.consumer->SetIdentitySecret(identity_secret);
+    lane.worker->Start();
+  }
+  activity_consumer_->SetIdentitySecret(identity_secret);
   activity_consumer_->Start();
   started_ = true;
 }

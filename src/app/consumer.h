@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "app/service.h"
@@ -26,8 +27,8 @@ class Consumer {
                                                   store::MysqlCatalog& catalog);
   ~Consumer() { Stop(); }
 
-  // Call it once the database is prepared.
-  void Start();
+  // Call it once the database is prepared, with the secret of its catalogue.
+  void Start(const std::string& identity_secret);
   // Does not wait.
   void RequestStop();
   // Each worker finishes its transaction and leaves the group; all of them at the same time. Idempotent.

@@ -7,6 +7,7 @@
 #include "app/component_health.h"
 #include "app/consumer.h"
 #include "app/http_listener.h"
+#include "app/identity.h"
 #include "app/producer.h"
 #include "app/query_service.h"
 #include "app/role_options.h"
@@ -69,6 +70,7 @@ class Fleet final : public Service {
   std::unique_ptr<QueryService> query_service_;
   std::optional<catalog::Follower> follower_;
   std::unique_ptr<HttpListener> listener_;
+  std::optional<IdentityFollower> identity_follower_;
   std::optional<ComponentHealth> index_health_;
   std::optional<Periodic> index_health_check_;
   std::optional<ComponentHealth> database_health_;
@@ -79,6 +81,10 @@ class Fleet final : public Service {
 Status Fleet::OpenProducer() {
   producer_ = TRY(Producer::Create(config_, deps_, listener_->health()));
   producer_->RegisterRoutes(listener_->router());
+  if (config_.app.role_type == config::Role::kProducer && config_.identity_secret.empty()) {
+    identity_follower_.emplace(MysqlOptionsOf(config_), listener_->health(), deps_.log,
+                               [this](const std::string& secret) { producer_->SetIdentitySecret(secret); });
+  }
   return {};
 }
 
@@ -122,7 +128,10 @@ void Fleet::CheckDatabase() {
   const Status status = database_prepared_ ? database_->Health() : database_->Prepare();
   database_health_->Report(status);
   if (!status || stopping_ || std::exchange(database_prepared_, true)) return;
-  if (consumer_ != nullptr) consumer_->Start();
+  const std::string secret = database_->identity_secret();
+  WarnIfEmpty(secret, deps_.log);
+  if (producer_ != nullptr) producer_->SetIdentitySecret(secret);
+  if (consumer_ != nullptr) consumer_->Start(secret);
   if (follower_) follower_->Start();
 }
 
@@ -180,6 +189,7 @@ void Fleet::Stop() {
   if (query_service_ != nullptr) query_service_->Stop();
   index_health_check_.reset();
   if (producer_ != nullptr) producer_->Stop();
+  identity_follower_.reset();
   database_check_.reset();
   if (consumer_ != nullptr) consumer_->Stop();
   if (follower_) follower_->Stop();

@@ -26,8 +26,9 @@ Producer::Producer(const config::Config& config, const Service::Deps& deps, tele
 
 // The seen table is empty at first. Redis knows what it does not know; without Redis a series is published once more.
 Status Producer::Start(const config::Config& config, const Service::Deps& deps) {
-  receiver_ = TRY(Receiver::Create(config, {std::make_unique<dedupe::SeenSet>(config.seen, deps.clock), *kafka_,
-                                            *kafka_, redis_.get(), deps.clock, deps.log, deps.metrics}));
+  receiver_ =
+      TRY(Receiver::Create(config, {config.identity_secret, std::make_unique<dedupe::SeenSet>(config.seen, deps.clock),
+                                    *kafka_, *kafka_, redis_.get(), deps.clock, deps.log, deps.metrics}));
   health_.emplace(kHealthInterval, [this] {
     kafka_health_.Report(kafka_->Health());
     redis_health_.Report(redis_->Health());
@@ -39,6 +40,12 @@ Status Producer::Reconfigure(const config::Config& config) {
   TRY(receiver_->Reconfigure(config));
   redis_->Reconfigure(config.redis_writes);
   return {};
+}
+
+// Nothing needs both at the same moment: fingerprints of either secret are found nowhere under the other one.
+void Producer::SetIdentitySecret(const std::string& identity_secret) {
+  kafka_->SetIdentitySecret(identity_secret);
+  receiver_->SetIdentitySecret(identity_secret);
 }
 
 void Producer::Stop() {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "app/component_health.h"
 #include "app/receiver.h"
@@ -31,6 +32,10 @@ class Producer {
 
   void Refuse() { receiver_->Refuse(); }
   void ExpireAll() { receiver_->ExpireAll(); }
+  // Makes fingerprints with this secret of the catalogue from now on. Series that are known are published once more if
+  // it is another one, which does no harm. Threads: any.
+  void SetIdentitySecret(const std::string& identity_secret);
+
   // Call it after the listener was drained. What is on its way to Kafka is finished, then Redis is told.
   void Stop();
 

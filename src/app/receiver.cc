@@ -13,6 +13,11 @@ namespace {
 // The table of metadata never has a shared tier behind it: a statement is published once per window.
 dedupe::SeenOptions MetadataSeenOptionsOf(const config::Config& config) { return StandaloneSeenOptionsOf(config); }
 
+receive::ReceiveOptions WithSecret(receive::ReceiveOptions options, const std::string& identity_secret) {
+  options.identity_secret = identity_secret;
+  return options;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Receiver>> Receiver::Create(const config::Config& config, Deps deps) {
@@ -32,8 +37,9 @@ Receiver::Receiver(const config::Config& config, Deps deps, std::unique_ptr<forw
       gauges_(ShowSeenTable(*seen_, deps.metrics)),
       seen_metadata_(MetadataSeenOptionsOf(config), deps.clock),
       receive_metrics_(deps.metrics),
-      options_(config.receive),
-      cache_(config.identity_secret, *seen_),
+      next_options_(WithSecret(config.receive, deps.identity_secret)),
+      options_(next_options_),
+      cache_(options_, *seen_),
       cleanup_interval_(config.seen.cleanup_interval),
       sweep_([this] { return *cleanup_interval_.Get(); },
              [this] {
@@ -43,13 +49,11 @@ Receiver::Receiver(const config::Config& config, Deps deps, std::unique_ptr<forw
   publish_once_.emplace(receive::PublishOnceDeps{*seen_, seen_metadata_, claims_, deps.publisher, receive_metrics_,
                                                  deps.clock, deps.shared});
   const receive::IntakeDeps intake{*seen_, seen_metadata_, deps.activity, deps.clock, receive_metrics_};
-  write_.emplace(receive::WriteHandlerOptions{.identity_secret = config.identity_secret},
-                 receive::WriteHandlerDeps{intake, *publish_once_, options_,
+  write_.emplace(receive::WriteHandlerDeps{intake, *publish_once_, options_,
                                            [this](const net::Request& request, const model::Tenant& tenant) {
                                              return remote_write_->Prepare(request, tenant.name());
                                            }});
-  send_.emplace(receive::SendHandlerOptions{.identity_secret = config.identity_secret},
-                receive::SendHandlerDeps{intake, *publish_once_, options_,
+  send_.emplace(receive::SendHandlerDeps{intake, *publish_once_, options_,
                                          [this](std::string points) { remote_send_->Send(std::move(points)); }});
 }
 
@@ -62,11 +66,21 @@ void Receiver::RegisterRoutes(net::Router& router) {
 Status Receiver::Reconfigure(const config::Config& config) {
   TRY_WITHIN(remote_write_->Reconfigure(RemoteWriteTargetsOf(config)), "remote.write");
   TRY_WITHIN(remote_send_->Reconfigure(RemoteSendTargetsOf(config)), "remote.send");
-  options_.Set(config.receive);
+  {
+    MutexLock lock(mutex_);
+    next_options_ = WithSecret(config.receive, next_options_.identity_secret);
+    options_.Set(next_options_);
+  }
   seen_->Reconfigure(has_shared_tier_ ? config.seen : StandaloneSeenOptionsOf(config));
   seen_metadata_.Reconfigure(MetadataSeenOptionsOf(config));
   cleanup_interval_.Set(config.seen.cleanup_interval);
   return {};
+}
+
+void Receiver::SetIdentitySecret(const std::string& identity_secret) {
+  MutexLock lock(mutex_);
+  next_options_.identity_secret = identity_secret;
+  options_.Set(next_options_);
 }
 
 void Receiver::Refuse() {

@@ -8,9 +8,11 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "base/clock.h"
 #include "base/live.h"
+#include "base/mutex.h"
 #include "base/periodic.h"
 #include "base/result.h"
 #include "config/config.h"
@@ -37,6 +39,7 @@ inline constexpr std::chrono::milliseconds kTimeToForward{500};
 class Receiver {
  public:
   struct Deps {
+    std::string identity_secret;  // until SetIdentitySecret
     std::unique_ptr<dedupe::SeenSet> seen;
     stream::SeriesPublisher& publisher;
     stream::ActivityPublisher& activity;
@@ -50,7 +53,10 @@ class Receiver {
 
   void RegisterRoutes(net::Router& router);
   // Errors: a TSDB that cannot be used with its options. Then only other TSDBs may have taken their new options.
-  Status Reconfigure(const config::Config& config);
+  Status Reconfigure(const config::Config& config) EXCLUDES(mutex_);
+  // Makes fingerprints with another secret from now on. What the tables know is then forgotten in effect: known series
+  // are published once more. Threads: any.
+  void SetIdentitySecret(const std::string& identity_secret) EXCLUDES(mutex_);
 
   // From now on new requests get 503; those that wait for the stream continue to wait.
   void Refuse();
@@ -73,6 +79,8 @@ class Receiver {
   dedupe::SeenSet seen_metadata_;
   dedupe::Claims claims_;
   receive::ReceiveMetrics receive_metrics_;
+  Mutex mutex_;
+  receive::ReceiveOptions next_options_ GUARDED_BY(mutex_);  // what options_ is set to
   Live<receive::ReceiveOptions> options_;
   std::optional<receive::WriteHandler> write_;
   std::optional<receive::SendHandler> send_;

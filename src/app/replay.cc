@@ -62,6 +62,7 @@ Status Replayer::Open(std::optional<int64_t> from_ms) {
   TRY(catalog_.Prepare());
   stream::KafkaReplayOptions options{
       .kafka = KafkaConsumerOptionsOf(config_).kafka, .topics = config_.consumer.topics, .from_ms = from_ms};
+  options.kafka.identity_secret = catalog_.identity_secret();
   options.lanes = static_cast<unsigned>(config_.app.work_num);
   for (options.lane = 0; options.lane < options.lanes; ++options.lane) {
     auto replay = TRY(stream::KafkaReplay::Create(options, {clock_, log_, *metrics_, ExitOnFatal(log_)}));

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "model/fingerprint.h"
+#include "app/identity.h"
 
 namespace mi::app {
 
@@ -40,7 +40,7 @@ stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config
 
 store::MysqlOptions MysqlOptionsOf(const config::Config& config) {
   store::MysqlOptions options = config.mysql;
-  options.secret_check = model::SecretCheck(config.identity_secret);
+  options.secrets = IdentitySecretsOf(config);
   return options;
 }
 

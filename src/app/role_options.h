@@ -14,7 +14,7 @@ dedupe::SeenOptions StandaloneSeenOptionsOf(const config::Config& config);
 // With the options of librdkafka and identity.secret.
 stream::KafkaPublisherOptions KafkaPublisherOptionsOf(const config::Config& config);
 stream::KafkaConsumerOptions KafkaConsumerOptionsOf(const config::Config& config);
-// With identity.secret.
+// With identity.secret, or a new secret for a new catalogue.
 store::MysqlOptions MysqlOptionsOf(const config::Config& config);
 // Those of remote.write that are enabled; that of remote.send, if it has a URL.
 std::vector<forward::TargetOptions> RemoteWriteTargetsOf(const config::Config& config);

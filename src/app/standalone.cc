@@ -6,6 +6,7 @@
 #include "app/data_directory.h"
 #include "app/gauges.h"
 #include "app/http_listener.h"
+#include "app/identity.h"
 #include "app/process.h"
 #include "app/query_service.h"
 #include "app/receiver.h"
@@ -17,6 +18,7 @@
 #include "index/worker.h"
 #include "store/sqlite/catalog.h"
 #include "stream/activity_queue.h"
+#include "stream/journal/file.h"
 #include "stream/journal/journal.h"
 
 namespace mi::app {
@@ -76,6 +78,7 @@ class Standalone final : public Service {
   const Deps deps_;
   DataDirectory directory_;
   bool started_ = false;
+  std::string identity_secret_;  // of the catalogue
 
   std::unique_ptr<store::SeriesStore> store_;
   std::unique_ptr<store::CatalogReader> reader_;          // the loader's
@@ -98,16 +101,22 @@ class Standalone final : public Service {
 };
 
 Status Standalone::OpenFiles() {
-  const uint64_t secret_check = model::SecretCheck(config_.identity_secret);
-  auto file = TRY(store::SqliteCatalog::Open({.path = directory_.PathOf("catalog.db"),
-                                              .synchronous = config_.journal.synchronous,
-                                              .secret_check = secret_check}));
+  store::IdentitySecrets secrets = IdentitySecretsOf(config_);
+  stream::JournalOptions journal = config_.journal;
+  journal.path = directory_.PathOf("journal.db");
+  if (secrets.configured.empty()) {
+    // Whoever deletes the catalogue keeps the journal, whose rows hold fingerprints made with the secret.
+    if (auto kept = TRY(stream::ReadJournalSecret(journal.path))) secrets.if_new = *std::move(kept);
+  }
+  auto file = TRY(store::SqliteCatalog::Open(
+      {.path = directory_.PathOf("catalog.db"), .synchronous = config_.journal.synchronous, .secrets = secrets}));
+  identity_secret_ = file.identity_secret();
+  WarnIfEmpty(identity_secret_, deps_.log);
   store_ = TRY(file.OpenStore(deps_.fatal));
   reader_ = TRY(file.OpenReader());
   binding_reader_ = TRY(file.OpenReader());
-  stream::JournalOptions journal = config_.journal;
-  journal.path = directory_.PathOf("journal.db");
-  journal.secret_check = secret_check;
+  journal.secret_check = model::SecretCheck(identity_secret_);
+  if (secrets.configured.empty()) journal.kept_secret = identity_secret_;
   journal_ = TRY(stream::Journal::Open(journal, {deps_.clock, deps_.log, deps_.metrics, deps_.fatal},
                                        [this] { return CheckFiles(); }));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
@@ -126,7 +135,7 @@ Result<dedupe::SnapshotBinding> Standalone::Binding() {
                                  .highest_id = state.highest_id,
                                  .journal_uuid = end.stream,
                                  .journal_next_offset = end.next_offset,
-                                 .secret_check = model::SecretCheck(config_.identity_secret),
+                                 .secret_check = model::SecretCheck(identity_secret_),
                                  .activity_interval_s = config_.seen.activity_interval_s};
 }
 
@@ -142,8 +151,8 @@ Status Standalone::OpenReceiver() {
   }
   auto seen = TRY(OpenSeenTable(directory_.PathOf("seen.snapshot"), now, StandaloneSeenOptionsOf(config_),
                                 {*reader_, deps_.clock, deps_.log, Signals::StopRequested}));
-  receiver_ = TRY(Receiver::Create(
-      config_, {std::move(seen), journal_->publisher(), activity_, nullptr, deps_.clock, deps_.log, deps_.metrics}));
+  receiver_ = TRY(Receiver::Create(config_, {identity_secret_, std::move(seen), journal_->publisher(), activity_,
+                                             nullptr, deps_.clock, deps_.log, deps_.metrics}));
   return {};
 }
 

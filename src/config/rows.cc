@@ -165,7 +165,7 @@ constexpr Row kRows[] = {
      .prose = "How finely the last sighting of a series is known."},
 
     {.path = "identity.secret", .member = AT(identity_secret), .secret = Secret::kYes,
-     .prose = "Makes fingerprints that outsiders cannot aim at. Another secret is another catalogue: choose it before the first start."},
+     .prose = "Makes fingerprints that outsiders cannot aim at. Empty: a new catalogue makes a random one and keeps it. Another secret is another catalogue: choose it before the first start."},
 
     {.path = "remote.write[].enabled", .member = AT_WRITE(enabled), .reload = kLive,
      .prose = "Whether requests are passed on to url."},

@@ -38,7 +38,7 @@ net::Response CacheHandler::Find(const net::Request& request) const {
   if (!tenant) return Answer(400, tenant.error().message(), key, false, count);
   const Result<model::Labels> labels = model::ParseIdentity(key);
   if (!labels) return Answer(400, labels.error().message(), key, false, count);
-  const model::Fingerprinter fingerprinter(identity_secret_, *tenant);
+  const model::Fingerprinter fingerprinter(options_.Get()->identity_secret, *tenant);
   const bool found = seen_.Contains(fingerprinter(labels->canonical()));
   // 200 even if the series is not found, as in the service that this one replaces: the message says so.
   return Answer(200, found ? "OK" : "Not Found", key, found, count);

@@ -4,25 +4,24 @@
 // {"code":200,"message":"OK","data":{"key","value","count"}}.
 #pragma once
 
-#include <string>
-
+#include "base/live.h"
 #include "dedupe/seen_set.h"
 #include "net/http.h"
+#include "receive/options.h"
 
 namespace mi::receive {
 
-// Threads: safe. The table outlives it.
+// Threads: safe. The options and the table outlive it.
 class CacheHandler final : public net::Handler {
  public:
-  CacheHandler(std::string identity_secret, dedupe::SeenSet& seen)
-      : identity_secret_(std::move(identity_secret)), seen_(seen) {}
+  CacheHandler(const Live<ReceiveOptions>& options, dedupe::SeenSet& seen) : options_(options), seen_(seen) {}
 
   net::HeadDecision Head(const net::Request& request) override;
 
  private:
   net::Response Find(const net::Request& request) const;
 
-  const std::string identity_secret_;
+  const Live<ReceiveOptions>& options_;
   dedupe::SeenSet& seen_;
 };
 

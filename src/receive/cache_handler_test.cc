@@ -24,7 +24,8 @@ class CacheHandlerTest : public testing::Test {
 
   ManualClock clock_;
   std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
-  CacheHandler handler_{"secret", *seen_};
+  const Live<ReceiveOptions> options_{{.identity_secret = "secret"}};
+  CacheHandler handler_{options_, *seen_};
 };
 
 constexpr std::string_view kUp = "/api/v1/metrics/cache?key=up%7Bjob%3D%22a%22%7D";

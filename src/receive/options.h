@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "codec/series_limits.h"
 
@@ -13,6 +14,7 @@ struct ReceiveOptions {
   uint64_t max_decoded_bytes = 64 << 20;  // receive.max_decoded_bytes
   codec::SeriesLimits series;
   std::chrono::milliseconds answer_timeout{20'000};  // receive.answer_timeout
+  std::string identity_secret;                       // of the catalogue: fingerprints are made with it
 
   bool operator==(const ReceiveOptions&) const = default;
 };

@@ -65,7 +65,7 @@ class PublishOnceTest : public testing::Test {
   dedupe::FakeSharedTier tier_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, *publisher_, metrics_, clock_, &tier_}};
-  WriteHandler handler_{{}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, nullptr}};
+  WriteHandler handler_{{{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, nullptr}};
 };
 
 TEST_F(PublishOnceTest, PublishesUnknownSeriesAndTellsTheTierWhenTheyAreDurable) {

@@ -120,8 +120,7 @@ class PointReport {
 
 }  // namespace
 
-SendHandler::SendHandler(SendHandlerOptions options, SendHandlerDeps deps)
-    : options_(std::move(options)), deps_(std::move(deps)) {}
+SendHandler::SendHandler(SendHandlerDeps deps) : deps_(std::move(deps)) {}
 
 void SendHandler::RegisterRoutes(net::Router& router) { router.Add("/api/v1/metrics/send", *this); }
 
@@ -181,7 +180,7 @@ void SendHandler::Handle(const net::Request& request, net::Reply to) {
 // Each series of the valid points once: points of one series often come together.
 Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& points, const model::Tenant& tenant,
                                          const ReceiveOptions& options) const {
-  const model::Fingerprinter fingerprinter(options_.identity_secret, tenant);
+  const model::Fingerprinter fingerprinter(options.identity_secret, tenant);
   codec::RequestScan scan;
   std::unordered_set<model::Fingerprint> added;
   for (const OpenTsdbPoint& point : points) {

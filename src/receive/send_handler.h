@@ -21,10 +21,6 @@
 
 namespace mi::receive {
 
-struct SendHandlerOptions {
-  std::string identity_secret;
-};
-
 struct SendHandlerDeps {
   IntakeDeps intake;
   PublishOnce& publish_once;
@@ -35,7 +31,7 @@ struct SendHandlerDeps {
 
 class SendHandler final : public net::Handler {
  public:
-  SendHandler(SendHandlerOptions options, SendHandlerDeps deps);
+  explicit SendHandler(SendHandlerDeps deps);
 
   void RegisterRoutes(net::Router& router);
 
@@ -50,7 +46,6 @@ class SendHandler final : public net::Handler {
                               const ReceiveOptions& options) const;
   void CountRequest(int status, std::chrono::steady_clock::time_point begun) const;
 
-  const SendHandlerOptions options_;
   const SendHandlerDeps deps_;
   std::atomic<bool> refusing_ = false;
 };

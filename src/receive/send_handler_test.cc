@@ -53,9 +53,9 @@ class SendHandlerTest : public testing::Test {
   PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, *publisher_, metrics_, clock_}};
   std::vector<std::string> sent_on_;
   SendHandler handler_{
-      {}, {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, [this](std::string points) {
-             sent_on_.push_back(std::move(points));
-           }}};
+      {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, [this](std::string points) {
+         sent_on_.push_back(std::move(points));
+       }}};
 };
 
 TEST_F(SendHandlerTest, IndexesASeriesOnceAndSendsEveryPointOn) {

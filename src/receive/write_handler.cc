@@ -25,8 +25,7 @@ struct WriteHandler::Workspace {
   Intake intake;
 };
 
-WriteHandler::WriteHandler(WriteHandlerOptions options, WriteHandlerDeps deps)
-    : options_(std::move(options)), deps_(std::move(deps)) {}
+WriteHandler::WriteHandler(WriteHandlerDeps deps) : deps_(std::move(deps)) {}
 WriteHandler::~WriteHandler() = default;
 
 void WriteHandler::RegisterRoutes(net::Router& router) {
@@ -95,7 +94,7 @@ Result<Intake::Sorted> WriteHandler::Sort(std::string_view body, const Form& for
                                           const ReceiveOptions& options, Workspace& workspace) const {
   const std::string_view decoded =
       TRY(workspace.decompressor.Decode(form.compression, body, options.max_decoded_bytes));
-  const model::Fingerprinter fingerprinter(options_.identity_secret, tenant);
+  const model::Fingerprinter fingerprinter(options.identity_secret, tenant);
   TRY(workspace.scan.Scan(form.schema, decoded, fingerprinter));
   return workspace.intake.Sort(workspace.scan, tenant, fingerprinter, options);
 }

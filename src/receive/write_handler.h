@@ -24,10 +24,6 @@
 
 namespace mi::receive {
 
-struct WriteHandlerOptions {
-  std::string identity_secret;
-};
-
 struct WriteHandlerDeps {
   IntakeDeps intake;
   PublishOnce& publish_once;
@@ -37,7 +33,7 @@ struct WriteHandlerDeps {
 
 class WriteHandler final : public net::Handler {
  public:
-  WriteHandler(WriteHandlerOptions options, WriteHandlerDeps deps);
+  explicit WriteHandler(WriteHandlerDeps deps);
   ~WriteHandler() override;
 
   // Every endpoint that takes remote write (docs/formats/remote-write.md).
@@ -71,7 +67,6 @@ class WriteHandler final : public net::Handler {
   void Answer(Pending& pending, net::Response response);
   void CountRequest(const Form& form, int status, std::chrono::steady_clock::time_point begun);
 
-  const WriteHandlerOptions options_;
   WriteHandlerDeps deps_;
   std::atomic<bool> refusing_ = false;
   Mutex mutex_;

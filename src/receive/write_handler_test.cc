@@ -99,8 +99,7 @@ class WriteHandlerTest : public testing::Test {
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, publisher_, metrics_, clock_}};
   Forwarder forwarder_;
-  WriteHandler handler_{{},
-                        {{*seen_, *seen_metadata_, activity_, clock_, metrics_},
+  WriteHandler handler_{{{*seen_, *seen_metadata_, activity_, clock_, metrics_},
                          publish_once_,
                          options_,
                          [this](const net::Request& request, const model::Tenant& tenant) {

@@ -10,7 +10,9 @@
 
 #include "base/format.h"
 #include "base/result.h"
+#include "model/fingerprint.h"
 #include "store/dictionary.h"
+#include "store/identity_secrets.h"
 #include "store/ports.h"
 
 namespace mi::store {
@@ -85,27 +87,44 @@ StreamPosition StreamPositionOf(const Row& row) {
 struct SchemaRow {
   uint64_t version = 0;
   std::string uuid;
-  std::string secret_check;  // 16 hex digits
+  std::string secret_check;     // 16 hex digits
+  std::string identity_secret;  // that the catalogue keeps; '' if it was made with the option's
 };
 
-inline std::string FormatSecretCheck(uint64_t secret_check) { return format("{:016x}", secret_check); }
+inline std::string SecretCheckText(std::string_view identity_secret) {
+  return format("{:016x}", model::SecretCheck(identity_secret));
+}
 
-// kInvalid, with what to do: a schema newer than `newest`, or a catalogue made with another identity.secret. `where` is
-// the database for messages; `elsewhere` is what a new catalogue would need: "database (mysql.db_name)".
-inline Status CheckSchemaRow(const SchemaRow& row, uint64_t newest, uint64_t secret_check, std::string_view where,
-                             std::string_view elsewhere) {
+// The row of a new catalogue. A configured secret stays where it is configured: only its check value is kept.
+inline SchemaRow NewSchemaRow(uint64_t version, const IdentitySecrets& secrets) {
+  const bool configured = !secrets.configured.empty();
+  return {.version = version,
+          .uuid = {},
+          .secret_check = SecretCheckText(configured ? secrets.configured : secrets.if_new),
+          .identity_secret = configured ? "" : secrets.if_new};
+}
+
+// kInvalid, with what to do: a schema newer than `newest`, or a catalogue made with another identity.secret than
+// `configured`. `where` is the database for messages; `elsewhere` is what a new catalogue would need: "database
+// (mysql.db_name)".
+inline Result<CatalogIdentity> CheckSchemaRow(const SchemaRow& row, uint64_t newest, const std::string& configured,
+                                              std::string_view where, std::string_view elsewhere) {
   if (row.version > newest) {
     return Fail(Errc::kInvalid,
                 format("{} has schema version {}, this binary knows up to {}: run the newer metric-index that made it, "
                        "or restore the backup from before",
                        where, row.version, newest));
   }
-  const std::string ours = FormatSecretCheck(secret_check);
-  if (row.secret_check == ours) return {};
+  CatalogIdentity identity{row.uuid, configured.empty() ? row.identity_secret : configured};
+  const std::string ours = SecretCheckText(identity.secret);
+  if (row.secret_check == ours) return identity;
+  const std::string_view advice = row.identity_secret.empty()
+                                      ? "Put the old secret back"
+                                      : "Leave identity.secret empty: the catalogue keeps its own";
   return Fail(Errc::kInvalid,
               format("{} was made with another identity.secret (its check is {}, ours {}): every fingerprint in it "
-                     "would differ. Put the old secret back, or begin a new catalogue in another {}",
-                     where, row.secret_check, ours, elsewhere));
+                     "would differ. {}, or begin a new catalogue in another {}",
+                     where, row.secret_check, ours, advice, elsewhere));
 }
 
 }  // namespace mi::store

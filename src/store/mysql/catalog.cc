@@ -23,27 +23,39 @@ std::unique_ptr<SeriesStore> MysqlCatalog::OpenStore() { return std::make_unique
 std::unique_ptr<CatalogReader> MysqlCatalog::OpenReader() { return std::make_unique<MysqlCatalogReader>(pool_); }
 size_t MysqlCatalog::Interrupt() { return pool_->Interrupt(); }
 
-Status MysqlCatalog::Prepare() { return pool_->ReportAnswer(PrepareTables()); }
+Status MysqlCatalog::Prepare() {
+  Result<CatalogIdentity> found = PrepareTables();
+  TRY(pool_->ReportAnswer(found ? Status() : Fail(found.error())));
+  MutexLock lock(mutex_);
+  identity_secret_ = std::move(found->secret);
+  return {};
+}
+
+std::string MysqlCatalog::identity_secret() const {
+  MutexLock lock(mutex_);
+  return identity_secret_;
+}
+
 Status MysqlCatalog::Health() { return pool_->ReportAnswer(AskVersion()); }
 
 // Looks without the lock first, which needs no right beyond SELECT: so a service that may not create tables starts when
 // an administrator has made them. Then MakeMysqlSchema looks again under the lock, since several processes may come
 // here at once.
-Status MysqlCatalog::PrepareTables() {
-  if (TRY(AreTablesCurrent())) return {};
+Result<CatalogIdentity> MysqlCatalog::PrepareTables() {
+  if (std::optional<CatalogIdentity> found = TRY(FindTables())) return *std::move(found);
   const MysqlLease patient = pool_->LendExtra(Purpose::kPrepare);
   TRY(patient->Open());
-  return MakeMysqlSchema(*patient, pool_->options().secret_check);
+  return MakeMysqlSchema(*patient, pool_->options().secrets);
 }
 
 // This look has the usual patience: a server that hangs is asked again later. Only making tables may take long.
-Result<bool> MysqlCatalog::AreTablesCurrent() {
+Result<std::optional<CatalogIdentity>> MysqlCatalog::FindTables() {
   const MysqlLease look = pool_->LendExtra(Purpose::kLook);
   const Status opened = look->Open();
-  if (opened) return IsMysqlSchemaCurrent(*look, pool_->options().secret_check);
+  if (opened) return FindMysqlSchema(*look, pool_->options().secrets.configured);
   if (look->last_number() != ER_BAD_DB_ERROR) return Fail(opened.error());
   TRY(CreateDatabase());
-  return false;
+  return std::nullopt;
 }
 
 Status MysqlCatalog::CreateDatabase() {
@@ -66,6 +78,13 @@ Status MysqlCatalog::AskVersion() {
   const MysqlLease connection = TRY(pool_->Take());
   TRY(connection->Query("SELECT version FROM schema_version"));
   return {};
+}
+
+Result<std::string> ReadMysqlIdentitySecret(const MysqlOptions& options) {
+  const MysqlFaultListener nobody;
+  MysqlConnection connection(options, Purpose::kLook, nobody);
+  TRY(connection.Open());
+  return TRY(CheckMysqlSchema(connection, options.secrets.configured)).secret;
 }
 
 Result<std::vector<std::string>> AdoptLegacyMysqlTables(const MysqlOptions& options) {

@@ -3,10 +3,13 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/result.h"
+#include "store/identity_secrets.h"
 #include "store/mysql/options.h"
 #include "store/mysql/pool.h"
 #include "store/ports.h"
@@ -29,6 +32,9 @@ class MysqlCatalog {
   // the service that this one replaces.
   Status Prepare();
 
+  // With which the fingerprints in it are made. Requires: Prepare() has succeeded.
+  std::string identity_secret() const EXCLUDES(mutex_);
+
   // Whether the server answers and has our tables. A replica is healthy, for readers; the gauge store_up also tells
   // whether stores can write.
   Status Health();
@@ -43,14 +49,21 @@ class MysqlCatalog {
   std::unique_ptr<CatalogReader> OpenReader();
 
  private:
-  Status PrepareTables();
-  // Whether the tables are as this version needs them. Creates the database if it is missing.
-  Result<bool> AreTablesCurrent();
+  Result<CatalogIdentity> PrepareTables();
+  // Nothing if the tables are not as this version needs them. Creates the database if it is missing.
+  Result<std::optional<CatalogIdentity>> FindTables();
   Status CreateDatabase();
   Status AskVersion();
 
   const std::shared_ptr<MysqlPool> pool_;
+  mutable Mutex mutex_;
+  std::string identity_secret_ GUARDED_BY(mutex_);
 };
+
+// The secret of the catalogue in the database, for a process that makes fingerprints but uses no tables. Looks once,
+// on a connection of its own, and makes nothing. Errors: as MysqlCatalog::Prepare; kUnavailable if there is no
+// catalogue yet.
+Result<std::string> ReadMysqlIdentitySecret(const MysqlOptions& options);
 
 // Renames the tables of the service that this one replaces to legacy_*: all or none. Returns one line per table; none
 // if there are no such tables. kInvalid, and nothing is done: the tables are ours, or a table legacy_* exists already.

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "store/identity_secrets.h"
+
 namespace mi::store {
 
 struct MysqlTlsOptions {
@@ -28,7 +30,7 @@ struct MysqlOptions {
   size_t max_idle_conns = 8;
   MysqlTlsOptions tls;
 
-  uint64_t secret_check = 0;                // model::SecretCheck(identity.secret)
+  IdentitySecrets secrets;
   uint64_t dictionary_bytes = 64 << 20;     // per store: ids of label names and values in memory
   std::chrono::seconds connect_timeout{5};  // also how long a call waits for one of max_open_conns
   // The longest time from the moment that a transaction is given ids and times until others see them. A store gives up

@@ -94,24 +94,24 @@ MysqlLease MysqlPool::Lend(std::unique_ptr<MysqlConnection> connection) {
 }
 
 Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
-  const Result<std::string> uuid = CheckMysqlSchema(connection, options_.secret_check);
-  if (!uuid && uuid.error().code() == Errc::kInvalid) {
+  const Result<CatalogIdentity> found = CheckMysqlSchema(connection, options_.secrets.configured);
+  if (!found && found.error().code() == Errc::kInvalid) {
     // Not the fault of the record that is being applied.
     CountFault(MysqlFault::kDenied);
-    return Fail(Errc::kUnavailable, uuid.error().message());
+    return Fail(Errc::kUnavailable, found.error().message());
   }
-  if (!uuid) return Fail(uuid.error());
+  if (!found) return Fail(found.error());
   std::string first;
   {
     MutexLock lock(mutex_);
-    if (uuid_.empty()) uuid_ = *uuid;
+    if (uuid_.empty()) uuid_ = found->uuid;
     first = uuid_;
   }
-  if (first == *uuid) return {};
+  if (first == found->uuid) return {};
   const Error replaced(Errc::kCorrupt,
                        format("{}: database \"{}\" was replaced while it was in use: it is catalogue {} now, and was "
                               "{}; a restart reads it from the beginning",
-                              AddressOf(options_), options_.db_name, *uuid, first));
+                              AddressOf(options_), options_.db_name, found->uuid, first));
   deps_.fatal(replaced);
   return Fail(replaced);
 }

@@ -12,11 +12,15 @@
 namespace mi::store {
 namespace {
 
+// Of the current version. It has a primary key from version 2 on: Group Replication changes no row without one, and the
+// key makes the first row the only one.
 constexpr std::string_view kVersionTable =
     R"sql(CREATE TABLE IF NOT EXISTS schema_version (
+  id TINYINT UNSIGNED NOT NULL DEFAULT 1 PRIMARY KEY,
   version INT UNSIGNED NOT NULL,
   catalog_uuid CHAR(36) NOT NULL,
-  secret_check CHAR(16) NOT NULL           -- hex digits
+  secret_check CHAR(16) NOT NULL,          -- hex digits
+  identity_secret VARCHAR(64) NOT NULL DEFAULT '' -- that the catalogue keeps; '' if it was made with the option's
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin)sql";
 
 // From version 0, an empty database with its row in schema_version, to 1. DDL commits by itself, so each statement may
@@ -99,18 +103,28 @@ FROM metric_label l
 JOIN metric_label_name n ON n.id = l.metric_label_name_id
 JOIN metric_label_value v ON v.id = l.metric_label_value_id)sql"};
 
+// ALTER TABLE schema_version, from version 1 to 2.
+constexpr std::string_view kToVersion2 =
+    "ADD COLUMN id TINYINT UNSIGNED NOT NULL DEFAULT 1 FIRST, "
+    "ADD COLUMN identity_secret VARCHAR(64) NOT NULL DEFAULT '', ADD PRIMARY KEY (id)";
+
 constexpr std::string_view kMysqlTables[] = {"metric",          "metric_basic_label", "metric_seen",
                                              "metric_label",    "metric_label_name",  "metric_label_value",
                                              "metric_metadata", "metric_next_id",     "stream_position"};
 
 // What is in the database.
 struct Found {
-  bool version_table = false;     // there is a schema_version, and it is ours
-  std::vector<std::string> ours;  // tables with names of ours, without schema_version
+  std::vector<std::string> version_columns;  // of schema_version, if it is ours
+  std::vector<std::string> ours;             // tables with names of ours, without schema_version
   std::vector<std::string> all;
   std::optional<SchemaRow> row;
+  CatalogIdentity identity;  // if there is a row
 
   bool Has(std::string_view table) const { return std::ranges::find(all, table) != all.end(); }
+  bool HasVersionColumn(std::string_view column) const {
+    return std::ranges::find(version_columns, column) != version_columns.end();
+  }
+  bool HasVersionTable() const { return !version_columns.empty(); }
   bool IsCurrent() const { return row && row->version == kMysqlSchemaVersion; }
 };
 
@@ -142,20 +156,26 @@ Result<Found> Look(MysqlConnection& connection) {
   for (const std::string& table : found.all) {
     if (std::ranges::find(kMysqlTables, table) != std::end(kMysqlTables)) found.ours.push_back(table);
   }
+  found.version_columns = TRY(
+      TextColumn(connection,
+                 "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() AND "
+                 "table_name = 'schema_version'"));
   // Another program may have a table schema_version, too.
-  const std::vector<std::string> column =
-      TRY(TextColumn(connection,
-                     "SELECT CAST(column_name AS CHAR) FROM information_schema.columns WHERE table_schema = DATABASE() "
-                     "AND table_name = 'schema_version' AND column_name = 'catalog_uuid'"));
-  found.version_table = !column.empty();
-  if (!found.version_table) return found;
-  MysqlStatement* row = TRY(connection.Query("SELECT version, catalog_uuid, secret_check FROM schema_version"));
-  if (TRY(row->Fetch())) found.row = {row->Number(0), std::string(row->Text(1)), std::string(row->Text(2))};
+  if (!found.HasVersionColumn("catalog_uuid")) found.version_columns.clear();
+  if (!found.HasVersionTable()) return found;
+  // Version 1 allowed several rows: processes that started at once on several nodes of a cluster each wrote one.
+  MysqlStatement* row =
+      TRY(connection.Query(format("SELECT version, catalog_uuid, secret_check, {} FROM schema_version "
+                                  "ORDER BY catalog_uuid LIMIT 1",
+                                  found.HasVersionColumn("identity_secret") ? "identity_secret" : "''")));
+  if (TRY(row->Fetch())) {
+    found.row = {row->Number(0), std::string(row->Text(1)), std::string(row->Text(2)), std::string(row->Text(3))};
+  }
   return found;
 }
 
-Status Check(const MysqlConnection& connection, const Found& found, uint64_t secret_check) {
-  if (!found.version_table && !found.ours.empty()) {
+Status Check(const MysqlConnection& connection, Found& found, const std::string& configured_secret) {
+  if (!found.HasVersionTable() && !found.ours.empty()) {
     std::string renames;
     for (const std::string& table : found.ours) renames += (renames.empty() ? "" : ", ") + RenameToLegacy(table);
     return Fail(Errc::kInvalid,
@@ -166,15 +186,17 @@ Status Check(const MysqlConnection& connection, const Found& found, uint64_t sec
                        Where(connection), renames));
   }
   if (found.row) {
-    return CheckSchemaRow(*found.row, kMysqlSchemaVersion, secret_check, Where(connection), "database (mysql.db_name)");
+    found.identity = TRY(CheckSchemaRow(*found.row, kMysqlSchemaVersion, configured_secret, Where(connection),
+                                        "database (mysql.db_name)"));
+    return {};
   }
-  if (!found.version_table || found.ours.empty()) return {};
+  if (!found.HasVersionTable() || found.ours.empty()) return {};
   return Fail(Errc::kCorrupt, format("{}: schema_version has no row: restore a backup", Where(connection)));
 }
 
-Result<Found> LookAndCheck(MysqlConnection& connection, uint64_t secret_check) {
+Result<Found> LookAndCheck(MysqlConnection& connection, const std::string& configured_secret) {
   Found found = TRY(Look(connection));
-  TRY(Check(connection, found, secret_check));
+  TRY(Check(connection, found, configured_secret));
   return found;
 }
 
@@ -186,15 +208,43 @@ Status LockSchema(MysqlConnection& connection) {
     AppendFormat(name, "{:02x}", static_cast<unsigned char>(byte));
   }
   MysqlStatement* take =
-      TRY_WITHIN(connection.Query("SELECT COALESCE(GET_LOCK(?, ?), 0)", name, kPatienceSeconds), "GET_LOCK");
+      TRY_WITHIN(connection.Query("SELECT GET_LOCK(?, ?)", name, kPatienceSeconds), "GET_LOCK");  // NULL is read as 0
   if (TRY(take->Fetch()) && take->Number(0) == 1) return {};
   return Fail(Errc::kUnavailable, format("{}: another process has been making the tables for {} s (lock {})",
                                          Where(connection), kPatienceSeconds, name));
 }
 
-Status Migrate(MysqlConnection& connection, uint64_t from) {
-  if (from >= 1) return {};
-  for (const std::string_view sql : kToVersion1) TRY_WITHIN(connection.Exec(sql), "schema migration 0 to 1");
+// Writes the first row if no other process has; returns what is there then. A process on another node of a cluster may
+// write one at the same moment: the cluster commits one of them, and the other one is a conflict.
+Result<Found> WriteFirstRow(MysqlConnection& connection, const IdentitySecrets& secrets) {
+  const SchemaRow row = NewSchemaRow(0, secrets);
+  const uint64_t faults = connection.faults();
+  const Result<MysqlStatement*> written = connection.Query(
+      "INSERT INTO schema_version (id, version, catalog_uuid, secret_check, identity_secret) "
+      "VALUES (1, 0, UUID(), ?, ?) ON DUPLICATE KEY UPDATE id = id",
+      row.secret_check, row.identity_secret);
+  if (!written && !connection.HasConflictSince(faults)) return Fail(written.error());
+  Found found = TRY(LookAndCheck(connection, secrets.configured));
+  if (found.row) return found;
+  return Fail(Errc::kUnavailable, format("{}: another process makes the tables", Where(connection)));
+}
+
+// To the current version. A server may make a primary key of its own, the column my_row_id, for a table that has none.
+Status MigrateVersionTable(MysqlConnection& connection, const Found& found) {
+  if (!found.HasVersionTable()) return connection.Exec(kVersionTable);
+  if (found.HasVersionColumn("identity_secret")) return {};
+  if (found.row) TRY(connection.Query("DELETE FROM schema_version WHERE catalog_uuid > ?", found.row->uuid));
+  const bool made_key = found.HasVersionColumn("my_row_id");
+  return connection.Exec(format("ALTER TABLE schema_version {}{}",
+                                made_key ? "DROP PRIMARY KEY, DROP COLUMN my_row_id, " : "", kToVersion2));
+}
+
+// Requires: schema_version is the current version's.
+Status MigrateTables(MysqlConnection& connection, uint64_t from) {
+  if (from < 1) {
+    for (const std::string_view sql : kToVersion1) TRY_WITHIN(connection.Exec(sql), "schema migration 0 to 1");
+  }
+  TRY(connection.Query("UPDATE schema_version SET version = ?", kMysqlSchemaVersion));
   return {};
 }
 
@@ -204,7 +254,7 @@ std::string MysqlDatabaseSql(std::string_view db_name) {
   return format("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", QuoteName(db_name));
 }
 
-std::string MysqlSchemaText(std::string_view db_name, std::string_view user, uint64_t secret_check) {
+std::string MysqlSchemaText(std::string_view db_name, std::string_view user, const IdentitySecrets& secrets) {
   // A comment must stay one line, whatever the configuration contains.
   std::string name(user);
   std::ranges::replace_if(name, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\''; }, '?');
@@ -215,54 +265,60 @@ std::string MysqlSchemaText(std::string_view db_name, std::string_view user, uin
       "{};\nUSE {};\n{};\n",
       kMysqlSchemaVersion, QuoteName(db_name), name, MysqlDatabaseSql(db_name), QuoteName(db_name), kVersionTable);
   for (const std::string_view statement : kToVersion1) sql += format("{};\n", statement);
-  // The row comes last: it says that all the rest is there.
+  // MySQL has no ADD COLUMN IF NOT EXISTS.
   sql += format(
-      "INSERT INTO schema_version (version, catalog_uuid, secret_check)\nSELECT {}, UUID(), '{}' FROM DUAL "
-      "WHERE NOT EXISTS (SELECT * FROM schema_version);\n",
-      kMysqlSchemaVersion, FormatSecretCheck(secret_check));
+      "SET @migration = IF((SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND "
+      "table_name = 'schema_version' AND column_name = 'identity_secret') = 0,\n  \"ALTER TABLE schema_version {}\", "
+      "'DO 0');\nPREPARE migration FROM @migration;\nEXECUTE migration;\nDEALLOCATE PREPARE migration;\n",
+      kToVersion2);
+  // The row comes last: it says that all the rest is there.
+  const SchemaRow row = NewSchemaRow(kMysqlSchemaVersion, secrets);
+  sql += format(
+      "INSERT INTO schema_version (id, version, catalog_uuid, secret_check, identity_secret)\n"
+      "VALUES (1, {}, UUID(), '{}', '{}') ON DUPLICATE KEY UPDATE version = GREATEST(version, {});\n",
+      row.version, row.secret_check, row.identity_secret, row.version);
   return sql;
 }
 
-Result<std::string> CheckMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
-  const Found found = TRY(LookAndCheck(connection, secret_check));
-  if (found.IsCurrent()) return found.row->uuid;
+Result<CatalogIdentity> CheckMysqlSchema(MysqlConnection& connection, const std::string& configured_secret) {
+  const Found found = TRY(LookAndCheck(connection, configured_secret));
+  if (found.IsCurrent()) return found.identity;
   return Fail(Errc::kUnavailable, format("{} has no tables yet: the role consumer or all makes them when it starts, or "
                                          "run what `metric-index schema mysql` prints",
                                          Where(connection)));
 }
 
-Result<bool> IsMysqlSchemaCurrent(MysqlConnection& connection, uint64_t secret_check) {
-  return TRY(LookAndCheck(connection, secret_check)).IsCurrent();
+Result<std::optional<CatalogIdentity>> FindMysqlSchema(MysqlConnection& connection,
+                                                       const std::string& configured_secret) {
+  const Found found = TRY(LookAndCheck(connection, configured_secret));
+  return found.IsCurrent() ? std::optional(found.identity) : std::nullopt;
 }
 
 // DDL in MySQL commits by itself, so a start may be interrupted after each step. The next start goes on:
 //
 //   schema_version, no row, no tables     the row is inserted
 //   row with version 0, some tables       each CREATE finds its table, or makes it
+//   row with version 1                    schema_version is altered, unless it was altered before the interruption
 //   row with the current version          nothing to do
 //
 // The row of version 0 comes before the tables, so that a start that is interrupted does not look like the older
 // service. The version changes when everything else is done. The lock keeps other processes of this version out; each
 // looks again after it got the lock, and usually finds the work done.
-Status MakeMysqlSchema(MysqlConnection& connection, uint64_t secret_check) {
+Result<CatalogIdentity> MakeMysqlSchema(MysqlConnection& connection, const IdentitySecrets& secrets) {
   assert(connection.purpose() == MysqlConnection::Purpose::kPrepare);
   TRY(LockSchema(connection));
-  const Found found = TRY(LookAndCheck(connection, secret_check));
-  if (found.IsCurrent()) return {};
-  TRY(connection.Exec(kVersionTable));
-  if (!found.row) {
-    TRY(connection.Query("INSERT INTO schema_version (version, catalog_uuid, secret_check) VALUES (0, UUID(), ?)",
-                         FormatSecretCheck(secret_check)));
-  }
-  TRY(Migrate(connection, found.row ? found.row->version : 0));
-  TRY(connection.Query("UPDATE schema_version SET version = ?", kMysqlSchemaVersion));
-  return {};
+  Found found = TRY(LookAndCheck(connection, secrets.configured));
+  if (found.IsCurrent()) return found.identity;
+  TRY_WITHIN(MigrateVersionTable(connection, found), "schema migration of schema_version");
+  if (!found.row) found = TRY(WriteFirstRow(connection, secrets));
+  if (!found.IsCurrent()) TRY(MigrateTables(connection, found.row->version));
+  return found.identity;
 }
 
 Result<std::vector<std::string>> AdoptMysqlTables(MysqlConnection& connection) {
   TRY(LockSchema(connection));
   const Found found = TRY(Look(connection));
-  if (found.version_table) {
+  if (found.HasVersionTable()) {
     return Fail(Errc::kInvalid, format("{} holds metric-index' own tables: nothing to adopt", Where(connection)));
   }
   std::vector<std::string> renames;

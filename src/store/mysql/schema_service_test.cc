@@ -1,10 +1,10 @@
 #include <cstdio>
 #include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "model/fingerprint.h"
 #include "store/mysql/schema.h"
+#include "store/rows.h"
 #include "store/testing/contract_test.h"
 #include "store/testing/mysql_database.h"
 #include "store/testing/test_directory.h"
@@ -23,10 +23,32 @@ class MysqlSchemaTest : public testing::Test {
     database_.emplace(*server_);
   }
   void MakeDatabase() { database_->Run(MysqlDatabaseSql(database_->name())); }
-  Status Prepare(uint64_t secret_check = 7) {
-    database_->options().secret_check = secret_check;
+  Status Prepare(const IdentitySecrets& secrets = {}) {
+    database_->options().secrets = secrets;
     return database_->Open()->Prepare();
   }
+  // The catalogue's secret, after a start that knows `secrets`.
+  std::string SecretOf(const IdentitySecrets& secrets) {
+    database_->options().secrets = secrets;
+    const auto catalog = database_->Open();
+    const Status prepared = catalog->Prepare();
+    EXPECT_TRUE(prepared) << prepared.error().message();
+    return catalog->identity_secret();
+  }
+  // A database of version 1, as an administrator made it, with one series.
+  void MakeVersion1() {
+    MakeDatabase();
+    std::string sql = ReadFile(MI_SOURCE_DIR "/tests/data/catalog-version-1-mysql.sql");
+    const std::string use = "USE `metric-index`;\n";
+    sql = sql.substr(sql.find(use) + use.size());
+    ASSERT_EQ(RunClient(format("USE `{}`;\n{}", database_->name(), sql)), 0);
+  }
+  // The series of MakeVersion1 arrives again.
+  ApplyResult ApplyItsSeries() {
+    const model::SeriesBatch batch = MakeBatch("", 3000, {{{"__name__", "up"}, {"job", "api"}}});
+    return database_->Open()->OpenStore()->Apply({&batch, 1}, {}).value();
+  }
+
   void ExpectRefused(const Status& status, Errc code, const testing::Matcher<std::string>& message) {
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().code(), code) << status.error().message();
@@ -89,11 +111,12 @@ TEST_F(MysqlSchemaTest, FinishesAnInterruptedMigration) {
 }
 
 TEST_F(MysqlSchemaTest, RefusesANewerSchemaAndAnotherSecretWithoutBlamingTheRecord) {
-  ASSERT_TRUE(Prepare(7));
-  ExpectRefused(Prepare(8), Errc::kInvalid,
-                AllOf(HasSubstr("identity.secret"), HasSubstr("0000000000000007"), HasSubstr("0000000000000008")));
+  ASSERT_TRUE(Prepare({.configured = "ours"}));
+  ExpectRefused(Prepare({.configured = "theirs"}), Errc::kInvalid,
+                AllOf(HasSubstr("identity.secret"), HasSubstr(SecretCheckText("ours")),
+                      HasSubstr(SecretCheckText("theirs")), HasSubstr("Put the old secret back")));
   database_->RunHere("UPDATE schema_version SET version = 99");
-  ExpectRefused(Prepare(7), Errc::kInvalid, AllOf(HasSubstr("version 99"), HasSubstr("up to 1")));
+  ExpectRefused(Prepare({.configured = "ours"}), Errc::kInvalid, AllOf(HasSubstr("version 99"), HasSubstr("up to 2")));
   // kInvalid would put the batch among the dead letters.
   const auto store = database_->Open()->OpenStore();
   const model::SeriesBatch batch = MakePodBatch("", 1, 1, 1);
@@ -101,6 +124,121 @@ TEST_F(MysqlSchemaTest, RefusesANewerSchemaAndAnotherSecretWithoutBlamingTheReco
   ASSERT_FALSE(applied);
   EXPECT_EQ(applied.error().code(), Errc::kUnavailable);
   EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), "99");
+}
+
+TEST_F(MysqlSchemaTest, KeepsTheSecretOfANewCatalogue) {
+  EXPECT_EQ(ReadMysqlIdentitySecret(database_->options()).error().code(), Errc::kInvalid);  // no database
+  EXPECT_EQ(SecretOf({.if_new = "first"}), "first");
+  EXPECT_EQ(SecretOf({.if_new = "second"}), "first");
+  EXPECT_EQ(SecretOf({.configured = "first"}), "first");
+  ExpectRefused(Prepare({.configured = "other"}), Errc::kInvalid, HasSubstr("Leave identity.secret empty"));
+  database_->options().secrets = {};
+  EXPECT_EQ(ReadMysqlIdentitySecret(database_->options()).value(), "first");
+}
+
+TEST_F(MysqlSchemaTest, KeepsOnlyTheCheckValueOfAConfiguredSecret) {
+  EXPECT_EQ(SecretOf({.configured = "ours", .if_new = "random"}), "ours");
+  EXPECT_EQ(database_->AskOne("SELECT identity_secret FROM schema_version"), "");
+  EXPECT_EQ(database_->AskOne("SELECT secret_check FROM schema_version"), SecretCheckText("ours"));
+}
+
+// The lock covers one node of a cluster: processes on two nodes may both find no row.
+TEST_F(MysqlSchemaTest, LetsTheFirstRowDecideIfProcessesDoNotSeeEachOthersLock) {
+  ASSERT_TRUE(Prepare({.if_new = "first"}));
+  const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
+  const auto connection = database_->Connect();
+  for (const char* column : {"", ", identity_secret"}) {
+    const Status second = connection->Exec(
+        format("INSERT INTO schema_version (version, catalog_uuid, secret_check{}) VALUES (0, UUID(), ''{})", column,
+               *column == '\0' ? "" : ", 'second'"));
+    EXPECT_EQ(second.error().code(), Errc::kOverloaded);
+  }
+  EXPECT_EQ(SecretOf({.if_new = "third"}), "first");
+  EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
+}
+
+TEST_F(MysqlSchemaTest, AgreesOnOneSecretIfManyProcessesStartAtOnce) {
+  std::vector<std::string> secrets(4);
+  {
+    std::vector<std::jthread> starters;
+    for (std::string& secret : secrets) {
+      MysqlOptions options = database_->options();
+      options.secrets.if_new = format("secret {}", &secret - secrets.data());
+      starters.emplace_back([&secret, catalog = database_->Open(options)] {
+        const Status prepared = catalog->Prepare();
+        EXPECT_TRUE(prepared) << prepared.error().message();
+        secret = catalog->identity_secret();
+      });
+    }
+  }
+  EXPECT_THAT(secrets, testing::Each(secrets[0]));
+  EXPECT_EQ(database_->AskOne("SELECT identity_secret FROM schema_version"), secrets[0]);
+}
+
+TEST_F(MysqlSchemaTest, GivesEveryTableAPrimaryKey) {
+  ASSERT_TRUE(Prepare());
+  EXPECT_THAT(database_->Ask("SELECT CAST(t.table_name AS CHAR) FROM information_schema.tables t "
+                             "LEFT JOIN information_schema.table_constraints c ON c.table_schema = t.table_schema AND "
+                             "c.table_name = t.table_name AND c.constraint_type = 'PRIMARY KEY' WHERE "
+                             "t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND c.table_name IS NULL"),
+              testing::IsEmpty());
+}
+
+TEST_F(MysqlSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
+  MakeVersion1();
+  const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
+  ExpectRefused(Prepare({.configured = "ours"}), Errc::kInvalid, HasSubstr("another identity.secret"));
+  EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), "1");
+
+  EXPECT_EQ(SecretOf({.if_new = "random"}), "");
+  EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
+  EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), "2");
+  EXPECT_EQ(ApplyItsSeries().existing, 1u);
+  EXPECT_EQ(database_->AskOne("SELECT last_seen FROM metric_seen"), "3000");
+  EXPECT_EQ(database_->AskOne("SELECT CAST(CONCAT(table_name, ' ', constraint_type) AS CHAR) "
+                              "FROM information_schema.table_constraints WHERE table_schema = DATABASE() AND "
+                              "table_name = 'schema_version'"),
+            "schema_version PRIMARY KEY");
+}
+
+TEST_F(MysqlSchemaTest, FinishesAMigrationToVersion2ThatWasInterrupted) {
+  MakeVersion1();
+  ASSERT_TRUE(Prepare());
+  database_->RunHere("UPDATE schema_version SET version = 1");
+  EXPECT_EQ(SecretOf({.if_new = "random"}), "");
+  EXPECT_EQ(ApplyItsSeries().existing, 1u);
+}
+
+// Version 1 on Group Replication with sql_generate_invisible_primary_key: two nodes made a row each.
+TEST_F(MysqlSchemaTest, MigratesTwoRowsAndAKeyOfTheServerToOneRow) {
+  MakeVersion1();
+  database_->RunHere("ALTER TABLE schema_version ADD COLUMN my_row_id BIGINT AUTO_INCREMENT PRIMARY KEY FIRST");
+  database_->RunHere(
+      "INSERT INTO schema_version (version, catalog_uuid, secret_check) "
+      "SELECT version, 'ffffffff-ffff-1fff-ffff-ffffffffffff', secret_check FROM schema_version");
+  const std::string uuid = database_->AskOne("SELECT MIN(catalog_uuid) FROM schema_version");
+  ASSERT_TRUE(Prepare());
+  EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
+}
+
+TEST_F(MysqlSchemaTest, PrintsTheSqlThatMigratesVersion1) {
+  MakeVersion1();
+  const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
+  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", {.if_new = "printed"})), 0);
+  database_->MakeUser("writer", "right", "SELECT, INSERT, UPDATE");
+  database_->options().user = "writer";
+  database_->options().password = "right";
+  EXPECT_EQ(SecretOf({.if_new = "random"}), "");
+  EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
+}
+
+TEST_F(MysqlSchemaTest, SaysWhatAnAdministratorRunsIfItMayNotMigrate) {
+  MakeVersion1();
+  database_->MakeUser("writer", "right", "SELECT, INSERT, UPDATE");
+  database_->options().user = "writer";
+  database_->options().password = "right";
+  ExpectRefused(Prepare(), Errc::kInvalid, HasSubstr("metric-index schema mysql"));
+  EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), "1");
 }
 
 TEST_F(MysqlSchemaTest, RefusesTheOlderServicesTablesUntilTheyAreAdopted) {
@@ -192,15 +330,14 @@ TEST_F(MysqlSchemaTest, DoesNotOverwriteAnEarlierAdoption) {
 }
 
 TEST_F(MysqlSchemaTest, PrintsTheSqlForAnAdministrator) {
-  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", 7)), 0);
-  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", 7)), 0);  // once more does no harm
+  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", {.if_new = "printed"})), 0);
+  ASSERT_EQ(RunClient(MysqlSchemaText(database_->name(), "writer", {.if_new = "again"})), 0);  // does no harm
   database_->ExpectCount(1, "schema_version");
   // With the rights that it names, and no others.
   database_->MakeUser("writer", "a \"secret\" of ours", "SELECT, INSERT, UPDATE");
   database_->options().user = "writer";
   database_->options().password = "a \"secret\" of ours";
-  const Status prepared = Prepare(7);
-  ASSERT_TRUE(prepared) << prepared.error().message();
+  EXPECT_EQ(SecretOf({.if_new = "random"}), "printed");
   const auto catalog = database_->Open();
   model::SeriesBatch batch = MakePodBatch("", 1000, 10, 1);
   batch.AddMetadata({"up", "gauge", "help", ""});
@@ -297,7 +434,7 @@ TEST_F(MysqlSchemaTest, GivesTheOldTablesTheirNamesBack) {
 }
 
 TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {
-  ASSERT_TRUE(Prepare(0));
+  ASSERT_TRUE(Prepare());
   const auto store = database_->Open()->OpenStore();
   model::SeriesBatch batch = MakeBatch(
       "acme", 1'600'000'000'123,
@@ -322,19 +459,12 @@ TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {
                 {"acme", "pröd", "up", "up{env=\"pröd\",job=\"a\"}", "2020-09-13T12:26:40Z"}}));
 }
 
-std::string Read(const std::string& file) {
-  std::ifstream in(file);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
 TEST_F(MysqlSchemaTest, AnswersTheDocumentedQueries) {
   ASSERT_TRUE(Prepare());
   const auto store = database_->Open()->OpenStore();
   const model::SeriesBatch batch = MakePodBatch("acme", 1'700'000'000'000, 100, 1);
   ASSERT_TRUE(store->Apply({&batch, 1}, {}));
-  const std::string document = Read(MI_SOURCE_DIR "/docs/formats/sql.md");
+  const std::string document = ReadFile(MI_SOURCE_DIR "/docs/formats/sql.md");
   const std::string section = document.substr(document.find("## MySQL and MariaDB"));
   const std::string_view fence = "```sql\n";
   size_t queries = 0;

@@ -56,8 +56,13 @@ Result<uint64_t> ServerNowMs(MysqlConnection& connection) {
 Result<uint64_t> TakeIds(MysqlConnection& connection, std::string_view table, uint64_t count) {
   MysqlStatement* take = TRY(
       connection.Query("UPDATE metric_next_id SET next_id = LAST_INSERT_ID(next_id + ?) WHERE name = ?", count, table));
-  if (take->affected_rows() == 1) return take->insert_id() - count;
-  return Fail(Errc::kCorrupt, format("metric_next_id has no row \"{}\": restore a backup", table));
+  if (take->affected_rows() != 1) {
+    return Fail(Errc::kCorrupt, format("metric_next_id has no row \"{}\": restore a backup", table));
+  }
+  // Ids begin at 1. A proxy in between may lose the answer, and 0 would give ids that others have.
+  if (take->insert_id() > count) return take->insert_id() - count;
+  return Fail(Errc::kInternal, format("{}: the answer to LAST_INSERT_ID(expression) is {} after {} ids were taken",
+                                      AddressOf(connection.options()), take->insert_id(), count));
 }
 
 // MySQL keeps only UTF-8 in its text columns.

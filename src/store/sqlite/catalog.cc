@@ -29,8 +29,8 @@ Result<SqliteCatalog> SqliteCatalog::Open(SqliteCatalogOptions options) {
                        options.synchronous));
   }
   sqlite::Database database = TRY(OpenDatabase(options, false, options.page_cache_bytes));
-  std::string uuid = TRY(EnsureSqliteSchema(database, options.secret_check));
-  return SqliteCatalog(std::move(options), std::move(uuid));
+  CatalogIdentity identity = TRY(EnsureSqliteSchema(database, options.secrets));
+  return SqliteCatalog(std::move(options), std::move(identity));
 }
 
 Result<std::unique_ptr<SeriesStore>> SqliteCatalog::OpenStore(FatalHandler fatal) const {
@@ -45,10 +45,10 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalog::OpenReader() const {
 // no tables, and is refused: ids in memory would not go with it.
 Result<sqlite::Database> SqliteCatalog::Connect(bool read_only, uint64_t cache_bytes) const {
   sqlite::Database database = TRY(OpenDatabase(options_, read_only, cache_bytes));
-  const std::string found = TRY(CheckSqliteSchema(database, options_.secret_check));
-  if (found == uuid_) return database;
+  const CatalogIdentity found = TRY(CheckSqliteSchema(database, options_.secrets.configured));
+  if (found.uuid == identity_.uuid) return database;
   return Fail(Errc::kCorrupt, format("{} was replaced while it was in use: it is catalogue {} now, and was {}: restart",
-                                     database.path(), found, uuid_));
+                                     database.path(), found.uuid, identity_.uuid));
 }
 
 }  // namespace mi::store

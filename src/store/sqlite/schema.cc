@@ -75,6 +75,18 @@ SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
 FROM metric_label l
 JOIN metric_label_name n ON n.id = l.metric_label_name_id
 JOIN metric_label_value v ON v.id = l.metric_label_value_id;
+)sql",
+                                                                            R"sql(
+ALTER TABLE schema_version RENAME TO schema_version_1;
+CREATE TABLE schema_version (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  version INTEGER NOT NULL,
+  catalog_uuid TEXT NOT NULL,
+  secret_check TEXT NOT NULL,           -- 16 hex digits
+  identity_secret TEXT NOT NULL         -- that the catalogue keeps; '' if it was made with the option's
+);
+INSERT INTO schema_version SELECT 1, version, catalog_uuid, secret_check, '' FROM schema_version_1;
+DROP TABLE schema_version_1;
 )sql"};
 
 constexpr std::string_view kSqliteTables =
@@ -122,15 +134,22 @@ Result<std::optional<SchemaRow>> ReadSchemaRow(sqlite::Database& database) {
   const int64_t known =
       TRY(database.QueryInt("SELECT count(*) FROM pragma_table_info('schema_version') WHERE name = 'catalog_uuid'"));
   if (known == 0) TRY(RefuseForeignTables(database, tables.front()));
-  sqlite::Statement select = TRY(database.Prepare("SELECT version, catalog_uuid, secret_check FROM schema_version"));
+  // From version 2 on there is a secret.
+  const int64_t keeps_secret =
+      TRY(database.QueryInt("SELECT count(*) FROM pragma_table_info('schema_version') WHERE name = 'identity_secret'"));
+  sqlite::Statement select =
+      TRY(database.Prepare(format("SELECT version, catalog_uuid, secret_check, {} FROM schema_version",
+                                  keeps_secret != 0 ? "identity_secret" : "''")));
   if (!TRY(select.Step())) {
     return Fail(Errc::kCorrupt, format("{}: schema_version has no row: restore a backup", database.path()));
   }
-  return SchemaRow{static_cast<uint64_t>(select.Int(0)), std::string(select.Text(1)), std::string(select.Text(2))};
+  return SchemaRow{static_cast<uint64_t>(select.Int(0)), std::string(select.Text(1)), std::string(select.Text(2)),
+                   std::string(select.Text(3))};
 }
 
-Status CheckRow(const sqlite::Database& database, const SchemaRow& row, uint64_t secret_check) {
-  return CheckSchemaRow(row, kSqliteSchemaVersion, secret_check, database.path(), "app.data_dir");
+Result<CatalogIdentity> CheckRow(const sqlite::Database& database, const SchemaRow& row,
+                                 const std::string& configured_secret) {
+  return CheckSchemaRow(row, kSqliteSchemaVersion, configured_secret, database.path(), "app.data_dir");
 }
 
 Status Migrate(sqlite::Database& database, uint64_t from) {
@@ -142,50 +161,52 @@ Status Migrate(sqlite::Database& database, uint64_t from) {
 }
 
 // Requires: the tables of the current version, a catalogue without a row.
-Result<std::string> WriteFirstRow(sqlite::Database& database, uint64_t secret_check) {
-  std::string uuid = TRY(TextColumn(database, kUuidSql)).at(0);
-  sqlite::Statement insert = TRY(database.Prepare("INSERT INTO schema_version VALUES (?, ?, ?)"));
-  const std::string check = FormatSecretCheck(secret_check);
-  TRY(insert.Bind(1, kSqliteSchemaVersion).BindText(2, uuid).BindText(3, check).Run());
-  return uuid;
+Result<SchemaRow> WriteFirstRow(sqlite::Database& database, const IdentitySecrets& secrets) {
+  SchemaRow row = NewSchemaRow(kSqliteSchemaVersion, secrets);
+  row.uuid = TRY(TextColumn(database, kUuidSql)).at(0);
+  sqlite::Statement insert = TRY(database.Prepare("INSERT INTO schema_version VALUES (1, ?, ?, ?, ?)"));
+  insert.Bind(1, kSqliteSchemaVersion).BindText(2, row.uuid);
+  TRY(insert.BindText(3, row.secret_check).BindText(4, row.identity_secret).Run());
+  return row;
 }
 
 }  // namespace
 
-std::string SqliteSchemaText(uint64_t secret_check) {
+std::string SqliteSchemaText(const IdentitySecrets& secrets) {
+  const SchemaRow row = NewSchemaRow(kSqliteSchemaVersion, secrets);
   std::string sql = format(
       "-- metric-index: schema version {} of the catalogue. sqlite3 <app.data_dir>/catalog.db < this file\n"
       "BEGIN IMMEDIATE;",
       kSqliteSchemaVersion);
   for (const std::string_view migration : kMigrations) sql += migration;
   sql += format(
-      "\nINSERT INTO schema_version (version, catalog_uuid, secret_check)\nSELECT {}, uuid, '{}' FROM ({});\nCOMMIT;\n",
-      kSqliteSchemaVersion, FormatSecretCheck(secret_check), kUuidSql);
+      "\nINSERT INTO schema_version (id, version, catalog_uuid, secret_check, identity_secret)\n"
+      "SELECT 1, {}, uuid, '{}', '{}' FROM ({});\nCOMMIT;\n",
+      row.version, row.secret_check, row.identity_secret, kUuidSql);
   return sql;
 }
 
 // One transaction, since DDL in SQLite can be rolled back: after a crash there is all of the new schema or none of it.
 // BEGIN IMMEDIATE takes the write lock before the look. So of two processes that start at once the second one waits,
 // and then finds the tables.
-Result<std::string> EnsureSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
+Result<CatalogIdentity> EnsureSqliteSchema(sqlite::Database& database, const IdentitySecrets& secrets) {
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database));
-  const std::optional<SchemaRow> row = TRY(ReadSchemaRow(database));
+  std::optional<SchemaRow> row = TRY(ReadSchemaRow(database));
   if (row) {
-    TRY(CheckRow(database, *row, secret_check));
-    if (row->version == kSqliteSchemaVersion) return row->uuid;
+    CatalogIdentity identity = TRY(CheckRow(database, *row, secrets.configured));
+    if (row->version == kSqliteSchemaVersion) return identity;
   }
   TRY(Migrate(database, row ? row->version : 0));
-  std::string uuid = row ? row->uuid : TRY(WriteFirstRow(database, secret_check));
+  if (!row) row = TRY(WriteFirstRow(database, secrets));
   TRY(database.Exec(format("UPDATE schema_version SET version = {}", kSqliteSchemaVersion)));
   TRY(transaction.Commit());
-  return uuid;
+  return CheckRow(database, *row, secrets.configured);
 }
 
-Result<std::string> CheckSqliteSchema(sqlite::Database& database, uint64_t secret_check) {
+Result<CatalogIdentity> CheckSqliteSchema(sqlite::Database& database, const std::string& configured_secret) {
   const std::optional<SchemaRow> row = TRY(ReadSchemaRow(database));
   if (!row) return Fail(Errc::kUnavailable, format("{} has no tables yet", database.path()));
-  TRY(CheckRow(database, *row, secret_check));
-  return row->uuid;
+  return CheckRow(database, *row, configured_secret);
 }
 
 }  // namespace mi::store

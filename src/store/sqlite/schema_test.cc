@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "store/rows.h"
 #include "store/sqlite/catalog.h"
 #include "store/testing/contract_test.h"
 #include "store/testing/test_directory.h"
@@ -15,8 +16,13 @@ using testing::HasSubstr;
 
 class SqliteSchemaTest : public testing::Test {
  protected:
-  Result<SqliteCatalog> Open(uint64_t secret_check = 7) {
-    return SqliteCatalog::Open({.path = directory_.catalog(), .secret_check = secret_check});
+  Result<SqliteCatalog> Open(const IdentitySecrets& secrets = {}) {
+    return SqliteCatalog::Open({.path = directory_.catalog(), .secrets = secrets});
+  }
+  std::string AskText(std::string_view sql) {
+    auto database = sqlite::Database::Open(directory_.catalog(), {}).value();
+    auto select = database.Prepare(sql).value();
+    return select.Step().value() ? std::string(select.Text(0)) : "no row";
   }
   void Run(const std::string& sql) {
     const Status done = sqlite::Database::Open(directory_.catalog(), {}).value().Exec(sql);
@@ -64,18 +70,71 @@ TEST_F(SqliteSchemaTest, MakesTheTablesOnceIfManyProcessesStartAtOnce) {
 TEST_F(SqliteSchemaTest, RefusesANewerSchema) {
   const SqliteCatalog catalog = Open().value();
   Run("UPDATE schema_version SET version = 99");
-  ExpectRefused(Open(), Errc::kInvalid, AllOf(HasSubstr("catalog.db"), HasSubstr("version 99"), HasSubstr("up to 1")));
+  ExpectRefused(Open(), Errc::kInvalid, AllOf(HasSubstr("catalog.db"), HasSubstr("version 99"), HasSubstr("up to 2")));
   EXPECT_EQ(catalog.OpenStore(IgnoreFatal).error().code(), Errc::kInvalid);
   EXPECT_EQ(catalog.OpenReader().error().code(), Errc::kInvalid);
   EXPECT_EQ(Ask("SELECT version FROM schema_version"), 99);
 }
 
 TEST_F(SqliteSchemaTest, RefusesAnotherSecret) {
-  ASSERT_TRUE(Open(7));
-  ExpectRefused(
-      Open(8), Errc::kInvalid,
-      AllOf(HasSubstr("another identity.secret"), HasSubstr("0000000000000007"), HasSubstr("0000000000000008")));
-  EXPECT_TRUE(Open(7));
+  ASSERT_TRUE(Open({.configured = "ours"}));
+  const auto other = AllOf(HasSubstr("another identity.secret"), HasSubstr(SecretCheckText("ours")),
+                           HasSubstr("Put the old secret back"));
+  ExpectRefused(Open({.configured = "theirs"}), Errc::kInvalid, AllOf(other, HasSubstr(SecretCheckText("theirs"))));
+  ExpectRefused(Open({.if_new = "random"}), Errc::kInvalid, AllOf(other, HasSubstr(SecretCheckText(""))));
+  EXPECT_TRUE(Open({.configured = "ours"}));
+}
+
+TEST_F(SqliteSchemaTest, KeepsTheSecretOfANewCatalogue) {
+  EXPECT_EQ(Open({.if_new = "first"}).value().identity_secret(), "first");
+  EXPECT_EQ(Open({.if_new = "second"}).value().identity_secret(), "first");
+  EXPECT_EQ(Open().value().identity_secret(), "first");
+  EXPECT_EQ(Open({.configured = "first"}).value().identity_secret(), "first");
+  ExpectRefused(Open({.configured = "other"}), Errc::kInvalid, HasSubstr("Leave identity.secret empty"));
+}
+
+TEST_F(SqliteSchemaTest, KeepsOnlyTheCheckValueOfAConfiguredSecret) {
+  EXPECT_EQ(Open({.configured = "ours", .if_new = "random"}).value().identity_secret(), "ours");
+  EXPECT_EQ(AskText("SELECT identity_secret FROM schema_version"), "");
+  EXPECT_EQ(AskText("SELECT secret_check FROM schema_version"), SecretCheckText("ours"));
+}
+
+TEST_F(SqliteSchemaTest, AgreesOnOneSecretIfManyProcessesStartAtOnce) {
+  std::vector<std::string> secrets(4);
+  {
+    std::vector<std::jthread> starters;
+    for (std::string& secret : secrets) {
+      starters.emplace_back([&] {
+        const Result<SqliteCatalog> catalog = Open({.if_new = format("{}", &secret - secrets.data())});
+        ASSERT_TRUE(catalog) << catalog.error().message();
+        secret = catalog->identity_secret();
+      });
+    }
+  }
+  EXPECT_THAT(secrets, testing::Each(secrets[0]));
+}
+
+TEST_F(SqliteSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
+  Run(ReadFile(MI_SOURCE_DIR "/tests/data/catalog-version-1-sqlite.sql"));
+  const std::string uuid = AskText("SELECT catalog_uuid FROM schema_version");
+  ExpectRefused(Open({.configured = "ours"}), Errc::kInvalid, HasSubstr("another identity.secret"));
+  EXPECT_EQ(Ask("SELECT version FROM schema_version"), 1);
+
+  const SqliteCatalog catalog = Open({.if_new = "random"}).value();
+  EXPECT_EQ(catalog.uuid(), uuid);
+  EXPECT_EQ(catalog.identity_secret(), "");
+  EXPECT_EQ(Ask("SELECT version FROM schema_version"), 2);
+  EXPECT_EQ(Ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'schema_version%'"), 1);
+  EXPECT_EQ(Open({.if_new = "random"}).value().uuid(), uuid);
+  const model::SeriesBatch batch = MakeBatch("", 3000, {{{"__name__", "up"}, {"job", "api"}}});
+  const ApplyResult applied = catalog.OpenStore(IgnoreFatal).value()->Apply({&batch, 1}, {}).value();
+  EXPECT_EQ(applied.existing, 1u);
+  EXPECT_EQ(Ask("SELECT last_seen FROM metric_seen"), 3000);
+}
+
+TEST_F(SqliteSchemaTest, PrintsTheSqlOfACatalogueWithItsSecret) {
+  Run(SqliteSchemaText({.if_new = "printed"}));
+  EXPECT_EQ(Open({.if_new = "random"}).value().identity_secret(), "printed");
 }
 
 TEST_F(SqliteSchemaTest, RefusesTheOlderServicesTablesWithInstructionsThatWork) {

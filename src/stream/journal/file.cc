@@ -1,9 +1,12 @@
 #include "stream/journal/file.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "base/format.h"
+#include "model/fingerprint.h"
 
 namespace mi::stream {
 namespace {
@@ -49,20 +52,44 @@ Status CreateTables(sqlite::Database& database) {
   return transaction.Commit();
 }
 
-// Refuses a journal that was written with another identity.secret. The first opening stores the check value.
+std::unexpected<Error> AnotherSecret(const sqlite::Database& database, int64_t stored, uint64_t ours) {
+  return Fail(
+      Errc::kInvalid,
+      format("{}: holds series of another identity.secret (check {:016x}, ours {:016x}); configure that secret, "
+             "or move the file away",
+             database.path(), static_cast<uint64_t>(stored), ours));
+}
+
+// Refuses a journal that was written with another secret. The first opening stores its check value.
 Status CheckSecret(sqlite::Database& database, uint64_t secret_check) {
   sqlite::Statement insert =
       TRY(database.Prepare("INSERT INTO meta VALUES ('secret_check', ?) ON CONFLICT DO NOTHING"));
   TRY(insert.Bind(1, static_cast<int64_t>(secret_check)).Run());
   const int64_t stored = TRY(database.QueryInt("SELECT value FROM meta WHERE key = 'secret_check'"));
   if (static_cast<uint64_t>(stored) == secret_check) return {};
-  return Fail(Errc::kInvalid,
-              format("{}: holds series of another identity.secret (check {:016x}, configured {:016x}); configure that "
-                     "secret, or move the file away",
-                     database.path(), static_cast<uint64_t>(stored), secret_check));
+  return AnotherSecret(database, stored, secret_check);
+}
+
+Status KeepSecret(sqlite::Database& database, const std::string& secret) {
+  if (secret.empty()) return {};
+  sqlite::Statement insert =
+      TRY(database.Prepare("INSERT INTO meta VALUES ('identity_secret', ?) ON CONFLICT DO NOTHING"));
+  return insert.BindText(1, secret).Run();
 }
 
 }  // namespace
+
+Result<std::optional<std::string>> ReadJournalSecret(const std::string& path) {
+  if (access(path.c_str(), F_OK) != 0) return std::nullopt;
+  sqlite::Database database = TRY(sqlite::Database::Open(path, {.read_only = true}));
+  if (TRY(database.QueryInt("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'")) == 0) return std::nullopt;
+  sqlite::Statement kept = TRY(database.Prepare("SELECT value FROM meta WHERE key = 'identity_secret'"));
+  if (TRY(kept.Step())) return std::string(kept.Text(0));
+  sqlite::Statement check = TRY(database.Prepare("SELECT value FROM meta WHERE key = 'secret_check'"));
+  if (!TRY(check.Step())) return std::nullopt;
+  if (static_cast<uint64_t>(check.Int(0)) == model::SecretCheck("")) return "";
+  return AnotherSecret(database, check.Int(0), model::SecretCheck(""));
+}
 
 Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {
   sqlite::Database database =
@@ -78,6 +105,7 @@ Result<JournalFile> JournalFile::Open(const JournalOptions& options, const std::
   sqlite::Database database = TRY(OpenJournalDatabase(options, lock_wait_ms));
   TRY(CreateTables(database));
   TRY(CheckSecret(database, options.secret_check));
+  TRY(KeepSecret(database, options.kept_secret));
   JournalFile file(std::move(database), options.max_wal_bytes);
   TRY(file.Prepare());
   return file;

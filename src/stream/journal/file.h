@@ -6,12 +6,18 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <span>
+#include <string>
 
 #include "sqlite/database.h"
 #include "stream/journal/options.h"
 
 namespace mi::stream {
+
+// The secret with which the fingerprints in a journal were made, if nobody configured one: a new catalogue beside it
+// must take it. '' if there was none. Nothing: there is no journal, or it is new. kInvalid: one was configured then.
+Result<std::optional<std::string>> ReadJournalSecret(const std::string& path);
 
 class JournalFile {
  public:

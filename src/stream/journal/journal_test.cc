@@ -7,6 +7,7 @@
 #include "base/format.h"
 #include "base/live.h"
 #include "sqlite/database.h"
+#include "stream/journal/file.h"
 #include "stream/testing/contract_test.h"
 
 namespace mi::stream {
@@ -434,6 +435,24 @@ TEST_F(JournalTest, RefusesTheRowsOfAnotherIdentitySecret) {
   ASSERT_FALSE(journal);
   EXPECT_EQ(journal.error().code(), Errc::kInvalid);
   EXPECT_THAT(journal.error().message(), HasSubstr("identity.secret"));
+}
+
+TEST_F(JournalTest, TellsANewCatalogueTheSecretOfItsRows) {
+  EXPECT_EQ(ReadJournalSecret(options_.path).value(), std::nullopt);
+  options_.secret_check = model::SecretCheck("");
+  Open();
+  EXPECT_EQ(ReadJournalSecret(options_.path).value(), "");
+  journal_.reset();
+  std::filesystem::remove(options_.path);
+  options_.secret_check = model::SecretCheck("kept");
+  options_.kept_secret = "kept";
+  Open();
+  EXPECT_EQ(ReadJournalSecret(options_.path).value(), "kept");
+  journal_.reset();
+  std::filesystem::remove(options_.path);
+  options_.kept_secret = "";
+  Open();
+  EXPECT_EQ(ReadJournalSecret(options_.path).error().code(), Errc::kInvalid);
 }
 
 TEST_F(JournalTest, CountsSeriesBytesAndErrors) {

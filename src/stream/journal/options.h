@@ -17,7 +17,8 @@ struct JournalOptions {
   uint64_t max_wal_bytes = 1ULL << 30;
   std::chrono::milliseconds trim_after{1'000};      // applied rows are deleted if no append came for this long
   std::chrono::milliseconds retry_interval{1'000};  // how often a failed journal is tried if nobody publishes
-  uint64_t secret_check = 0;  // model::SecretCheck(identity.secret): rows hold fingerprints made with that secret
+  uint64_t secret_check = 0;  // model::SecretCheck of the catalogue's secret: rows hold fingerprints made with it
+  std::string kept_secret;    // that secret, if nobody configured it: the file keeps it for ReadJournalSecret
   std::chrono::milliseconds lock_wait{5'000};  // how long a write waits for a lock of another process; 0.5 s in a stop
   std::string vfs;                             // for tests
 

@@ -1,5 +1,7 @@
 #include "stream/kafka/activity_consumer.h"
 
+#include <utility>
+
 #include "codec/kafka_record.h"
 #include "stream/kafka/partition_reader.h"
 
@@ -69,7 +71,7 @@ void KafkaActivityConsumer::Take(const rd_kafka_message_t& record) {
   const std::string_view bytes(static_cast<const char*>(record.payload), record.len);
   const Result<codec::ActivityRecord> decoded = codec::DecodeActivityRecord(bytes, batch.fingerprints);
   if (!decoded) return Refused("undecodable").Add();
-  if (decoded->secret_check != secret_check_) return Refused("secret").Add();
+  if (decoded->secret_check != secret_check_) return RefuseSecret();
   batch.seen_at_ms = static_cast<int64_t>(decoded->seen_at_s * 1'000);
   if (waiting_.empty() && queue_.Offer(batch)) return;
   waiting_.push_back(std::move(batch));
@@ -90,6 +92,14 @@ void KafkaActivityConsumer::Pause(bool paused) {
   const KafkaPartitionsPtr partitions(assigned);
   paused ? rd_kafka_pause_partitions(client_->handle(), assigned)
          : rd_kafka_resume_partitions(client_->handle(), assigned);
+}
+
+void KafkaActivityConsumer::RefuseSecret() {
+  Refused("secret").Add();
+  if (std::exchange(logged_secret_, true)) return;
+  deps_.log.Warn(
+      "kafka: activity of a producer with another identity.secret than the catalogue's is dropped, so last_seen of its "
+      "series is not updated; its /ready says more (metric activity_refused_records_total, logged once)");
 }
 
 void KafkaActivityConsumer::Log(const Error& error) {

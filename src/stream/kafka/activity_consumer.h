@@ -4,7 +4,8 @@
 // While the queue is full it pauses its partitions and keeps the records that it has. It goes on polling, so that the
 // other members of the group need not wait for it at a rebalance.
 //
-// Counts and skips records of another identity.secret or version, and those that are cut short.
+// Counts and skips records of another secret or version, and those that are cut short. Logs the first of another
+// secret.
 //
 // Threads: Start and Stop from one thread. Errors: none. While Kafka is away it logs that, and continues afterwards.
 #pragma once
@@ -27,6 +28,8 @@ class KafkaActivityConsumer {
                                                                const StreamDeps& deps, ActivityQueue& queue);
   ~KafkaActivityConsumer() { Stop(); }
 
+  // Uses this secret instead of the options'. Call it before Start.
+  void SetIdentitySecret(const std::string& identity_secret) { secret_check_ = model::SecretCheck(identity_secret); }
   void Start();
   // Leaves the group. Idempotent; the destructor does it too.
   void Stop();
@@ -34,6 +37,7 @@ class KafkaActivityConsumer {
  private:
   KafkaActivityConsumer(const KafkaConsumerOptions& options, const StreamDeps& deps, ActivityQueue& queue);
   telemetry::Counter& Refused(const std::string& reason);
+  void RefuseSecret();
   void Run();
   void Take(const rd_kafka_message_t& record);
   void OfferWaiting();
@@ -42,12 +46,13 @@ class KafkaActivityConsumer {
 
   const KafkaConsumerOptions options_;
   const StreamDeps deps_;
-  const uint64_t secret_check_;
+  uint64_t secret_check_;
   ActivityQueue& queue_;
   std::unique_ptr<KafkaClient> client_;
   StopSignal stop_;
   std::string logged_;                        // the last error, while it lasts
   std::deque<model::ActivityBatch> waiting_;  // for room in the queue; the partitions are paused
+  bool logged_secret_ = false;
   std::thread thread_;
 };
 

@@ -1,7 +1,7 @@
 // Makes the records of the activity topic. Collects what many requests report within a moment, so that they share a
 // record; drops and counts what does not fit or cannot be sent. Nothing waits for activity.
 //
-// Threads: Add and empty are safe; the others are called by the publisher's polling thread only.
+// Threads: Add, SetIdentitySecret and empty are safe; the others are called by the publisher's polling thread only.
 #pragma once
 
 #include <atomic>
@@ -22,6 +22,8 @@ class KafkaActivityPublisher {
   KafkaActivityPublisher(const KafkaPublisherOptions& options, telemetry::Metrics& metrics);
 
   void Add(const model::ActivityBatch& batch, TimePoint now) EXCLUDES(mutex_);
+  // What is collected with the secret before is sent as well, and the store does not find it.
+  void SetIdentitySecret(const std::string& identity_secret) { secret_check_ = model::SecretCheck(identity_secret); }
   // Whether nothing is collected or in flight.
   bool empty() const { return outstanding_ == 0; }
 
@@ -37,7 +39,7 @@ class KafkaActivityPublisher {
   const std::chrono::milliseconds delay_;
   const size_t max_fingerprints_;
   const uint32_t window_s_;
-  const uint64_t secret_check_;
+  std::atomic<uint64_t> secret_check_;
   telemetry::Counter& dropped_;
 
   std::atomic<size_t> outstanding_ = 0;  // fingerprints that are collected or in flight

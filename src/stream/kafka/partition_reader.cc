@@ -142,7 +142,7 @@ void KafkaPartitionReader::Forget() {
 Result<Polled> KafkaPartitionReader::Poll(size_t max_series, milliseconds max_wait) {
   MarkApplied();
   const auto deadline = std::chrono::steady_clock::now() + max_wait;
-  PolledBuilder builder(decoder_, deps_.clock);
+  PolledBuilder builder(*decoder_, deps_.clock);
   Status event;
   forgotten_ = false;
   while (event && !builder.full(max_series)) {

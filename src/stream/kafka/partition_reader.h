@@ -34,6 +34,9 @@ class KafkaPartitionReader : public SeriesConsumer {
  public:
   ~KafkaPartitionReader() override { Forget(); }
 
+  // Makes fingerprints with this secret instead of the options'. Call it before the first Poll.
+  void SetIdentitySecret(const std::string& identity_secret) { decoder_.emplace(identity_secret); }
+
   // A rebalance ends it before `max_wait` has passed.
   Result<Polled> Poll(size_t max_series, std::chrono::milliseconds max_wait) override EXCLUDES(mutex_);
   Status DeadLetter(const PoisonRecord& record) final { return letters_.Write(record); }
@@ -53,7 +56,7 @@ class KafkaPartitionReader : public SeriesConsumer {
 
   // The derived class sets client_ before anything else is called.
   KafkaPartitionReader(const KafkaOptions& options, const std::vector<std::string>& topics, const StreamDeps& deps)
-      : deps_(deps), topics_(topics), letters_(options, deps), decoder_(options.identity_secret) {}
+      : deps_(deps), topics_(topics), letters_(options, deps), decoder_(std::in_place, options.identity_secret) {}
 
   // From now on reads these partitions and no others. Drops what was fetched before.
   Status Assign(const std::vector<KafkaStart>& starts) EXCLUDES(mutex_);
@@ -76,7 +79,7 @@ class KafkaPartitionReader : public SeriesConsumer {
   void RefreshEnds() const REQUIRES(mutex_);
 
   KafkaDeadLetters letters_;
-  codec::KafkaRecordDecoder decoder_;
+  std::optional<codec::KafkaRecordDecoder> decoder_;  // never empty
   std::atomic<bool> woken_ = false;
   bool forgotten_ = false;  // Forget() was called during this poll
   std::chrono::steady_clock::time_point next_check_;

@@ -40,6 +40,9 @@ class KafkaPublisher final : public SeriesPublisher, public ActivityPublisher {
   Status Health() const override EXCLUDES(mutex_);
   void PublishActivity(model::ActivityBatch batch) override { activity_.Add(batch, deps_.clock.Steady()); }
 
+  // Replaces the options' secret; only activity depends on it. Threads: any.
+  void SetIdentitySecret(const std::string& identity_secret) { activity_.SetIdentitySecret(identity_secret); }
+
   // Waits until everything published so far is answered, activity included. Returns false if that takes longer.
   bool Flush(std::chrono::milliseconds timeout) EXCLUDES(mutex_);
   // Accepts no more, gives what is in flight stop_timeout, then fails it. Everything is answered when it returns.
