@@ -26,7 +26,7 @@ CatalogOptions WithinBounds(CatalogOptions options) {
 
 Catalog::Catalog(const CatalogOptions& options)
     : options_(WithinBounds(options)),
-      storage_(std::make_shared<Storage>()),
+      storage_(std::make_shared<Storage>(options_.activity_interval_s)),
       interner_(std::make_unique<Interner>(storage_->dictionary)) {
   Publish();
 }

@@ -237,7 +237,7 @@ TEST(Catalog, AnEndlessActivityIntervalDoesNotOverflow) {
   EXPECT_EQ(snapshot->SeenIn(snapshot->All(), {kSeen + 1'000'000'000, INT64_MAX}).size(), 1);
 }
 
-TEST(Catalog, KeepsTheLatestMetadataByFamilyAndTenant) {
+TEST(Catalog, KeepsTheTextsOfEachFamilyAndTenantTheLatestFirst) {
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   const auto tenant = [](const char* name) { return model::Tenant::Parse(name).value(); };
   auto batch = [&](const char* of, std::vector<model::MetricMetadata> entries, int64_t seen_at_ms = kSeen) {
@@ -256,11 +256,33 @@ TEST(Catalog, KeepsTheLatestMetadataByFamilyAndTenant) {
                      {tenant("t"), {"up", "gauge", "new", ""}, kSeen + 1}};
   ASSERT_TRUE(catalog->Load(stored));
 
-  EXPECT_THAT(Families(*before, {}), ElementsAre("/a/h", "/up/other", "t/up/h"));
+  EXPECT_THAT(Families(*before, {}),
+              ElementsAre("/a/h", "/up/other", "/up/one", "/up/of", "/up/h", "/up/older", "t/up/h"));
   EXPECT_THAT(Families(*catalog->Current(), {"t"}),
-              ElementsAre("t/b/a help text that is longer than a few bytes", "t/up/new"));
+              ElementsAre("t/b/a help text that is longer than a few bytes", "t/up/new", "t/up/h"));
   EXPECT_THAT(Families(*catalog->Current(), {"x"}), IsEmpty());
-  EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 4);
+  EXPECT_THAT(Families(*catalog->Current(), {"", "t"}).size(), 9);
+}
+
+// As Prometheus, which shows what its present targets say.
+TEST(Catalog, ForgetsATextThatIsSilentForTwoWindowsWhileOthersAreSaid) {
+  const auto catalog = std::make_unique<Catalog>(CatalogOptions{.activity_interval_s = 10});
+  const auto say = [&](const char* help, int64_t at_s) {
+    model::SeriesBatch batch({}, kSeen + at_s * 1'000);
+    batch.AddMetadata({"up", "gauge", help, ""});
+    catalog->Append({&batch, 1}, {});
+  };
+  say("old", 0);
+  say("new", 20);
+  say("ancient", -1);
+  EXPECT_THAT(Families(*catalog->Current(), {}), ElementsAre("/up/new", "/up/old"));
+  say("old", 15);
+  say("new", 35);
+  EXPECT_THAT(Families(*catalog->Current(), {}), ElementsAre("/up/new", "/up/old"));
+  say("new", 36);
+  EXPECT_THAT(Families(*catalog->Current(), {}), ElementsAre("/up/new"));
+  say("old", 15);
+  EXPECT_THAT(Families(*catalog->Current(), {}), ElementsAre("/up/new"));
 }
 
 TEST(Catalog, DoesNotGrowWhenHelpTextsChange) {
@@ -268,17 +290,19 @@ TEST(Catalog, DoesNotGrowWhenHelpTextsChange) {
   const auto say = [&](int family, int time) {
     model::SeriesBatch batch({}, kSeen + time);
     batch.AddMetadata(
-        {"family" + std::to_string(family), "gauge", std::string(1000, static_cast<char>('a' + time % 26)), ""});
+        {"family" + std::to_string(family), "gauge", std::string(1000, static_cast<char>('a' + (time + 26) % 26)), ""});
     catalog->Append({&batch, 1}, {});
   };
-  for (int family = 0; family < 200; ++family) say(family, 0);
+  for (int time = -9; time <= 0; ++time) {
+    for (int family = 0; family < 200; ++family) say(family, time);
+  }
   const auto old = catalog->Current();
   const uint64_t bytes = catalog->stats().bytes;
   for (int time = 1; time <= 50; ++time) {
     for (int family = 0; family < 200; family += 7) say(family, time);
   }
   EXPECT_EQ(catalog->stats().bytes, bytes);
-  EXPECT_THAT(Families(*old, {}), testing::Each(HasSubstr("aaaa"))) << "what an old snapshot shows stays";
+  EXPECT_THAT(Families(*old, {}), testing::Each(testing::Not(HasSubstr("bbbb")))) << "what an old snapshot shows stays";
   EXPECT_THAT(Families(*catalog->Current(), {}), Contains("/family7/" + std::string(1000, 'a' + 50 % 26)));
 }
 

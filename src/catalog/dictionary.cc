@@ -1,18 +1,8 @@
 #include "catalog/dictionary.h"
 
 #include <cstring>
-#include <random>
 
 namespace mi::catalog {
-namespace {
-
-uint64_t DrawSeed() {
-  std::random_device device;
-  return uint64_t{device()} << 32 | device();
-}
-
-}  // namespace
-
 Dictionary::Dictionary() : seed_(DrawSeed()) {
   for (NameId reserved = 0; reserved < kReservedNames; ++reserved) AddName("");
 }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string_view>
 
 namespace mi::catalog {
@@ -22,6 +23,11 @@ namespace mi::catalog {
 // choose collisions.
 inline uint64_t HashText(std::string_view text, uint64_t seed) {
   return XXH3_64bits_withSeed(text.data(), text.size(), seed);
+}
+
+inline uint64_t DrawSeed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
 }
 
 class IdTable {

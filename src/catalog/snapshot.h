@@ -70,7 +70,8 @@ class Snapshot {
 
   virtual void Read(Ordinal ordinal, SeriesView& out) const = 0;
 
-  // Visits the latest metadata of each family of the given tenants (none: of all), sorted by family and tenant.
+  // Visits the texts of each family of the given tenants (none: of all), sorted by family and tenant, the latest text
+  // of each first. What it visits lives as long as the snapshot.
   virtual void ForEachMetadata(std::span<const std::string> tenants,
                                const std::function<bool(const store::StoredMetadata&)>& visit) const = 0;
 };

@@ -188,16 +188,16 @@ void StoredSnapshot::Read(Ordinal ordinal, SeriesView& out) const {
 
 void StoredSnapshot::ForEachMetadata(std::span<const std::string> tenants,
                                      const std::function<bool(const store::StoredMetadata&)>& visit) const {
-  std::vector<const store::StoredMetadata*> found;
-  for (const auto& entry : *metadata_) {
-    const bool wanted = tenants.empty() || std::ranges::find(tenants, entry->tenant.name()) != tenants.end();
-    if (wanted) found.push_back(entry.get());
+  std::vector<const MetadataLog::Family*> found;
+  for (const auto& family : *metadata_) {
+    const bool wanted = tenants.empty() || std::ranges::find(tenants, family->front().tenant.name()) != tenants.end();
+    if (wanted) found.push_back(family.get());
   }
-  std::ranges::sort(found, {}, [](const store::StoredMetadata* entry) {
-    return std::tie(entry->metadata.family, entry->tenant.name());
+  std::ranges::sort(found, {}, [](const MetadataLog::Family* texts) {
+    return std::tie(texts->front().metadata.family, texts->front().tenant.name());
   });
-  for (const store::StoredMetadata* entry : found) {
-    if (!visit(*entry)) return;
+  for (const MetadataLog::Family* texts : found) {
+    if (!std::ranges::all_of(*texts, visit)) return;
   }
 }
 

@@ -17,6 +17,8 @@ namespace mi::catalog {
 
 // Everything that the catalogue keeps. The catalogue writes it, its snapshots read it.
 struct Storage {
+  explicit Storage(uint64_t activity_interval_s) : metadata(std::chrono::seconds(2 * activity_interval_s)) {}
+
   Dictionary dictionary;
   SeriesLog series;
   Postings postings;

@@ -5,18 +5,6 @@
 
 namespace mi::store {
 
-std::map<TenantFamily, PlannedMetadata> PlanMetadata(std::span<const model::SeriesBatch> batches) {
-  std::map<TenantFamily, PlannedMetadata> planned;
-  for (const model::SeriesBatch& batch : batches) {
-    for (const model::MetricMetadata& metadata : batch.metadata()) {
-      const PlannedMetadata statement{batch.seen_at_ms(), &metadata};
-      const auto [known, fresh] = planned.try_emplace({batch.tenant().name(), metadata.family}, statement);
-      if (!fresh && statement.Rank() > known->second.Rank()) known->second = statement;
-    }
-  }
-  return planned;
-}
-
 std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches) {
   std::unordered_map<model::Fingerprint, int64_t> seen;
   for (const model::ActivityBatch& batch : batches) {

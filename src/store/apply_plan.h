@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -30,15 +29,6 @@ struct PlannedSeries {
 
   const Occurrence& first() const { return occurrences.front(); }
 };
-
-// What the call says about a metric family: the statement with the greatest model::MetadataRank. Borrows the batches.
-struct PlannedMetadata {
-  int64_t said_at_ms;
-  const model::MetricMetadata* metadata;
-  auto Rank() const { return model::MetadataRank(said_at_ms, *metadata); }
-};
-using TenantFamily = std::pair<std::string_view, std::string_view>;  // tenant, metric family
-std::map<TenantFamily, PlannedMetadata> PlanMetadata(std::span<const model::SeriesBatch> batches);
 
 // The last time that each fingerprint was seen, ascending by fingerprint.
 std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches);

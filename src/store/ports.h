@@ -141,6 +141,7 @@ class CatalogReader {
   // the mark for the next call. A mark is valid for one database only. 0 reads everything.
   virtual Result<uint64_t> ReadSeenChanges(uint64_t since, const std::function<void(const SeenUpdate&)>& visit) = 0;
 
+  // Visits what was said about each family of each tenant, in any order: its latest texts (metadata_plan.h).
   virtual Status ReadMetadata(const std::function<bool(const StoredMetadata&)>& visit) = 0;
 };
 

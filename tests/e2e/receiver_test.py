@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The duties of a remote write 2.0 receiver: the cases of the public conformance suite, with the exact answer where the suite accepts several."""
+import json
 import math
 import os
 
@@ -66,8 +67,37 @@ class Receiver(support.TestCase):
         bad = RequestV2().add({"__name__": "hist_basic"}, histograms=[histogram(negative=False, zero=False, count=99)])
         self.expect("a bad count, of a series that is known", bad, 400)
 
-    def metadata(self):
-        return support.get_json(f"{self.server.url}/api/v1/metadata")["data"]
+    def metadata(self, tenant=None):
+        headers = {"X-Scope-OrgID": tenant} if tenant else {}
+        status, _, body = request(f"{self.server.url}/api/v1/metadata", headers=headers)
+        self.assertEqual(status, 200, body)
+        return json.loads(body)["data"]
+
+    def test_both_versions_file_the_same_metadata_families(self):
+        for tenant, folder in (("one", "vmagent-1.150-snappy"), ("two", "prometheus-3.16-v2")):
+            sent, body, _ = support.golden(folder, "01")
+            headers = {name: sent["headers"][name] for name in ("Content-Type", "Content-Encoding")}
+            status, _, text = support.write(self.server.url, body, {**headers, "X-Scope-OrgID": tenant})
+            self.assertEqual(status, 204, text)
+
+        def texts(tenant):  # without the unit, which only the 2.0 sender sends
+            return {family: {(said["type"], said["help"]) for said in all} for family, all in self.metadata(tenant).items()}
+        one = support.wait_for(lambda: texts("one"), what="the metadata of 1.0")
+        two = support.wait_for(lambda: texts("two"), what="the metadata of 2.0")
+        self.assertEqual(len(one), 251)
+        self.assertEqual(len(two), 277, "the 2.0 sender has 26 metrics more")
+        self.assertEqual({family: two.get(family) for family in one}, one)
+
+    def test_several_texts_of_a_family_are_kept_over_a_restart(self):
+        for text in ("one", "other"):
+            self.send(RequestV2().add({"__name__": "h_bucket", "le": "1"}, samples=[1], metadata=(3, text, "")))
+
+        def both():
+            return sorted(said["help"] for said in self.metadata().get("h", [])) == ["one", "other"]
+        support.wait_for(both, what="both texts")
+        self.server.stop()
+        self.server = self.service()
+        support.wait_for(both, what="both texts after a restart")
 
     def test_exemplars_metadata_and_start_timestamps(self):
         labels = {"__name__": "http_requests_total", "job": "api", "region": "🌍"}

@@ -440,6 +440,7 @@ TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {
       "acme", 1'600'000'000'123,
       {{{"__name__", "up"}, {"env", "pröd"}, {"job", "a"}}, {{"__name__", "up"}, {"service", "x"}, {"job", "a "}}});
   batch.AddMetadata({"up", "gauge", "", ""});
+  batch.AddMetadata({"up", "gauge", "another text", ""});
   const StreamPosition position[] = {{"metric-index", 3, 17}};
   ASSERT_TRUE(store->Apply({&batch, 1}, position));
   const auto all_match = [&](const std::string& table, const std::string& key, uint64_t rows) {
@@ -452,7 +453,9 @@ TEST_F(MysqlSchemaTest, KeysRowsByHashesThatPeopleCanCompute) {
             "CONCAT(LENGTH(tenant),':',tenant,',',LENGTH(env),':',env,',',LENGTH(service),':',service,',',"
             "LENGTH(__name__),':',__name__,',')",
             2);
-  all_match("metric_metadata", "CONCAT(LENGTH(tenant),':',tenant,',',LENGTH(metric_family),':',metric_family,',')", 1);
+  all_match(
+      "metric_metadata",
+      "CONCAT(LENGTH(tenant),':',tenant,',',LENGTH(metric_family),':',metric_family,',',IF(help = '', '', '1:1,'))", 2);
   all_match("stream_position", "CONCAT(LENGTH(stream),':',stream,',',LENGTH(partition_id),':',partition_id,',')", 1);
   EXPECT_EQ(database_->Ask("SELECT tenant, env, name, content, first_seen_utc FROM v_series WHERE env <> ''"),
             (std::vector<std::vector<std::string>>{

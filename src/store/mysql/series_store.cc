@@ -1,12 +1,14 @@
 #include "store/mysql/series_store.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <utility>
 
 #include "base/format.h"
 #include "base/utf8.h"
 #include "model/identity.h"
+#include "store/metadata_plan.h"
 #include "store/rows.h"
 
 // Apply, while others do the same:
@@ -29,12 +31,37 @@ namespace {
 
 constexpr size_t kSeenPerTransaction = 5'000;  // times that activity changes at once: how long others wait
 
-// The key of a row of metric_metadata (tenant, family) or stream_position (stream, partition).
-Hash16 HashOf(std::string_view first, std::string_view second) {
+// The key of a row of stream_position (stream, partition) or metric_metadata (tenant, family, and the slot unless it is
+// the first).
+Hash16 HashOf(std::initializer_list<std::string_view> parts) {
   std::string key;
-  AppendNetstring(first, key);
-  AppendNetstring(second, key);
+  for (const std::string_view part : parts) AppendNetstring(part, key);
   return DictionaryHash(key);
+}
+
+// A row of metric_metadata. A family has kMostMetadataTexts of them.
+struct MetadataSlot {
+  Hash16 hash;
+  TenantFamily key;
+  size_t number;
+};
+
+// The slots of all families. Refuses texts that MySQL cannot keep.
+Result<std::vector<MetadataSlot>> SlotsOf(const std::map<TenantFamily, std::vector<StoredMetadata>>& planned) {
+  std::vector<MetadataSlot> slots;
+  for (const auto& [key, statements] : planned) {
+    for (const StoredMetadata& said : statements) {
+      const model::MetricMetadata& text = said.metadata;
+      for (const std::string* part : {&text.family, &text.type, &text.help, &text.unit}) {
+        if (!IsValidUtf8(*part)) return Fail(Errc::kInvalid, "metadata that is not UTF-8");
+      }
+    }
+    slots.push_back({HashOf({key.first, key.second}), key, 0});
+    for (size_t slot = 1; slot < kMostMetadataTexts; ++slot) {
+      slots.push_back({HashOf({key.first, key.second, format("{}", slot)}), key, slot});
+    }
+  }
+  return slots;
 }
 
 Result<std::vector<StreamPosition>> ReadPositions(MysqlConnection& connection) {
@@ -249,42 +276,46 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& conn
   return moved;
 }
 
-// Locks the stored rows, compares the ranks, and writes what ranks higher. The locks last until the commit, so for rows
-// that exist the highest rank stands. A row that does not exist cannot be locked (READ COMMITTED has no gap locks): if
-// two writers insert the same family at once, the second one waits and then overwrites the first, whatever their ranks.
-// The next statement about the family normally has a greater time, and corrects that.
+// A family has kMostMetadataTexts slots, one row each, which are filled in ascending order. Locks the rows that exist,
+// merges what is said, and writes what changed. The locks last until the commit. A row that does not exist cannot be
+// locked (READ COMMITTED has no gap locks): if two writers fill the same slot at once, the second one waits and then
+// overwrites the first one's text. That comes back when it is said again, at the latest in the next activity window.
 Status MysqlSeriesStore::ApplyMetadata(MysqlConnection& connection, std::span<const model::SeriesBatch> batches) {
-  struct Row {
-    Hash16 hash;
-    TenantFamily key;
-    PlannedMetadata planned;
-  };
-  std::vector<Row> rows;
-  for (const auto& [key, planned] : PlanMetadata(batches)) {
-    const model::MetricMetadata& said = *planned.metadata;
-    for (const std::string* text : {&said.family, &said.type, &said.help, &said.unit}) {
-      if (!IsValidUtf8(*text)) return Fail(Errc::kInvalid, "metadata that is not UTF-8");
-    }
-    rows.push_back({HashOf(key.first, key.second), key, planned});
-  }
-  const auto hash = [](const Row& row) { return View(row.hash); };
-  std::ranges::sort(rows, {}, hash);  // the order of the key
-  std::vector<bool> outranked(rows.size());
+  const auto planned = PlanMetadata(batches);
+  std::vector<MetadataSlot> slots = TRY(SlotsOf(planned));
+  const auto hash = [](const MetadataSlot& slot) { return View(slot.hash); };
+  std::ranges::sort(slots, {}, hash);                               // the order of the key
+  std::map<TenantFamily, std::map<size_t, StoredMetadata>> stored;  // by slot
   TRY(connection.SelectIn(
       "SELECT hash, last_seen, type, help, unit FROM metric_metadata FORCE INDEX (PRIMARY) WHERE hash IN",
-      "ORDER BY hash FOR UPDATE", rows.size(), [&](size_t i) { return hash(rows[i]); },
+      "ORDER BY hash FOR UPDATE", slots.size(), [&](size_t i) { return hash(slots[i]); },
       [&](size_t i, const MysqlStatement& row) -> Status {
-        const model::MetricMetadata stored{"", std::string(row.Text(2)), std::string(row.Text(3)),
-                                           std::string(row.Text(4))};
-        outranked[i] = model::MetadataRank(row.Int(1), stored) >= rows[i].planned.Rank();
+        stored[slots[i].key].emplace(slots[i].number,
+                                     StoredMetadata{.tenant = {},
+                                                    .metadata = {.family = std::string(slots[i].key.second),
+                                                                 .type = std::string(row.Text(2)),
+                                                                 .help = std::string(row.Text(3)),
+                                                                 .unit = std::string(row.Text(4))},
+                                                    .last_seen_ms = row.Int(1)});
         return {};
       }));
+
+  std::map<TenantFamily, std::map<size_t, StoredMetadata>> changed;
+  for (const auto& [key, statements] : planned) {
+    std::vector<StoredMetadata> texts;
+    for (auto& [slot, text] : stored[key]) texts.push_back(std::move(text));
+    for (const StoredMetadata& said : statements) {
+      if (const auto slot = MergeMetadata(texts, said)) changed[key].insert_or_assign(*slot, texts[*slot]);
+    }
+  }
   MysqlRows written("metric_metadata (tenant, metric_family, type, help, unit, last_seen, hash)");
-  for (size_t i = 0; i < rows.size(); ++i) {
-    if (outranked[i]) continue;
-    const Row& row = rows[i];
-    const model::MetricMetadata& said = *row.planned.metadata;
-    written.Add(row.key.first, row.key.second, said.type, said.help, said.unit, row.planned.said_at_ms, hash(row));
+  for (const MetadataSlot& slot : slots) {
+    const auto& of_family = changed[slot.key];
+    const auto text = of_family.find(slot.number);
+    if (text == of_family.end()) continue;
+    const model::MetricMetadata& said = text->second.metadata;
+    written.Add(slot.key.first, slot.key.second, said.type, said.help, said.unit, text->second.last_seen_ms,
+                hash(slot));
   }
   return connection.Insert(written,
                            "ON DUPLICATE KEY UPDATE type = VALUES(type), help = VALUES(help), unit = VALUES(unit), "
@@ -304,7 +335,7 @@ Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<c
   };
   std::vector<Row> rows;
   for (const StreamPosition& position : positions) {
-    rows.push_back({HashOf(position.stream, format("{}", position.partition)), &position, std::nullopt});
+    rows.push_back({HashOf({position.stream, format("{}", position.partition)}), &position, std::nullopt});
   }
   const auto hash = [](const Row& row) { return View(row.hash); };
   std::ranges::sort(rows, {},

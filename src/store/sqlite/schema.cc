@@ -87,6 +87,20 @@ CREATE TABLE schema_version (
 );
 INSERT INTO schema_version SELECT 1, version, catalog_uuid, secret_check, '' FROM schema_version_1;
 DROP TABLE schema_version_1;
+
+ALTER TABLE metric_metadata RENAME TO metric_metadata_1;
+CREATE TABLE metric_metadata (
+  tenant TEXT NOT NULL,
+  metric_family TEXT NOT NULL,
+  slot INTEGER NOT NULL,                -- 0 to 9: several texts of one family
+  type TEXT NOT NULL,
+  help TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  last_seen INTEGER NOT NULL,
+  PRIMARY KEY (tenant, metric_family, slot)
+);
+INSERT INTO metric_metadata SELECT tenant, metric_family, 0, type, help, unit, last_seen FROM metric_metadata_1;
+DROP TABLE metric_metadata_1;
 )sql"};
 
 constexpr std::string_view kSqliteTables =

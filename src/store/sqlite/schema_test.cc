@@ -116,6 +116,7 @@ TEST_F(SqliteSchemaTest, AgreesOnOneSecretIfManyProcessesStartAtOnce) {
 
 TEST_F(SqliteSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
   Run(ReadFile(MI_SOURCE_DIR "/tests/data/catalog-version-1-sqlite.sql"));
+  Run("INSERT INTO metric_metadata VALUES ('', 'up', 'gauge', 'old', '', 2000)");
   const std::string uuid = AskText("SELECT catalog_uuid FROM schema_version");
   ExpectRefused(Open({.configured = "ours"}), Errc::kInvalid, HasSubstr("another identity.secret"));
   EXPECT_EQ(Ask("SELECT version FROM schema_version"), 1);
@@ -126,10 +127,13 @@ TEST_F(SqliteSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
   EXPECT_EQ(Ask("SELECT version FROM schema_version"), 2);
   EXPECT_EQ(Ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'schema_version%'"), 1);
   EXPECT_EQ(Open({.if_new = "random"}).value().uuid(), uuid);
-  const model::SeriesBatch batch = MakeBatch("", 3000, {{{"__name__", "up"}, {"job", "api"}}});
+  model::SeriesBatch batch = MakeBatch("", 3000, {{{"__name__", "up"}, {"job", "api"}}});
+  batch.AddMetadata({"up", "gauge", "new", ""});
   const ApplyResult applied = catalog.OpenStore(IgnoreFatal).value()->Apply({&batch, 1}, {}).value();
   EXPECT_EQ(applied.existing, 1u);
   EXPECT_EQ(Ask("SELECT last_seen FROM metric_seen"), 3000);
+  EXPECT_EQ(AskText("SELECT group_concat(slot || ' ' || help || ' ' || last_seen) FROM metric_metadata ORDER BY slot"),
+            "0 old 2000,1 new 3000");
 }
 
 TEST_F(SqliteSchemaTest, PrintsTheSqlOfACatalogueWithItsSecret) {

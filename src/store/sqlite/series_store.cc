@@ -1,9 +1,11 @@
 #include "store/sqlite/series_store.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/format.h"
+#include "store/metadata_plan.h"
 #include "store/rows.h"
 
 namespace mi::store {
@@ -35,10 +37,10 @@ Status SqliteSeriesStore::Prepare() {
         "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND last_seen < ?1 RETURNING first_seen"},
        {metadata_,
         "SELECT tenant, metric_family, type, help, unit, last_seen FROM metric_metadata "
-        "WHERE tenant = ? AND metric_family = ?"},
+        "WHERE tenant = ? AND metric_family = ? ORDER BY slot"},
        {upsert_metadata_,
-        "INSERT OR REPLACE INTO metric_metadata (tenant, metric_family, type, help, unit, last_seen) "
-        "VALUES (?, ?, ?, ?, ?, ?)"},
+        "INSERT OR REPLACE INTO metric_metadata (tenant, metric_family, slot, type, help, unit, last_seen) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)"},
        {upsert_position_,
         "INSERT INTO stream_position (stream, partition_id, next_offset) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset"},
@@ -150,19 +152,23 @@ Status SqliteSeriesStore::UpdateSeen(std::span<const SeenUpdate> moved) {
   return {};
 }
 
+// The slots of a family are filled in ascending order, so the place of a text among those that are read is its slot.
 Status SqliteSeriesStore::ApplyMetadata(std::span<const model::SeriesBatch> batches) {
-  for (const auto& [key, planned] : PlanMetadata(batches)) {
+  for (const auto& [key, statements] : PlanMetadata(batches)) {
     const auto& [tenant, family] = key;
-    if (TRY(metadata_.BindText(1, tenant).BindText(2, family).Step())) {
-      const model::MetricMetadata stored{"", std::string(metadata_.Text(2)), std::string(metadata_.Text(3)),
-                                         std::string(metadata_.Text(4))};
-      const bool stands = model::MetadataRank(metadata_.Int(5), stored) >= planned.Rank();
-      metadata_.Reset();
-      if (stands) continue;
+    std::vector<StoredMetadata> texts;
+    metadata_.BindText(1, tenant).BindText(2, family);
+    while (TRY(metadata_.Step())) texts.push_back(TRY(StoredMetadataOf(metadata_)));
+    std::set<size_t> changed;
+    for (const StoredMetadata& said : statements) {
+      if (const auto slot = MergeMetadata(texts, said)) changed.insert(*slot);
     }
-    upsert_metadata_.BindText(1, tenant).BindText(2, family).BindText(3, planned.metadata->type);
-    upsert_metadata_.BindText(4, planned.metadata->help).BindText(5, planned.metadata->unit);
-    TRY(upsert_metadata_.Bind(6, planned.said_at_ms).Run());
+    for (const size_t slot : changed) {
+      const model::MetricMetadata& text = texts[slot].metadata;
+      upsert_metadata_.BindText(1, tenant).BindText(2, family).Bind(3, static_cast<int64_t>(slot));
+      upsert_metadata_.BindText(4, text.type).BindText(5, text.help).BindText(6, text.unit);
+      TRY(upsert_metadata_.Bind(7, texts[slot].last_seen_ms).Run());
+    }
   }
   return {};
 }

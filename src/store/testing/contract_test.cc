@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "model/identity.h"
+#include "store/metadata_plan.h"
 
 namespace mi::store {
 
@@ -59,6 +60,23 @@ std::vector<SeriesRow> ReadAll(CatalogReader& reader, uint64_t after_id) {
   });
   EXPECT_TRUE(read) << read.error().message();
   return rows;
+}
+
+void StoreContract::ApplyMetadata(std::string_view tenant, int64_t seen_at_ms,
+                                  const std::vector<model::MetricMetadata>& metadata) {
+  SeriesBatch batch(MakeTenant(tenant), seen_at_ms);
+  for (const model::MetricMetadata& text : metadata) batch.AddMetadata(text);
+  Apply(batch);
+}
+
+std::vector<std::tuple<std::string, model::MetricMetadata, int64_t>> StoreContract::StoredTexts() {
+  std::vector<std::tuple<std::string, model::MetricMetadata, int64_t>> stored;
+  const Status read = reader_->ReadMetadata([&](const StoredMetadata& m) {
+    stored.emplace_back(m.tenant.name(), m.metadata, m.last_seen_ms);
+    return true;
+  });
+  EXPECT_TRUE(read);
+  return stored;
 }
 
 ApplyResult StoreContract::Apply(const SeriesBatch& batch) {
@@ -431,35 +449,41 @@ TEST_P(StoreContract, MovesLastSeenByActivity) {
   EXPECT_THAT(store_->ApplyActivity({}).value(), IsEmpty());
 }
 
-TEST_P(StoreContract, KeepsTheNewestMetadataOfAFamily) {
-  const auto apply = [&](std::string_view tenant, int64_t seen_at_ms, model::MetricMetadata metadata) {
-    SeriesBatch batch(MakeTenant(tenant), seen_at_ms);
-    batch.AddMetadata(std::move(metadata));
-    Apply(batch);
-  };
-  apply("", 2000, {"up", "gauge", "new", ""});
-  apply("", 1000, {"up", "counter", "old", ""});
-  apply("", 3000, {"http", "counter", "it's \"quoted\"; DROP TABLE metric_metadata", "requests"});
-  apply("acme", 1000, {"up", "gauge", "another tenant's", ""});
-  // At the same moment: the same row wins in either order.
-  apply("", 5000, {"tie", "gauge", "b", ""});
-  apply("", 5000, {"tie", "gauge", "a", ""});
-  apply("acme", 5000, {"tie", "gauge", "a", ""});
-  apply("acme", 5000, {"tie", "gauge", "b", ""});
-
-  std::vector<std::tuple<std::string, model::MetricMetadata, int64_t>> stored;
-  ASSERT_TRUE(reader_->ReadMetadata([&](const StoredMetadata& m) {
-    stored.emplace_back(m.tenant.name(), m.metadata, m.last_seen_ms);
-    return true;
-  }));
+TEST_P(StoreContract, KeepsEachTextOfAFamilyWithTheLatestTimeAtWhichItWasSaid) {
   using model::MetricMetadata;
-  const std::string strange = "it's \"quoted\"; DROP TABLE metric_metadata";
-  EXPECT_THAT(stored,
-              UnorderedElementsAre(std::tuple("", MetricMetadata{"up", "gauge", "new", ""}, 2000),
-                                   std::tuple("", MetricMetadata{"http", "counter", strange, "requests"}, 3000),
-                                   std::tuple("acme", MetricMetadata{"up", "gauge", "another tenant's", ""}, 1000),
-                                   std::tuple("", MetricMetadata{"tie", "gauge", "b", ""}, 5000),
-                                   std::tuple("acme", MetricMetadata{"tie", "gauge", "b", ""}, 5000)));
+  const MetricMetadata one{"up", "gauge", "one", ""};
+  const MetricMetadata other{"up", "counter", "other", "s"};
+  const MetricMetadata strange{"http", "counter", "it's \"quoted\"; DROP TABLE metric_metadata", "requests"};
+  ApplyMetadata("", 2000, {one, strange});
+  ApplyMetadata("", 1000, {other, one});
+  ApplyMetadata("acme", 1000, {one});
+  ApplyMetadata("", 3000, {other, other});
+  EXPECT_THAT(StoredTexts(), UnorderedElementsAre(std::tuple("", one, 2000), std::tuple("", other, 3000),
+                                                  std::tuple("", strange, 2000), std::tuple("acme", one, 1000)));
+}
+
+// A sender chooses how many texts a family has.
+TEST_P(StoreContract, KeepsTheLatestTextsOfAFamilyInWhateverOrderTheyCome) {
+  const size_t all = kMostMetadataTexts * 3;
+  const auto text = [](std::string_view family, size_t i) {
+    return model::MetricMetadata{std::string(family), "gauge", format("{:02}", i), ""};
+  };
+  std::vector<model::MetricMetadata> at_once;
+  for (size_t i = 0; i < all; ++i) {
+    ApplyMetadata("", 1000, {text("up", i)});
+    ApplyMetadata("", 1000, {text("down", all - 1 - i)});
+    at_once.push_back(text("at once", i * 7 % all));
+  }
+  ApplyMetadata("", 1000, at_once);
+  std::vector<std::tuple<std::string, model::MetricMetadata, int64_t>> latest;
+  for (const std::string_view family : {"up", "down", "at once"}) {
+    for (size_t i = all - kMostMetadataTexts; i < all; ++i) latest.emplace_back("", text(family, i), 1000);
+  }
+  EXPECT_THAT(StoredTexts(), testing::UnorderedElementsAreArray(latest));
+
+  ApplyMetadata("", 2000, {text("up", 0)});
+  latest.front() = {"", text("up", 0), 2000};
+  EXPECT_THAT(StoredTexts(), testing::UnorderedElementsAreArray(latest));
 }
 
 TEST_P(StoreContract, ReadsFromAnIdOnAndStopsWhenTold) {

@@ -81,6 +81,8 @@ class StoreContract : public testing::TestWithParam<ContractCase> {
   // Applies one batch without a position; fails the test when that fails.
   ApplyResult Apply(const model::SeriesBatch& batch);
   std::vector<SeriesRow> Rows() { return ReadAll(*reader_); }
+  void ApplyMetadata(std::string_view tenant, int64_t seen_at_ms, const std::vector<model::MetricMetadata>& metadata);
+  std::vector<std::tuple<std::string, model::MetricMetadata, int64_t>> StoredTexts();
 
   std::unique_ptr<CatalogUnderTest> catalog_ = GetParam().make();
   std::unique_ptr<SeriesStore> store_ = catalog_->OpenStore();

@@ -19,6 +19,7 @@
 #include "base/mutex.h"
 #include "model/identity.h"
 #include "store/known_positions.h"
+#include "store/metadata_plan.h"
 #include "store/ports.h"
 #include "store/testing/fatal_log.h"
 
@@ -109,10 +110,6 @@ class FakeCatalog {
   };
   using StreamPartition = std::pair<std::string, int32_t>;
   using Positions = std::map<StreamPartition, int64_t>;
-  struct Metadata {
-    int64_t last_seen_ms;
-    model::MetricMetadata metadata;
-  };
 
   // Counts the call; the fault that is due now.
   std::optional<Fault> Enter(FakeCall call) REQUIRES(mutex_) {
@@ -171,11 +168,8 @@ class FakeCatalog {
   }
 
   void ApplyMetadata(const model::SeriesBatch& batch) REQUIRES(mutex_) {
-    const auto rank = [](const Metadata& m) { return model::MetadataRank(m.last_seen_ms, m.metadata); };
     for (const model::MetricMetadata& metadata : batch.metadata()) {
-      const Metadata newer{batch.seen_at_ms(), metadata};
-      const auto [at, inserted] = metadata_.try_emplace({batch.tenant(), metadata.family}, newer);
-      if (!inserted && rank(newer) > rank(at->second)) at->second = newer;
+      (void)MergeMetadata(metadata_[{batch.tenant(), metadata.family}], {batch.tenant(), metadata, batch.seen_at_ms()});
     }
   }
 
@@ -185,7 +179,7 @@ class FakeCatalog {
   std::unordered_map<model::Fingerprint, uint64_t> ids_ GUARDED_BY(mutex_);
   uint64_t next_id_ GUARDED_BY(mutex_) = 1;
   uint64_t changes_ GUARDED_BY(mutex_) = 0;
-  std::map<std::pair<model::Tenant, std::string>, Metadata> metadata_ GUARDED_BY(mutex_);
+  std::map<std::pair<model::Tenant, std::string>, std::vector<StoredMetadata>> metadata_ GUARDED_BY(mutex_);
   Positions positions_ GUARDED_BY(mutex_);
   Positions covered_ GUARDED_BY(mutex_);
   bool checkpoints_held_ GUARDED_BY(mutex_) = false;
@@ -320,8 +314,7 @@ class FakeCatalogReader final : public CatalogReader {
     {
       MutexLock lock(catalog_.mutex_);
       if (const auto fault = catalog_.Enter(FakeCall::kRead)) return Fail(fault->error);
-      for (const auto& [key, stored] : catalog_.metadata_)
-        all.push_back({key.first, stored.metadata, stored.last_seen_ms});
+      for (const auto& [key, texts] : catalog_.metadata_) all.insert(all.end(), texts.begin(), texts.end());
     }
     for (const StoredMetadata& metadata : all) {
       if (!visit(metadata)) break;
