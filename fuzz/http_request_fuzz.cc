@@ -33,7 +33,8 @@ void CheckHead(std::string_view text, const mi::net::Request& head) {
     lengths += mi::EqualsIgnoringCase(name, "content-length");
     codings += mi::EqualsIgnoringCase(name, "transfer-encoding");
   });
-  Check(hosts <= 1 && codings <= 1 && (codings == 0 || lengths == 0));
+  Check(hosts == 1 || (hosts == 0 && head.framing().is_http10));
+  Check(codings <= 1 && (codings == 0 || lengths == 0));
   Check(!head.framing().is_http10 || codings == 0);
   Check(head.path().starts_with('/') || head.path() == "*");
 }

@@ -16,6 +16,23 @@ constexpr std::string_view kCatalogSeries = "catalog_series";
 
 }  // namespace
 
+std::shared_ptr<void> ShowServer(net::Server& server, telemetry::Metrics& metrics) {
+  auto& open = metrics.GetGauge("http_connections", "Connections that are open.");
+  auto& bytes = metrics.GetGauge("http_buffered_bytes",
+                                 "Memory of requests, queries and unread answers (receive.max_buffered_bytes).");
+  auto& limit = metrics.GetGauge("http_max_buffered_bytes", "Its limit.");
+  auto& rejected = metrics.GetGauge("http_rejected_connections", "Connections that were answered 503 and closed.");
+  auto& given_up = metrics.GetGauge("http_given_up", "Slow requests, answers and connections that gave way to others.");
+  return metrics.RefreshWhileHeld([&] {
+    const net::Server::Stats stats = server.stats();
+    open.Set(static_cast<double>(stats.open_connections));
+    bytes.Set(static_cast<double>(stats.buffered_bytes));
+    limit.Set(static_cast<double>(server.memory().limit()));
+    rejected.Set(static_cast<double>(stats.rejected_connections));
+    given_up.Set(static_cast<double>(stats.given_up));
+  });
+}
+
 std::shared_ptr<void> ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
   auto& entries = metrics.GetGauge("seen_entries", "Series that the local table knows to be durable.");
   auto& aliases = metrics.GetGauge("seen_alias_entries", "Other encodings of known series in the local table.");

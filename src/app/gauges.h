@@ -7,12 +7,14 @@
 #include "base/clock.h"
 #include "catalog/catalog.h"
 #include "dedupe/seen_set.h"
+#include "net/server.h"
 #include "stream/ports.h"
 #include "telemetry/metrics.h"
 
 namespace mi::app {
 
 // The gauges are refreshed until the returned object is destroyed. The arguments must outlive it.
+[[nodiscard]] std::shared_ptr<void> ShowServer(net::Server& server, telemetry::Metrics& metrics);
 [[nodiscard]] std::shared_ptr<void> ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics);
 [[nodiscard]] std::shared_ptr<void> ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics);
 // How far the index is behind the stream, over all its consumers.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "app/gauges.h"
 #include "base/deadline_timer.h"
 
 namespace mi::app {
@@ -12,6 +13,7 @@ Result<std::unique_ptr<HttpListener>> HttpListener::Bind(const config::Config& c
                                                          telemetry::Metrics& metrics) {
   std::unique_ptr<HttpListener> listener(new HttpListener(metrics));
   listener->server_ = TRY(net::Server::Create(config.server, listener->router_, log));
+  listener->gauges_ = ShowServer(*listener->server_, metrics);
   TRY(listener->ServeProfiles(config.pprof, log));
   return listener;
 }

@@ -56,7 +56,8 @@ class HttpListener {
   std::optional<web::PprofHandlers> profiles_;
   net::Router profiles_router_;
   std::unique_ptr<net::Server> profiles_server_;
-  std::unique_ptr<net::Server> server_;  // last: destroyed first
+  std::unique_ptr<net::Server> server_;  // destroyed before what its handlers use
+  std::shared_ptr<void> gauges_;         // of the server
 };
 
 }  // namespace mi::app

@@ -338,6 +338,8 @@ TEST_F(LoaderTest, RefusesConflictingOptions) {
     "a.yml:2: metric_store.cache.cleanup_interval is 1801s; it cannot be above 30 times catalog.activity_interval, 1m");
   f("receive: {max_value_bytes: 128KiB}\n",
     "receive.max_value_bytes is 128KiB; it cannot be above receive.max_series_bytes");
+  f("receive: {max_buffered_bytes: 63MiB}\n",
+    "receive.max_buffered_bytes is 63MiB; it must be 0, or at least twice receive.max_body_bytes, 64MiB");
   f("receive: {max_series_bytes: 4096, max_decoded_bytes: 1024}\n", "a.yml:1: receive.max_series_bytes is 4KiB");
   f("mysql: {max_open_conns: 2}\n", "mysql.max_idle_conns is 8; it cannot be above mysql.max_open_conns, 2");
   f("mysql: {tls: {cert: a.pem}}\n", "a.yml:1: mysql.tls.cert needs the other of");

@@ -76,6 +76,13 @@ class Relations {
     at_most(series.max_series_bytes, "max_series_bytes", receive.max_decoded_bytes, "max_decoded_bytes");
     at_most(series.max_name_bytes, "max_name_bytes", series.max_series_bytes, "max_series_bytes");
     at_most(series.max_value_bytes, "max_value_bytes", series.max_series_bytes, "max_series_bytes");
+    // A body is kept in a block of a power of two.
+    const uint64_t least = 2 * receive.max_body_bytes;
+    const uint64_t buffered = config_.server.max_buffered_bytes;
+    Require(buffered == 0 || buffered >= least, "receive.max_buffered_bytes",
+            mi::format("is {}; it must be 0, or at least twice receive.max_body_bytes, {}", WriteBytes(buffered),
+                       WriteBytes(least)),
+            "receive.max_body_bytes");
   }
 
   void Mysql() {

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <limits>
 #include <utility>
 
 #include "base/ascii.h"
@@ -45,8 +46,8 @@ constexpr uint32_t kWritable = EPOLLOUT;
 constexpr uint32_t kHangUp = EPOLLRDHUP;
 constexpr int kReadsPerTurn = 16;  // then the other connections have their turn
 constexpr size_t kInputBytes = 16 << 10;
-constexpr size_t kFirstBodyBytes = 256 << 10;  // room for a body when it begins to arrive
-constexpr size_t kMinGrowthBytes = 16 << 10;   // by which the room of a body grows that has shrunk
+constexpr size_t kFirstBodyBytes = 1 << 20;    // room for a body when it begins to arrive
+constexpr size_t kMinGrowthBytes = 16 << 10;   // by which the room of a body grows if it is slow or memory is short
 constexpr size_t kMaxPipelined = 64;           // requests of one connection that wait for answers
 constexpr size_t kMaxUnsentBytes = 256 << 10;  // of answers, before more requests are read
 constexpr size_t kShortAnswerBytes = 4 << 10;  // is sent even if no memory is left
@@ -173,7 +174,7 @@ void Connection::CheckTimeouts(TimePoint now) {
 }
 
 void Connection::ShrinkBody() {
-  if (arriving_) arriving_->body.Shrink();
+  if (arriving_ && !running_) arriving_->body.Shrink();  // a handler that runs has a view of the body
 }
 
 // The next turn sends the answer. What was received is of no use any more.
@@ -227,7 +228,7 @@ void Connection::ReadAndDispatch() {
 bool Connection::Read(bool& socket_is_empty) {
   if (state_ == State::kBody) {
     BodyBuffer& body = arriving_->body;
-    if (body.room() == 0 && !GrowBody(std::max(body.reserved() * 2, kMinGrowthBytes))) return true;
+    if (body.room() == 0 && !GrowBody()) return true;
     const size_t got = Receive(body.end(), body.room(), socket_is_empty);
     if (got > 0) body.Grew(std::min(got, body.room()));
     return got > 0;
@@ -335,7 +336,7 @@ size_t Connection::BytesToHold() const {
 bool Connection::Hold(size_t bytes) {
   if (!server_.budget.TryTake(bytes)) {
     const bool was_running = std::exchange(running_, true);  // this connection is not given up itself
-    loop_.MakeRoom(bytes);
+    loop_.MakeRoom(bytes, peer_);
     running_ = was_running;
     if (!server_.budget.TryTake(bytes)) return false;
   }
@@ -347,6 +348,7 @@ bool Connection::Hold(size_t bytes) {
 // its answers is cut off, and a request that arrives is refused; earlier requests still get their answers.
 void Connection::HoldWhatWaits() {
   if (input_begin_ == input_end_) ReturnInput();
+  if (arriving_ && server_.memory_is_short()) arriving_->body.Shrink();
   const size_t wanted = BytesToHold();
   if (wanted <= held_) {
     if (wanted < held_) server_.budget.GiveBack(held_ - wanted);
@@ -406,7 +408,7 @@ Connection::Step Connection::ConsumeBody() {
   BodyBuffer& body = arriving_->body;
   if (!input().empty()) arriving_->continue_due = false;
   while (body.size() < arriving_->body_bytes && !input().empty()) {
-    if (body.room() == 0 && !GrowBody(body.reserved() * 2)) return Step::kAgain;
+    if (body.room() == 0 && !GrowBody()) return Step::kAgain;
     const std::string_view part = input().substr(0, body.room());
     body.Append(part);
     DropInput(part.size());
@@ -428,7 +430,7 @@ Connection::Step Connection::ConsumeChunks() {
     RefuseTooLarge();
     return Step::kAgain;
   }
-  if (body.room() < piece.size() && !GrowBody(std::max(body.reserved() * 2, body.size() + piece.size()))) {
+  if (body.room() < piece.size() && !GrowBody(body.reserved() * 2, body.size() + piece.size())) {
     return Step::kAgain;
   }
   body.Append(piece);
@@ -484,7 +486,6 @@ void Connection::OnHead() {
   ArrivingRequest& arriving = *arriving_;
   Request& request = arriving.request();
   const Request::Framing& framing = request.framing();
-  if (!framing.is_http10 && !request.Header("Host")) return Abort(400, "HTTP/1.1 without a Host header");
   request.SetPeer(peer_);
   arriving.is_last = !framing.keep_alive;
   arriving.body_bytes = framing.content_length.value_or(0);
@@ -510,17 +511,26 @@ void Connection::ExpectBody() {
     state_ = State::kChunkedBody;
   } else if (arriving_->body_bytes == 0) {
     Dispatch();
-  } else if (GrowBody(kFirstBodyBytes)) {
+  } else if (GrowBody(kFirstBodyBytes, kMinGrowthBytes)) {
     state_ = State::kBody;
   }
 }
 
-// Returns false if the budget has no room. The request is refused then.
-bool Connection::GrowBody(size_t wanted) {
+// For a body that needs more room. What has shrunk grows in small steps at first.
+bool Connection::GrowBody() {
+  const BodyBuffer& body = arriving_->body;
+  return GrowBody(body.reserved() * 2, body.size() + kMinGrowthBytes);
+}
+
+// Makes room for `wanted` bytes in all, or for `least` if that is more or memory is short. Returns false if the budget
+// has no room. The request is refused then.
+bool Connection::GrowBody(size_t wanted, size_t least) {
   const bool chunked = arriving_->request().framing().chunked;
-  if (!chunked) wanted = std::min<uint64_t>(wanted, arriving_->body_bytes);
-  if (server_.memory_is_short()) loop_.MakeRoom(wanted);
-  if (arriving_->body.Reserve(wanted)) return true;
+  const size_t most = chunked ? std::numeric_limits<size_t>::max() : arriving_->body_bytes;
+  least = std::min(least, most);
+  wanted = std::clamp(wanted, least, most);
+  if (server_.memory_is_short()) loop_.MakeRoom(wanted, peer_);
+  if (arriving_->body.Reserve(wanted) || arriving_->body.Reserve(least)) return true;
   Refuse(OutOfBudget());
   return false;
 }

@@ -136,7 +136,8 @@ class Connection {
 
   void OnHead();
   void ExpectBody();
-  bool GrowBody(size_t wanted);
+  bool GrowBody();
+  bool GrowBody(size_t wanted, size_t least);
   Response OutOfBudget() const;
   void RefuseTooLarge();
   void Refuse(Response response);

@@ -43,6 +43,7 @@ constexpr int kEventsPerTurn = 256;
 constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kMaxRejectedOpen = 128;  // connections that are being told that there are too many
 constexpr milliseconds kAcceptPause{100};
+constexpr std::string_view kNobody;            // no address: nobody in particular needs room
 constexpr milliseconds kBetweenSearches{100};  // for connections that could give up memory
 constexpr std::chrono::seconds kBetweenTrims{5};
 constexpr size_t kClosedPerSearch = 64;  // of the connections, one in so many is closed when there are too many
@@ -226,20 +227,23 @@ void Loop::Sweep(TimePoint now) {
     connection->CheckTimeouts(now);
     connection->ShrinkBody();
   }
-  MakeRoom(0);
+  MakeRoom(0, kNobody);
   if (now < next_trim_) return;
   next_trim_ = now + kBetweenTrims;
   pool_.Trim();
 }
 
-// The connections that have waited for their peers the longest, in the order in which they give way: first those of an
-// address that has more than half of everything (by `weight`: of memory, or one per connection), then those that are
-// idle, then by time. So the share of an address matters only while others need room, and a proxy that carries a whole
-// fleet loses only its slowest connections. Time is a fair measure of slowness: what may arrive or wait is bounded, so
-// that a peer of common speed is done long before slow_after.
+// The connections that have waited for their peers for at least slow_after, in the order in which they give way: first
+// those of an address that has more than half of everything (by `weight`: of memory, or one per connection), then those
+// that are idle, then by time. Time is a fair measure of slowness: what may arrive or wait is bounded, so that a peer
+// of common speed is done long before slow_after.
+//
+// An address with more than half gives way to other addresses at once, and to itself only what is slow. So it cannot
+// lock out others, however fast it sends, and a proxy that carries a whole fleet loses only its slowest connections.
 //
 // Each loop looks at its own connections only: they are spread evenly (Place).
-std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(const Connection&)>& weight) const {
+std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(const Connection&)>& weight,
+                                                 std::string_view for_peer) const {
   std::unordered_map<std::string_view, size_t> weights;
   size_t total = 0;
   for (const auto& [id, connection] : connections_) {
@@ -252,8 +256,10 @@ std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(cons
   const TimePoint latest = steady_clock::now() - server_.options.slow_after;
   for (const auto& [id, connection] : connections_) {
     const std::optional<Connection::Wait> wait = connection->wait();
-    if (!wait || wait->since > latest || weight(*connection) == 0) continue;
-    slow.push_back({connection.get(), *wait, weights[connection->peer()] > total / 2});
+    if (!wait || weight(*connection) == 0) continue;
+    const bool over_share = weights[connection->peer()] > total / 2;
+    const bool at_once = over_share && for_peer != kNobody && for_peer != connection->peer();
+    if (at_once || wait->since <= latest) slow.push_back({connection.get(), *wait, over_share});
   }
   std::ranges::sort(slow, {}, [](const SlowConnection& one) {
     return std::tuple(!one.over_share, one.wait.kind != Connection::Wait::Kind::kIdle, one.wait.since);
@@ -263,27 +269,30 @@ std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(cons
 
 // First bodies give back the room into which nothing has arrived. Then slow connections give up what they hold, until a
 // sixteenth of the budget is free beyond what is comfortable, so that one search serves many requests.
-void Loop::MakeRoom(size_t bytes) {
+void Loop::MakeRoom(size_t bytes, std::string_view for_peer) {
   const uint64_t limit = server_.budget.limit();
   const uint64_t most = std::min(server_.comfortable_bytes(), limit - std::min<uint64_t>(limit, bytes));
   const TimePoint now = steady_clock::now();
-  if (server_.budget.used() <= most || now < next_room_) return;
+  if (server_.budget.used() <= most || (now < next_room_ && for_peer == no_room_for_)) return;
   for (const auto& [id, connection] : connections_) connection->ShrinkBody();
   if (server_.budget.used() <= most) return;
   const uint64_t goal = most - std::min(most, limit / 16);
-  for (const SlowConnection& slow : FindSlow(&Connection::held_bytes)) {
+  for (const SlowConnection& slow : FindSlow(&Connection::held_bytes, for_peer)) {
     if (server_.budget.used() <= goal) return;
     slow.connection->GiveUp();
+    ++server_.given_up;
   }
   next_room_ = now + kBetweenSearches;
+  no_room_for_ = for_peer;
 }
 
 // Closes some of the connections that wait for their peers, so that one search serves many new connections. Returns
 // false if there is none.
-bool Loop::CloseSlow() {
-  const std::vector<SlowConnection> slow = FindSlow([](const Connection&) { return size_t{1}; });
+bool Loop::CloseSlow(std::string_view for_peer) {
+  const std::vector<SlowConnection> slow = FindSlow([](const Connection&) { return size_t{1}; }, for_peer);
   const size_t count = std::min(slow.size(), 1 + connections_.size() / kClosedPerSearch);
   for (size_t i = 0; i < count; ++i) slow[i].connection->Close();
+  server_.given_up += count;
   return count > 0;
 }
 
@@ -331,7 +340,7 @@ void Loop::AcceptPending() {
       return;
     } else if (errno == EMFILE || errno == ENFILE) {
       WarnOfAccepting(errno);
-      if (!CloseSlow() && !AcceptAndRefuse()) return PauseAccepting(EMFILE);
+      if (!CloseSlow(kNobody) && !AcceptAndRefuse()) return PauseAccepting(EMFILE);
     } else if (errno == ENOBUFS || errno == ENOMEM) {
       return PauseAccepting(errno);
     }
@@ -388,7 +397,7 @@ void Loop::PauseAccepting(int error) {
 // only balance. The socket moves before anything was read from it, so a connection lives on one thread from its first
 // byte.
 void Loop::Place(FileDescriptor socket, std::string peer) {
-  if (!server_.TryOpenOne() && !(MayReplace(peer) && CloseSlow() && server_.TryOpenOne())) {
+  if (!server_.TryOpenOne() && !(MayReplace(peer) && CloseSlow(peer) && server_.TryOpenOne())) {
     ++server_.rejected_connections;
     return Adopt(std::move(socket), std::move(peer), Connection::Purpose::kReject);
   }

@@ -80,8 +80,9 @@ class Loop {
   std::string& scratch() { return scratch_; }  // for one step of a connection
   std::string_view HttpDate();
   void Watch(int socket, uint32_t connection, uint32_t events);
-  // Makes connections give up what waits for a peer, the longest wait first, if memory is short or has no `bytes` left.
-  void MakeRoom(size_t bytes);
+  // Makes connections give up what waits for a peer, the longest wait first, if memory is short or has no `bytes` left
+  // for a connection of this address.
+  void MakeRoom(size_t bytes, std::string_view for_peer);
   void RunSoon(uint32_t connection) { due_.push_back(connection); }
   // The connection has closed: it is destroyed at the end of the turn.
   void Forget(uint32_t connection) { closed_.push_back(connection); }
@@ -98,14 +99,14 @@ class Loop {
   // Null if the connection has closed.
   Connection* Find(uint32_t connection) const;
 
-  // A connection that has waited for its peer for at least slow_after.
   struct SlowConnection {
     Connection* connection;
     Connection::Wait wait;
     bool over_share;
   };
-  std::vector<SlowConnection> FindSlow(const std::function<size_t(const Connection&)>& weight) const;
-  bool CloseSlow();
+  std::vector<SlowConnection> FindSlow(const std::function<size_t(const Connection&)>& weight,
+                                       std::string_view for_peer) const;
+  bool CloseSlow(std::string_view for_peer);
   bool MayReplace(const std::string& peer) const;
 
   void AcceptPending();
@@ -122,8 +123,9 @@ class Loop {
   const std::shared_ptr<Mailbox> mailbox_;
   std::span<const std::unique_ptr<Loop>> all_;
   TimePoint next_sweep_;
-  TimePoint next_trim_;                       // of the pool
-  TimePoint next_room_;                       // MakeRoom() has just failed: no use in another search
+  TimePoint next_trim_;  // of the pool
+  TimePoint next_room_;  // MakeRoom() has failed for no_room_for_: no use in another search before
+  std::string no_room_for_;
   std::optional<TimePoint> accepting_again_;  // accepting is paused until then
   FileDescriptor spare_;                      // given up when no descriptor is free, to accept one connection
   TimePoint last_accept_warning_;

@@ -1,5 +1,6 @@
 #include "net/request_parser.h"
 
+#include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <functional>
@@ -30,6 +31,7 @@ class RequestParser::Sink final : public http::basic_parser<true> {
   std::string_view fault() const { return fault_; }
   bool inside_chunk() const { return chunk_left_ > 0; }
   bool has_unknown_coding() const { return has_unknown_coding_; }
+  bool lacks_host() const { return !has_host_ && !is_http10_; }
   // Requires: is_header_done().
   void FinishHead() {
     const auto length = content_length();
@@ -82,10 +84,15 @@ class RequestParser::Sink final : public http::basic_parser<true> {
     const std::less<const char*> before;
     const char* const colon = name.data() + name.size();
     if (before(value.data(), colon) || before(input_.data() + input_.size(), value.data())) return true;
-    return std::string_view(colon, value.data()).find('\r') != std::string_view::npos;
+    return std::find(colon, value.data(), '\r') != value.data();
   }
   // Roughly uri-host [":" port] (RFC 9112, 3.2): what could be read as something else is refused. May be empty.
-  static bool IsHost(std::string_view host) { return host.find_first_of(" \t,/?#@\\\"<>") == std::string_view::npos; }
+  static bool IsHost(std::string_view host) {
+    return std::ranges::none_of(host, [](char c) {
+      return c == ' ' || c == '\t' || c == ',' || c == '/' || c == '?' || c == '#' || c == '@' || c == '\\' ||
+             c == '"' || c == '<' || c == '>';
+    });
+  }
   void on_header_impl(Code&) override {}
   void on_body_init_impl(const boost::optional<uint64_t>&, Code&) override {}
   size_t on_body_impl(beast::string_view body, Code&) override { return body.size(); }
@@ -128,6 +135,10 @@ RequestParser::Step RequestParser::ParseHead(std::string_view input) {
   const size_t consumed = sink_->put(boost::asio::buffer(input.data(), input.size()), error);
   if (error) return Failed(error, consumed);
   if (!sink_->is_header_done()) return {Outcome::kNeedMore, consumed};
+  if (sink_->lacks_host()) {
+    reason_ = "HTTP/1.1 without a Host header";
+    return {Outcome::kBad, consumed};
+  }
   if (sink_->has_unknown_coding()) return {Outcome::kNotImplemented, consumed};
   sink_->FinishHead();
   return {Outcome::kHead, consumed};

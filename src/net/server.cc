@@ -71,7 +71,8 @@ Server::Stats Server::stats() const {
   return {.open_connections = state_->open_connections,
           .in_flight = state_->in_flight,
           .buffered_bytes = state_->budget.used(),
-          .rejected_connections = state_->rejected_connections};
+          .rejected_connections = state_->rejected_connections,
+          .given_up = state_->given_up};
 }
 
 }  // namespace mi::net

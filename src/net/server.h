@@ -38,6 +38,7 @@ class Server {
     uint64_t in_flight;  // requests that wait for their answer
     uint64_t buffered_bytes;
     uint64_t rejected_connections;
+    uint64_t given_up;  // requests, answers and connections that gave way to others
   };
 
   // Binds and listens at once, so that a port in use is an error here: kUnavailable, naming address and option.

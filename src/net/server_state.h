@@ -90,6 +90,7 @@ struct ServerState {
   std::atomic<uint64_t> open_connections{0};
   std::atomic<uint64_t> in_flight{0};
   std::atomic<uint64_t> rejected_connections{0};
+  std::atomic<uint64_t> given_up{0};
 
   Mutex mutex;
   CondVar all_closed;
