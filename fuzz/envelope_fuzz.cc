@@ -1,5 +1,5 @@
-// Compression: any body is decompressed within the limit or refused; compressing and decompressing gives the same
-// bytes.
+// Compression: any body is decompressed within the limit and the bound that is known in advance, or refused;
+// compressing and decompressing gives the same bytes.
 #include <cstdlib>
 #include <string>
 
@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, size_t size) {
   mi::codec::Decompressor decompressor;
   for (const Compression named : {Compression::kSnappy, Compression::kZstd}) {
     const auto decoded = decompressor.Decode(named, body, kLimit);
-    Check(!decoded || decoded->size() <= kLimit);
+    Check(!decoded || decoded->size() <= mi::codec::DecodedSizeBound(body, kLimit));
+    Check(mi::codec::DecodedSizeBound(body, kLimit) <= kLimit);
     Check(decompressor.buffer_bytes() <= kLimit + 4096);
     if (decoded) {
       const std::string copy(*decoded);  // reads every byte of it

@@ -79,7 +79,7 @@ class Fleet final : public Service {
 };
 
 Status Fleet::OpenProducer() {
-  producer_ = TRY(Producer::Create(config_, deps_, listener_->health()));
+  producer_ = TRY(Producer::Create(config_, deps_, *listener_));
   producer_->RegisterRoutes(listener_->router());
   if (config_.app.role_type == config::Role::kProducer && config_.identity_secret.empty()) {
     identity_follower_.emplace(MysqlOptionsOf(config_), listener_->health(), deps_.log,

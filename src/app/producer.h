@@ -9,6 +9,7 @@
 #include <string>
 
 #include "app/component_health.h"
+#include "app/http_listener.h"
 #include "app/receiver.h"
 #include "app/service.h"
 #include "base/periodic.h"
@@ -17,7 +18,6 @@
 #include "dedupe/redis/tier.h"
 #include "net/http.h"
 #include "stream/kafka/publisher.h"
-#include "telemetry/health.h"
 
 namespace mi::app {
 
@@ -25,7 +25,7 @@ class Producer {
  public:
   // kInvalid: an option that librdkafka refuses, or a malformed URL.
   static Result<std::unique_ptr<Producer>> Create(const config::Config& config, const Service::Deps& deps,
-                                                  telemetry::Health& health);
+                                                  HttpListener& listener);
 
   void RegisterRoutes(net::Router& router) { receiver_->RegisterRoutes(router); }
   Status Reconfigure(const config::Config& config);
@@ -40,9 +40,9 @@ class Producer {
   void Stop();
 
  private:
-  Producer(const config::Config& config, const Service::Deps& deps, telemetry::Health& health,
+  Producer(const config::Config& config, const Service::Deps& deps, HttpListener& listener,
            std::unique_ptr<stream::KafkaPublisher> kafka);
-  Status Start(const config::Config& config, const Service::Deps& deps);
+  Status Start(const config::Config& config, const Service::Deps& deps, MemoryBudget& memory);
 
   std::unique_ptr<dedupe::RedisTier> redis_;
   std::unique_ptr<stream::KafkaPublisher> kafka_;

@@ -49,11 +49,11 @@ Receiver::Receiver(const config::Config& config, Deps deps, std::unique_ptr<forw
   publish_once_.emplace(receive::PublishOnceDeps{*seen_, seen_metadata_, claims_, deps.publisher, receive_metrics_,
                                                  deps.clock, deps.shared});
   const receive::IntakeDeps intake{*seen_, seen_metadata_, deps.activity, deps.clock, receive_metrics_};
-  write_.emplace(receive::WriteHandlerDeps{intake, *publish_once_, options_,
+  write_.emplace(receive::WriteHandlerDeps{intake, *publish_once_, options_, long_work_, deps.memory,
                                            [this](const net::Request& request, const model::Tenant& tenant) {
                                              return remote_write_->Prepare(request, tenant.name());
                                            }});
-  send_.emplace(receive::SendHandlerDeps{intake, *publish_once_, options_,
+  send_.emplace(receive::SendHandlerDeps{intake, *publish_once_, options_, long_work_, deps.memory,
                                          [this](std::string points) { remote_send_->Send(std::move(points)); }});
 }
 
@@ -89,12 +89,15 @@ void Receiver::Refuse() {
 }
 
 void Receiver::ExpireAll() {
+  long_work_.Expire();
   publish_once_->ExpireAll();
   remote_write_->ExpireAll();
 }
 
 void Receiver::Stop(std::chrono::milliseconds time) {
   sweep_.Stop();
+  long_work_.Stop();  // a request that was being read may just begin to wait
+  ExpireAll();
   const auto end = std::chrono::steady_clock::now() + time;
   remote_write_->Drain(time);
   remote_write_->Stop();

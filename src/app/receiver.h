@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/live.h"
+#include "base/memory_budget.h"
 #include "base/mutex.h"
 #include "base/periodic.h"
 #include "base/result.h"
@@ -22,6 +23,7 @@
 #include "forward/forwarder.h"
 #include "net/http.h"
 #include "receive/cache_handler.h"
+#include "receive/long_work.h"
 #include "receive/options.h"
 #include "receive/publish_once.h"
 #include "receive/receive_metrics.h"
@@ -47,6 +49,7 @@ class Receiver {
     const Clock& clock;
     telemetry::Logger& log;
     telemetry::Metrics& metrics;
+    MemoryBudget& memory;  // of requests; used until Stop()
   };
   // kInvalid: a malformed URL in remote.write or remote.send.
   static Result<std::unique_ptr<Receiver>> Create(const config::Config& config, Deps deps);
@@ -60,9 +63,10 @@ class Receiver {
 
   // From now on new requests get 503; those that wait for the stream continue to wait.
   void Refuse();
-  // Answers the requests that wait for the stream with 503.
+  // Answers the requests that wait, for a thread or for the stream, with 503.
   void ExpireAll();
-  // Sends what waits for TSDBs, for at most `time`. Call it after the last request was answered.
+  // Answers what still waits, and sends what waits for TSDBs, for at most `time`. After it no request holds memory.
+  // Call it after the listener was drained.
   void Stop(std::chrono::milliseconds time);
 
   dedupe::SeenSet& seen() { return *seen_; }
@@ -85,6 +89,7 @@ class Receiver {
   std::optional<receive::WriteHandler> write_;
   std::optional<receive::SendHandler> send_;
   std::optional<receive::PublishOnce> publish_once_;  // destroyed before the handlers: it answers their requests
+  receive::LongWork long_work_;                       // destroyed before them and the handlers: it calls both
   receive::CacheHandler cache_;
   Live<std::chrono::milliseconds> cleanup_interval_;
   Periodic sweep_;

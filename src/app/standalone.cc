@@ -152,7 +152,7 @@ Status Standalone::OpenReceiver() {
   auto seen = TRY(OpenSeenTable(directory_.PathOf("seen.snapshot"), now, StandaloneSeenOptionsOf(config_),
                                 {*reader_, deps_.clock, deps_.log, Signals::StopRequested}));
   receiver_ = TRY(Receiver::Create(config_, {identity_secret_, std::move(seen), journal_->publisher(), activity_,
-                                             nullptr, deps_.clock, deps_.log, deps_.metrics}));
+                                             nullptr, deps_.clock, deps_.log, deps_.metrics, listener_->memory()}));
   return {};
 }
 

@@ -37,7 +37,9 @@ class MemoryHold {
     std::swap(bytes_, other.bytes_);
     return *this;
   }
-  ~MemoryHold() { budget_->GiveBack(bytes_); }
+  ~MemoryHold() {
+    if (bytes_ > 0) budget_->GiveBack(bytes_);
+  }
 
   // Takes `bytes` more. Returns false if the budget does not allow it; then nothing changes.
   bool TryGrow(uint64_t bytes) {

@@ -16,9 +16,8 @@ namespace {
 constexpr int kMinWindowLog = 23;  // 8 MiB: RFC 8878 expects it of every decoder, even if the decoded limit is smaller
 constexpr int kMaxWindowLog = 27;  // zstd's default
 
-std::unexpected<Error> TooLarge(uint64_t size, uint64_t limit, std::string_view how) {
-  return Fail(Errc::kTooLarge, format("body decodes to {}{}, limit {} (receive.max_decoded_bytes)", how,
-                                      FormatBytes(size), FormatBytes(limit)));
+uint64_t LimitOf(std::string_view body, uint64_t max_decoded_bytes) {
+  return std::min(max_decoded_bytes, std::max(kAlwaysDecoded, kMaxExpansion * body.size()));
 }
 
 // The sum of the sizes that all frames of the body declare; unknown if one is unknown. Reads only block headers.
@@ -60,8 +59,23 @@ ZstdEncoder MakeZstdEncoder() {
   return encoder;
 }
 
+std::unexpected<Error> Decompressor::TooLarge(std::string_view how, uint64_t size, const Limit& limit) {
+  return Fail(Errc::kTooLarge, format("body decodes to {}{}, limit {} ({})", how, FormatBytes(size),
+                                      FormatBytes(limit.bytes), limit.name));
+}
+
+// A body may be readable by both codecs, so the larger size counts.
+uint64_t DecodedSizeBound(std::string_view body, uint64_t max_decoded_bytes) {
+  const uint64_t limit = LimitOf(body, max_decoded_bytes);
+  const unsigned long long of_zstd = DeclaredZstdSize(body, limit);
+  size_t of_snappy = 0;
+  if (!snappy::GetUncompressedLength(body.data(), body.size(), &of_snappy)) of_snappy = 0;
+  const uint64_t size = of_zstd == ZSTD_CONTENTSIZE_ERROR ? of_snappy : std::max<uint64_t>(of_zstd, of_snappy);
+  return std::min(size, limit);  // an unknown size is a huge number
+}
+
 // A body is untrusted, and a few bytes may decode to gigabytes. So no size is believed before it is compared with the
-// limit, and memory is taken only for what is plausible:
+// limit, which is in proportion to the body, and memory is taken only for what is plausible:
 //   - snappy: the declared size, which must be within the limit and at most 32 times the body;
 //   - zstd with declared sizes: their sum over all frames, which must be within the limit;
 //   - zstd without: a buffer that doubles while bytes come, up to one byte more than the limit, which shows
@@ -75,9 +89,12 @@ Result<std::string_view> Decompressor::Decode(Compression named, std::string_vie
     capacity_ = 0;
   }
   const bool snappy_first = named == Compression::kSnappy;
-  auto decoded = snappy_first ? DecodeSnappy(body, max_decoded_bytes) : DecodeZstd(body, max_decoded_bytes);
+  const uint64_t bytes = LimitOf(body, max_decoded_bytes);
+  const Limit limit{bytes, max_decoded_bytes,
+                    bytes == max_decoded_bytes ? "receive.max_decoded_bytes" : "fixed: 1000 times the body"};
+  auto decoded = snappy_first ? DecodeSnappy(body, limit) : DecodeZstd(body, limit);
   if (!decoded && decoded.error().code() == Errc::kInvalid) {
-    auto other = snappy_first ? DecodeZstd(body, max_decoded_bytes) : DecodeSnappy(body, max_decoded_bytes);
+    auto other = snappy_first ? DecodeZstd(body, limit) : DecodeSnappy(body, limit);
     if (other) decoded = other;
   }
   if (zstd_bytes() > kHugeBytes) zstd_.reset();
@@ -87,12 +104,12 @@ Result<std::string_view> Decompressor::Decode(Compression named, std::string_vie
 
 size_t Decompressor::zstd_bytes() const { return zstd_ ? ZSTD_sizeof_DCtx(zstd_.get()) : 0; }
 
-Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, uint64_t limit) {
+Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, const Limit& limit) {
   size_t size = 0;
   if (!snappy::GetUncompressedLength(body.data(), body.size(), &size)) {
     return Fail(Errc::kInvalid, "the body is not snappy: no length");
   }
-  if (size > limit) return TooLarge(size, limit, "");
+  if (size > limit.bytes) return TooLarge("", size, limit);
   // Three bytes decode to at most 64, so a larger declared size is wrong: nothing is allocated for it.
   if (size / 32 > body.size()) return Fail(Errc::kInvalid, "the body is not snappy: shorter than its declared length");
   char* out = Reserve(size);
@@ -102,12 +119,12 @@ Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, uint6
   return std::string_view(out, size);
 }
 
-Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, uint64_t limit) {
-  const unsigned long long size = DeclaredZstdSize(body, limit);
+Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, const Limit& limit) {
+  const unsigned long long size = DeclaredZstdSize(body, limit.bytes);
   if (size == ZSTD_CONTENTSIZE_ERROR) return Fail(Errc::kInvalid, "the body is not zstd");
   if (!zstd_) zstd_ = MakeZstdDecoder();
   if (size == ZSTD_CONTENTSIZE_UNKNOWN) return DecodeZstdStream(body, limit);
-  if (size > limit) return TooLarge(size, limit, "");
+  if (size > limit.bytes) return TooLarge("", size, limit);
   char* out = Reserve(size);
   const size_t written = ZSTD_decompressDCtx(zstd_.get(), out, size, body.data(), body.size());
   if (ZSTD_isError(written)) {
@@ -117,10 +134,10 @@ Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, uint64_
 }
 
 // Decodes frames without a declared size piece by piece, so that memory follows the real size.
-Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, uint64_t limit) {
+Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, const Limit& limit) {
   ZSTD_DCtx_reset(zstd_.get(), ZSTD_reset_session_and_parameters);
   // The window takes memory too. No honest frame needs a larger window than the decoded limit.
-  const int needed = std::bit_width(std::max<uint64_t>(limit, 1) - 1);
+  const int needed = std::bit_width(std::max<uint64_t>(limit.of_all, 1) - 1);
   const int window_log = std::clamp(needed, kMinWindowLog, kMaxWindowLog);
   ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, window_log);
   ZSTD_inBuffer in{body.data(), body.size(), 0};
@@ -128,8 +145,8 @@ Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, u
   size_t pending = 1;  // 0 when a frame has ended
   while (in.pos < in.size || pending != 0) {
     const size_t room = std::max<size_t>({64 << 10, body.size() * 4, size * 2});
-    char* out = Reserve(std::min<uint64_t>(room, limit + 1), size);
-    ZSTD_outBuffer chunk{out, std::min<uint64_t>(capacity_, limit + 1), size};
+    char* out = Reserve(std::min<uint64_t>(room, limit.bytes + 1), size);
+    ZSTD_outBuffer chunk{out, std::min<uint64_t>(capacity_, limit.bytes + 1), size};
     const size_t before = in.pos;
     pending = ZSTD_decompressStream(zstd_.get(), &chunk, &in);
     if (ZSTD_isError(pending)) {
@@ -137,7 +154,7 @@ Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, u
     }
     const bool stuck = chunk.pos == size && in.pos == before && in.pos == in.size;
     size = chunk.pos;
-    if (size > limit) return TooLarge(limit, limit, "more than ");
+    if (size > limit.bytes) return TooLarge("more than ", limit.bytes, limit);
     if (stuck && pending != 0) return Fail(Errc::kInvalid, "the body is not zstd: truncated");
   }
   return std::string_view(buffer_.get(), size);

@@ -72,7 +72,8 @@ TEST_P(BothCodecs, ContinueAfterAnError) {
 }
 
 TEST_P(BothCodecs, FreeAHugeBufferAfterManySmallBodies) {
-  const std::string huge(9 << 20, 'x');
+  std::string huge(9 << 20, 'x');
+  for (size_t i = 0; i < huge.size(); i += 1000) huge[i] = static_cast<char>(i * 7919 >> 8);
   ASSERT_TRUE(decompressor_.Decode(GetParam(), Compress(GetParam(), huge), 16 << 20));
   const std::string small = Compress(GetParam(), kText);
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(decompressor_.Decode(GetParam(), small, kLimit), kText);
@@ -139,6 +140,40 @@ TEST(Zstd, LimitsTheWindowByTheDecodedLimit) {
   f(21, 1 << 20, true);
   EXPECT_EQ(decompressor.Decode(Compression::kZstd, ZstdOfWindow(10, "abc"), 0).error().code(), Errc::kTooLarge);
   EXPECT_EQ(decompressor.Decode(Compression::kZstd, Compress(Compression::kZstd, kText), kLimit), kText);
+}
+
+// Small bodies may decode to 1 MiB, larger ones to 1000 times their size.
+TEST(Zstd, LimitsTheExpansionOfABody) {
+  Decompressor decompressor;
+  constexpr uint64_t kOption = 64 << 20;
+  const auto f = [&](std::string body) {
+    const auto decoded = decompressor.Decode(Compression::kZstd, body, kOption);
+    ASSERT_FALSE(decoded);
+    EXPECT_EQ(decoded.error().code(), Errc::kTooLarge);
+    EXPECT_THAT(decoded.error().message(), HasSubstr("limit 1 MiB (fixed: 1000 times the body)"));
+    EXPECT_LE(decompressor.buffer_bytes(), kAlwaysDecoded + 1);
+    EXPECT_LE(DecodedSizeBound(body, kOption), kAlwaysDecoded);
+  };
+  const std::string zeros(2 << 20, '\0');
+  f(Compress(Compression::kZstd, zeros));
+  f(ZstdStream(zeros));
+  f(Compress(Compression::kZstd, zeros.substr(0, 1 << 20)) + Compress(Compression::kZstd, "x"));
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, ZstdStream(zeros.substr(0, 1 << 20)), kOption)->size(), 1U << 20);
+  std::string varied(4 << 20, '\0');
+  for (size_t i = 0; i < varied.size(); i += 500) varied[i] = static_cast<char>(i * 7919 >> 8);
+  EXPECT_EQ(decompressor.Decode(Compression::kZstd, Compress(Compression::kZstd, varied), kOption), varied);
+}
+
+TEST(Compression, KnowsABoundOfTheDecodedSizeInAdvance) {
+  const std::string raw(100'000, 'x');
+  const std::string snappy = Compress(Compression::kSnappy, raw);
+  const std::string zstd = Compress(Compression::kZstd, raw);
+  EXPECT_EQ(DecodedSizeBound(snappy, 1 << 20), raw.size());
+  EXPECT_EQ(DecodedSizeBound(zstd + zstd, 1 << 20), 2 * raw.size());
+  EXPECT_EQ(DecodedSizeBound(ZstdStream(raw), 1 << 20), 1U << 20);
+  EXPECT_EQ(DecodedSizeBound(snappy, 99'999), 99'999U);
+  EXPECT_EQ(DecodedSizeBound("neither", 1 << 20), uint64_t{'n'});  // snappy of 110 bytes, until it is read
+  EXPECT_EQ(DecodedSizeBound("\xff", 1 << 20), 0U);
 }
 
 TEST(Zstd, DecodesSeveralFramesAsOneBody) {

@@ -48,16 +48,18 @@ Status CheckTexts(std::span<const MetadataText> texts, MetadataBudget& budget) {
 // The arrays are emptied, not freed (base/restart.h): after a few requests a scan allocates nothing. The result refers
 // to the decoded request and, for 2.0, to symbols_, so it is valid only until the next Scan. If a walk fails, the lists
 // may hold a part of the request; the caller must not use them.
-Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter) {
+Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter,
+                         const ScanBounds& bounds) {
   schema_ = schema;
+  max_label_bytes_ = MaxLabelBytes(decoded.size());
   Restart(series_);
   Restart(metadata_);
   symbols_.Clear();
   if (!rebuilt_) rebuilt_ = std::make_unique_for_overwrite<char[]>(Walk::kRebuiltCapacity);
   refused_items_ = 0;
   first_refused_item_.clear();
-  if (schema == Schema::kV1) return V1Walk(*this, decoded, fingerprinter).Run();
-  return V2Walk(*this, decoded, fingerprinter).Run();
+  if (schema == Schema::kV1) return V1Walk(*this, decoded, fingerprinter, bounds).Run();
+  return V2Walk(*this, decoded, fingerprinter, bounds).Run();
 }
 
 void RequestScan::Add(std::string_view canonical, const model::Fingerprint& fingerprint) {
@@ -140,6 +142,7 @@ bool Walk::ReadOddSample(std::string_view message, uint64_t& bits) {
 }
 
 bool Walk::TakeHistogram(std::string_view message, ScannedSeries& series) {
+  if (++histograms_taken_ > max_series_) return false;
   if (!ReadHistogram(message, scan_.histogram_)) return false;
   ++series.histograms;
   active_ |= !scan_.histogram_.is_stale();
@@ -147,18 +150,16 @@ bool Walk::TakeHistogram(std::string_view message, ScannedSeries& series) {
   return true;
 }
 
-void Walk::RefuseItem(std::string message) {
-  if (scan_.refused_items_++ == 0) scan_.first_refused_item_ = std::move(message);
-}
-
 std::unexpected<Error> Walk::Broken(const char* at) const {
+  if (histograms_taken_ > max_series_) return TooMany("histograms", max_series_);
   return Fail(Errc::kInvalid,
               format("the body is not a remote write {} request: broken after byte {} of {} (decoded)",
                      scan_.schema_ == Schema::kV1 ? "1.0" : "2.0", at - decoded_.data(), decoded_.size()));
 }
 
 std::unexpected<Error> Walk::TooMany(std::string_view what, size_t limit) const {
-  return Fail(Errc::kTooLarge, format("the request contains more than {} {}: send smaller requests", limit, what));
+  return Fail(Errc::kTooLarge, format("the request contains more than {} {} in {} (decoded): send smaller requests",
+                                      limit, what, FormatBytes(decoded_.size())));
 }
 
 }  // namespace mi::codec

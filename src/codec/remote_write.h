@@ -4,6 +4,7 @@
 // looked up in the seen table. Only series that are not known go to the Canonicaliser (canonicaliser.h).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,10 +25,26 @@ namespace mi::codec {
 
 enum class Schema : uint8_t { kV1, kV2 };
 
-// The most that one request may contain, whatever its size: otherwise 64 MiB of empty messages would need gigabytes of
-// list entries. Real senders stay below 50,000 series.
-inline constexpr size_t kMaxSeriesPerRequest = 1'000'000;  // and as many metadata messages
+// The most that one request may contain, in proportion to its decoded size: otherwise 64 MiB of empty messages would
+// need gigabytes of list entries, and two bytes would cost as much time as a series. Real senders stay below 50,000
+// series, and need 29 bytes for the smallest sample of the smallest series in 1.0, 18 bytes in 2.0.
+inline constexpr size_t kAlwaysAllowed = 10'000;           // series, symbols etc., in a request of any size
+inline constexpr size_t kMinBytesPerSeries = 16;           // on average, and per metadata message and histogram
+inline constexpr size_t kMinBytesPerSymbol = 4;            // on average
+inline constexpr size_t kMaxSeriesPerRequest = 1'000'000;  // and as many metadata messages and histograms
 inline constexpr size_t kMaxSymbolsPerRequest = 2'000'000;
+constexpr size_t MaxSeries(size_t decoded_bytes) {
+  return std::clamp(decoded_bytes / kMinBytesPerSeries, kAlwaysAllowed, kMaxSeriesPerRequest);
+}
+constexpr size_t MaxSymbols(size_t decoded_bytes) {
+  return std::clamp(decoded_bytes / kMinBytesPerSymbol, kAlwaysAllowed, kMaxSymbolsPerRequest);
+}
+
+// The most bytes that the labels of all series may have together when they are written out. 2.0: two bytes refer to a
+// symbol of any length. The labels of real senders have about ten times the size of their request.
+constexpr uint64_t MaxLabelBytes(size_t decoded_bytes) {
+  return std::max<uint64_t>(16 << 20, uint64_t{16} * decoded_bytes);
+}
 
 // The meaning of ScannedSeries::key.
 enum class KeyKind : uint8_t {
@@ -66,12 +83,20 @@ struct MetadataBudget {
   uint64_t used = 0;
 };
 
+// What a caller does not want to read, although it could be. The defaults exclude nothing.
+struct ScanBounds {
+  size_t series = kMaxSeriesPerRequest;  // and as many metadata messages
+  uint64_t label_bytes = UINT64_MAX;     // 2.0, with the references resolved
+};
+
 // One walk over a request, and its result. Reuse it: its arrays keep their memory.
 // Threads: confined to one. Ownership: borrows the decoded request until the next Scan.
 class RequestScan {
  public:
-  // kInvalid, kTooLarge: the whole request is refused; the result must not be used.
-  Status Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter);
+  // kInvalid, kTooLarge: the whole request is refused; the result must not be used. kTooLarge also if it exceeds the
+  // bounds; the walk ends where that shows.
+  Status Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter,
+              const ScanBounds& bounds = {});
 
   // Adds a series that did not come by remote write (OpenTSDB), with one sample. `canonical`: its labels, borrowed
   // until the next Scan(). `fingerprint` must be that of the labels.
@@ -79,6 +104,7 @@ class RequestScan {
   void Add(std::string_view canonical, const model::Fingerprint& fingerprint);
 
   Schema schema() const { return schema_; }
+  uint64_t max_label_bytes() const { return max_label_bytes_; }  // MaxLabelBytes() of the request
   std::span<const ScannedSeries> series() const { return series_; }
   std::span<const ScannedMetadata> metadata() const { return metadata_; }
 
@@ -106,6 +132,7 @@ class RequestScan {
   static std::string_view FamilyOf(const ScannedSeries& series, std::string_view metric_name, uint64_t type);
 
   Schema schema_ = Schema::kV1;
+  uint64_t max_label_bytes_ = UINT64_MAX;
   std::vector<ScannedSeries> series_;
   std::vector<ScannedMetadata> metadata_;
   SymbolTable symbols_;  // 2.0

@@ -253,15 +253,49 @@ TEST_P(BothSchemas, ARequestOfTheOtherSchemaIsRefused) {
               HasSubstr("the Content-Type says"));
 }
 
-TEST_P(BothSchemas, TooManySeriesAreRefused) {
-  std::string request = GetParam() == Schema::kV2 ? BytesField(4, "") : "";
-  const std::string empty_series = BytesField(GetParam() == Schema::kV1 ? 1 : 5, "");
-  for (size_t i = 0; i <= kMaxSeriesPerRequest; ++i) request += empty_series;
+// A million series of two bytes each would cost as much as a million real ones.
+TEST_P(BothSchemas, TheNumberOfSeriesIsInProportionToTheRequest) {
+  const auto f = [](size_t series, size_t bytes_each, std::string_view limit) {
+    std::string request = GetParam() == Schema::kV2 ? BytesField(4, "") : "";
+    const std::string unknown = bytes_each == 2 ? "" : BytesField(9, std::string(bytes_each - 4, 'x'));
+    for (size_t i = 0; i < series; ++i) request += BytesField(GetParam() == Schema::kV1 ? 1 : 5, unknown);
+    RequestScan scan;
+    const Status status = scan.Scan(GetParam(), request, kFingerprinter);
+    EXPECT_EQ(status.has_value(), limit.empty());
+    if (status) return;
+    EXPECT_EQ(status.error().code(), Errc::kTooLarge);
+    EXPECT_THAT(status.error().message(), HasSubstr(std::string(limit)));
+  };
+  f(10'000, 2, "");
+  f(10'001, 2, "more than 10000 series");
+  f(200'000, 16, "");
+  f(200'000, 15, "more than 187500 series in 2.9 MiB");
+  f(1'000'000, 2, "more than 125000 series");
+  f(1'000'001, 17, "more than 1000000 series");
+}
+
+TEST_P(BothSchemas, TheNumberOfHistogramsIsInProportionToTheRequest) {
+  const auto scan_of = [](size_t count) {
+    std::string histograms;
+    for (size_t i = 0; i < count; ++i) histograms += BytesField(GetParam() == Schema::kV1 ? 4 : 3, "");
+    const std::string request = GetParam() == Schema::kV2 ? BytesField(4, "") : "";
+    RequestScan scan;
+    return scan.Scan(GetParam(), request + BytesField(GetParam() == Schema::kV1 ? 1 : 5, histograms), kFingerprinter);
+  };
+  EXPECT_TRUE(scan_of(10'000));
+  EXPECT_EQ(scan_of(10'001).error().code(), Errc::kTooLarge);
+  EXPECT_THAT(scan_of(100'000).error().message(), HasSubstr("more than 12500 histograms"));
+}
+
+TEST_P(BothSchemas, AScanEndsAtTheBoundsOfItsCaller) {
+  RequestEncoder encoder(GetParam());
+  for (int i = 0; i < 100; ++i) encoder.Add(Series({{"__name__", format("m{}", i)}, {"a", std::string(100, 'x')}}));
+  const std::string request = encoder.Finish();
   RequestScan scan;
-  const Status status = scan.Scan(GetParam(), request, kFingerprinter);
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().code(), Errc::kTooLarge);
-  EXPECT_THAT(status.error().message(), HasSubstr("1000000 series"));
+  EXPECT_TRUE(scan.Scan(GetParam(), request, kFingerprinter, {.series = 100}));
+  EXPECT_EQ(scan.Scan(GetParam(), request, kFingerprinter, {.series = 99}).error().code(), Errc::kTooLarge);
+  const Status scanned = scan.Scan(GetParam(), request, kFingerprinter, {.label_bytes = 10'000});
+  EXPECT_EQ(scanned.has_value(), GetParam() == Schema::kV1) << "the labels of 1.0 are no larger than the request";
 }
 
 TEST_P(BothSchemas, AScanCanBeReused) {
@@ -422,6 +456,18 @@ TEST(RemoteWriteV2, RefusesSeriesWithBadReferences) {
   f(VarintField(1, 1) + VarintField(1, 77));
 }
 
+TEST(RemoteWriteV2, TheNumberOfSymbolsIsInProportionToTheRequest) {
+  const auto scan_of = [](size_t count, std::string_view symbol) {
+    std::string request = BytesField(4, "");
+    for (size_t i = 1; i < count; ++i) request += BytesField(4, symbol);
+    return RequestScan().Scan(Schema::kV2, request, kFingerprinter);
+  };
+  EXPECT_TRUE(scan_of(10'000, ""));
+  EXPECT_THAT(scan_of(10'001, "").error().message(), HasSubstr("more than 10000 symbols"));
+  EXPECT_TRUE(scan_of(100'000, "abc"));
+  EXPECT_THAT(scan_of(100'000, "a").error().message(), HasSubstr("more than 74999 symbols"));
+}
+
 TEST(RemoteWriteV2, RefusesRequestsWithAnInvalidSymbolTable) {
   auto f = [](const std::string& request) {
     EXPECT_EQ(ReadBothWays(Schema::kV2, request).identity, "request refused");
@@ -519,7 +565,7 @@ TEST(RemoteWriteV2, FilesMetadataUnderTheFamilyThatItsTypeAndNameTell) {
   f("unknown", "x_bucket", "x_bucket");
 }
 
-// 1,200 series of 60 bytes refer to 15 labels of 4 KiB each: without a limit, 72 MB to copy and hash.
+// 300 series of 60 bytes refer to 15 labels of 4 KiB each: without a limit, any number of megabytes to copy and hash.
 TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
   const auto request_of = [](size_t count, const std::string& last) {
     std::string request = BytesField(4, "") + BytesField(4, std::string(4000, 'v'));
@@ -537,14 +583,14 @@ TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
     const Status status = scan.Scan(Schema::kV2, request_of(count, last), kFingerprinter);
     if (status) return std::string("read");
     EXPECT_EQ(status.error().code(), Errc::kTooLarge);
-    EXPECT_THAT(status.error().message(), HasSubstr("limit 64 MiB"));
+    EXPECT_THAT(status.error().message(), HasSubstr("limit 16 MiB"));
     return std::string("refused");
   };
   const std::string nowhere = Varint(77) + Varint(1);
-  EXPECT_EQ(reading(1000, ""), "read");
-  EXPECT_EQ(reading(1200, ""), "refused");
-  EXPECT_EQ(reading(1200, nowhere), "refused");  // what was in vain costs the same
-  EXPECT_EQ(reading(1200, Varint(2) + Varint(1)), "refused");
+  EXPECT_EQ(reading(250, ""), "read");
+  EXPECT_EQ(reading(300, ""), "refused");
+  EXPECT_EQ(reading(300, nowhere), "refused");  // what was in vain costs the same
+  EXPECT_EQ(reading(300, Varint(2) + Varint(1)), "refused");
 }
 
 // Names that differ only at their ends are expensive to sort.

@@ -88,8 +88,8 @@ Status V1Walk::Run() {
       at = wire::ReadField(at, end, field);
       if (at == nullptr || !TakeTopLevel(field)) return Broken(begin);
     }
-    if (scan_.series_.size() > kMaxSeriesPerRequest) return TooMany("series", kMaxSeriesPerRequest);
-    if (scan_.metadata_.size() > kMaxSeriesPerRequest) return TooMany("metadata", kMaxSeriesPerRequest);
+    if (scan_.series_.size() > max_series_) return TooMany("series", max_series_);
+    if (scan_.metadata_.size() > max_series_) return TooMany("metadata", max_series_);
   }
   // A 204 would lose everything silently.
   if (looks_like_v2_ && scan_.series_.empty() && scan_.metadata_.empty()) {

@@ -61,7 +61,7 @@ uint32_t RequestScan::NameOf(const ScannedSeries& series) const {
 // Two passes: the first collects all symbols and lists the series; the second reads the series. A few bytes of
 // references may stand for kilobytes of symbols, so the time is not linear in the size of the request by itself. It is
 // bounded: rebuilt_bytes_ counts what is rebuilt or compared, also for series that are given up, and the request is
-// refused above MaxRebuiltBytes. Metadata is only listed here; it is decoded later, if it is not known.
+// refused above MaxLabelBytes. Metadata is only listed here; it is decoded later, if it is not known.
 Status V2Walk::Run() {
   if (Status collected = CollectTopLevel(); !collected) return collected;
   const SymbolTable& symbols = scan_.symbols_;
@@ -73,7 +73,7 @@ Status V2Walk::Run() {
     return Fail(Errc::kInvalid, "the body is a remote write 1.0 request, the Content-Type says 2.0");
   }
   scan_.pieces_.Begin(symbols);
-  const uint64_t limit = MaxRebuiltBytes(decoded_.size());
+  const uint64_t limit = max_label_bytes_;
   for (ScannedSeries& series : scan_.series_) {
     if (!WalkSeries(series)) return Broken(series.message.data());
     if (rebuilt_bytes_ > limit) {
@@ -84,7 +84,6 @@ Status V2Walk::Run() {
               FormatBytesAbove(rebuilt_bytes_, limit), FormatBytes(limit), FormatBytes(decoded_.size())));
     }
   }
-  if (scan_.metadata_.size() > kMaxSeriesPerRequest) return TooMany("metadata", kMaxSeriesPerRequest);
   return {};
 }
 
@@ -92,6 +91,7 @@ Status V2Walk::Run() {
 Status V2Walk::CollectTopLevel() {
   const char* at = decoded_.data();
   const char* const end = at + decoded_.size();
+  const size_t max_symbols = MaxSymbols(decoded_.size());
   while (at != end) {
     const char* const begin = at;
     Field field;
@@ -108,8 +108,8 @@ Status V2Walk::CollectTopLevel() {
     if (field.number == 4) scan_.symbols_.Add(field.bytes, end);
     if (field.number == 5) scan_.series_.emplace_back().message = field.bytes;
     looks_like_v1_ |= field.Is(1, Type::kBytes) || field.Is(3, Type::kBytes);  // reserved in 2.0
-    if (scan_.series_.size() > kMaxSeriesPerRequest) return TooMany("series", kMaxSeriesPerRequest);
-    if (scan_.symbols_.size() > kMaxSymbolsPerRequest) return TooMany("symbols", kMaxSymbolsPerRequest);
+    if (scan_.series_.size() > max_series_) return TooMany("series", max_series_);
+    if (scan_.symbols_.size() > max_symbols) return TooMany("symbols", max_symbols);
   }
   return {};
 }
@@ -152,11 +152,14 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
     series.labels = {};
     size_t count = 0;
     bool in_range = true;
+    size_t bytes = 0;
     const bool read = ForEachReference(series.message, [&](uint32_t reference) {
       in_range &= reference < scan_.symbols_.size();
+      if (in_range && bytes < kMaxRebuiltBytes) bytes += scan_.symbols_.text(reference).size();
       ++count;
     });
     if (!read) return false;
+    rebuilt_bytes_ += std::min(bytes, kMaxRebuiltBytes);
     NoteReferences(series, in_range, count);
   } else if (!series.labels.empty()) {
     const std::string_view canonical = Rebuild(series);
@@ -197,8 +200,10 @@ bool V2Walk::TakeExemplar(std::string_view message, ScannedSeries& series) {
   if (in_range && references % 2 == 0) {
     ++series.exemplars;
   } else {
-    RefuseItem(in_range ? format("an exemplar has an odd number of label references ({})", references)
-                        : format("an exemplar refers to a symbol beyond the {} of the request", scan_.symbols_.size()));
+    RefuseItem([&] {
+      return in_range ? format("an exemplar has an odd number of label references ({})", references)
+                      : format("an exemplar refers to a symbol beyond the {} of the request", scan_.symbols_.size());
+    });
   }
   return true;
 }
@@ -227,8 +232,10 @@ bool V2Walk::ReadMetadata(std::string_view message) {
 void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
   if ((metadata.type | metadata.help | metadata.unit) == 0) return;  // senders write this if they have no metadata
   if (std::max(metadata.help, metadata.unit) >= scan_.symbols_.size()) {
-    return RefuseItem(
-        format("metadata refers to symbol {} of {}", std::max(metadata.help, metadata.unit), scan_.symbols_.size()));
+    return RefuseItem([&] {
+      return format("metadata refers to symbol {} of {}", std::max(metadata.help, metadata.unit),
+                    scan_.symbols_.size());
+    });
   }
   metadata.name = metric_name_ != 0 || !references_good_ ? metric_name_ : scan_.NameOf(series);
   if (metadata.name == 0 || metadata.SameAs(last_metadata_)) return;
@@ -288,7 +295,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   const SymbolTable& symbols = scan_.symbols_;
   uint32_t name = 0;
   size_t count = 0;
-  size_t bytes = 0;
+  size_t bytes = 0;  // as far as the slow path may examine them
   bool in_range = true;
   bool usual = true;
   metric_name_ = 0;
@@ -300,8 +307,10 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
     usual = usual && in_range && symbols.text(reference).size() <= LabelPieces::kMaxSymbolBytes;
     if (++count % 2 != 0) {
       name = reference;
-    } else if (usual) {
-      bytes += symbols.text(name).size() + symbols.text(reference).size();
+      return;
+    }
+    if (in_range && bytes < kMaxRebuiltBytes) bytes += symbols.text(name).size() + symbols.text(reference).size();
+    if (usual) {
       usual = bytes <= kMaxRebuiltBytes / 2 && !symbols.text(name).empty() && !symbols.text(reference).empty() &&
               sorter_.Add(symbols.order(name), symbols.text(name), {name, reference});
     }
@@ -311,7 +320,7 @@ std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
   rebuilt_bytes_ += sorter_.tied_bytes();
   // The slow path refuses a name that occurs twice, and checks the name of a label whose value is empty.
   if (!usual || !references_good_ || sorter_.has_repeated_name()) {
-    rebuilt_bytes_ += copied + bytes;
+    rebuilt_bytes_ += copied + std::min(bytes, kMaxRebuiltBytes);
     return {};
   }
   char* const begin = scan_.rebuilt_.get();

@@ -14,14 +14,17 @@ namespace mi::codec {
 class Walk {
  public:
   // The most bytes of labels that the fast path rebuilds. A larger series takes the slow path, which checks the limits
-  // before it copies anything. This also limits the cost of a few bytes of references to long symbols;
-  // V2Walk::MaxRebuiltBytes limits the cost of many such series.
+  // before it copies anything. This also limits the cost of a few bytes of references to long symbols; MaxLabelBytes
+  // limits the cost of many such series.
   static constexpr size_t kMaxRebuiltBytes = 64 << 10;
   static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + LabelPieces::kMaxPieceBytes + LabelPieces::kCopyStep;
 
  protected:
-  Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
-      : scan_(scan), decoded_(decoded), fingerprinter_(fingerprinter) {}
+  Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter, const ScanBounds& bounds)
+      : scan_(scan),
+        decoded_(decoded),
+        fingerprinter_(fingerprinter),
+        max_series_(std::min(MaxSeries(decoded.size()), bounds.series)) {}
 
   // Each reads one message of the current series. False: the message, and so the request, is broken.
   [[gnu::always_inline]] bool TakeSample(std::string_view message, ScannedSeries& series) {
@@ -39,13 +42,19 @@ class Walk {
     return !active_ && series.exemplars == 0 && (series.samples | series.histograms) != 0;
   }
 
-  void RefuseItem(std::string message);
+  // `describe` gives the message; it is called only for the first one of a request, because it costs much more than the
+  // item.
+  template <typename Describe>
+  void RefuseItem(Describe&& describe) {
+    if (scan_.refused_items_++ == 0) scan_.first_refused_item_ = describe();
+  }
   std::unexpected<Error> Broken(const char* at) const;
   std::unexpected<Error> TooMany(std::string_view what, size_t limit) const;
 
   RequestScan& scan_;
   std::string_view decoded_;
   const model::Fingerprinter& fingerprinter_;
+  const size_t max_series_;  // and metadata messages, and histograms
 
  private:
   // Reads the bits of a Sample's value. The message is the same in 1.0 and 2.0, except for a field that is not needed.
@@ -66,12 +75,14 @@ class Walk {
   static bool ReadOddSample(std::string_view message, uint64_t& bits);
 
   bool active_ = false;
+  size_t histograms_taken_ = 0;
 };
 
 class V1Walk : Walk {
  public:
-  V1Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
-      : Walk(scan, decoded, fingerprinter) {}
+  V1Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter,
+         const ScanBounds& bounds)
+      : Walk(scan, decoded, fingerprinter, bounds) {}
   Status Run();
 
  private:
@@ -89,19 +100,13 @@ class V1Walk : Walk {
 
 class V2Walk : Walk {
  public:
-  V2Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter)
-      : Walk(scan, decoded, fingerprinter) {}
+  V2Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter,
+         const ScanBounds& bounds)
+      : Walk(scan, decoded, fingerprinter, bounds),
+        max_label_bytes_(std::min(scan.max_label_bytes(), bounds.label_bytes)) {}
   Status Run();
 
-  // The most bytes that the rebuilt labels of all series together may have. For real senders it is about ten times the
-  // size of the request; symbols of 4 KiB would make it a thousand times, on the thread that reads requests.
-  static uint64_t MaxRebuiltBytes(uint64_t decoded_bytes) {
-    return std::max<uint64_t>(kMinRebuiltPerRequest, 16 * decoded_bytes);
-  }
-
  private:
-  static constexpr uint64_t kMinRebuiltPerRequest = 64 << 20;
-
   struct Metadata {
     std::string_view message;
     uint32_t name = 0;  // of the series
@@ -132,6 +137,7 @@ class V2Walk : Walk {
   bool IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const;
   void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
 
+  const uint64_t max_label_bytes_;
   LabelSorter<SymbolPair> sorter_;
   bool looks_like_v1_ = false;
   bool broken_ = false;

@@ -1,5 +1,7 @@
 #include "receive/intake.h"
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "base/restart.h"
 
@@ -52,6 +54,7 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
 
   counts.known = counts.series - counts.refused - counts.fresh;
   deps_.metrics.known.Add(static_cast<double>(counts.known));
+  if (counts.refused > 0) deps_.metrics.CountRefused(refused_);
   return std::move(context.sorted);
 }
 
@@ -69,6 +72,7 @@ void Intake::Restart() {
   mi::Restart(metadata_taken_);
   mi::Restart(active_);
   mi::Restart(due_);
+  refused_.fill(0);
 }
 
 // The answer of a look-up changes the table: kKnownNewWindow and kKnownConfirm are given to one caller only. So a
@@ -117,17 +121,19 @@ void Intake::LookUpAliases(Context& context) {
   }
 }
 
-// The slow path, several times as expensive as a known series. It ends once max_decoded_bytes of labels were examined;
-// the other series are refused. The canonical bytes are copied to one string, because the canonicaliser reuses its
-// buffer; the batch gets them only if the second look-up does not find the fingerprint either.
+// The slow path, several times as expensive as a known series. It ends once max_decoded_bytes of labels were examined,
+// or what is in proportion to the request; the other series are refused. The canonical bytes are copied to one string,
+// because the canonicaliser reuses its buffer; the batch gets them only if the second look-up does not find the
+// fingerprint either.
 void Intake::ResolveUnknown(Context& context) {
   keys_.clear();
+  const uint64_t limit = std::min(context.options.max_decoded_bytes, context.scan.max_label_bytes());
   uint64_t examined = 0;
   for (const uint32_t i : unknown_) {
     const ScannedSeries& series = context.scan.series()[i];
     // In 2.0 two bytes refer to a long value: so the expanded size has a limit too, and refused series count.
-    if (examined >= context.options.max_decoded_bytes) {
-      RefuseExcess(context, examined);
+    if (examined >= limit) {
+      RefuseExcess(context, examined, limit);
       continue;
     }
     const auto outcome = canonicaliser_(context.scan, series, context.options.series);
@@ -211,17 +217,18 @@ void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refus
   RequestCounts& counts = context.sorted.counts;
   if (counts.refused++ == 0)
     counts.first_refusal = canonicaliser_.Explain(context.scan, series, context.options.series);
-  deps_.metrics.CountRefused(refusal);
+  ++refused_[static_cast<size_t>(refusal)];
 }
 
-void Intake::RefuseExcess(Context& context, uint64_t bytes) {
+void Intake::RefuseExcess(Context& context, uint64_t bytes, uint64_t limit) {
   RequestCounts& counts = context.sorted.counts;
   if (counts.refused++ == 0) {
+    const bool of_all = limit == context.options.max_decoded_bytes;
     counts.first_refusal =
-        format("the labels of the new series are {} when written out, limit {} (receive.max_decoded_bytes)",
-               FormatBytes(bytes), FormatBytes(context.options.max_decoded_bytes));
+        format("the labels of the new series are {} when written out, limit {} ({})", FormatBytes(bytes),
+               FormatBytes(limit), of_all ? "receive.max_decoded_bytes" : "fixed: 16 times the decoded request");
   }
-  deps_.metrics.CountRefused(Refusal::kRequestTooLarge);
+  ++refused_[static_cast<size_t>(Refusal::kRequestTooLarge)];
 }
 
 void Intake::NoteKnown(uint32_t series, const Fingerprint& fingerprint, Seen answer) {

@@ -77,7 +77,7 @@ class Intake {
   void ResolveDue(Context& context);
   void SortMetadata(Context& context);
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
-  void RefuseExcess(Context& context, uint64_t bytes);
+  void RefuseExcess(Context& context, uint64_t bytes, uint64_t limit);
   // A known series may need to be published as active, or confirmed.
   void NoteKnown(uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
   void CreateBatch(NewSeries& to, const Context& context) const;
@@ -97,6 +97,7 @@ class Intake {
   std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats the metadata of a family on each series
   std::vector<model::Fingerprint> active_;                 // the first activity in their window
   std::vector<uint32_t> due_;                              // known series to be confirmed
+  RefusalCounts refused_{};                                // of the request
 };
 
 }  // namespace mi::receive

@@ -32,7 +32,16 @@ struct NewSeries {
   std::vector<Items> items;                       // of each series; counted as written only if the series is durable
   std::vector<model::Fingerprint> metadata_keys;  // of the batch's metadata, in order
 
+  static constexpr uint64_t kBytesPerEntry = 256;
+
   bool empty() const { return batch == nullptr || batch->empty(); }
+
+  // About what it takes until it is durable, with its copy for the stream and its claims. Requires: batch != nullptr.
+  uint64_t memory_bytes() const {
+    uint64_t metadata = 0;
+    for (const model::MetricMetadata& one : batch->metadata()) metadata += one.help.size() + kBytesPerEntry;
+    return 2 * batch->byte_size() + fingerprints.size() * kBytesPerEntry + metadata;
+  }
 
   // Requires: batch != nullptr.
   void Add(const model::Fingerprint& fingerprint, std::string_view canonical, const model::Fingerprint& alias = {},

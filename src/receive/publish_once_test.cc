@@ -65,7 +65,10 @@ class PublishOnceTest : public testing::Test {
   dedupe::FakeSharedTier tier_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, *publisher_, metrics_, clock_, &tier_}};
-  WriteHandler handler_{{{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, nullptr}};
+  MemoryBudget memory_{uint64_t{1} << 30};
+  LongWork long_work_{{.threads = 1}};
+  WriteHandler handler_{
+      {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, long_work_, memory_, nullptr}};
 };
 
 TEST_F(PublishOnceTest, PublishesUnknownSeriesAndTellsTheTierWhenTheyAreDurable) {

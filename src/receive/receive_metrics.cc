@@ -42,9 +42,12 @@ void ReceiveMetrics::CountRequest(std::string_view protocol, std::string_view en
   counter->Add();
 }
 
-void ReceiveMetrics::CountRefused(codec::Refusal refusal) {
-  refused.Add();
-  reasons_[static_cast<size_t>(refusal)]->Add();
+void ReceiveMetrics::CountRefused(const RefusalCounts& counts) {
+  for (size_t i = 1; i < counts.size(); ++i) {
+    if (counts[i] == 0) continue;
+    refused.Add(counts[i]);
+    reasons_[i]->Add(counts[i]);
+  }
 }
 
 void ReceiveMetrics::CountRefusedByStream(uint64_t series) {

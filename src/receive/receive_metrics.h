@@ -12,13 +12,15 @@
 
 namespace mi::receive {
 
+using RefusalCounts = std::array<uint32_t, codec::kRefusals>;  // by Refusal
+
 // Threads: safe.
 class ReceiveMetrics {
  public:
   explicit ReceiveMetrics(telemetry::Metrics& metrics);
 
   void CountRequest(std::string_view protocol, std::string_view encoding, int status, double seconds);
-  void CountRefused(codec::Refusal refusal);
+  void CountRefused(const RefusalCounts& refused);
   // Series that the stream will never accept.
   void CountRefusedByStream(uint64_t series);
 
@@ -32,7 +34,7 @@ class ReceiveMetrics {
   telemetry::Metrics& metrics_;
   telemetry::Counter& refused_by_stream_;
   telemetry::Histogram& seconds_;
-  std::array<telemetry::Counter*, codec::kRefusals> reasons_{};  // by Refusal; none for kNone
+  std::array<telemetry::Counter*, codec::kRefusals> reasons_{};  // by Refusal; null for kNone
   Mutex mutex_;
   std::map<std::string, telemetry::Counter*> requests_ GUARDED_BY(mutex_);
 };

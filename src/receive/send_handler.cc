@@ -38,7 +38,9 @@ net::Response TryLater(std::string_view because) {
   return response;
 }
 
-net::Response RefuseRequest(const Error& error) { return ErrorAnswer(400, error.message()); }
+net::Response RefuseRequest(const Error& error) {
+  return IsWorthRepeating(error.code()) ? TryLater(error.message()) : ErrorAnswer(400, error.message());
+}
 
 bool IsJson(std::string_view content_type) {
   const std::string_view type = TrimSpace(content_type.substr(0, content_type.find(';')));
@@ -62,25 +64,20 @@ std::optional<net::Response> CheckForm(const net::Request& request) {
   return std::nullopt;
 }
 
-// What the sender wants to read: nothing but the status, the counts, or each fault.
-enum class Verbosity : uint8_t { kNone, kSummary, kDetails };
-
-Verbosity VerbosityOf(const net::Request& request) {
-  const auto parameters = net::FormParameters::Parse(request.query());
-  const auto wants = [&](std::string_view name) {
-    const auto value = parameters.First(name);
-    return value && *value != "false";  // "?details" is enough
-  };
-  if (wants("details")) return Verbosity::kDetails;
-  return wants("summary") ? Verbosity::kSummary : Verbosity::kNone;
-}
-
 // The most that `?details` shows: each fault repeats its point. `failed` counts all of them.
 constexpr size_t kMaxFaultsShown = 1'000;
 constexpr size_t kMaxFaultBytes = 1 << 20;
 
+// What a thread of the server parses itself: senders put up to a hundred points into a request.
+constexpr size_t kShortBodyBytes = 64 << 10;
+
+// The most memory that a byte of a body takes while it is parsed. simdjson's document takes 14 bytes, also for "[[[[".
+constexpr uint64_t kMemoryPerByte = 16;
+
+}  // namespace
+
 // The points of one request: the valid ones, to be sent on, and the counts and faults that the sender gets.
-class PointReport {
+class SendHandler::PointReport {
  public:
   explicit PointReport(Verbosity verbosity) : verbosity_(verbosity) {}
 
@@ -118,7 +115,15 @@ class PointReport {
   std::string faults_;    // JSON, without brackets
 };
 
-}  // namespace
+SendHandler::Verbosity SendHandler::VerbosityOf(const net::Request& request) {
+  const auto parameters = net::FormParameters::Parse(request.query());
+  const auto wants = [&](std::string_view name) {
+    const auto value = parameters.First(name);
+    return value && *value != "false";  // "?details" is enough
+  };
+  if (wants("details")) return Verbosity::kDetails;
+  return wants("summary") ? Verbosity::kSummary : Verbosity::kNone;
+}
 
 SendHandler::SendHandler(SendHandlerDeps deps) : deps_(std::move(deps)) {}
 
@@ -138,40 +143,56 @@ net::HeadDecision SendHandler::Head(const net::Request& request) {
   return decision;
 }
 
-// The points take the path of remote write (intake.h, publish_once.h) once they are parsed. Valid points are sent on
-// only after their series are durable, and only if the sender does not repeat the request: otherwise they would be sent
-// on twice. The valid points of a request that has invalid ones are sent on too, since the answer 400 is not repeated.
 void SendHandler::Handle(const net::Request& request, net::Reply to) {
   net::Reply reply([this, begun = deps_.intake.clock.Steady(), to = std::move(to)](net::Response response) mutable {
     CountRequest(response.status, begun);
     to(std::move(response));
   });
   if (refusing_) return reply(TryLater("the service is stopping"));
-  const Result<model::Tenant> tenant = TenantOf(request);
+  Result<model::Tenant> tenant = TenantOf(request);
   if (!tenant) return reply(RefuseRequest(tenant.error()));
-  const auto options = deps_.options.Get();
-  const Result<std::vector<OpenTsdbPoint>> points = codec::ReadOpenTsdb(request.body(), options->series);
-  if (!points) return reply(RefuseRequest(points.error()));
-  if (points->empty()) return reply(ErrorAnswer(400, "No datapoints found in content"));
+  Unread unread{*std::move(tenant), VerbosityOf(request), std::move(reply), MemoryHold(deps_.memory)};
+  const uint64_t bytes = request.body().size();
+  if (const Status taken = TakeMemory(deps_.memory, unread.memory, kMemoryPerByte * bytes); !taken) {
+    return unread.reply(RefuseRequest(taken.error()));
+  }
+  if (bytes <= kShortBodyBytes) return Read(request.body(), std::move(unread));
+  deps_.long_work.Add(request.peer(), [this, body = std::string(request.body()),
+                                       unread = std::move(unread)](const Status& run) mutable {
+    if (!run) return unread.reply(RefuseRequest(run.error()));
+    Read(body, std::move(unread));
+  });
+}
 
-  PointReport report(VerbosityOf(request));
+// The points take the path of remote write (intake.h, publish_once.h) once they are parsed. Valid points are sent on
+// only after their series are durable, and only if the sender does not repeat the request: otherwise they would be sent
+// on twice. The valid points of a request that has invalid ones are sent on too, since the answer 400 is not repeated.
+void SendHandler::Read(std::string_view body, Unread request) const {
+  const auto options = deps_.options.Get();
+  const Result<std::vector<OpenTsdbPoint>> points = codec::ReadOpenTsdb(body, options->series);
+  if (!points) return request.reply(RefuseRequest(points.error()));
+  if (points->empty()) return request.reply(ErrorAnswer(400, "No datapoints found in content"));
+
+  PointReport report(request.verbosity);
+  RefusalCounts refused{};
   for (const OpenTsdbPoint& point : *points) {
     if (point.fault.empty()) {
       report.Accept(point);
     } else {
       report.Refuse(point);
-      deps_.intake.metrics.CountRefused(point.refusal);
+      ++refused[static_cast<size_t>(point.refusal)];
     }
   }
-  Result<Intake::Sorted> sorted = Sort(*points, *tenant, *options);
-  if (!sorted) return reply(RefuseRequest(sorted.error()));
+  deps_.intake.metrics.CountRefused(refused);
+  Result<Intake::Sorted> sorted = Sort(*points, request.tenant, *options);
+  if (!sorted) return request.reply(RefuseRequest(sorted.error()));
   if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
 
-  auto answer = [this, report = std::move(report), reply = std::move(reply)](const PublishOutcome& outcome) mutable {
+  auto answer = [this, report = std::move(report),
+                 request = std::move(request)](const PublishOutcome& outcome) mutable {
     const bool repeat = !outcome.status && IsWorthRepeating(outcome.status.error().code());
     if (!repeat && report.any_accepted() && deps_.send_on) deps_.send_on(report.TakeAccepted());
-    if (outcome.status) return reply(report.Answer());
-    reply(repeat ? TryLater(outcome.status.error().message()) : RefuseRequest(outcome.status.error()));
+    request.reply(outcome.status ? report.Answer() : RefuseRequest(outcome.status.error()));
   };
   if (sorted->fresh.empty()) return answer({});
   deps_.publish_once.Publish(std::move(sorted->fresh), options->answer_timeout, std::move(answer));

@@ -1,5 +1,7 @@
 #include "receive/send_handler.h"
 
+#include <future>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,10 +54,14 @@ class SendHandlerTest : public testing::Test {
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, *publisher_, metrics_, clock_}};
   std::vector<std::string> sent_on_;
-  SendHandler handler_{
-      {{*seen_, *seen_metadata_, activity_, clock_, metrics_}, publish_once_, options_, [this](std::string points) {
-         sent_on_.push_back(std::move(points));
-       }}};
+  MemoryBudget memory_{uint64_t{1} << 30};
+  LongWork long_work_{{.threads = 1}};
+  SendHandler handler_{{{*seen_, *seen_metadata_, activity_, clock_, metrics_},
+                        publish_once_,
+                        options_,
+                        long_work_,
+                        memory_,
+                        [this](std::string points) { sent_on_.push_back(std::move(points)); }}};
 };
 
 TEST_F(SendHandlerTest, IndexesASeriesOnceAndSendsEveryPointOn) {
@@ -168,6 +174,38 @@ TEST_F(SendHandlerTest, RefusesNewSeriesBeyondTheDecodedLimit) {
   EXPECT_THAT(response.body, HasSubstr("receive.max_decoded_bytes"));
   EXPECT_THAT(published(), IsEmpty());
   EXPECT_THAT(sent_on_, IsEmpty());
+}
+
+TEST_F(SendHandlerTest, ReadsLongBodiesOnAThreadOfTheirOwn) {
+  std::string list = "[";
+  for (int i = 0; i < 2000; ++i) {
+    list += format(R"({}{{"metric":"cpu","timestamp":1,"value":1,"tags":{{"host":"{}"}}}})", i == 0 ? "" : ",", i);
+  }
+  list += "]";
+  std::promise<void> begun;
+  std::promise<void> end;
+  long_work_.Add("other", [&](const Status&) {
+    begun.set_value();
+    end.get_future().wait();
+  });
+  begun.get_future().wait();
+  auto answer = Send(list, "?summary");
+  EXPECT_EQ(SendNow(List({kGood})).status, 204) << "a short one does not wait";
+  EXPECT_FALSE(answer.arrived());
+  EXPECT_GT(memory_.used(), list.size());
+  end.set_value();
+  EXPECT_EQ(answer.Take().body, R"({"failed":0,"success":2000})");
+  EXPECT_EQ(published().size(), 2001U);
+  long_work_.Stop();
+  EXPECT_EQ(memory_.used(), 0U);
+  EXPECT_EQ(SendNow(list).status, 503) << "the service stops";
+}
+
+TEST_F(SendHandlerTest, RefusesWhatNeedsMoreMemoryThanThereIs) {
+  ASSERT_TRUE(memory_.TryTake(memory_.limit()));
+  const net::Response response = SendNow(List({kGood}));
+  EXPECT_EQ(response.status, 503);
+  EXPECT_THAT(response.body, HasSubstr("receive.max_buffered_bytes"));
 }
 
 TEST_F(SendHandlerTest, PublishesActivity) {

@@ -1,5 +1,6 @@
 #include "receive/write_handler.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/format.h"
@@ -11,6 +12,13 @@ namespace {
 
 using std::chrono::steady_clock;
 
+// What a thread of the server does itself. 2,000 series of a usual sender decode to 1 MiB and take less than a
+// millisecond, or 5 ms if all of them are new.
+constexpr uint64_t kShortBytes = 3 << 19;
+constexpr codec::ScanBounds kShort{.series = 2500, .label_bytes = 4 << 20};
+
+constexpr uint64_t kBytesPerEntry = 128;  // of a scanned series or metadata message, and of what the intake notes of it
+
 // Older vmagents ask for the version of the protocol, the oldest ones with GET. The answer "1" means zstd.
 bool IsProtocolProbe(const net::Request& request) {
   return net::FormParameters::Parse(request.query()).First("get_vm_proto_version") == "1";
@@ -20,7 +28,10 @@ bool IsProtocolProbe(const net::Request& request) {
 
 struct WriteHandler::Workspace {
   explicit Workspace(IntakeDeps deps) : intake(deps) {}
+  size_t entries() const { return scan.series().size() + scan.metadata().size(); }
+
   codec::Decompressor decompressor;
+  std::optional<model::Fingerprinter> fingerprinter;  // of the request's tenant
   codec::RequestScan scan;
   Intake intake;
 };
@@ -66,37 +77,99 @@ net::HeadDecision WriteHandler::Head(const net::Request& request) {
 
 // A request's bytes are borrowed and end with this function. What is needed later is copied before: new series into a
 // batch, the body by the forwarder, the rest into `pending`. `pending` moves along with the callbacks, so exactly one
-// of them owns the reply and answers. The workspace is returned before anything is awaited: there are only as many as
-// requests are read at the same time, not as many as wait.
+// of them owns the reply and answers. The workspace is returned before anything is awaited.
+//
+// A thread of the server serves many senders, so it reads only what is short. Reading ends where a request turns out to
+// be long. A thread of LongWork then reads a copy of its body from the beginning, and answers it.
 void WriteHandler::Handle(const net::Request& request, const Form& form, net::Reply reply) {
-  const auto options = deps_.options.Get();
-  Pending pending{form, deps_.intake.clock.Steady(), options->answer_timeout, std::move(reply)};
+  auto options = deps_.options.Get();
+  Pending pending{form, deps_.intake.clock.Steady(), options->answer_timeout, std::move(reply),
+                  MemoryHold(deps_.memory)};
   if (refusing_.load(std::memory_order_relaxed)) {  // since Head()
     return Answer(pending, TryLater(form.schema, "the service is stopping"));
   }
-  const Result<model::Tenant> tenant = TenantOf(request);
-  if (!tenant) return Answer(pending, RefuseRequest(form.schema, tenant.error()));
-  std::unique_ptr<Workspace> workspace = Borrow();
-  Result<Intake::Sorted> sorted = Sort(request.body(), form, *tenant, *options, *workspace);
-  Return(std::move(workspace));
-  if (!sorted) return Answer(pending, RefuseRequest(form.schema, sorted.error()));
-  if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
-  pending.counts = std::move(sorted->counts);
-  if (deps_.forwarder) pending.forward = deps_.forwarder(request, *tenant);
-  if (sorted->fresh.empty()) return OnDurable(std::move(pending), {});
-  deps_.publish_once.Publish(std::move(sorted->fresh), options->answer_timeout,
+  Result<model::Tenant> tenant = TenantOf(request);
+  if (!tenant) return AnswerError(pending, tenant.error());
+  const uint64_t max_decoded_bytes = options->max_decoded_bytes;
+  Unsorted unsorted{.pending = std::move(pending),
+                    .tenant = *std::move(tenant),
+                    .options = std::move(options),
+                    .workspace = Borrow(),
+                    .memory = MemoryHold(deps_.memory)};
+  const Status read = Read(request.body(), std::min(kShortBytes, max_decoded_bytes), kShort, unsorted);
+  if (!read) {
+    Return(std::move(unsorted.workspace));
+    if (read.error().code() == Errc::kTooLarge) return Defer(request, std::move(unsorted));
+    return AnswerError(unsorted.pending, read.error());
+  }
+  if (deps_.forwarder) unsorted.pending.forward = deps_.forwarder(request, unsorted.tenant);
+  Finish(unsorted);
+}
+
+Status WriteHandler::Read(std::string_view body, uint64_t max_decoded_bytes, const codec::ScanBounds& bounds,
+                          Unsorted& request) const {
+  Workspace& workspace = *request.workspace;
+  const Form& form = request.pending.form;
+  const std::string_view decoded = TRY(workspace.decompressor.Decode(form.compression, body, max_decoded_bytes));
+  workspace.fingerprinter.emplace(request.options->identity_secret, request.tenant);
+  return workspace.scan.Scan(form.schema, decoded, *workspace.fingerprinter, bounds);
+}
+
+void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
+  if (const Status taken = TakeMemory(deps_.memory, unsorted.memory, request.body().size()); !taken) {
+    return AnswerError(unsorted.pending, taken.error());
+  }
+  unsorted.body = request.body();
+  if (deps_.forwarder) unsorted.pending.forward = deps_.forwarder(request, unsorted.tenant);
+  deps_.long_work.Add(request.peer(), [this, unsorted = std::move(unsorted)](const Status& run) mutable {
+    Status ready = run;
+    if (ready && deps_.intake.clock.Steady() - unsorted.pending.begun > unsorted.pending.timeout) {
+      ready = Fail(Errc::kOverloaded, "too many large requests wait to be read (receive.answer_timeout)");
+    }
+    if (ready) ready = ReadDeferred(unsorted);
+    if (!ready) return AnswerError(unsorted.pending, ready.error());
+    Finish(unsorted);
+  });
+}
+
+// Decoding takes the decoded bytes, and the scan a list entry per series.
+Status WriteHandler::ReadDeferred(Unsorted& request) const {
+  const uint64_t max_decoded_bytes = request.options->max_decoded_bytes;
+  const uint64_t decoded_bytes = codec::DecodedSizeBound(request.body, max_decoded_bytes);
+  TRY(TakeMemory(deps_.memory, request.memory, decoded_bytes));
+  request.workspace = std::make_unique<Workspace>(deps_.intake);
+  TRY(Read(request.body, max_decoded_bytes, {}, request));
+  return TakeMemory(deps_.memory, request.memory, request.workspace->entries() * kBytesPerEntry);
+}
+
+// The large workspace of a deferred request is freed, not kept.
+void WriteHandler::Finish(Unsorted& request) {
+  Pending& pending = request.pending;
+  Workspace& workspace = *request.workspace;
+  Intake::Sorted sorted =
+      workspace.intake.Sort(workspace.scan, request.tenant, *workspace.fingerprinter, *request.options);
+  const bool was_deferred = request.memory.bytes() > 0;
+  if (was_deferred) {
+    request.workspace.reset();
+  } else {
+    Return(std::move(request.workspace));
+  }
+  if (!sorted.to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted.to_confirm));
+  pending.counts = std::move(sorted.counts);
+  if (sorted.fresh.empty()) return OnDurable(std::move(pending), {});
+  if (const Status taken = TakeMemory(deps_.memory, pending.memory, sorted.fresh.memory_bytes()); !taken) {
+    return AnswerError(pending, taken.error());
+  }
+  const std::chrono::milliseconds timeout = pending.timeout;
+  deps_.publish_once.Publish(std::move(sorted.fresh), timeout,
                              [this, pending = std::move(pending)](const PublishOutcome& outcome) mutable {
                                OnDurable(std::move(pending), outcome);
                              });
 }
 
-Result<Intake::Sorted> WriteHandler::Sort(std::string_view body, const Form& form, const model::Tenant& tenant,
-                                          const ReceiveOptions& options, Workspace& workspace) const {
-  const std::string_view decoded =
-      TRY(workspace.decompressor.Decode(form.compression, body, options.max_decoded_bytes));
-  const model::Fingerprinter fingerprinter(options.identity_secret, tenant);
-  TRY(workspace.scan.Scan(form.schema, decoded, fingerprinter));
-  return workspace.intake.Sort(workspace.scan, tenant, fingerprinter, options);
+void WriteHandler::AnswerError(Pending& pending, const Error& error) {
+  const codec::Schema schema = pending.form.schema;
+  Answer(pending, IsWorthRepeating(error.code()) ? TryLater(schema, error.message()) : RefuseRequest(schema, error));
 }
 
 void WriteHandler::OnDurable(Pending pending, const PublishOutcome& outcome) {

@@ -1,10 +1,12 @@
 // POST of remote write: the flow of one request.
 //
-//   Head: schema, compression, method -> Handle: decompress, scan, sort (intake.h) -> publish_once.h, if series are new
-//   -> OnDurable: forward to other TSDBs (forwarder.h), if there are any -> Answer
+//   Head: schema, compression, method -> Handle: Read (decompress, scan) -> Finish: sort (intake.h)
+//   -> publish_once.h, if series are new -> OnDurable: forward to other TSDBs (forwarder.h), if there are any -> Answer
 //
-// Threads: safe; runs on the server's threads, and from OnDurable on also on those that settle the last series. Never
-// blocks.
+// A request that is large, or that contains many series, continues on another thread (long_work.h).
+//
+// Threads: safe; runs on the server's threads, on those of LongWork, and from OnDurable on also on those that settle
+// the last series. Never blocks.
 // Ownership: deps outlive it.
 #pragma once
 
@@ -19,6 +21,7 @@
 #include "net/http.h"
 #include "receive/forwarder.h"
 #include "receive/intake.h"
+#include "receive/long_work.h"
 #include "receive/negotiation.h"
 #include "receive/publish_once.h"
 
@@ -28,6 +31,8 @@ struct WriteHandlerDeps {
   IntakeDeps intake;
   PublishOnce& publish_once;
   const Live<ReceiveOptions>& options;
+  LongWork& long_work;
+  MemoryBudget& memory;
   Forwarder forwarder;  // empty: requests are not forwarded
 };
 
@@ -45,24 +50,39 @@ class WriteHandler final : public net::Handler {
   void Refuse() { refusing_ = true; }
 
  private:
-  // A request that was read and not answered yet.
+  // A request that has come and is not answered yet.
   struct Pending {
     Form form;
     std::chrono::steady_clock::time_point begun;
     std::chrono::milliseconds timeout;
     net::Reply reply;
+    MemoryHold memory;  // its new series
     RequestCounts counts = {};
     Forward forward = nullptr;
   };
   // The reusable buffers of one request.
   struct Workspace;
+  // A request that is not sorted yet.
+  struct Unsorted {
+    Pending pending;
+    model::Tenant tenant;
+    std::shared_ptr<const ReceiveOptions> options;
+    std::unique_ptr<Workspace> workspace;  // with the result of Read()
+    std::string body = {};                 // a copy, if the request is read by another thread
+    MemoryHold memory;                     // then: that copy, and the workspace
+  };
   std::unique_ptr<Workspace> Borrow() EXCLUDES(mutex_);
   void Return(std::unique_ptr<Workspace> workspace) EXCLUDES(mutex_);
 
   std::optional<net::Response> CheckForm(const net::Request& request, Form& form) const;
   void Handle(const net::Request& request, const Form& form, net::Reply reply);
-  Result<Intake::Sorted> Sort(std::string_view body, const Form& form, const model::Tenant& tenant,
-                              const ReceiveOptions& options, Workspace& workspace) const;
+  // Decompresses and scans a body. kTooLarge: it exceeds the bounds, or is refused.
+  Status Read(std::string_view body, uint64_t max_decoded_bytes, const codec::ScanBounds& bounds,
+              Unsorted& request) const;
+  void Defer(const net::Request& request, Unsorted unsorted);
+  Status ReadDeferred(Unsorted& request) const;
+  void Finish(Unsorted& request);
+  void AnswerError(Pending& pending, const Error& error);
   void OnDurable(Pending pending, const PublishOutcome& outcome);
   void Answer(Pending& pending, net::Response response);
   void CountRequest(const Form& form, int status, std::chrono::steady_clock::time_point begun);

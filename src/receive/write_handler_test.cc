@@ -3,11 +3,13 @@
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <iterator>
 #include <set>
 
 #include "base/format.h"
 #include "codec/testing/request_encoder.h"
+#include "codec/testing/wire_bytes.h"
 #include "model/identity.h"
 #include "net/testing/fake_request.h"
 #include "receive/testing/up_series.h"
@@ -98,14 +100,44 @@ class WriteHandlerTest : public testing::Test {
   stream::FakeActivity activity_;
   Live<ReceiveOptions> options_{ReceiveOptions{}};
   PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, publisher_, metrics_, clock_}};
+  MemoryBudget memory_{uint64_t{1} << 30};
+  LongWork long_work_{{.threads = 1}};
   Forwarder forwarder_;
   WriteHandler handler_{{{*seen_, *seen_metadata_, activity_, clock_, metrics_},
                          publish_once_,
                          options_,
+                         long_work_,
+                         memory_,
                          [this](const net::Request& request, const model::Tenant& tenant) {
                            return forwarder_ ? forwarder_(request, tenant) : nullptr;
                          }}};
 };
+
+// Keeps the thread of LongWork busy until it is destroyed.
+class BusyThread {
+ public:
+  explicit BusyThread(LongWork& work) {
+    work.Add("other", [state = state_](const Status&) {
+      state->begun.set_value();
+      state->end.get_future().wait();
+    });
+    state_->begun.get_future().wait();
+  }
+  ~BusyThread() { state_->end.set_value(); }
+
+ private:
+  struct State {
+    std::promise<void> begun;
+    std::promise<void> end;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+std::vector<WireSeries> UpTo(size_t count, size_t value_bytes) {
+  std::vector<WireSeries> series;
+  for (size_t i = 0; i < count; ++i) series.push_back(Up(format("{:0{}}", i, value_bytes)));
+  return series;
+}
 
 // Keeps the bodies. Calls back at once, or when the test says so.
 class FakeForwarder {
@@ -445,6 +477,119 @@ TEST_F(WriteHandlerTest, RefusesAnUnreadableRequestWith400AndNamesTheOption) {
   f("12345", "receive.max_body_bytes");
   SetOptions([](ReceiveOptions& options) { options.max_body_bytes = 1 << 20, options.max_decoded_bytes = 8; });
   f(Body({Up("a")}), "receive.max_decoded_bytes");
+}
+
+TEST_F(WriteHandlerTest, ReadsLongRequestsOnAThreadOfTheirOwnSoThatShortOnesDoNotWait) {
+  for (const auto& long_series : {UpTo(600, 3000), UpTo(5000, 8)}) {  // many bytes; many series
+    std::optional<BusyThread> busy(long_work_);
+    const size_t published = publisher_.identities().size();
+    auto answer = Send(Body(long_series, Schema::kV2),
+                       {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}});
+    EXPECT_EQ(SendNow(Body({Up("short")})).status, 204);
+    EXPECT_FALSE(answer.arrived());
+    EXPECT_GT(memory_.used(), 0U);
+    busy.reset();
+    const net::Response response = answer.Take();
+    EXPECT_EQ(response.status, 204);
+    EXPECT_EQ(net::HeaderOf(response, "X-Prometheus-Remote-Write-Samples-Written"), format("{}", long_series.size()));
+    EXPECT_GE(publisher_.identities().size(), published + long_series.size());
+  }
+  long_work_.Stop();
+  EXPECT_EQ(memory_.used(), 0U);
+}
+
+TEST_F(WriteHandlerTest, LongRequestsAreAnsweredAsShortOnesAre) {
+  std::vector<WireSeries> series = UpTo(5000, 8);
+  series[7].labels = {{"job", "nameless"}};
+  const net::Response partly = SendV2(series);
+  EXPECT_EQ(partly.status, 400);
+  EXPECT_THAT(partly.body, testing::HasSubstr("1 of 5000 series refused, the others are kept; the first: series 8 of"));
+  EXPECT_EQ(net::HeaderOf(partly, "X-Prometheus-Remote-Write-Samples-Written"), "4999");
+  EXPECT_EQ(SendV2(series).status, 400) << "now known";
+  EXPECT_EQ(metrics_.known.Value(), 4999);
+  EXPECT_EQ(metrics_.refused.Value(), 2);
+  const std::string broken = std::string(2 << 20, '\x0b');
+  EXPECT_EQ(SendNow(codec::Compress(Compression::kSnappy, broken)).status, 400);
+  SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2 << 20; });
+  EXPECT_THAT(SendNow(codec::Compress(Compression::kSnappy, std::string(3 << 20, 'x'))).body,
+              testing::HasSubstr("limit 2 MiB (receive.max_decoded_bytes)"));
+}
+
+TEST_F(WriteHandlerTest, RefusesABodyThatExpandsAThousandfold) {
+  const std::string bomb = codec::Compress(Compression::kZstd, std::string(60 << 20, '\0'));
+  const net::Response response = SendNow(bomb, {{"Content-Encoding", "zstd"}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, testing::HasSubstr("1000 times the body"));
+}
+
+TEST_F(WriteHandlerTest, ForwardsLongRequestsToo) {
+  FakeForwarder fake;
+  forwarder_ = std::ref(fake);
+  const std::string by_bytes = Body(UpTo(600, 3000));
+  const std::string by_series = Body(UpTo(5000, 8));
+  EXPECT_EQ(SendNow(by_bytes, {}, "/insert/7/prometheus").status, 204);
+  EXPECT_EQ(SendNow(by_series).status, 204);
+  EXPECT_EQ(SendNow(codec::Compress(Compression::kSnappy, std::string(2 << 20, '\x0b'))).status, 400);
+  EXPECT_EQ(fake.bodies, (std::vector{by_bytes, by_series}));
+}
+
+TEST_F(WriteHandlerTest, LongRequestsThatWaitAreAnswered503AtAStopOrAfterTheTimeOut) {
+  std::optional<BusyThread> busy(long_work_);
+  auto late = Send(Body(UpTo(5000, 8)));
+  clock_.Advance(std::chrono::seconds(21));
+  busy.reset();
+  const net::Response response = late.Take();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_EQ(net::HeaderOf(response, "Retry-After"), "5");
+  EXPECT_THAT(response.body, testing::HasSubstr("receive.answer_timeout"));
+  busy.emplace(long_work_);
+  auto waiting = Send(Body(UpTo(5000, 8)));
+  long_work_.Expire();
+  EXPECT_EQ(waiting.Take().status, 503);
+  EXPECT_EQ(SendNow(Body(UpTo(5000, 8))).status, 503);
+  EXPECT_EQ(memory_.used(), 0U);
+  EXPECT_TRUE(publisher_.identities().empty());
+}
+
+TEST_F(WriteHandlerTest, RequestsForWhichThereIsNoMemoryAreRepeated) {
+  ASSERT_EQ(SendNow(Body({Up("known")})).status, 204);
+  ASSERT_TRUE(memory_.TryTake(memory_.limit()));
+  for (const std::string& body : {Body({Up("new")}), Body(UpTo(600, 3000)), Body(UpTo(5000, 8))}) {
+    const net::Response response = SendNow(body);
+    EXPECT_EQ(response.status, 503);
+    EXPECT_EQ(net::HeaderOf(response, "Retry-After"), "5");
+    EXPECT_THAT(response.body, testing::HasSubstr("receive.max_buffered_bytes"));
+  }
+  EXPECT_EQ(SendNow(Body({Up("known")})).status, 204) << "known series need none";
+  memory_.GiveBack(memory_.limit());
+  publisher_.settle_at_once = false;
+  auto answer = Send(Body({Up("new")}));
+  EXPECT_GT(memory_.used(), 0U) << "new series are held until they are durable";
+  publisher_.SettleAll();
+  EXPECT_EQ(answer.Take().status, 204);
+  EXPECT_EQ(memory_.used(), 0U);
+}
+
+// Each of 60 series refers to one symbol of 4,096 bytes a hundred times: it is refused, but only after 400 KB.
+TEST_F(WriteHandlerTest, LimitsWhatIsExaminedOfARequestInProportionToIt) {
+  using codec::BytesField;
+  using codec::Varint;
+  std::string request =
+      BytesField(4, "") + BytesField(4, "__name__") + BytesField(4, "m") + BytesField(4, std::string(4096, 'x'));
+  std::string references = Varint(1) + Varint(2);
+  for (uint64_t i = 0; i < 100; ++i) {
+    request += BytesField(4, format("l{:02}", i));
+    references += Varint(4 + i) + Varint(3);
+  }
+  for (int i = 0; i < 60; ++i) request += BytesField(5, BytesField(1, references) + codec::SampleField());
+  const net::Response response =
+      SendNow(codec::Compress(Compression::kSnappy, request),
+              {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}});
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, testing::HasSubstr("all 60 series refused"));
+  EXPECT_THAT(registry_->Render(),
+              testing::AllOf(testing::HasSubstr("receive_refused_series_total{reason=\"series_too_large\"} 41"),
+                             testing::HasSubstr("receive_refused_series_total{reason=\"request_too_large\"} 19")));
 }
 
 TEST_F(WriteHandlerTest, RefusesASeriesOverALimitAndNamesLimitValueAndOption) {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Hostile clients beside well-behaved senders: memory stays bounded, and the others are served nearly as fast as before."""
+import base64
 import contextlib
 import http.client
 import resource
@@ -10,9 +11,14 @@ import time
 
 import support
 from support import request, wait_for
-from wire import series_v1, snappy
+from wire import RequestV2, field, series_v1, snappy, varint
 
 MIB = 1 << 20
+# zstd of 0a 00, an empty series, a million times.
+MILLION_EMPTY_SERIES = base64.b64decode(
+    "KLUv/aSAhB4AVAAAEAoAAQD7/+UOC0QAAAABAP3/8gsERAAAAAEA/f85AAJEAAAAAQD9/zkAAkQAAAABAP3/OQACRAAAAAEA/f85"
+    "AAJEAAAAAQD9/zkAAkQAAAABAP3/OQACRAAAAAEA/f85AAJEAAAAAQD9/zkAAkQAAAABAP3/OQACRAAAAAEA/f85AAJEAAAAAQD9"
+    "/zkAAkQAAAABAP3/OQACRAAAAAEA/f85AAJFAAAAAQB9BB0AAXEtqOk=")
 
 
 def peak(process):
@@ -160,6 +166,34 @@ class Hostile(support.TestCase):
                 status = wait_for(lambda: request(f"{service.url}/health", timeout=5)[0], 30, "an answer of /health")
                 self.assertIn(status, (200, 503))
         wait_for(lambda: request(f"{service.url}/health", timeout=5)[0] == 200, 30, "descriptors that are free again")
+
+    def test_191_bytes_that_expand_to_a_million_empty_series_delay_nobody(self):
+        service = self.service()
+        headers = {"Content-Encoding": "zstd"}
+        before = service.resident()
+        self.assertEqual(support.write(service.url, MILLION_EMPTY_SERIES, headers)[0], 400)
+        self.assert_good_sender_is_served(
+            service, self.repeat(4, lambda: support.write(service.url, MILLION_EMPTY_SERIES, headers)))
+        self.assertLess(service.resident() - before, 100 * MIB)
+
+    def test_small_bodies_that_expand_to_a_million_empty_series_delay_nobody(self):
+        service = self.service()
+        raw = b"\x0a\x00" * 1_000_000
+        block = b"\x0a\x00" * 32  # one literal of 64 bytes, then copies of it
+        body = varint(len(raw)) + bytes([(60 << 2), 63]) + block + b"\xfe\x40\x00" * (len(raw) // 64 - 1)
+        self.assertEqual(support.write(service.url, body)[0], 400)
+        self.assert_good_sender_is_served(service, self.repeat(4, lambda: support.write(service.url, body)))
+
+    def test_small_2_0_bodies_that_repeat_symbols_delay_nobody(self):
+        service = self.service()
+        headers = {"Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
+        before = service.resident()
+        request_v2 = RequestV2()
+        request_v2.add({"__name__": "abuse", "a": "v" * 4000}, samples=[1.0])
+        one = request_v2.series[0]  # 62 MiB of labels if they are written out
+        body = snappy(b"".join(field(4, s.encode()) for s in request_v2.symbols) + one * 16_000)
+        self.assert_good_sender_is_served(service, self.repeat(4, lambda: support.write(service.url, body, headers)))
+        self.assertLess(service.resident() - before, 300 * MIB)
 
 
 if __name__ == "__main__":

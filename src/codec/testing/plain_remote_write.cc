@@ -17,6 +17,10 @@ struct WrongType : protozero::exception {
   const char* what() const noexcept override { return "wire type"; }
 };
 
+struct TooMany : protozero::exception {
+  const char* what() const noexcept override { return "too many for the size of the request"; }
+};
+
 // protozero truncates tags and lengths to 32 bits; a request with larger ones is refused.
 void RefuseWideVarint(const pbf_reader& reader) {
   auto rest = reader.data();
@@ -355,12 +359,20 @@ void Keep(const RawMetadata& raw, const SeriesLimits& limits, PlainRequest& out)
   out.metadata.push_back({raw.family, kTypes[raw.type < kTypes.size() ? raw.type : 0], raw.help, raw.unit});
 }
 
+size_t CountHistograms(const PlainRequest& request) {
+  size_t count = 0;
+  for (const PlainSeries& series : request.series) count += series.histograms;
+  return count;
+}
+
 PlainRequest DecodeV1(std::string_view decoded, const SeriesLimits& limits) {
   PlainRequest request;
   bool foreign = false;
   bool any = false;
+  size_t metadata = 0;
   pbf_reader reader(decoded.data(), decoded.size());
   while (Next(reader)) {
+    metadata += reader.tag() == 3 ? 1 : 0;
     any |= reader.tag() == 1 || reader.tag() == 3;
     switch (reader.tag()) {
       case 1: request.series.push_back(CheckNext(ReadSeriesV1(Bytes(reader)), limits, request)); break;
@@ -371,6 +383,8 @@ PlainRequest DecodeV1(std::string_view decoded, const SeriesLimits& limits) {
     }
   }
   if (foreign && !any) throw WrongType();
+  if (std::max(request.series.size(), metadata) > MaxSeries(decoded.size())) throw TooMany();
+  if (CountHistograms(request) > MaxSeries(decoded.size())) throw TooMany();
   return request;
 }
 
@@ -387,6 +401,9 @@ PlainSeries Resolve(RawSeries raw, const std::vector<std::string>& symbols, cons
     } else {
       ++request.refused_items;
     }
+  }
+  for (const uint32_t reference : raw.references) {
+    if (reference < symbols.size()) request.label_bytes += symbols[reference].size();
   }
   const bool good = is_good(raw.references);
   RawMetadata metadata{.type = raw.type};
@@ -421,10 +438,12 @@ PlainRequest DecodeV2(std::string_view decoded, const SeriesLimits& limits) {
         Skip(reader);
     }
   }
+  if (series.size() > MaxSeries(decoded.size()) || symbols.size() > MaxSymbols(decoded.size())) throw TooMany();
   const bool no_table = symbols.empty() && (!series.empty() || foreign);
   if (no_table || (!symbols.empty() && !symbols[0].empty())) throw WrongType();
   PlainRequest request;
   for (RawSeries& raw : series) request.series.push_back(Resolve(std::move(raw), symbols, limits, request));
+  if (CountHistograms(request) > MaxSeries(decoded.size())) throw TooMany();
   return request;
 }
 
@@ -502,6 +521,9 @@ std::string FirstDisagreement(Schema schema, std::string_view decoded, const Ser
   const auto fast = DecodeFast(schema, decoded, limits, fingerprinter, path);
   const auto plain = DecodePlain(schema, decoded, limits);
   if (!fast && fast.error().code() == Errc::kInternal) return fast.error().message();
+  // What the walk counts depends on how it sorts, which compares a name with up to 64 others.
+  const bool may_be_too_large = plain && 65 * plain->label_bytes > MaxLabelBytes(decoded.size());
+  if (!fast && fast.error().code() == Errc::kTooLarge && may_be_too_large) return "";
   if (fast.has_value() != plain.has_value()) {
     return fast ? "only the plain path refuses: " + plain.error().message()
                 : "only the fast path refuses: " + fast.error().message();

@@ -35,6 +35,7 @@ struct PlainRequest {
   std::vector<PlainSeries> series;
   std::vector<model::MetricMetadata> metadata;  // in order, with repetitions, without what Decode would refuse
   uint64_t refused_items = 0;                   // as RequestScan::refused_items
+  uint64_t label_bytes = 0;                     // 2.0: of all labels, with the references resolved
   std::vector<PlainImpostor> impostors;
 };
 

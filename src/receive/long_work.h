@@ -1,0 +1,66 @@
+// Work that takes long, on threads of its own: a request that is large, or that contains many series, does not delay
+// the requests of others, which share a thread of the server with it.
+//
+// Each peer has a queue, and the threads take one job of each peer in turn. So a peer with many long requests delays
+// mainly itself. A job for which there is no room is refused at once (503).
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/memory_budget.h"
+#include "base/mutex.h"
+#include "base/result.h"
+
+namespace mi::receive {
+
+struct LongWorkOptions {
+  unsigned threads = 0;  // 0: one per core, so that they are all used if every request is long
+  size_t max_waiting = 1024;
+  size_t max_waiting_per_peer = 128;
+};
+
+// Threads: safe. Ownership: owns the jobs that wait. What jobs refer to must outlive it.
+class LongWork {
+ public:
+  // Called once: without an error on one of the threads, to be done; otherwise with kOverloaded or kUnavailable, on
+  // the thread of Add() or Expire(), to be given up.
+  using Job = std::move_only_function<void(Status)>;
+
+  explicit LongWork(LongWorkOptions options = {});
+  ~LongWork() { Stop(); }
+  LongWork(const LongWork&) = delete;
+  LongWork& operator=(const LongWork&) = delete;
+
+  // Never blocks. `peer`: whose turn it is.
+  void Add(std::string_view peer, Job job) EXCLUDES(mutex_);
+
+  // For a stop: gives up the jobs that wait, and all later ones. Those that are being done go on.
+  void Expire() EXCLUDES(mutex_);
+  // The same, then waits for those that are being done. Idempotent.
+  void Stop() EXCLUDES(mutex_);
+
+ private:
+  std::optional<Job> Next() EXCLUDES(mutex_);
+
+  const LongWorkOptions options_;
+  Mutex mutex_;
+  CondVar changed_;
+  std::map<std::string, std::deque<Job>, std::less<>> jobs_ GUARDED_BY(mutex_);  // by peer; no queue is empty
+  std::deque<std::string> turns_ GUARDED_BY(mutex_);                             // the peers that have jobs
+  size_t waiting_ GUARDED_BY(mutex_) = 0;
+  bool expired_ GUARDED_BY(mutex_) = false;
+  std::vector<std::thread> threads_;
+};
+
+// Takes memory that a request needs. kOverloaded: it must wait until others give some back. kTooLarge: it never fits.
+Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes);
+
+}  // namespace mi::receive

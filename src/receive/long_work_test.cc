@@ -1,0 +1,89 @@
+#include "receive/long_work.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <future>
+#include <memory>
+
+#include "base/format.h"
+
+namespace mi::receive {
+namespace {
+
+using ::testing::ElementsAre;
+
+// One thread, whose first job waits until Release(): what is added meanwhile waits.
+class LongWorkTest : public ::testing::Test {
+ protected:
+  void Start(LongWorkOptions options = {}) {
+    options.threads = 1;
+    work_ = std::make_unique<LongWork>(options);
+    work_->Add("first", [this](const Status&) {
+      begun_.set_value();
+      released_.get_future().wait();
+    });
+    begun_.get_future().wait();
+  }
+  void Add(std::string_view peer, std::string name) {
+    work_->Add(peer, [this, name = std::move(name)](const Status& run) {
+      outcomes_.push_back(run ? name : format("{}: {}", name, ToString(run.error().code())));
+    });
+  }
+  // Waits until the jobs that were added are done.
+  void Release() {
+    work_->Add("last", [this](const Status&) { done_.set_value(); });
+    released_.set_value();
+    done_.get_future().wait();
+  }
+
+  std::vector<std::string> outcomes_;
+  std::promise<void> begun_;
+  std::promise<void> released_;
+  std::promise<void> done_;
+  std::unique_ptr<LongWork> work_;
+};
+
+TEST_F(LongWorkTest, TakesAJobOfEachPeerInTurn) {
+  Start();
+  for (const char* job : {"a1", "a2", "a3", "a4"}) Add("a", job);
+  for (const char* job : {"b1", "b2"}) Add("b", job);
+  Add("c", "c1");
+  work_->Add("a", [this](const Status&) { done_.set_value(); });
+  released_.set_value();
+  done_.get_future().wait();
+  EXPECT_THAT(outcomes_, ElementsAre("a1", "b1", "c1", "a2", "b2", "a3", "a4"));
+}
+
+TEST_F(LongWorkTest, RefusesAtOnceWhatHasNoRoomAndKeepsRoomForOthers) {
+  Start({.max_waiting = 5, .max_waiting_per_peer = 2});
+  for (const char* job : {"a1", "a2", "a3"}) Add("a", job);
+  EXPECT_THAT(outcomes_, ElementsAre("a3: overloaded"));
+  Add("b", "b1");
+  Add("c", "c1");
+  Release();
+  EXPECT_THAT(outcomes_, ::testing::UnorderedElementsAre("a3: overloaded", "a1", "a2", "b1", "c1"));
+}
+
+TEST_F(LongWorkTest, RefusesWhatIsAboveTheBoundOfAllPeers) {
+  Start({.max_waiting = 2, .max_waiting_per_peer = 2});
+  Add("a", "a1");
+  Add("b", "b1");
+  Add("c", "c1");
+  EXPECT_THAT(outcomes_, ElementsAre("c1: overloaded"));
+  released_.set_value();
+}
+
+TEST_F(LongWorkTest, GivesUpWhatWaitsWhenItStops) {
+  Start();
+  Add("a", "a1");
+  Add("b", "b1");
+  work_->Expire();
+  EXPECT_THAT(outcomes_, ElementsAre("a1: unavailable", "b1: unavailable"));
+  Add("c", "c1");
+  EXPECT_EQ(outcomes_.size(), 3U);
+  released_.set_value();
+}
+
+}  // namespace
+}  // namespace mi::receive
