@@ -37,6 +37,19 @@ std::vector<size_t> IndicesOfUnknown(const std::vector<bool>& known) {
   return indices;
 }
 
+// Another series with the fingerprint of one that is published goes with it: the index then sees both, refuses one and
+// says so. Without this it would count as a repetition, and be lost without a word.
+void AddCollisions(const NewSeries& all, std::vector<size_t>& claimed) {
+  if (claimed.empty() || claimed.size() == all.fingerprints.size()) return;
+  std::unordered_map<Fingerprint, size_t> published;
+  for (const size_t i : claimed) published.emplace(all.fingerprints[i], i);
+  for (size_t i = 0; i < all.fingerprints.size(); ++i) {
+    const auto found = published.find(all.fingerprints[i]);
+    if (found == published.end() || (*all.batch)[i].labels == (*all.batch)[found->second].labels) continue;
+    claimed.push_back(i);
+  }
+}
+
 std::string Describe(model::LabelsView labels, const Error& error) {
   std::string identity = model::FormatIdentity(labels);
   if (identity.size() > kMaxShownBytes) identity.replace(kMaxShownBytes, std::string::npos, "...");
@@ -102,6 +115,7 @@ void PublishOnce::Publish(NewSeries series, std::chrono::milliseconds timeout, D
   const std::shared_ptr<const NewSeries> all(pending, &pending->series);
   std::vector<size_t> claimed = deps_.claims.Claim(all->fingerprints, waiter);
   SettleDurable(*all, claimed);
+  AddCollisions(*all, claimed);
   deps_.metrics.known.Add(static_cast<double>(all->fingerprints.size() - claimed.size()));
   if (claimed.empty() && !has_metadata) return;
   Batch batch{Pick(all, claimed), has_metadata ? waiter : nullptr};

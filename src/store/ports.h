@@ -63,13 +63,13 @@ class SeriesStore {
   virtual ~SeriesStore() = default;
 
   // Applies the batches, their metadata and the positions in one transaction: all or nothing. Any batch may come any
-  // number of times, in any order: first_seen = min, last_seen = max over seen_at_ms. Ids are ascending, and a series
-  // gets its id once.
+  // number of times, in any order: first_seen = min, last_seen = max over seen_at_ms. A stored last_seen that is more
+  // than an hour ahead of the clock is replaced instead. Ids are ascending, and a series gets its id once.
   // If another writer has moved a position beyond what this store last knew, the greater of both positions stands.
   virtual Result<ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                                     std::span<const StreamPosition> positions) = 0;
 
-  // Sets last_seen = max. Ignores unknown fingerprints. Returns only what changed.
+  // Sets last_seen as Apply does. Ignores unknown fingerprints. Returns only what changed.
   virtual Result<std::vector<SeenUpdate>> ApplyActivity(std::span<const model::ActivityBatch> batches) = 0;
 
   // The stored position of a partition, or nothing if there is none. Also checks, as Apply does, whether any known

@@ -35,7 +35,7 @@ void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
     }
     result_.existing += series.occurrences.size();
     const int64_t first_seen_ms = std::min(row.first_seen_ms, series.first_seen_ms);
-    const int64_t last_seen_ms = std::max(row.last_seen_ms, series.last_seen_ms);
+    const int64_t last_seen_ms = LastSeen(row.last_seen_ms, series.last_seen_ms, now_ms_);
     if (first_seen_ms != row.first_seen_ms || last_seen_ms != row.last_seen_ms) {
       moved_.push_back({row.id, first_seen_ms, last_seen_ms});
     }

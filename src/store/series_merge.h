@@ -9,6 +9,7 @@
 //   TakeResult()        after the commit
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,6 +26,15 @@ namespace mi::store {
 // If fewer series than this were inserted between two checkpoints, a store releases its memory. So many are indexed in
 // a moment without it.
 inline constexpr uint64_t kQuietSeries = 1'000;
+
+// A time that is further ahead than this was told by a clock that was wrong.
+inline constexpr int64_t kMostAheadMs = 3'600'000;
+
+// last_seen of a row when its series was seen again. It is the maximum, in any order, for all times that a right clock
+// can tell. A stored time in the future would never move again, so the new one replaces it.
+inline int64_t LastSeen(int64_t stored_ms, int64_t seen_ms, int64_t now_ms) {
+  return stored_ms > now_ms + kMostAheadMs ? seen_ms : std::max(stored_ms, seen_ms);
+}
 
 // A row that the database has under a fingerprint of the call.
 struct StoredIdentity {
@@ -57,8 +67,8 @@ struct Posting {
 // Ownership: borrows the plan and the dictionaries, which must outlive it. Threads: confined to one thread.
 class SeriesMerge {
  public:
-  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries)
-      : plan_(plan), dictionaries_(dictionaries), matched_(plan.runs().size()) {}
+  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries, int64_t now_ms)
+      : plan_(plan), dictionaries_(dictionaries), now_ms_(now_ms), matched_(plan.runs().size()) {}
   ~SeriesMerge() { dictionaries_.Discard(); }
   SeriesMerge(const SeriesMerge&) = delete;
   SeriesMerge& operator=(const SeriesMerge&) = delete;
@@ -92,6 +102,7 @@ class SeriesMerge {
 
   const ApplyPlan& plan_;
   Dictionaries& dictionaries_;
+  const int64_t now_ms_;
   std::vector<bool> matched_;  // by run
   std::vector<SeenUpdate> moved_;
   std::vector<NewSeries> new_;

@@ -242,5 +242,9 @@ class FleetCase(support.TestCase, Names):
         status, _, body = request(f"{role.url}/ready")
         return status, body.decode()
 
+    def wait_for_secret(self, *producers):
+        """Until then they recognise series without the catalogue's secret, and publish them again once they have it."""
+        wait_for(lambda: not any("identity" in self.readiness(producer)[1] for producer in producers), what="the secret of fingerprints")
+
     def wait_for_readiness(self, role, text, timeout=60):
         wait_for(lambda: text in self.readiness(role)[1], timeout, f"{text!r} in /ready, which says {self.readiness(role)}")

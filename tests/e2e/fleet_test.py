@@ -32,6 +32,7 @@ class Fleet(FleetCase):
         producers = [self.role("producer", **sections), self.role("producer", **sections)]
         self.role("consumer")
         query = self.role("query")
+        self.wait_for_secret(*producers)
         files = []
         senders = [threading.Thread(target=lambda p=p: files.append(self.send(p, series=100_000, duration="10m", *[
             "--requests", 200, "--batch", 500, "--connections", 2]))) for p in producers]
@@ -122,6 +123,30 @@ class Fleet(FleetCase):
         for process in (producer, query):
             self.assertEqual(process.stop(), 0, process.output())
 
+    def test_a_producer_takes_the_secret_of_fingerprints_from_the_database(self):
+        producer = self.role("producer")
+        self.assertIn("identity: impaired", self.readiness(producer)[1])  # there is no catalogue yet
+        self.assertEqual(write(producer.url, wire.snappy(wire.series_v1(__name__="early")))[0], 204)
+        self.role("consumer")
+        query = self.role("query")
+        self.wait_for_secret(producer)
+        collision = json.loads((support.ROOT / "tests" / "data" / "collision.json").read_text())
+        for labels in (collision["a"], collision["b"]):
+            self.assertEqual(write(producer.url, wire.snappy(wire.series_v1(**labels)))[0], 204)
+        wait_for(lambda: len(query.series("coll")) == 2 and query.series("early"), what="the series")
+        secret = self.mariadb.sql("SELECT identity_secret FROM schema_version", self.database)[0][0]
+        self.assertRegex(secret, "^[0-9a-f]{32}$")
+        self.assertNotIn(secret, producer.output() + query.output())
+
+    def test_a_producer_without_a_database_works_and_says_what_it_lacks(self):
+        producer = self.role("producer", mysql={"port": support.free_port()})
+        self.assertIn("identity: impaired", self.readiness(producer)[1])
+        self.assertIn("identity.secret", producer.output())
+        self.role("consumer")
+        query = self.role("query")
+        self.assertEqual(write(producer.url, wire.snappy(wire.series_v1(__name__="without_database")))[0], 204)
+        wait_for(lambda: query.series("without_database"), what="the series")
+
     def test_a_wrong_password_and_an_unknown_database_are_named(self):
         self.mariadb.sql("CREATE USER IF NOT EXISTS 'guarded'@'%' IDENTIFIED BY 'right'")
         wrong = self.role("query", wait=False, mysql={"user": "guarded", "password": "wrong"})
@@ -134,6 +159,7 @@ class Fleet(FleetCase):
         producer = self.role("producer", **often)
         self.role("consumer", **often)
         query = self.role("query", **often)
+        self.wait_for_secret(producer)
         body = wire.snappy(wire.series_v1(__name__="alive"))
         self.assertEqual(write(producer.url, body)[0], 204)
         wait_for(lambda: query.series("alive"), what="the series")

@@ -2,7 +2,6 @@
 """Two series with one fingerprint: with a secret nobody can make them; without one, what happens is logged and counted."""
 import json
 import sqlite3
-import subprocess
 
 import support
 import wire
@@ -48,5 +47,20 @@ class Identity(support.TestCase):
         self.assertEqual(self.secret(), secret)
         self.assertNotIn(secret, service.output())
 
+    def test_a_catalogue_without_a_secret_warns_and_reports_series_that_collide(self):
+        (self.directory / "data").mkdir()
+        with self.database() as database:
+            database.executescript(VERSION_1.read_text())
+        service = self.service()
+        self.assertEqual(self.secret(), "")
+        self.assertIn("identity: the catalogue was made without a secret", service.output())
+        both = wire.series_v1(**ONE) + wire.series_v1(**OTHER)
+        self.assertEqual(write(service.url, wire.snappy(both))[0], 204)
+        support.wait_for(lambda: service.metric("index_dead_letters_total", reason="collision") == 1, what="the collision to be counted")
+        self.assertIn("two series with one fingerprint", service.output())
+        self.assertEqual(len(self.catalogued(service)), 1)
+        self.assertEqual(len(service.series("up")), 1)
 
-support.main()
+
+if __name__ == "__main__":
+    support.main()

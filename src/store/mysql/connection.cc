@@ -61,6 +61,9 @@ std::string Advice(unsigned int number, const MysqlOptions& options, std::string
     case ER_VIEW_INVALID:
       return format("{}: the tables are not those of this version of metric-index (mysql.db_name is \"{}\"): {}", at,
                     options.db_name, message);
+    case 3098:
+      return format("{}: a table without a primary key; the tables are those of an older version of metric-index: {}",
+                    at, message);
     case ER_BINLOG_STMT_MODE_AND_ROW_ENGINE:
       return format("{}: set binlog_format to ROW or MIXED on the server: {}", at, message);
     default: return format("{} does not let user \"{}\" (mysql.user) in: {}", at, options.user, message);

@@ -16,7 +16,7 @@ enum class MysqlFault : uint8_t {
   kFull,      // the server's disk
   kDenied,    // user, password, database, rights, settings: a person is needed
   kBadData,   // a value that the column refuses
-  kTooLarge,  // a row above max_allowed_packet
+  kTooLarge,  // a row above max_allowed_packet, or a transaction above a limit of the server
   kCorrupt,   // damaged tables
   kOther,
 };
@@ -25,7 +25,7 @@ inline constexpr size_t kMysqlFaults = static_cast<size_t>(MysqlFault::kOther) +
 // The label of store_errors_total.
 std::string_view ToString(MysqlFault fault);
 
-// `message` tells which error of the storage engine an ER_GET_ERRNO is.
+// `message` tells what an ER_GET_ERRNO or an ER_ERROR_DURING_COMMIT is.
 MysqlFault FaultOf(unsigned int number, std::string_view message);
 
 // kDenied is kInvalid here. A caller that must not blame the record uses kUnavailable instead.

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/format.h"
 #include "base/utf8.h"
 #include "model/identity.h"
@@ -163,7 +164,7 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
 Result<ApplyResult> MysqlSeriesStore::TryApply(MysqlConnection& connection, const ApplyPlan& plan,
                                                std::span<const model::SeriesBatch> batches,
                                                std::span<const StreamPosition> positions) {
-  SeriesMerge merge(plan, dictionaries_);
+  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs());
   TRY(TouchLate(connection));
   TRY(FindKnown(connection, plan, merge));
   merge.CollectNew();
@@ -264,7 +265,7 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::MoveSeen(MysqlConnection& conn
       "ORDER BY metric_id FOR UPDATE", wanted.size(), [&](size_t i) { return wanted[i].id; },
       [&](size_t i, const MysqlStatement& row) -> Status {
         const int64_t first = std::min(row.Int(1), wanted[i].first_seen_ms);
-        const int64_t last = std::max(row.Int(2), wanted[i].last_seen_ms);
+        const int64_t last = LastSeen(row.Int(2), wanted[i].last_seen_ms, static_cast<int64_t>(now_ms));
         if (first != row.Int(1) || last != row.Int(2)) moved.push_back({wanted[i].id, first, last});
         return {};
       }));
@@ -348,12 +349,16 @@ Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<c
         return {};
       }));
   TRY(known_positions_.Check(TRY(ReadPositions(connection))));
-  MysqlRows written("stream_position (stream, partition_id, next_offset, hash)");
+  constexpr std::string_view kInto = "stream_position (stream, partition_id, next_offset, hash)";
+  MysqlRows locked(kInto);
+  MysqlRows fresh(kInto);  // a missing row cannot be locked: another writer may insert it at the same moment
   for (const Row& row : rows) {
-    written.Add(row.position->stream, int64_t{row.position->partition},
-                known_positions_.Merge(*row.position, row.stored), hash(row));
+    (row.stored ? locked : fresh)
+        .Add(row.position->stream, int64_t{row.position->partition}, known_positions_.Merge(*row.position, row.stored),
+             hash(row));
   }
-  return connection.Insert(written, "ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)");
+  TRY(connection.Insert(locked, "ON DUPLICATE KEY UPDATE next_offset = VALUES(next_offset)"));
+  return connection.Insert(fresh, "ON DUPLICATE KEY UPDATE next_offset = GREATEST(next_offset, VALUES(next_offset))");
 }
 
 Status MysqlSeriesStore::CheckTime(Time began) const {
@@ -420,12 +425,14 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::TryActivity(std::span<const mo
 Result<std::vector<SeenUpdate>> MysqlSeriesStore::FindActive(MysqlConnection& connection,
                                                              std::span<const std::pair<Hash16, int64_t>> seen) {
   std::vector<SeenUpdate> active;
+  const int64_t now_ms = SystemClock().NowMs();
   TRY(connection.SelectIn(
       "SELECT STRAIGHT_JOIN m.fingerprint, m.id, s.last_seen FROM metric m FORCE INDEX (fingerprint) "
       "JOIN metric_seen s ON s.metric_id = m.id WHERE m.fingerprint IN",
       "", seen.size(), [&](size_t i) { return View(seen[i].first); },
       [&](size_t i, const MysqlStatement& row) -> Status {
-        if (seen[i].second > row.Int(2)) active.push_back({row.Number(1), INT64_MAX, seen[i].second});
+        if (LastSeen(row.Int(2), seen[i].second, now_ms) != row.Int(2))
+          active.push_back({row.Number(1), INT64_MAX, seen[i].second});
         return {};
       }));
   std::ranges::sort(active, {}, &SeenUpdate::id);

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/format.h"
 #include "store/metadata_plan.h"
 #include "store/rows.h"
@@ -34,7 +35,8 @@ Status SqliteSeriesStore::Prepare() {
        {update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
        {find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
        {advance_seen_,
-        "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND last_seen < ?1 RETURNING first_seen"},
+        "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND (last_seen < ?1 OR last_seen > max(?1, ?3)) "
+        "RETURNING first_seen"},
        {metadata_,
         "SELECT tenant, metric_family, type, help, unit, last_seen FROM metric_metadata "
         "WHERE tenant = ? AND metric_family = ? ORDER BY slot"},
@@ -67,7 +69,7 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
                                              std::span<const StreamPosition> positions) {
   TRY(MakeRoomInWal());
   const ApplyPlan plan(batches);
-  SeriesMerge merge(plan, dictionaries_);
+  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs());
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
   TRY(FindKnown(plan, merge));
   merge.CollectNew();
@@ -203,8 +205,9 @@ Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const
   }
   std::ranges::sort(known);
   std::vector<SeenUpdate> updated;
+  const int64_t wrong_after_ms = SystemClock().NowMs() + kMostAheadMs;  // see LastSeen
   for (const auto& [id, last_seen_ms] : known) {
-    if (!TRY(advance_seen_.Bind(1, last_seen_ms).Bind(2, id).Step())) continue;
+    if (!TRY(advance_seen_.Bind(1, last_seen_ms).Bind(2, id).Bind(3, wrong_after_ms).Step())) continue;
     updated.push_back({static_cast<uint64_t>(id), advance_seen_.Int(0), last_seen_ms});
     advance_seen_.Reset();
   }

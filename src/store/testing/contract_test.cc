@@ -449,6 +449,31 @@ TEST_P(StoreContract, MovesLastSeenByActivity) {
   EXPECT_THAT(store_->ApplyActivity({}).value(), IsEmpty());
 }
 
+TEST_P(StoreContract, CorrectsALastSeenInTheFutureWhenTheSeriesIsSeenAgain) {
+  constexpr int64_t kYear2107Ms = 4'323'456'000'000;
+  constexpr int64_t kYear2024Ms = 1'710'000'000'000;
+  const std::vector<LabelPairs> up = {{{"__name__", "up"}}};
+  const auto last_seen = [&] { return Rows().at(0).last_seen_ms; };
+  Apply(MakeBatch("", kYear2107Ms, up));
+  const ApplyResult again = Apply(MakeBatch("", kYear2024Ms, up));
+  ASSERT_THAT(again.updated, SizeIs(1));
+  EXPECT_EQ(again.updated[0].last_seen_ms, kYear2024Ms);
+  EXPECT_EQ(last_seen(), kYear2024Ms);
+  EXPECT_EQ(Rows().at(0).first_seen_ms, kYear2024Ms);
+
+  const SeriesBatch batch = MakeBatch("", kYear2107Ms, up);
+  const model::ActivityBatch ahead{kYear2107Ms, {batch[0].fingerprint}};
+  const model::ActivityBatch now{kYear2024Ms + 1, {batch[0].fingerprint}};
+  EXPECT_THAT(store_->ApplyActivity({&ahead, 1}).value(), SizeIs(1));
+  EXPECT_EQ(last_seen(), kYear2107Ms);
+  const std::vector<SeenUpdate> moved = store_->ApplyActivity({&now, 1}).value();
+  ASSERT_THAT(moved, SizeIs(1));
+  EXPECT_EQ(moved[0].last_seen_ms, kYear2024Ms + 1);
+  EXPECT_EQ(last_seen(), kYear2024Ms + 1);
+  Apply(MakeBatch("", kYear2024Ms, up));
+  EXPECT_EQ(last_seen(), kYear2024Ms + 1);
+}
+
 TEST_P(StoreContract, KeepsEachTextOfAFamilyWithTheLatestTimeAtWhichItWasSaid) {
   using model::MetricMetadata;
   const MetricMetadata one{"up", "gauge", "one", ""};

@@ -16,11 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/mutex.h"
 #include "model/identity.h"
 #include "store/known_positions.h"
 #include "store/metadata_plan.h"
 #include "store/ports.h"
+#include "store/series_merge.h"
 #include "store/testing/fatal_log.h"
 
 namespace mi::store {
@@ -159,9 +161,10 @@ class FakeCatalog {
   void See(uint64_t id, int64_t first_seen_ms, int64_t last_seen_ms, std::vector<SeenUpdate>& updated)
       REQUIRES(mutex_) {
     Row& row = rows_.at(id);
-    if (first_seen_ms >= row.first_seen_ms && last_seen_ms <= row.last_seen_ms) return;
+    last_seen_ms = LastSeen(row.last_seen_ms, last_seen_ms, SystemClock().NowMs());
+    if (first_seen_ms >= row.first_seen_ms && last_seen_ms == row.last_seen_ms) return;
     row.first_seen_ms = std::min(row.first_seen_ms, first_seen_ms);
-    row.last_seen_ms = std::max(row.last_seen_ms, last_seen_ms);
+    row.last_seen_ms = last_seen_ms;
     row.changed = ++changes_;
     std::erase_if(updated, [&](const SeenUpdate& update) { return update.id == id; });
     updated.push_back({id, row.first_seen_ms, row.last_seen_ms});
