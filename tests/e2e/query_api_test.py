@@ -8,8 +8,9 @@ import time
 import urllib.parse
 
 import support
-from support import request
-from wire import series_v1, snappy
+from hostile_test import peak
+from support import request, wait_for
+from wire import field, integer, series_v1, snappy
 
 # Costs the service more than half a millisecond per value: its automaton outgrows its memory.
 SLOW = '{pod=~".*[a-h].{500}|.*[b-h].{499}"}'
@@ -98,6 +99,22 @@ class QueryApi(support.TestCase):
         self.assertEqual(len(names), 100_002)
         cut = support.get_json(f"{service.url}/api/v1/labels", **{"match[]": "wide", "limit": 2})
         self.assertEqual((cut["data"], len(cut["warnings"])), (["__name__", "own_000000"], 1))
+
+    def test_metadata_is_sent_in_chunks_and_cut_while_it_is_read(self):
+        service = self.service()
+        for begin in range(0, 20_000, 2000):
+            body = b"".join(field(3, integer(1, 1) + field(2, b"family_%06d" % i) + field(4, b"h" * 1000))
+                            for i in range(begin, begin + 2000))
+            self.assertEqual(support.write(service.url, snappy(body + series_v1(__name__="up", n=str(begin))))[0], 204)
+        first = {"family_000000": [{"type": "counter", "unit": "", "help": "h" * 1000}]}
+        cut = wait_for(lambda: (answer := support.get_json(f"{service.url}/api/v1/metadata", limit=19_999))["warnings"] and answer)
+        before = peak(service)
+        self.assertEqual(support.get_json(f"{service.url}/api/v1/metadata", limit=1)["data"], first)
+        answer = support.get_json(f"{service.url}/api/v1/metadata")
+        grown = peak(service) - before
+        print(f"20 MB of metadata made the process grow by {grown >> 20} MiB")
+        self.assertLess(grown, 10 << 20)
+        self.assertEqual((len(answer["data"]), len(cut["data"])), (20_000, 19_999))
 
     def test_answers_are_compressed_whether_short_or_streamed(self):
         service = self.service()
