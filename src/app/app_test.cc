@@ -41,6 +41,19 @@ TEST(CommandLine, KnowsTheCommandsOfTheDatabase) {
   EXPECT_EQ(std::get<Command>(Parse({"schema", "adopt", "--config", "a.yml"})).kind, Command::Kind::kSchemaAdopt);
 }
 
+TEST(CommandLine, KnowsTheCommandsOfTheCatalogueAsAFile) {
+  auto f = [](std::vector<const char*> arguments, Command::Kind kind, const char* file) {
+    const auto command = std::get<Command>(Parse(std::move(arguments)));
+    EXPECT_EQ(command.kind, kind);
+    EXPECT_EQ(command.catalog_file, file);
+  };
+  f({"backup", "a.db"}, Command::Kind::kBackup, "a.db");
+  f({"restore", "a.db", "--data", "d"}, Command::Kind::kRestore, "a.db");
+  f({"check"}, Command::Kind::kCheck, "");
+  f({"--config", "a.yml", "check", "a.db"}, Command::Kind::kCheck, "a.db");
+  f({"repair"}, Command::Kind::kRepair, "");
+}
+
 TEST(CommandLine, ExitsWith2IfItIsWrongAndWith0ForHelp) {
   auto f = [](std::vector<const char*> arguments, int code) {
     EXPECT_EQ(std::get<Leave>(Parse(std::move(arguments))).exit_code, code);
@@ -51,6 +64,8 @@ TEST(CommandLine, ExitsWith2IfItIsWrongAndWith0ForHelp) {
   f({"nonsense"}, 2);
   f({"config"}, 2);
   f({"schema"}, 2);
+  f({"backup"}, 2);
+  f({"restore"}, 2);
 }
 
 TEST(DataDirectory, IsLockedByOneProcess) {

@@ -20,7 +20,8 @@ constexpr const char* kFooter =
     "a secret from a file). Precedence: command line, environment, file, default.\n"
     "Exit codes:\n"
     "  0  a clean stop\n"
-    "  1  the start or the command failed, a fatal condition while running, or a second signal: restart it\n"
+    "  1  the start or the command failed, a fatal condition while running, or a second signal: restart it;\n"
+    "     check: there is damage\n"
     "  2  a bad configuration or command line: a restart does not help\n"
     "Ended by a signal: SIGABRT, out of memory; SIGALRM, a stop took longer than app.shutdown_timeout: restart it.";
 
@@ -30,6 +31,7 @@ struct Parsed {
   std::vector<std::string> values;        // of the flags
   std::string config_file;
   std::string check_file;
+  std::string catalog_file;
   std::string replay_from = "beginning";
 };
 
@@ -45,7 +47,15 @@ Command ToCommand(const CLI::App& cli, const Parsed& parsed) {
     command.schema = schema->get_subcommands().front()->get_name();
     command.kind = command.schema == "adopt" ? Command::Kind::kSchemaAdopt : Command::Kind::kSchemaPrint;
   }
+  constexpr std::pair<const char*, Command::Kind> kCatalogCommands[] = {{"backup", Command::Kind::kBackup},
+                                                                        {"restore", Command::Kind::kRestore},
+                                                                        {"check", Command::Kind::kCheck},
+                                                                        {"repair", Command::Kind::kRepair}};
+  for (const auto& [name, kind] : kCatalogCommands) {
+    if (cli.get_subcommand(name)->parsed()) command.kind = kind;
+  }
   command.check_file = parsed.check_file;
+  command.catalog_file = parsed.catalog_file;
   command.replay_from = parsed.replay_from;
   if (cli.count("--config") > 0) command.config_file = parsed.config_file;
   for (size_t i = 0; i < parsed.flags.size(); ++i) {
@@ -53,6 +63,20 @@ Command ToCommand(const CLI::App& cli, const Parsed& parsed) {
     if (cli.count(std::string(row.flag)) > 0) command.overrides.emplace_back(row.path, parsed.values[i]);
   }
   return command;
+}
+
+// What concerns the catalogue of standalone as a file.
+void AddCatalogCommands(CLI::App& cli, Parsed& parsed) {
+  const auto add = [&](const char* name, const char* what) { return cli.add_subcommand(name, what)->fallthrough(); };
+  add("backup", "Write a verified copy of the catalogue (standalone), also while the service runs")
+      ->add_option("FILE", parsed.catalog_file, "The copy; a file with that name is replaced")
+      ->required();
+  add("restore", "Put a backup in the place of the catalogue (standalone), while the service is stopped")
+      ->add_option("FILE", parsed.catalog_file, "The backup")
+      ->required();
+  add("check", "Look for damage in the catalogue (standalone) or in a backup; the exit code is 1 if there is any")
+      ->add_option("FILE", parsed.catalog_file, "A backup; otherwise the catalogue of the data directory");
+  add("repair", "Keep what is intact of a damaged catalogue (standalone), while the service is stopped");
 }
 
 }  // namespace
@@ -82,6 +106,7 @@ std::variant<Command, Leave> ParseCommandLine(int argc, const char* const* argv)
       ->required();
   config->add_subcommand("show", "Print the values in effect and where they come from; secrets as ***")->fallthrough();
   config->add_subcommand("default", "Print every option with its default, commented");
+  AddCatalogCommands(cli, parsed);
   cli.add_subcommand("replay", "Fill the database from the topic; run it while no consumer does")
       ->fallthrough()
       ->add_option("--from", parsed.replay_from,

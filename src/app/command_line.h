@@ -10,9 +10,22 @@
 namespace mi::app {
 
 struct Command {
-  enum class Kind { kServe, kConfigCheck, kConfigShow, kConfigDefault, kReplay, kSchemaPrint, kSchemaAdopt };
+  enum class Kind {
+    kServe,
+    kConfigCheck,
+    kConfigShow,
+    kConfigDefault,
+    kReplay,
+    kSchemaPrint,
+    kSchemaAdopt,
+    kBackup,
+    kRestore,
+    kCheck,
+    kRepair
+  };
   Kind kind = Kind::kServe;
   std::string check_file;
+  std::string catalog_file;                                    // of backup, restore and check
   std::string replay_from = "beginning";                       // or a time
   std::string schema;                                          // mysql, sqlite
   std::optional<std::string> config_file;                      // --config

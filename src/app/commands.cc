@@ -53,11 +53,22 @@ int RunCommand(const Command& command) {
     case Kind::kConfigDefault: return Print(config::PrintDefault());
     case Kind::kConfigShow:
     case Kind::kSchemaPrint:
-    case Kind::kSchemaAdopt: break;
+    case Kind::kSchemaAdopt:
+    case Kind::kBackup:
+    case Kind::kRestore:
+    case Kind::kCheck:
+    case Kind::kRepair: break;
   }
   const Result<config::Loaded> loaded = config::Load(SourcesOf(command));
   if (!loaded) return Complain(kExitBadConfiguration, loaded.error().message());
-  if (command.kind == Kind::kConfigShow) return Print(config::PrintShow(*loaded));
+  switch (command.kind) {
+    case Kind::kConfigShow: return Print(config::PrintShow(*loaded));
+    case Kind::kBackup: return BackupCatalog(loaded->config, command.catalog_file);
+    case Kind::kRestore: return RestoreCatalog(loaded->config, command.catalog_file);
+    case Kind::kCheck: return CheckCatalog(loaded->config, command.catalog_file);
+    case Kind::kRepair: return RepairCatalog(loaded->config);
+    default: break;
+  }
   return command.kind == Kind::kSchemaAdopt ? AdoptSchema(loaded->config) : PrintSchema(loaded->config, command.schema);
 }
 

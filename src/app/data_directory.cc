@@ -72,6 +72,11 @@ std::optional<std::string> DataDirectory::OpenToOthers() const {
                 state.st_mode & 07777, path_);
 }
 
+Status DataDirectory::Sync() const {
+  if (fsync(folder_.get()) == 0) return {};
+  return Unusable(path_, format("cannot be synced: {}", std::strerror(errno)), "check its disk");
+}
+
 std::optional<DataDirectory::Identity> DataDirectory::Find(const std::string& name) const {
   struct stat state{};
   if (fstatat(folder_.get(), name.c_str(), &state, 0) != 0) return std::nullopt;

@@ -26,6 +26,9 @@ class DataDirectory {
   // A warning if everybody may enter the folder. Its rights are kept: somebody may depend on them.
   std::optional<std::string> OpenToOthers() const;
 
+  // Makes renamed and deleted files of the folder survive a power cut.
+  Status Sync() const;
+
   // From now on Intact() also checks these SQLite databases, as they are now, with their logs (-wal) and the indexes of
   // their logs (-shm), if they have any. Requires: they are open, because SQLite deletes both when it closes a
   // database. kUnavailable: a database is missing.

@@ -110,7 +110,7 @@ void Fleet::OpenQueryService() {
       catalog::FollowerOptions{.longest_transaction = config_.mysql.longest_transaction},
       catalog::FollowerDeps{query_service_->catalog(), *reader_, deps_.clock, deps_.log, deps_.fatal, [this] {
                               query_service_->SetReady();
-                              listener_->health().SetReady("catalog");
+                              query_service_->ReportTo(listener_->health());
                             }});
   query_service_->Serve(listener_->router(), listener_->memory());
   listener_->health().SetWaiting("catalog", "the catalogue to be loaded");
@@ -132,7 +132,10 @@ void Fleet::CheckDatabase() {
   WarnIfEmpty(secret, deps_.log);
   if (producer_ != nullptr) producer_->SetIdentitySecret(secret);
   if (consumer_ != nullptr) consumer_->Start(secret);
-  if (follower_) follower_->Start();
+  if (follower_) {
+    query_service_->catalog().VerifyFingerprints(secret);
+    follower_->Start();
+  }
 }
 
 Status Fleet::Start() {

@@ -54,10 +54,14 @@ std::shared_ptr<void> ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metr
 // the number of gauges would grow with the number of tenants that were ever large.
 std::shared_ptr<void> ShowCatalog(const catalog::Catalog& catalog, telemetry::Metrics& metrics) {
   auto& bytes = metrics.GetGauge("catalog_bytes", "Memory of the catalogue.");
+  auto& damaged = metrics.GetGauge("catalog_damaged_rows",
+                                   "Rows of the store that were damaged when they were loaded, and are not shown until "
+                                   "their series are sent again.");
   auto shown = std::make_shared<std::set<std::string>>();
   return metrics.RefreshWhileHeld([&, shown] {
     const auto stats = catalog.stats();
     bytes.Set(static_cast<double>(stats.bytes));
+    damaged.Set(static_cast<double>(stats.damaged));
     std::map<std::string, uint64_t> now;
     uint64_t other = stats.series;
     for (const auto& [tenant, series] : catalog.SeriesByTenant(kMaxTenantsShown)) {

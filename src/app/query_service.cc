@@ -1,6 +1,7 @@
 #include "app/query_service.h"
 
 #include <chrono>
+#include <string>
 #include <utility>
 
 #include "app/gauges.h"
@@ -8,6 +9,16 @@
 #include "base/format.h"
 
 namespace mi::app {
+namespace {
+
+std::string DamageOf(uint64_t rows) {
+  return format(
+      "{} rows of the store are damaged: their series are missing until they are sent again; `metric-index "
+      "check` (standalone) shows them",
+      rows);
+}
+
+}  // namespace
 
 QueryService::QueryService(const config::Config& config, const Clock& clock, telemetry::Logger& log,
                            telemetry::Metrics& metrics, std::function<Status()> store_health)
@@ -38,8 +49,14 @@ void QueryService::SetReady() {
   const auto stats = catalog_.stats();
   log_.Info("{} series in the catalogue, {} of memory, loaded in {:.1f} s", stats.series, FormatBytes(stats.bytes),
             seconds);
+  if (stats.damaged > 0) log_.Error("{}", DamageOf(stats.damaged));
   ready_ = true;
   ready_gauge_.Set(1);
+}
+
+void QueryService::ReportTo(telemetry::Health& health) const {
+  const uint64_t damaged = catalog_.stats().damaged;
+  damaged == 0 ? health.SetReady("catalog") : health.SetImpaired("catalog", DamageOf(damaged));
 }
 
 web::CatalogState QueryService::StateNow() const {

@@ -14,6 +14,7 @@
 #include "catalog/catalog.h"
 #include "config/config.h"
 #include "net/http.h"
+#include "telemetry/health.h"
 #include "telemetry/log.h"
 #include "telemetry/metrics.h"
 #include "web/api.h"
@@ -30,8 +31,12 @@ class QueryService {
   void Serve(net::Router& router, MemoryBudget& memory);
   catalog::Catalog& catalog() { return catalog_; }
 
-  // Call it once, when the catalogue is loaded. Until then the API answers 503. Logs the size of the catalogue.
+  // Call it once, when the catalogue is loaded. Until then the API answers 503. Logs the size of the catalogue, and the
+  // number of damaged rows.
   void SetReady();
+
+  // Says that the catalogue is loaded, and whether rows of the store are damaged.
+  void ReportTo(telemetry::Health& health) const;
 
   // From now on every query is answered 503, also those that wait or run. Call it before the listener is drained.
   void Refuse() {

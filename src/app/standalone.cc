@@ -1,8 +1,10 @@
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "app/catalog_files.h"
 #include "app/data_directory.h"
 #include "app/gauges.h"
 #include "app/http_listener.h"
@@ -33,6 +35,13 @@ constexpr milliseconds kSnapshotInterval = std::chrono::minutes(5);
 constexpr milliseconds kTimeToSave =
     std::chrono::seconds(2);  // of app.shutdown_timeout, for the index and the snapshot
 constexpr milliseconds kLoadRetry = std::chrono::seconds(5);
+
+// Adds to an error of the catalogue what to do if it is damaged.
+template <typename T>
+Result<T> WithAdvice(Result<T> result) {
+  if (result || result.error().code() != Errc::kCorrupt) return result;
+  return Fail(store::DamagedCatalog(result.error()));
+}
 
 // Passes what the index has applied to the catalogue in the same process.
 class CatalogFeed final : public index::IndexListener {
@@ -78,6 +87,7 @@ class Standalone final : public Service {
   const Deps deps_;
   DataDirectory directory_;
   bool started_ = false;
+  std::atomic<bool> loaded_ = false;
   std::string identity_secret_;  // of the catalogue
 
   std::unique_ptr<store::SeriesStore> store_;
@@ -108,8 +118,8 @@ Status Standalone::OpenFiles() {
     // Whoever deletes the catalogue keeps the journal, whose rows hold fingerprints made with the secret.
     if (auto kept = TRY(stream::ReadJournalSecret(journal.path))) secrets.if_new = *std::move(kept);
   }
-  auto file = TRY(store::SqliteCatalog::Open(
-      {.path = directory_.PathOf("catalog.db"), .synchronous = config_.journal.synchronous, .secrets = secrets}));
+  auto file = TRY(WithAdvice(store::SqliteCatalog::Open(
+      {.path = directory_.PathOf("catalog.db"), .synchronous = config_.journal.synchronous, .secrets = secrets})));
   identity_secret_ = file.identity_secret();
   WarnIfEmpty(identity_secret_, deps_.log);
   store_ = TRY(file.OpenStore(deps_.fatal));
@@ -129,7 +139,7 @@ Status Standalone::OpenFiles() {
 
 // What a snapshot of the seen table belongs to.
 Result<dedupe::SnapshotBinding> Standalone::Binding() {
-  const store::CatalogState state = TRY(binding_reader_->State());
+  const store::CatalogState state = TRY(WithAdvice(binding_reader_->State()));
   const model::StreamPosition end = journal_->End();
   return dedupe::SnapshotBinding{.catalog_uuid = state.uuid,
                                  .highest_id = state.highest_id,
@@ -149,25 +159,30 @@ Status Standalone::OpenReceiver() {
         journal_->start().trimmed_unapplied);
     now.journal_uuid = "none";
   }
-  auto seen = TRY(OpenSeenTable(directory_.PathOf("seen.snapshot"), now, StandaloneSeenOptionsOf(config_),
-                                {*reader_, deps_.clock, deps_.log, Signals::StopRequested}));
+  auto seen = TRY(WithAdvice(OpenSeenTable(directory_.PathOf("seen.snapshot"), now, StandaloneSeenOptionsOf(config_),
+                                           {*reader_, deps_.clock, deps_.log, Signals::StopRequested})));
   receiver_ = TRY(Receiver::Create(config_, {identity_secret_, std::move(seen), journal_->publisher(), activity_,
                                              nullptr, deps_.clock, deps_.log, deps_.metrics, listener_->memory()}));
   return {};
 }
 
 // The index starts after the catalogue is loaded, because both write the catalogue. Until then the journal holds what
-// arrives.
+// arrives. Damage that hides rows ends the process, since only a person can repair it.
 void Standalone::LoadCatalog() {
   catalog::Catalog& catalog = query_service_.catalog();
+  catalog.VerifyFingerprints(identity_secret_);
   for (Status loaded = catalog.Load(*reader_); !loaded; loaded = catalog.Load(*reader_)) {
     if (catalog.loading_stopped()) return;
+    if (loaded.error().code() == Errc::kCorrupt) return deps_.fatal(store::DamagedCatalog(loaded.error()));
     deps_.log.Error("the catalogue cannot be loaded, trying again: {}", loaded.error().message());
     listener_->health().SetWaiting("catalog", loaded.error().message());
     if (!stop_loading_.WaitFor(kLoadRetry)) return;
   }
+  // What is damaged is not durable, so it must count as new when it is sent again.
+  receiver_->seen().Forget(catalog.TakeDamaged());
   query_service_.SetReady();
-  listener_->health().SetReady("catalog");
+  query_service_.ReportTo(listener_->health());
+  loaded_ = true;
   index_->Start();
 }
 
@@ -185,6 +200,7 @@ Status Standalone::CheckFiles() {
 }
 
 void Standalone::CheckHealth() {
+  if (loaded_) query_service_.ReportTo(listener_->health());
   // A full or failing journal accepts no new series: load balancers should know.
   const Status accepts = journal_->publisher().Health();
   accepts ? listener_->health().SetReady("journal")
@@ -264,6 +280,7 @@ void Standalone::Stop() {
 Result<std::unique_ptr<Service>> StartStandalone(const config::Config& config, const Service::Deps& deps) {
   DataDirectory directory = TRY(DataDirectory::Open(config.app.data_dir));
   if (const auto warning = directory.OpenToOthers()) deps.log.Warn("{}", *warning);
+  if (TRY(CompleteInstallation(directory))) deps.log.Warn("a restore or repair was interrupted: it is complete now");
   auto service = std::make_unique<Standalone>(config, deps, std::move(directory));
   TRY(service->Start());
   return service;

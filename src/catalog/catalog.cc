@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "base/format.h"
+#include "base/quote.h"
 #include "catalog/interner.h"
 #include "catalog/stored_snapshot.h"
 #include "model/identity.h"
@@ -14,7 +15,7 @@ namespace {
 // More labels than any receiver accepts. Bounds the size of a posting list's tail.
 constexpr size_t kMaxLabels = 65'535;
 constexpr uint64_t kMaxPairs = kNoPair;
-// All unreadable rows are counted, but only the first are logged.
+// All damaged rows are counted, but only the first are logged.
 constexpr uint64_t kMaxLoggedRows = 10;
 
 CatalogOptions WithinBounds(CatalogOptions options) {
@@ -52,7 +53,7 @@ void Catalog::Publish() {
                     .bytes = storage.bytes(),
                     .pairs = storage.dictionary.label_pair_count(),
                     .highest_id = storage.series.highest_id(),
-                    .unreadable = unreadable_,
+                    .damaged = damaged_,
                     .refused = refused_};
   std::shared_ptr<const StoredSnapshot> next =
       std::make_shared<StoredSnapshot>(storage_, options_.activity_interval_s, stats);
@@ -83,20 +84,30 @@ Status Catalog::AddStored(const store::StoredSeries& series) {
   const SeenTimes times = SeenTimes::FromMs(series.first_seen_ms, series.last_seen_ms);
   const auto labels = identity_.Read(series.content);
   if (!labels) {
-    CountUnreadable(series.id, labels.error());
+    CountDamaged(series, labels.error().message());
     return {};
   }
   if (labels->size() > kMaxLabels) {
-    CountUnreadable(series.id, Error(Errc::kTooLarge, format("{} labels, limit {}", labels->size(), kMaxLabels)));
+    CountDamaged(series, format("{} labels, limit {}", labels->size(), kMaxLabels));
     return {};
+  }
+  if (stored_fingerprint_) {
+    const std::optional<model::Fingerprint> fingerprint = (*stored_fingerprint_)(series.tenant, *labels);
+    if (fingerprint != series.fingerprint) {
+      if (fingerprint) damaged_fingerprints_.push_back(*fingerprint);
+      CountDamaged(series, "tenant and content do not have its fingerprint");
+      return {};
+    }
   }
   return Add(series.id, series.tenant, *labels, times);
 }
 
-void Catalog::CountUnreadable(uint64_t id, const Error& error) {
-  ++unreadable_;
-  if (options_.logger == nullptr || unreadable_ > kMaxLoggedRows) return;
-  options_.logger->Error("catalogue: series {} is skipped, its content cannot be read: {}", id, error.message());
+void Catalog::CountDamaged(const store::StoredSeries& series, std::string_view why) {
+  ++damaged_;
+  damaged_fingerprints_.push_back(series.fingerprint);
+  if (options_.logger == nullptr || damaged_ > kMaxLoggedRows) return;
+  options_.logger->Error("catalogue: series {} is damaged in the store and skipped: {}: {}", series.id, why,
+                         Quoted(series.content));
 }
 
 // Logged once: a full catalogue refuses every further series.
@@ -130,11 +141,15 @@ Status Catalog::Finish(const Status& read, const Status& added) {
 Status Catalog::Load(store::CatalogReader& reader) {
   NewSeries loaded;  // what was skipped does not matter: where Load is used, only this process writes the store
   TRY(LoadSeries(reader, loaded));
+  const uint64_t found = storage_->series.size() + damaged_;
+  if (const uint64_t stored = TRY(reader.CountSeries(read_through_)); stored > found) {
+    return Fail(Errc::kCorrupt, format("{} series have times, but only {} can be found", stored, found));
+  }
   return LoadMetadata(reader);
 }
 
 // Ids are read in ascending order, so each jump over ids is a gap that a transaction may still fill. read_through_
-// moves only when a row was added, was known, or was counted as unreadable. So after an error the next call goes on
+// moves only when a row was added, was known, or was counted as damaged. So after an error the next call goes on
 // with the row that failed, and reports no gap twice. Rows that were read before the error become visible.
 Status Catalog::LoadSeries(store::CatalogReader& reader, NewSeries& loaded) {
   Status added;
@@ -172,21 +187,16 @@ Status Catalog::LoadMetadata(store::CatalogReader& reader) {
 
 Status Catalog::LoadAll(store::CatalogReader& reader) {
   Status added;
-  unreadable_ = 0;  // all of them are read again
+  damaged_ = 0;  // all of them are read again
   const Status read =
       reader.ReadSeries(0, [&](const store::StoredSeries& series) { return AddUnknown(series, added); });
   return Finish(read, added);
 }
 
 void Catalog::Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied) {
-  for (const store::InsertedSeries& inserted : applied.inserted) {
-    if (storage_->series.Find(inserted.id)) continue;
-    const model::SeriesBatch& batch = batches[inserted.batch];
-    const model::LabelsView view = batch[inserted.index].labels;
-    labels_.assign(view.begin(), view.end());
-    const SeenTimes times = SeenTimes::FromMs(batch.seen_at_ms(), batch.seen_at_ms());
-    const Status added = Add(inserted.id, batch.tenant().name(), labels_, times);
-    if (!added) CountRefused(added.error());
+  for (const store::InsertedSeries& inserted : applied.inserted) AppendOne(inserted, batches[inserted.batch]);
+  for (const store::InsertedSeries& healed : applied.healed) {
+    if (AppendOne(healed, batches[healed.batch]) && damaged_ > 0) --damaged_;
   }
   for (const model::SeriesBatch& batch : batches) {
     for (const model::MetricMetadata& metadata : batch.metadata()) {
@@ -195,6 +205,16 @@ void Catalog::Append(std::span<const model::SeriesBatch> batches, const store::A
   }
   UpdateSeen(applied.updated);
   Publish();
+}
+
+bool Catalog::AppendOne(const store::InsertedSeries& inserted, const model::SeriesBatch& batch) {
+  if (storage_->series.Find(inserted.id)) return false;
+  const model::LabelsView view = batch[inserted.index].labels;
+  labels_.assign(view.begin(), view.end());
+  const SeenTimes times = SeenTimes::FromMs(batch.seen_at_ms(), batch.seen_at_ms());
+  const Status added = Add(inserted.id, batch.tenant().name(), labels_, times);
+  if (!added) CountRefused(added.error());
+  return added.has_value();
 }
 
 void Catalog::UpdateSeen(std::span<const store::SeenUpdate> updates) {

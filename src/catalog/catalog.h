@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "base/result.h"
 #include "catalog/snapshot.h"
 #include "model/identity.h"
+#include "model/identity_fingerprinter.h"
 #include "model/series_batch.h"
 #include "store/ports.h"
 #include "telemetry/log.h"
@@ -45,9 +47,15 @@ class Catalog {
 
   std::shared_ptr<const Snapshot> Current() const;
 
+  // From now on a row is damaged also if its fingerprint is not that of its tenant and content.
+  void VerifyFingerprints(std::string identity_secret) { stored_fingerprint_.emplace(std::move(identity_secret)); }
+  // The fingerprints that damaged rows have, and those that their contents have, since the last call: which of them
+  // belong to a series cannot be told.
+  std::vector<model::Fingerprint> TakeDamaged() { return std::exchange(damaged_fingerprints_, {}); }
+
   // Reads every series above the highest id that was read before, and the metadata. Returns the reader's error, or
-  // kTooLarge above max_series; what was read until then is visible. A row whose content is not an identity is skipped,
-  // logged, and counted in stats().unreadable: it must not prevent the start.
+  // kTooLarge above max_series; what was read until then is visible. kCorrupt: the store knows of more series than can
+  // be read. A damaged row is skipped, logged, and counted in stats().damaged: it must not prevent the start.
   Status Load(store::CatalogReader& reader);
 
   // The parts of Load, for the follower of a store that others write. They return the same errors.
@@ -69,8 +77,8 @@ class Catalog {
   void StopLoading() { loading_stopped_ = true; }
   bool loading_stopped() const { return loading_stopped_; }
 
-  // What the index has just applied: new series, times that changed, metadata. Ignores ids that are known. Visible in
-  // Current() when it returns. Costs about a microsecond per series, whatever the size of the catalogue.
+  // What the index has just applied: new and healed series, times that changed, metadata. Ignores ids that are known.
+  // Visible in Current() when it returns. Costs about a microsecond per series, whatever the size of the catalogue.
   void Append(std::span<const model::SeriesBatch> batches, const store::ApplyResult& applied);
   // Takes effect in place, also in snapshots that were taken before. Ignores unknown ids.
   void UpdateSeen(std::span<const store::SeenUpdate> updates);
@@ -80,8 +88,8 @@ class Catalog {
     uint64_t bytes;  // everything, including memory that is reserved and not used yet
     uint64_t pairs;  // distinct (name, value)
     uint64_t highest_id;
-    uint64_t unreadable = 0;  // rows that could not be parsed
-    uint64_t refused = 0;     // series above max_series
+    uint64_t damaged = 0;  // rows that were skipped and have not come again
+    uint64_t refused = 0;  // series above max_series
   };
   Stats stats() const;
   // Series by tenant, the largest first, at most `limit`.
@@ -91,11 +99,12 @@ class Catalog {
   std::shared_ptr<const StoredSnapshot> CurrentStored() const;
   void Publish();
   Status Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times);
+  bool AppendOne(const store::InsertedSeries& inserted, const model::SeriesBatch& batch);
   Status AddStored(const store::StoredSeries& series);
   Status MayLoad() const;
   bool AddUnknown(const store::StoredSeries& series, Status& added);
   Status Finish(const Status& read, const Status& added);
-  void CountUnreadable(uint64_t id, const Error& error);
+  void CountDamaged(const store::StoredSeries& series, std::string_view why);
   void CountRefused(const Error& error);
 
   const CatalogOptions options_;
@@ -103,8 +112,10 @@ class Catalog {
   const std::unique_ptr<Interner> interner_;
   model::IdentityReader identity_;    // reused
   std::vector<model::Label> labels_;  // reused
-  uint64_t read_through_ = 0;         // the highest id that was read, also of an unreadable row
-  uint64_t unreadable_ = 0;
+  std::optional<model::IdentityFingerprinter> stored_fingerprint_;
+  std::vector<model::Fingerprint> damaged_fingerprints_;
+  uint64_t read_through_ = 0;  // the highest id that was read, also of a damaged row
+  uint64_t damaged_ = 0;
   uint64_t refused_ = 0;
   std::atomic<bool> loading_stopped_ = false;
 

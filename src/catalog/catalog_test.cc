@@ -3,7 +3,10 @@
 #include <atomic>
 #include <thread>
 
+#include "base/format.h"
 #include "catalog/testing/naive_catalog.h"
+#include "model/identity.h"
+#include "store/testing/fake_store.h"
 
 namespace mi::catalog {
 namespace {
@@ -149,8 +152,68 @@ TEST(Catalog, SkipsAnUnreadableRow) {
   ASSERT_TRUE(catalog->Load(broken));
   ASSERT_TRUE(catalog->Load(broken));
   EXPECT_THAT(ReadAll(*catalog->Current()), ElementsAre(LabelMap{{"__name__", "up"}}, LabelMap{{"__name__", "down"}}));
-  EXPECT_EQ(catalog->stats().unreadable, 2);
+  EXPECT_EQ(catalog->stats().damaged, 2);
   EXPECT_THAT(log.lines, ElementsAre(HasSubstr("series 2"), HasSubstr("series 4")));
+}
+
+// A store with `count` series m{n="0"}, m{n="1"} ... of the given tenant.
+void Fill(store::FakeCatalog& stored, const model::Tenant& tenant, const std::string& secret, size_t count) {
+  const model::Fingerprinter fingerprint(secret, tenant);
+  model::SeriesBatch batch(tenant, kSeen);
+  for (size_t i = 0; i < count; ++i) {
+    const model::Labels labels = model::ParseIdentity(format("m{{n=\"{}\"}}", i)).value();
+    batch.Add(fingerprint(labels.canonical()), labels.canonical());
+  }
+  ASSERT_TRUE(stored.OpenStore()->Apply({&batch, 1}, {}));
+}
+
+TEST(Catalog, SkipsARowThatDoesNotHaveTheFingerprintOfItsContentUntilItIsHealed) {
+  store::FakeCatalog stored;
+  Fill(stored, model::Tenant::Parse("acme").value(), "secret", 20);
+  store::FakeCatalog::Backup damaged = stored.Copy();
+  damaged.rows[3].content = "m{n=\"other\"}";
+  damaged.rows[5].fingerprint.lo ^= 1;
+  damaged.rows[7].tenant = model::Tenant();
+  stored.Restore(damaged);
+  Lines log;
+  Catalog catalog({.logger = &log});
+  catalog.VerifyFingerprints("secret");
+  ASSERT_TRUE(catalog.Load(*stored.OpenReader()));
+  EXPECT_EQ(catalog.stats().series, 17);
+  EXPECT_EQ(catalog.stats().damaged, 3);
+  EXPECT_THAT(log.lines, ElementsAre(HasSubstr("series 3"), HasSubstr("series 5"), HasSubstr("series 7")));
+  const std::vector<model::Fingerprint> forgotten = catalog.TakeDamaged();
+  for (const uint64_t id : {3, 5, 7}) EXPECT_THAT(forgotten, Contains(damaged.rows[id].fingerprint)) << id;
+  EXPECT_THAT(catalog.TakeDamaged(), IsEmpty());
+
+  Told told;
+  told.Add({3, "acme", {{"__name__", "m"}, {"n", "2"}}, kSeen, kSeen});
+  std::swap(told.applied.inserted, told.applied.healed);
+  for (int i = 0; i < 2; ++i) catalog.Append(told.batches, told.applied);
+  EXPECT_EQ(catalog.stats().series, 18);
+  EXPECT_EQ(catalog.stats().damaged, 2);
+}
+
+TEST(Catalog, LogsOnlyTheFirstDamagedRows) {
+  store::FakeCatalog stored;
+  Fill(stored, model::Tenant(), "another secret", 500);
+  Lines log;
+  Catalog catalog({.logger = &log});
+  catalog.VerifyFingerprints("secret");
+  ASSERT_TRUE(catalog.Load(*stored.OpenReader()));
+  EXPECT_EQ(catalog.stats().damaged, 500);
+  EXPECT_EQ(log.lines.size(), 10);
+}
+
+TEST(Catalog, RowsThatTheStoreCountsButCannotShowAreDamage) {
+  class Short final : public NaiveCatalog {
+   public:
+    Result<uint64_t> CountSeries(uint64_t) override { return series.size() + 1; }
+  };
+  Short stored;
+  stored.series = {Series(1, {{"a", "1"}})};
+  Catalog catalog({});
+  EXPECT_EQ(catalog.Load(stored).error().code(), Errc::kCorrupt);
 }
 
 TEST(Catalog, AStoppedLoadIsUnavailableEvenIfNoSeriesIsLeftToRead) {

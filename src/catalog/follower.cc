@@ -176,7 +176,7 @@ Status Follower::RecountWhenDue() {
   TRY(ReadGaps());
   recounted_ = now;
   const Catalog::Stats have = deps_.catalog.stats();
-  const uint64_t accounted = have.series + have.unreadable;
+  const uint64_t accounted = have.series + have.damaged;
   if (stored <= accounted) return {};
   deps_.log.Warn("the store has {} series, the catalogue {}: reading the whole store again", stored, accounted);
   return deps_.catalog.LoadAll(deps_.reader);

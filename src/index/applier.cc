@@ -107,6 +107,10 @@ Applier::Outcome Applier::ApplyPiece(const Piece& piece, std::span<const model::
 void Applier::Report(const Piece& piece, const store::ApplyResult& applied) {
   metrics_.inserted.Add(static_cast<double>(applied.inserted.size()));
   metrics_.existing.Add(static_cast<double>(applied.existing));
+  if (!applied.healed.empty()) {
+    metrics_.healed.Add(static_cast<double>(applied.healed.size()));
+    deps_.log.Info("index: {} damaged rows of the store are right again", applied.healed.size());
+  }
   if (deps_.listener != nullptr && piece.records > 0) deps_.listener->OnApplied(piece.batches, applied);
   for (const store::Collision& collision : applied.collisions) PutAsideCollision(piece, collision);
 }

@@ -18,6 +18,7 @@ struct IndexMetrics {
         inserted(Series("inserted")),
         existing(Series("existing")),
         refused(Series("refused")),
+        healed(Series("healed")),
         seen_updated(m.GetCounter("index_seen_updates_total", "Series whose last_seen was moved by activity.")),
         batch_seconds(m.GetHistogram("index_batch_seconds", "One transaction of the index, seconds.")),
         batch_limit(m.GetGauge("index_batch_limit",
@@ -51,6 +52,7 @@ struct IndexMetrics {
   telemetry::Counter& inserted;
   telemetry::Counter& existing;
   telemetry::Counter& refused;
+  telemetry::Counter& healed;  // also counted in existing
   telemetry::Counter& seen_updated;
   telemetry::Histogram& batch_seconds;
   telemetry::Gauge& batch_limit;

@@ -26,9 +26,10 @@ std::string FormatIdentity(LabelsView labels);
 // Threads: confined to one.
 class IdentityReader {
  public:
-  // The labels of `text`: no empty name or value, no name twice, in no particular order. They are valid until the next
-  // call, and as long as `text`. Labels may be in any order, with blanks around names, '=' and ','; `name` alone
-  // means `name{}`. kInvalid: the message names the byte at which reading failed, or the name that occurs twice.
+  // The labels of `text`: no empty name or value, no name twice, sorted by the bytes of their names. They are valid
+  // until the next call, and as long as `text`. Labels may be in any order, with blanks around names, '=' and ',';
+  // `name` alone means `name{}`. kInvalid: the message names the byte at which reading failed, or the name that occurs
+  // twice.
   Result<std::span<const Label>> Read(std::string_view text);
 
  private:

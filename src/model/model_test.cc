@@ -3,6 +3,7 @@
 #include "base/format.h"
 #include "model/fingerprint.h"
 #include "model/identity.h"
+#include "model/identity_fingerprinter.h"
 #include "model/labels.h"
 #include "model/series_batch.h"
 #include "model/tenant.h"
@@ -235,6 +236,26 @@ TEST(SeriesBatch, ReturnsTheSeriesThatWereAdded) {
   EXPECT_EQ(batch[0].labels, up.view());
   EXPECT_EQ(batch[1].labels, down.view());
   EXPECT_EQ(batch[1].fingerprint, (Fingerprint{3, 4}));
+}
+
+TEST(IdentityFingerprinter, GivesStoredTextsTheFingerprintsOfTheirReceivers) {
+  IdentityFingerprinter stored("secret");
+  for (const char* tenant : {"", "acme", "", "7:1"}) {
+    const Fingerprinter receiver("secret", Tenant::Parse(tenant).value());
+    for (const Labels& labels : {Make({{"__name__", "up"}, {"Zone", "a"}, {"job", "a\"b\n"}}), Make({{"a.b", "x"}}),
+                                 Make({{"__name__", "a b"}, {"z", "1"}, {"b", "2"}})}) {
+      const std::string text = FormatIdentity(labels.view());
+      EXPECT_EQ(stored(tenant, text), receiver(labels.canonical())) << text;
+    }
+  }
+}
+
+TEST(IdentityFingerprinter, GivesNothingToWhatIsNoIdentityAndNoTenant) {
+  IdentityFingerprinter stored("");
+  EXPECT_EQ(stored("", "up{"), std::nullopt);
+  EXPECT_EQ(stored("a/b", "up{}"), std::nullopt);
+  EXPECT_EQ(stored("0:0", "up{}"), std::nullopt);  // never stored: it is the default tenant
+  EXPECT_NE(stored("", "up{}"), std::nullopt);
 }
 
 }  // namespace

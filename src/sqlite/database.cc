@@ -13,6 +13,13 @@ namespace mi::sqlite {
 namespace {
 
 Errc CodeOf(int result) {
+  switch (result) {
+    // A key that exists although the caller has looked it up before: an index does not have what its table has.
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+    case SQLITE_CONSTRAINT_ROWID:
+    case SQLITE_CONSTRAINT_UNIQUE: return Errc::kCorrupt;
+    default: break;
+  }
   switch (result & 0xff) {
     case SQLITE_FULL: return Errc::kOverloaded;
     case SQLITE_CORRUPT:
@@ -87,6 +94,8 @@ Status Statement::Run() {
 
 void Statement::Reset() { sqlite3_reset(handle_.get()); }
 
+bool Statement::IsNull(int column) const { return sqlite3_column_type(handle_.get(), column) == SQLITE_NULL; }
+
 int64_t Statement::Int(int column) const { return sqlite3_column_int64(handle_.get(), column); }
 
 std::string_view Statement::Text(int column) const {
@@ -127,7 +136,7 @@ Result<Database> Database::Open(const std::string& path, const OpenOptions& opti
   sqlite3_busy_handler(
       handle, [](void* busy, int attempts) { return static_cast<Busy*>(busy)->Wait(attempts) ? 1 : 0; },
       database.busy_.get());
-  if (!options.read_only) TRY(database.Exec("PRAGMA journal_mode=WAL"));
+  if (options.wal && !options.read_only) TRY(database.Exec("PRAGMA journal_mode=WAL"));
   TRY(database.Exec(format("PRAGMA synchronous={}", options.synchronous)));
   return database;
 }
@@ -180,6 +189,19 @@ Result<Database::CheckpointResult> Database::TruncateWal(int wait_ms) {
   Result<CheckpointResult> result = RunCheckpoint(SQLITE_CHECKPOINT_TRUNCATE);
   busy_->timeout_ms = usual_ms;
   return result;
+}
+
+// All pages in one step, hence in one read transaction. A copy in several steps begins again whenever somebody writes
+// in between, and under load it would never end.
+Status Database::CopyTo(Database& target) {
+  constexpr int kAllPages = -1;
+  sqlite3_backup* const copy = sqlite3_backup_init(target.handle_.get(), "main", handle_.get(), "main");
+  if (copy == nullptr) return FailWith(target.handle_.get(), sqlite3_errcode(target.handle_.get()));
+  const int step = sqlite3_backup_step(copy, kAllPages);
+  const int finish = sqlite3_backup_finish(copy);  // leaves the error of a step in the target
+  const int result = step == SQLITE_DONE ? finish : step;
+  if (result != SQLITE_OK) return FailWith(target.handle_.get(), result);
+  return {};
 }
 
 void Database::ReleaseMemory() { sqlite3_db_release_memory(handle_.get()); }

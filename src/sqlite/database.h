@@ -1,8 +1,9 @@
 // SQLite's two handles, wrapped once for the rooms that keep files with it (the stream's journal, the store's
 // catalogue).
 //
-// Errors: kOverloaded: the disk is full. kUnavailable: busy, I/O error, cannot open. kCorrupt: damaged, or no database.
-//         kInternal: misuse, constraint. The message has SQLite's own words and the path.
+// Errors: kOverloaded: the disk is full. kUnavailable: busy, I/O error, cannot open. kCorrupt: damaged, no database, or
+//         a key that exists already (nobody inserts a key without looking for it). kInternal: misuse, other
+//         constraints. The message has SQLite's own words and the path.
 #pragma once
 
 #include <atomic>
@@ -24,6 +25,7 @@ namespace mi::sqlite {
 
 struct OpenOptions {
   bool read_only = false;
+  bool wal = true;                   // false: leaves the journal mode of the file as it is
   std::string synchronous = "full";  // off, normal, full, extra
   std::string vfs;                   // '' = the default; tests use one that loses what was not synced
   int busy_timeout_ms = 5'000;       // how long to wait for a lock of another connection
@@ -48,6 +50,7 @@ class Statement {
   Status Run();
   void Reset();
 
+  bool IsNull(int column) const;
   int64_t Int(int column) const;
   std::string_view Text(int column) const;  // valid until the next Step or Reset
   std::string_view Blob(int column) const;  // likewise
@@ -62,10 +65,10 @@ class Statement {
   int bind_error_ = 0;
 };
 
-// A connection in WAL mode. Threads: confined to one thread at a time.
+// A connection, normally in WAL mode. Threads: confined to one thread at a time.
 class Database {
  public:
-  // Creates the file if it is missing and not read_only. Sets WAL, synchronous and the busy timeout.
+  // Creates the file if it is missing and not read_only. Sets WAL (see OpenOptions), synchronous and the busy timeout.
   static Result<Database> Open(const std::string& path, const OpenOptions& options);
 
   // One or several statements without parameters.
@@ -91,6 +94,10 @@ class Database {
   Result<CheckpointResult> Checkpoint();
   // Like Checkpoint, but waits up to `wait_ms` for readers to leave the WAL, and then empties its file. Writers wait.
   Result<CheckpointResult> TruncateWal(int wait_ms);
+
+  // Makes `target` a copy of this database as it is now. Others may write meanwhile, but their WAL only grows until the
+  // copy is complete. Damaged pages are copied as they are.
+  Status CopyTo(Database& target);
 
   // Releases the memory of the page cache that is not in use.
   void ReleaseMemory();

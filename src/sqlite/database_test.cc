@@ -160,5 +160,23 @@ TEST_F(DatabaseTest, ReleasesItsPageCache) {
   EXPECT_LT(cached(), 100'000);
 }
 
+TEST_F(DatabaseTest, CopiesWhatIsCommittedWhileAnotherConnectionWrites) {
+  Database database = Open().value();
+  ASSERT_TRUE(database.Exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)"));
+  Transaction transaction = Transaction::Begin(database).value();
+  ASSERT_TRUE(database.Exec("INSERT INTO t VALUES (2)"));
+  {
+    Database source = Open({.read_only = true}).value();
+    Database target = Database::Open(directory_ + "/copy.db", {.wal = false}).value();
+    ASSERT_TRUE(source.CopyTo(target));
+    EXPECT_EQ(target.QueryInt("SELECT sum(a) FROM t"), 1);
+    ASSERT_TRUE(target.Exec("PRAGMA journal_mode=DELETE"));
+  }
+  ASSERT_TRUE(transaction.Commit());
+  Database copy = Database::Open(directory_ + "/copy.db", {.read_only = true}).value();
+  EXPECT_EQ(copy.QueryInt("SELECT sum(a) FROM t"), 1);
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/copy.db-wal"));
+}
+
 }  // namespace
 }  // namespace mi::sqlite

@@ -41,6 +41,9 @@ struct Collision {
 
 // Every series of the call is in exactly one of inserted, existing and collisions.
 struct ApplyResult {
+  // Rows that were damaged and are right again, because the series came once more. They also count in `existing`, and
+  // are in `updated`. Ascending by id.
+  std::vector<InsertedSeries> healed;
   std::vector<InsertedSeries> inserted;  // in the order of arrival
   // At most one update per id. Includes a newly inserted series if several batches contained it and the merged times
   // differ from the first batch's.
@@ -82,7 +85,8 @@ class SeriesStore {
   virtual Result<std::vector<StreamPosition>> Checkpoint() = 0;
 };
 
-// Views are valid during the visit.
+// A row as it is stored, which may be damaged: then the fingerprint is not that of tenant and content. Views are valid
+// during the visit.
 struct StoredSeries {
   uint64_t id;
   std::string_view tenant;

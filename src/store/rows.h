@@ -28,32 +28,47 @@ inline std::string InsertSql(std::string_view into, size_t rows) {
   return sql;
 }
 
-// A dictionary row that has the hash of a wanted one. Columns, from `first` on: id, and the values.
+// A dictionary row that has the hash of a wanted one. The values begin in column `values`.
 template <typename Row>
-void SettleByRow(const Row& row, int first, const DictionaryTable& table, Dictionary::Wanted& wanted) {
+void SettleByRow(const Row& row, int id, int values, const DictionaryTable& table, Dictionary::Wanted& wanted) {
   bool same_values = true;
   for (size_t i = 0; i < table.columns.size(); ++i) {
-    same_values = same_values && row.Text(first + 1 + static_cast<int>(i)) == wanted.values[i];
+    same_values = same_values && row.Text(values + static_cast<int>(i)) == wanted.values[i];
   }
-  wanted.Settle(static_cast<uint64_t>(row.Int(first)), same_values);
+  wanted.Settle(static_cast<uint64_t>(row.Int(id)), same_values);
 }
 
-// Requires: the id of the series is in column 0.
+// The rows of a dictionary: id, hash, and the values. `where` follows the table's name.
+inline std::string SelectDictionarySql(const DictionaryTable& table, std::string_view where) {
+  std::string columns;
+  for (const std::string_view column : table.columns) columns += format(", {}", column);
+  return format("SELECT id, hash{} FROM {}{}", columns, table.name, where);
+}
+
+// The text whose hash is the key of a dictionary row (docs/formats/sql.md, "Hashes"). The values begin in column
+// `first`.
 template <typename Row>
-Result<model::Fingerprint> FingerprintAt(const Row& row, int column) {
+std::string DictionaryKeyOf(const Row& row, int first, const DictionaryTable& table) {
+  if (table.columns.size() == 1) return std::string(row.Text(first));
+  std::string key;
+  for (size_t i = 0; i < table.columns.size(); ++i) AppendNetstring(row.Text(first + static_cast<int>(i)), key);
+  return key;
+}
+
+// Zeros if the row is damaged and has no 16 bytes there: no series has that fingerprint.
+template <typename Row>
+model::Fingerprint FingerprintAt(const Row& row, int column) {
   const std::string_view bytes = row.Blob(column);
-  if (bytes.size() == 16) return model::Fingerprint::FromBytes(bytes);
-  return Fail(Errc::kCorrupt, format("metric {}: its fingerprint has {} bytes, not 16", row.Int(0), bytes.size()));
+  return bytes.size() == 16 ? model::Fingerprint::FromBytes(bytes) : model::Fingerprint();
 }
 
-// Columns: id, tenant, content, fingerprint, first_seen, last_seen.
+// Columns: id, tenant, content, fingerprint, first_seen, last_seen. Checks nothing: the row may be damaged.
 template <typename Row>
-Result<StoredSeries> StoredSeriesOf(const Row& row) {
-  const model::Fingerprint fingerprint = TRY(FingerprintAt(row, 3));
+StoredSeries StoredSeriesOf(const Row& row) {
   return StoredSeries{.id = static_cast<uint64_t>(row.Int(0)),
                       .tenant = row.Text(1),
                       .content = row.Text(2),
-                      .fingerprint = fingerprint,
+                      .fingerprint = FingerprintAt(row, 3),
                       .first_seen_ms = row.Int(4),
                       .last_seen_ms = row.Int(5)};
 }

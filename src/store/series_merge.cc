@@ -11,9 +11,6 @@
 namespace mi::store {
 namespace {
 
-// These labels are columns of metric_basic_label; all others are rows of metric_label.
-bool IsBasicLabel(std::string_view name) { return name == "env" || name == "service" || name == model::kMetricName; }
-
 // The columns of metric_basic_label. Views of the arguments.
 std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model::LabelsView labels) {
   return {tenant.name(), labels.Get("env"), labels.Get("service"), labels.metric_name()};
@@ -21,24 +18,55 @@ std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model
 
 }  // namespace
 
+// How a row that was found under the fingerprint of a series relates to it:
+//
+//   same content, and the row is whole               kOurs
+//   its content has this fingerprint, too            kAnother: two series with one fingerprint
+//   its content has not, and the row has it          kDamaged: the content was this series', who else would have it
+//   neither the content nor the row has it           kElsewhere: the index leads to the row of another series
+//
+// A row with the same content that lacks something, or whose own fingerprint is damaged, is kDamaged as well. Its
+// fingerprint stays as it is, since the index does not have what stands there.
+SeriesMerge::StoredAs SeriesMerge::Compare(const StoredIdentity& row, const PlannedSeries& series) {
+  text_.clear();
+  model::AppendIdentity(plan_.LabelsOf(series), text_);
+  const bool same = row.content == text_ && row.tenant == plan_.TenantOf(series).name();
+  const bool whole = row.complete && row.fingerprint == series.fingerprint;
+  if (same) return whole || stored_ == nullptr ? StoredAs::kOurs : StoredAs::kDamaged;
+  if (stored_ == nullptr || (*stored_)(row.tenant, row.content) == series.fingerprint) return StoredAs::kAnother;
+  return row.fingerprint == series.fingerprint ? StoredAs::kDamaged : StoredAs::kElsewhere;
+}
+
 // The fingerprint finds a row, but the content decides. Of several identities with this fingerprint at most one is the
 // stored one; the others collide.
 void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
   assert(!matched_[run]);
   matched_[run] = true;
+  bool healed = false;
   for (const PlannedSeries& series : plan_.runs()[run]) {
-    text_.clear();
-    model::AppendIdentity(plan_.LabelsOf(series), text_);
-    if (row.content != text_ || row.tenant != plan_.TenantOf(series).name()) {
+    const StoredAs stored = Compare(row, series);
+    if (stored == StoredAs::kElsewhere) {
+      index_is_damaged_ = true;
+    } else if (stored == StoredAs::kAnother || healed) {
       Refuse(series, row.content);
-      continue;
+    } else {
+      healed = stored == StoredAs::kDamaged;
+      Match(series, row, healed);
     }
-    result_.existing += series.occurrences.size();
-    const int64_t first_seen_ms = std::min(row.first_seen_ms, series.first_seen_ms);
-    const int64_t last_seen_ms = LastSeen(row.last_seen_ms, series.last_seen_ms, now_ms_);
-    if (first_seen_ms != row.first_seen_ms || last_seen_ms != row.last_seen_ms) {
-      moved_.push_back({row.id, first_seen_ms, last_seen_ms});
-    }
+  }
+}
+
+// A healed series is in moved_ even if its times stay, so that the catalogue learns of those that were stored.
+void SeriesMerge::Match(const PlannedSeries& series, const StoredIdentity& row, bool heals) {
+  result_.existing += series.occurrences.size();
+  if (heals) {
+    healed_.push_back(Resolve(series));
+    healed_.back().id = row.id;
+  }
+  const int64_t first_seen_ms = row.complete ? std::min(row.first_seen_ms, series.first_seen_ms) : series.first_seen_ms;
+  const int64_t last_seen_ms = LastSeen(row.last_seen_ms, series.last_seen_ms, now_ms_);
+  if (first_seen_ms != row.first_seen_ms || last_seen_ms != row.last_seen_ms || heals) {
+    moved_.push_back({row.id, first_seen_ms, last_seen_ms});
   }
 }
 
@@ -48,14 +76,15 @@ void SeriesMerge::CollectNew() {
   for (size_t run = 0; run < matched_.size(); ++run) {
     if (matched_[run]) continue;
     const std::span<const PlannedSeries> variants = plan_.runs()[run];
-    AddNew(variants.front());
+    new_.push_back(Resolve(variants.front()));
     for (const PlannedSeries& other : variants.subspan(1)) {
       Refuse(other, new_.back().content);
     }
   }
 }
 
-void SeriesMerge::AddNew(const PlannedSeries& planned) {
+// What the tables have to hold for a series. Asks the dictionaries for its texts.
+NewSeries SeriesMerge::Resolve(const PlannedSeries& planned) {
   const model::LabelsView labels = plan_.LabelsOf(planned);
   NewSeries series{.planned = &planned, .fingerprint = planned.fingerprint.ToBytes()};
   for (const model::Label& label : labels) {
@@ -70,16 +99,26 @@ void SeriesMerge::AddNew(const PlannedSeries& planned) {
   series.basic_label = dictionaries_.basic_labels.Want(text_, basic);
 
   series.content = model::FormatIdentity(labels);
-  new_.push_back(std::move(series));
+  return series;
 }
 
 void SeriesMerge::RefuseClashes() {
-  std::erase_if(new_, [this](const NewSeries& series) {
+  const auto clashes = [this](const NewSeries& series) {
     const Dictionary* clash = ClashOf(series);
     if (clash == nullptr) return false;
     Refuse(*series.planned, format("a row of {} has the hash of another text", clash->table().name));
     return true;
+  };
+  std::erase_if(new_, clashes);
+  std::erase_if(healed_, [&](const NewSeries& series) {
+    if (!clashes(series)) return false;
+    result_.existing -= series.planned->occurrences.size();
+    return true;
   });
+  std::ranges::sort(healed_, {}, &NewSeries::id);
+  for (const NewSeries& series : healed_) {
+    result_.healed.push_back({series.id, series.planned->first().batch, series.planned->first().index});
+  }
 }
 
 const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {

@@ -1,11 +1,11 @@
 // Brings the plan of one Apply call together with what the database has: which series are known and whose times change,
 // which are new, and which ids the new ones get. Both stores use it; it knows no SQL. A store calls, in this order:
 //
-//   MatchStored()       for each row that it finds under a fingerprint of plan.runs()
-//   CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
+//   MatchStored()       for each row that it finds under a fingerprint of plan.runs(); IndexIsDamaged() then ends the
+//   call CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
 //   RefuseClashes()     once the store has settled the dictionaries
 //   AssignIds()         with ids that the database reserved for new_series().size() series
-//   new_series(), Postings(), Moved()   are the rows to write
+//   new_series(), Postings(), Moved(), healed()   are the rows to write
 //   TakeResult()        after the commit
 #pragma once
 
@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "model/identity_fingerprinter.h"
 #include "store/apply_plan.h"
 #include "store/dictionary.h"
 #include "store/ports.h"
@@ -36,6 +37,11 @@ inline int64_t LastSeen(int64_t stored_ms, int64_t seen_ms, int64_t now_ms) {
   return stored_ms > now_ms + kMostAheadMs ? seen_ms : std::max(stored_ms, seen_ms);
 }
 
+// These labels are columns of metric_basic_label; all others are rows of metric_label.
+inline bool IsBasicLabel(std::string_view name) {
+  return name == "env" || name == "service" || name == model::kMetricName;
+}
+
 // A row that the database has under a fingerprint of the call.
 struct StoredIdentity {
   uint64_t id;
@@ -43,9 +49,11 @@ struct StoredIdentity {
   std::string_view tenant;
   int64_t first_seen_ms;
   int64_t last_seen_ms;
+  model::Fingerprint fingerprint = {};  // of the row itself, not of the index in which it was found
+  bool complete = true;                 // its times and its row of metric_basic_label are there
 };
 
-// A series that the database does not have yet.
+// A series that the database does not have yet, or whose row is damaged.
 struct NewSeries {
   const PlannedSeries* planned;
   Hash16 fingerprint;
@@ -67,16 +75,20 @@ struct Posting {
 // Ownership: borrows the plan and the dictionaries, which must outlive it. Threads: confined to one thread.
 class SeriesMerge {
  public:
-  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries, int64_t now_ms)
-      : plan_(plan), dictionaries_(dictionaries), now_ms_(now_ms), matched_(plan.runs().size()) {}
+  // `stored`: tells damaged rows, which are healed; null: takes them for those of other series.
+  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries, int64_t now_ms,
+              model::IdentityFingerprinter* stored = nullptr)
+      : plan_(plan), dictionaries_(dictionaries), now_ms_(now_ms), stored_(stored), matched_(plan.runs().size()) {}
   ~SeriesMerge() { dictionaries_.Discard(); }
   SeriesMerge(const SeriesMerge&) = delete;
   SeriesMerge& operator=(const SeriesMerge&) = delete;
 
   // The database has `row` under the fingerprint of plan.runs()[run]. Requires: once per run.
   void MatchStored(size_t run, const StoredIdentity& row);
+  // A row was found under a fingerprint that is not its own.
+  bool IndexIsDamaged() const { return index_is_damaged_; }
   void CollectNew();
-  // Drops the new series with a text that a dictionary refused; they become collisions. Requires: the dictionaries are
+  // Drops the series with a text that a dictionary refused; they become collisions. Requires: the dictionaries are
   // settled.
   void RefuseClashes();
   // Gives the ids first, first + 1, ... in the order of arrival.
@@ -86,6 +98,8 @@ class SeriesMerge {
   std::span<const NewSeries> new_series() const { return new_; }
   std::span<const NewSeries* const> NewSeriesById() const { return by_id_; }
   uint64_t BasicLabelOf(const NewSeries& series) const { return dictionaries_.basic_labels.IdAt(series.basic_label); }
+  // Damaged rows, with their ids, as they have to be. Ascending by id.
+  std::span<const NewSeries> healed() const { return healed_; }
   // Of the new series, ascending.
   std::vector<Posting> Postings() const;
   // The known series whose times change, ascending by id, with their new times.
@@ -95,7 +109,10 @@ class SeriesMerge {
   ApplyResult TakeResult(std::span<const SeenUpdate> moved);
 
  private:
-  void AddNew(const PlannedSeries& series);
+  enum class StoredAs { kOurs, kAnother, kDamaged, kElsewhere };
+  StoredAs Compare(const StoredIdentity& row, const PlannedSeries& series);
+  void Match(const PlannedSeries& series, const StoredIdentity& row, bool heals);
+  NewSeries Resolve(const PlannedSeries& series);
   void Refuse(const PlannedSeries& series, std::string_view stored_content);
   // The dictionary that refused a text of the series, or nullptr.
   const Dictionary* ClashOf(const NewSeries& series) const;
@@ -103,9 +120,12 @@ class SeriesMerge {
   const ApplyPlan& plan_;
   Dictionaries& dictionaries_;
   const int64_t now_ms_;
+  model::IdentityFingerprinter* const stored_;
   std::vector<bool> matched_;  // by run
+  bool index_is_damaged_ = false;
   std::vector<SeenUpdate> moved_;
   std::vector<NewSeries> new_;
+  std::vector<NewSeries> healed_;
   std::vector<const NewSeries*> by_id_;  // since AssignIds
   std::string text_;
   ApplyResult result_;

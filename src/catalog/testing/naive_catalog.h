@@ -30,7 +30,7 @@ struct NaiveSeries {
 };
 
 // Is also the store that Load reads from.
-class NaiveCatalog final : public store::CatalogReader {
+class NaiveCatalog : public store::CatalogReader {
  public:
   std::vector<NaiveSeries> series;  // by id
   std::vector<store::StoredMetadata> metadata;

@@ -104,7 +104,7 @@ Status MysqlCatalogReader::ReadSeries(uint64_t after_id, const std::function<boo
       [&](MysqlStatement& select) { select.Bind(after_id); },
       [&](const MysqlStatement& row) -> Result<bool> {
         after_id = row.Number(0);
-        return visit(TRY(StoredSeriesOf(row)));
+        return visit(StoredSeriesOf(row));
       }));
   return {};
 }
@@ -119,7 +119,7 @@ Status MysqlCatalogReader::ReadFingerprints(const std::function<bool(model::Fing
       [&](MysqlStatement& select) { select.Bind(after_id); },
       [&](const MysqlStatement& row) -> Result<bool> {
         after_id = row.Number(0);
-        return visit(TRY(FingerprintAt(row, 1)), row.Int(2));
+        return visit(FingerprintAt(row, 1), row.Int(2));
       }));
   return {};
 }
@@ -149,7 +149,7 @@ Status MysqlCatalogReader::ReadSeriesIn(std::span<const IdRange> ranges,
         },
         [&](const MysqlStatement& row) -> Result<bool> {
           after_id = row.Number(0);
-          return visit(TRY(StoredSeriesOf(row)));
+          return visit(StoredSeriesOf(row));
         }));
   }
   return {};

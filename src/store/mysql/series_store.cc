@@ -114,7 +114,7 @@ Status FindDictionaryRows(MysqlConnection& connection, const DictionaryTable& ta
   return connection.SelectIn(
       before, lock, missing.size(), [&](size_t i) { return View(missing[i]->hash); },
       [&](size_t i, const MysqlStatement& row) -> Status {
-        SettleByRow(row, 1, table, *missing[i]);
+        SettleByRow(row, 1, 2, table, *missing[i]);
         return {};
       });
 }

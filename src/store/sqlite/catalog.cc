@@ -14,12 +14,19 @@ Result<sqlite::Database> OpenDatabase(const SqliteCatalogOptions& options, bool 
                                                                         .vfs = options.vfs,
                                                                         .busy_timeout_ms = options.busy_timeout_ms}));
   // A negative cache size is in KiB. The log's file shrinks to the limit when SQLite starts it anew.
-  TRY(database.Exec(format("PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit={}",
-                           cache_bytes / 1024, options.checkpoint_wal_bytes)));
+  TRY(database.Exec(
+      format("PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA journal_size_limit={}",
+             cache_bytes / 1024, options.checkpoint_wal_bytes)));
   return database;
 }
 
 }  // namespace
+
+Error DamagedCatalog(const Error& found) {
+  return {Errc::kCorrupt, format("the catalogue is damaged: {}. `metric-index check` shows more; `metric-index repair` "
+                                 "keeps what is intact, and `metric-index restore FILE` puts a backup in its place",
+                                 found.message())};
+}
 
 Result<SqliteCatalog> SqliteCatalog::Open(SqliteCatalogOptions options) {
   if (options.synchronous != "full" && options.synchronous != "normal" && options.synchronous != "extra") {
@@ -34,7 +41,8 @@ Result<SqliteCatalog> SqliteCatalog::Open(SqliteCatalogOptions options) {
 }
 
 Result<std::unique_ptr<SeriesStore>> SqliteCatalog::OpenStore(FatalHandler fatal) const {
-  return SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)), options_, std::move(fatal));
+  return SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)), options_, identity_.secret,
+                                   std::move(fatal));
 }
 
 Result<std::unique_ptr<CatalogReader>> SqliteCatalog::OpenReader() const {

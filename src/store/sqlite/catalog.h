@@ -26,6 +26,9 @@ struct SqliteCatalogOptions {
   uint64_t max_wal_bytes = uint64_t{4} << 30;  // if a reader keeps the log from shrinking: then Apply is kOverloaded
 };
 
+// An error that SQLite or a check has found in the file (kCorrupt), with what a person can do about it.
+Error DamagedCatalog(const Error& found);
+
 // A value that names the file and has no connection. Threads: the const members are safe.
 class SqliteCatalog {
  public:

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/format.h"
 #include "store/rows.h"
 
 namespace mi::store {
@@ -19,7 +20,7 @@ int64_t RowIdOf(uint64_t id) { return static_cast<int64_t>(std::min(id, uint64_t
 // Returns whether the visitor wants more.
 // Each slice is a read transaction of its own and begins behind the last id of the slice before, so no row is visited
 // twice. Between slices a writer may commit and start the WAL anew. Rows with a greater id that are committed meanwhile
-// are visited, too.
+// are visited, too. An id that does not ascend is damaged: rows behind it may have been passed over.
 template <typename Visit>
 Result<bool> ReadSlices(sqlite::Statement& select, int64_t after_id, Visit visit) {
   for (int64_t rows = kSliceRows; rows == kSliceRows;) {
@@ -27,6 +28,11 @@ Result<bool> ReadSlices(sqlite::Statement& select, int64_t after_id, Visit visit
     select.Bind(1, after_id).Bind(2, kSliceRows);
     while (TRY(select.Step())) {
       ++rows;
+      if (select.Int(0) <= after_id) {
+        const Error damaged(Errc::kCorrupt, format("row {} stands behind row {}", select.Int(0), after_id));
+        select.Reset();
+        return Fail(damaged);
+      }
       after_id = select.Int(0);
       const Result<bool> more = visit(select);
       if (more && *more) continue;
@@ -46,8 +52,10 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Datab
       // metric_seen has one row per series and is the smallest table to count.
       {reader->count_, "SELECT count(*) FROM metric_seen WHERE metric_id <= ?"},
       {reader->series_,
-       "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen FROM metric m "
-       "JOIN metric_seen s ON s.metric_id = m.id JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
+       // A row whose times are lost has no fingerprint: so it counts as damaged, and does not just disappear.
+       "SELECT m.id, b.tenant, m.metric, iif(s.metric_id IS NULL, NULL, m.fingerprint), s.first_seen, s.last_seen "
+       "FROM metric m LEFT JOIN metric_seen s ON s.metric_id = m.id "
+       "LEFT JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
        "WHERE m.id > ?1 AND m.id <= ?3 ORDER BY m.id LIMIT ?2"},
       {reader->seen_,
        "SELECT metric_id, first_seen, last_seen FROM metric_seen WHERE metric_id > ?1 ORDER BY metric_id LIMIT ?2"},
@@ -77,7 +85,7 @@ Result<bool> SqliteCatalogReader::ReadSeriesUpTo(uint64_t after_id, uint64_t las
                                                  const std::function<bool(const StoredSeries&)>& visit) {
   series_.Bind(3, RowIdOf(last_id));
   return ReadSlices(series_, RowIdOf(after_id),
-                    [&](const sqlite::Statement& row) -> Result<bool> { return visit(TRY(StoredSeriesOf(row))); });
+                    [&](const sqlite::Statement& row) -> Result<bool> { return visit(StoredSeriesOf(row)); });
 }
 
 Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {
@@ -106,7 +114,7 @@ Result<uint64_t> SqliteCatalogReader::ReadSeenChanges(uint64_t /*since*/,
 
 Status SqliteCatalogReader::ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>& visit) {
   TRY(ReadSlices(fingerprints_, 0, [&](const sqlite::Statement& row) -> Result<bool> {
-    return visit(TRY(FingerprintAt(row, 1)), row.Int(2));
+    return visit(FingerprintAt(row, 1), row.Int(2));
   }));
   return {};
 }

@@ -10,17 +10,25 @@
 #include "store/rows.h"
 
 namespace mi::store {
-SqliteSeriesStore::SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options, FatalHandler fatal)
+SqliteSeriesStore::SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options,
+                                     const std::string& identity_secret, FatalHandler fatal)
     : options_(options),
       database_(std::move(database)),
       dictionaries_(options.dictionary_bytes),
-      known_positions_(database_.path(), std::move(fatal)),
+      fatal_(std::move(fatal)),
+      known_positions_(database_.path(),
+                       [this](const Error& error) {
+                         went_back_ = true;
+                         fatal_(error);
+                       }),
+      stored_fingerprint_(identity_secret),
       truncate_at_bytes_(4 * options.checkpoint_wal_bytes) {}
 
 Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database database,
                                                                const SqliteCatalogOptions& options,
-                                                               FatalHandler fatal) {
-  std::unique_ptr<SqliteSeriesStore> store(new SqliteSeriesStore(std::move(database), options, std::move(fatal)));
+                                                               const std::string& identity_secret, FatalHandler fatal) {
+  std::unique_ptr<SqliteSeriesStore> store(
+      new SqliteSeriesStore(std::move(database), options, identity_secret, std::move(fatal)));
   TRY(store->Prepare());
   return store;
 }
@@ -28,10 +36,19 @@ Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database 
 Status SqliteSeriesStore::Prepare() {
   TRY(database_.PrepareEach(
       {{find_,
-        "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen FROM metric m "
-        "JOIN metric_basic_label b ON b.id = m.metric_basic_label_id JOIN metric_seen s ON s.metric_id = m.id "
-        "WHERE m.fingerprint = ?"},
-       {next_id_, "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'metric'"},
+        // `k` is the index and `m` the table, whose columns may be damaged independently.
+        "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen, m.fingerprint, b.id IS NULL OR s.metric_id IS "
+        "NULL "
+        "FROM metric k JOIN metric m ON m.id = k.id LEFT JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
+        "LEFT JOIN metric_seen s ON s.metric_id = m.id WHERE k.fingerprint = ?"},
+       // The sequence alone would do, if it were never damaged.
+       {next_id_,
+        "SELECT 1 + max(ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'metric'), 0), "
+        "ifnull((SELECT max(id) FROM metric), 0))"},
+       {heal_series_, "UPDATE metric SET metric_basic_label_id = ?, metric = ? WHERE id = ?"},
+       {heal_seen_, "INSERT OR IGNORE INTO metric_seen (metric_id, first_seen, last_seen) VALUES (?, ?, ?)"},
+       {heal_label_,
+        "INSERT OR IGNORE INTO metric_label (metric_label_name_id, metric_label_value_id, metric_id) VALUES (?, ?, ?)"},
        {update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
        {find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
        {advance_seen_,
@@ -54,9 +71,14 @@ Status SqliteSeriesStore::Prepare() {
   for (size_t i = 0; i < dictionary_rows_.size(); ++i) {
     const DictionaryTable& table = dictionaries_.all()[i]->table();
     std::string columns;
-    for (const std::string_view column : table.columns) columns += format(", {}", column);
-    dictionary_rows_[i].find =
-        TRY(database_.Prepare(format("SELECT id{} FROM {} WHERE hash = ?", columns, table.name)));
+    std::string corrections;
+    for (const std::string_view column : table.columns) {
+      columns += format(", {}", column);
+      corrections += format("{}{} = ?", corrections.empty() ? "" : ", ", column);
+    }
+    dictionary_rows_[i].find = TRY(database_.Prepare(SelectDictionarySql(table, " WHERE hash = ?")));
+    dictionary_rows_[i].correct =
+        TRY(database_.Prepare(format("UPDATE {} SET {} WHERE id = ?", table.name, corrections)));
     dictionary_rows_[i].insert = TRY(database_.Prepare(InsertSql(format("{} (hash{})", table.name, columns), 1)));
   }
   return database_.OwnCheckpoints();
@@ -65,11 +87,11 @@ Status SqliteSeriesStore::Prepare() {
 // One transaction. It asks for what exists in the order of the fingerprints and writes the postings sorted, so that
 // each page of an index is touched once. The ids of dictionary rows are remembered only after the commit: a rolled-back
 // transaction gives them to others.
-Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
-                                             std::span<const StreamPosition> positions) {
+Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::SeriesBatch> batches,
+                                                    std::span<const StreamPosition> positions) {
   TRY(MakeRoomInWal());
   const ApplyPlan plan(batches);
-  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs());
+  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs(), &stored_fingerprint_);
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
   TRY(FindKnown(plan, merge));
   merge.CollectNew();
@@ -78,6 +100,7 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
   }
   merge.RefuseClashes();
   TRY(InsertNew(merge));
+  TRY(HealDamaged(merge));
   const std::vector<SeenUpdate> moved = merge.Moved();
   TRY(UpdateSeen(moved));
   TRY(ApplyMetadata(batches));
@@ -101,17 +124,19 @@ Status SqliteSeriesStore::FindKnown(const ApplyPlan& plan, SeriesMerge& merge) {
                             .content = find_.Text(1),
                             .tenant = find_.Text(2),
                             .first_seen_ms = find_.Int(3),
-                            .last_seen_ms = find_.Int(4)});
+                            .last_seen_ms = find_.Int(4),
+                            .fingerprint = FingerprintAt(find_, 5),
+                            .complete = find_.Int(6) == 0});
     find_.Reset();
   }
-  return {};
+  if (!merge.IndexIsDamaged()) return {};
+  return Fail(Errc::kCorrupt, format("{}: the index of the fingerprints leads to wrong rows", database_.path()));
 }
 
 Status SqliteSeriesStore::SettleDictionary(Dictionary& dictionary, DictionaryRows& rows) {
   for (Dictionary::Wanted* wanted : dictionary.Missing()) {
     if (TRY(rows.find.BindBlob(1, View(wanted->hash)).Step())) {
-      SettleByRow(rows.find, 0, dictionary.table(), *wanted);
-      rows.find.Reset();
+      TRY(SettleByFound(dictionary.table(), rows, *wanted));
       continue;
     }
     rows.insert.BindBlob(1, View(wanted->hash));
@@ -124,9 +149,42 @@ Status SqliteSeriesStore::SettleDictionary(Dictionary& dictionary, DictionaryRow
   return {};
 }
 
+// Corrects the row if its text is damaged.
+Status SqliteSeriesStore::SettleByFound(const DictionaryTable& table, DictionaryRows& rows,
+                                        Dictionary::Wanted& wanted) {
+  SettleByRow(rows.find, 0, 2, table, wanted);
+  const int64_t id = rows.find.Int(0);
+  const bool damaged = wanted.id == 0 && DictionaryHash(DictionaryKeyOf(rows.find, 2, table)) != wanted.hash;
+  rows.find.Reset();
+  if (!damaged) return {};
+  int parameter = 0;
+  for (size_t i = 0; i < table.columns.size(); ++i) rows.correct.BindText(++parameter, wanted.values[i]);
+  TRY(rows.correct.Bind(++parameter, id).Run());
+  wanted.Settle(static_cast<uint64_t>(id), true);
+  return {};
+}
+
+// The fingerprint of a row stays as it is: see SeriesMerge::Compare.
+Status SqliteSeriesStore::HealDamaged(const SeriesMerge& merge) {
+  for (const NewSeries& series : merge.healed()) {
+    const auto id = static_cast<int64_t>(series.id);
+    heal_series_.Bind(1, static_cast<int64_t>(merge.BasicLabelOf(series))).BindText(2, series.content);
+    TRY(heal_series_.Bind(3, id).Run());
+    heal_seen_.Bind(1, id).Bind(2, series.planned->first_seen_ms);
+    TRY(heal_seen_.Bind(3, series.planned->last_seen_ms).Run());
+    for (const auto& [name, value] : series.labels) {
+      heal_label_.Bind(1, static_cast<int64_t>(dictionaries_.names.IdAt(name)));
+      heal_label_.Bind(2, static_cast<int64_t>(dictionaries_.values.IdAt(value)));
+      TRY(heal_label_.Bind(3, id).Run());
+    }
+  }
+  return {};
+}
+
 Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
   if (merge.new_series().empty()) return {};
-  const int64_t first_id = TRY(next_id_.Step()) ? next_id_.Int(0) : 1;
+  TRY(next_id_.Step());
+  const int64_t first_id = next_id_.Int(0);
   next_id_.Reset();
   merge.AssignIds(static_cast<uint64_t>(first_id));
   const std::span<const NewSeries* const> series = merge.NewSeriesById();
@@ -193,7 +251,7 @@ Result<std::vector<StreamPosition>> SqliteSeriesStore::ReadPositions() {
   return positions;
 }
 
-Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
+Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplySightings(std::span<const model::ActivityBatch> batches) {
   TRY(MakeRoomInWal());
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
   std::vector<std::pair<int64_t, int64_t>> known;  // id, last_seen
@@ -216,14 +274,33 @@ Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const
   return updated;
 }
 
+template <typename T>
+Result<T> SqliteSeriesStore::FatalIfDamaged(Result<T> result) const {
+  if (!result && result.error().code() == Errc::kCorrupt && !went_back_) fatal_(DamagedCatalog(result.error()));
+  return result;
+}
+
+Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
+                                             std::span<const StreamPosition> positions) {
+  return FatalIfDamaged(ApplyBatches(batches, positions));
+}
+
+Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
+  return FatalIfDamaged(ApplySightings(batches));
+}
+
+Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() { return FatalIfDamaged(MakeCheckpoint()); }
+
 Result<std::optional<int64_t>> SqliteSeriesStore::Position(const std::string& stream, int32_t partition) {
-  return known_positions_.Read(TRY(ReadPositions()), stream, partition);
+  const Result<std::vector<StreamPosition>> stored = FatalIfDamaged(ReadPositions());
+  if (!stored) return Fail(stored.error());
+  return known_positions_.Read(*stored, stream, partition);
 }
 
 // The positions are read before the checkpoint. If it is complete, every frame of the WAL is in the database file and
 // synced, hence also the transactions that wrote these positions. What others commit meanwhile may be in the file too,
 // but is not promised. An incomplete checkpoint promises nothing new: the positions of the last complete one stand.
-Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() {
+Result<std::vector<StreamPosition>> SqliteSeriesStore::MakeCheckpoint() {
   // Read first: what is committed during the checkpoint is not promised.
   std::vector<StreamPosition> committed = TRY(ReadPositions());
   const sqlite::Database::CheckpointResult checkpoint = TRY(database_.Checkpoint());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fatal.h"
+#include "model/identity_fingerprinter.h"
 #include "sqlite/database.h"
 #include "store/apply_plan.h"
 #include "store/dictionary.h"
@@ -28,7 +29,7 @@ class SqliteSeriesStore final : public SeriesStore {
  public:
   // Requires: the database has the tables of sqlite/schema.h.
   static Result<std::unique_ptr<SeriesStore>> Create(sqlite::Database database, const SqliteCatalogOptions& options,
-                                                     FatalHandler fatal);
+                                                     const std::string& identity_secret, FatalHandler fatal);
 
   Result<ApplyResult> Apply(std::span<const model::SeriesBatch> batches,
                             std::span<const StreamPosition> positions) override;
@@ -38,16 +39,27 @@ class SqliteSeriesStore final : public SeriesStore {
 
  private:
   struct DictionaryRows {
-    sqlite::Statement find, insert;
+    sqlite::Statement find, insert, correct;
   };
 
-  SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options, FatalHandler fatal);
+  SqliteSeriesStore(sqlite::Database database, const SqliteCatalogOptions& options, const std::string& identity_secret,
+                    FatalHandler fatal);
   Status Prepare();
 
-  // The parts of Apply, inside its transaction.
+  Result<ApplyResult> ApplyBatches(std::span<const model::SeriesBatch> batches,
+                                   std::span<const StreamPosition> positions);
+  Result<std::vector<SeenUpdate>> ApplySightings(std::span<const model::ActivityBatch> batches);
+  Result<std::vector<StreamPosition>> MakeCheckpoint();
+  // Passes a result on; calls `fatal` if SQLite has found damage.
+  template <typename T>
+  Result<T> FatalIfDamaged(Result<T> result) const;
+
+  // The parts of ApplyBatches, inside its transaction.
   Status FindKnown(const ApplyPlan& plan, SeriesMerge& merge);
   Status SettleDictionary(Dictionary& dictionary, DictionaryRows& rows);
+  static Status SettleByFound(const DictionaryTable& table, DictionaryRows& rows, Dictionary::Wanted& wanted);
   Status InsertNew(SeriesMerge& merge);
+  Status HealDamaged(const SeriesMerge& merge);
   Status UpdateSeen(std::span<const SeenUpdate> moved);
   Status ApplyMetadata(std::span<const model::SeriesBatch> batches);
   Status ApplyPositions(std::span<const StreamPosition> positions);
@@ -62,11 +74,15 @@ class SqliteSeriesStore final : public SeriesStore {
   sqlite::Database database_;
   SqliteBulkInsert insert_series_, insert_seen_, insert_postings_;
   sqlite::Statement find_, next_id_, update_seen_, find_id_, advance_seen_;
+  sqlite::Statement heal_series_, heal_seen_, heal_label_;
   sqlite::Statement metadata_, upsert_metadata_, upsert_position_, positions_;
 
   Dictionaries dictionaries_;
   std::array<DictionaryRows, 3> dictionary_rows_;  // in the order of dictionaries_.all()
+  const FatalHandler fatal_;
+  bool went_back_ = false;  // known_positions_ has called fatal_
   KnownPositions known_positions_;
+  model::IdentityFingerprinter stored_fingerprint_;
   std::vector<StreamPosition> covered_;  // by the last complete checkpoint
   uint64_t inserted_since_checkpoint_ = 0;
   uint64_t truncate_at_bytes_;  // a larger WAL is worth waiting for readers

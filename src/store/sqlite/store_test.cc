@@ -121,23 +121,6 @@ TEST_F(SqliteStoreTest, IsOverloadedWhileTheDiskIsFullAndContinuesAfterwards) {
   store_.reset();
 }
 
-TEST_F(SqliteStoreTest, RefusesASeriesIfADictionaryRowHasAnotherText) {
-  OpenStore();
-  ASSERT_TRUE(Apply(MakeBatch("", 1, {{{"__name__", "up"}, {"job", "x"}}}), 1));
-  sqlite::Database database = Connect();
-  ASSERT_TRUE(database.Exec("UPDATE metric_label_value SET value = 'y' WHERE value = 'x'"));
-  // A new store, since the old one has the id in memory. The series with the damaged value is refused, the other not.
-  store_ = catalog_->OpenStore(fatal_.Handler()).value();
-  const ApplyResult result =
-      Apply(MakeBatch("", 1, {{{"__name__", "down"}, {"job", "x"}}, {{"__name__", "fine"}}}), 2).value();
-  ASSERT_THAT(result.inserted, SizeIs(1));
-  EXPECT_EQ(result.inserted[0].id, 2u);
-  ASSERT_THAT(result.collisions, SizeIs(1));
-  EXPECT_THAT(result.collisions[0].stored_content, HasSubstr("metric_label_value"));
-  EXPECT_EQ(store_->Position("journal", 0).value(), 2);
-  EXPECT_EQ(database.QueryInt("SELECT count(*) FROM metric"), 2);
-}
-
 TEST_F(SqliteStoreTest, FindsDictionaryRowsAgainAfterItForgotThem) {
   OpenStore({.dictionary_bytes = 2'000});
   for (size_t i = 0; i < 3; ++i) {
