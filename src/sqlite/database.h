@@ -106,6 +106,7 @@ class Database {
   Status OwnCheckpoints();
   // The size of the WAL after the last commit or checkpoint of this connection.
   int64_t wal_bytes() const { return wal_ ? wal_->frames * wal_->frame_bytes : 0; }
+  int64_t wal_frames() const { return wal_ ? wal_->frames : 0; }
 
   const std::string& path() const { return path_; }
   sqlite3* handle() const { return handle_.get(); }

@@ -68,11 +68,13 @@ Status JournalConsumer::Rewind() {
   position_ = std::max(applied, first_offset);
   if (applied > next_offset) {
     start_.store_ahead = applied - next_offset;
-    TRY(ChangeIdentity(first_offset));
+    TRY(WriteNewIdentity(first_offset));
+    TRY(ReadIdentity());
     position_ = first_offset;
     deps_.log.Warn(
-        "journal: the catalogue is {} offsets ahead of {}: the journal is an older copy. It gets a new identity ({}) "
-        "and is read again from its first row; series that were only in the lost rows return when senders repeat them",
+        "journal: the catalogue is {} offsets ahead of {}: the journal is an older copy, or has lost its last rows. It "
+        "gets a new identity ({}) and is read again from its first row; series that were only in the lost rows return "
+        "when senders repeat them",
         start_.store_ahead, database_.path(), uuid_);
   } else if (applied < first_offset) {
     start_.trimmed_unapplied = first_offset - applied;
@@ -85,13 +87,24 @@ Status JournalConsumer::Rewind() {
 }
 
 // Offsets continue, and the store has no position for the new identity, so none of its positions can skip a row.
-Status JournalConsumer::ChangeIdentity(int64_t first_offset) {
+Status JournalConsumer::WriteNewIdentity(int64_t first_offset) {
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
   TRY(database_.Exec("UPDATE meta SET value = lower(hex(randomblob(16))) WHERE key = 'uuid'"));
   sqlite::Statement since = TRY(database_.Prepare("UPDATE meta SET value = ? WHERE key = 'uuid_since'"));
   TRY(since.Bind(1, first_offset).Run());
-  TRY(transaction.Commit());
-  return ReadIdentity();
+  return transaction.Commit();
+}
+
+// The series of a damaged row were acknowledged, so the table of known series has them, and nobody can tell which they
+// are. So the process ends. No snapshot of that table has the new identity: the restart fills the table from the
+// catalogue, and the series count as new when they are sent again. Rows before `read_before` are in the catalogue or
+// among the dead letters.
+Status JournalConsumer::ForgetDamagedRows(int64_t read_before) {
+  TRY(WriteNewIdentity(read_before));
+  deps_.fatal(Error(Errc::kCorrupt, format("{}: {} rows were damaged and are dead letters now; series that only they "
+                                           "held come back after the restart, when senders repeat them",
+                                           database_.path(), std::exchange(damaged_rows_, 0))));
+  return {};
 }
 
 Result<int64_t> JournalConsumer::FirstOffset() {
@@ -120,13 +133,25 @@ Result<Polled> JournalConsumer::Poll(size_t max_series, std::chrono::millisecond
   progress_.Applied(std::exchange(polled_, 0));
   const JournalProgress::End end = progress_.WaitBeyond(position_, std::chrono::steady_clock::now() + max_wait);
   Polled polled;
-  if (end.next_offset <= position_) return polled;
+  const int64_t begin = position_;
+  const int64_t damaged_before = damaged_rows_;
+  if (end.next_offset <= position_) {
+    progress_.SetWaiting(end, 0, 0);
+    if (damaged_rows_ > 0) TRY(ForgetDamagedRows(begin));
+    return polled;
+  }
   // Ends the read transaction: a checkpoint cannot move past an open one.
   struct ResetAtEnd {
     sqlite::Statement& rows;
     ~ResetAtEnd() { rows.Reset(); }
   } const reset{read_};
-  TRY(ReadRows(max_series, end.next_offset, polled));
+  const Status read = ReadRows(max_series, end.next_offset, polled);
+  if (!read) {
+    if (read.error().code() == Errc::kCorrupt) deps_.fatal(read.error());
+    return Fail(read.error());
+  }
+  // Rows that are damaged together end the process once: after the poll that has read the last of them was applied.
+  if (damaged_before > 0 && damaged_rows_ == damaged_before) TRY(ForgetDamagedRows(begin));
   return polled;
 }
 
@@ -142,16 +167,15 @@ Status JournalConsumer::ReadRows(size_t max_series, int64_t end, Polled& polled)
     } else if (series + series_here > max_series || bytes > kMaxPolledBytes) {
       break;
     }
+    if (read_.Int(0) > next) NoteGap(next, read_.Int(0));
     next = read_.Int(0) + 1;
     series += series_here;
     bytes += Decode(read_.Blob(3), next, polled);
   }
   if (next == position_) {
     // Only released rows are deleted, and none is released before it is read. A restart continues at the first row.
-    const Error gone(Errc::kCorrupt, format("{}: rows {} to {} were deleted before they were read", database_.path(),
-                                            position_, end - 1));
-    deps_.fatal(gone);
-    return Fail(gone);
+    return Fail(Errc::kCorrupt,
+                format("{}: rows {} to {} were deleted before they were read", database_.path(), position_, end - 1));
   }
   position_ = next;
   polled_ = series;
@@ -159,10 +183,17 @@ Status JournalConsumer::ReadRows(size_t max_series, int64_t end, Polled& polled)
   return {};
 }
 
+// Offsets ascend by one, so the rows in between are damaged, or somebody has deleted them.
+void JournalConsumer::NoteGap(int64_t expected, int64_t found) {
+  damaged_rows_ += found - expected;
+  deps_.log.Error("journal: rows {} to {} of {} are missing", expected, found - 1, database_.path());
+}
+
 // Returns the size of the row's labels.
 uint64_t JournalConsumer::Decode(std::string_view row, int64_t next_offset, Polled& polled) {
   Result<std::vector<model::SeriesBatch>> batches = decoder_.Decode(row);
   if (!batches) {
+    ++damaged_rows_;
     polled.poison.push_back({At(next_offset), std::string(row), batches.error().message()});
     return row.size();
   }

@@ -2,7 +2,7 @@
 //
 // Threads: confined to one thread, except Wake() and CurrentLag().
 // Errors: those of sqlite/database.h. A row whose bytes are damaged is not an error but a PoisonRecord.
-//         Fatal: rows were deleted that had not been read.
+//         Fatal: rows were deleted that had not been read; the file is damaged; damaged rows were read and put aside.
 #pragma once
 
 #include <algorithm>
@@ -45,10 +45,12 @@ class JournalConsumer final : public SeriesConsumer {
         database_(std::move(database)) {}
   Status Prepare();
   Status ReadIdentity();
-  Status ChangeIdentity(int64_t first_offset);
+  Status WriteNewIdentity(int64_t first_offset);
+  Status ForgetDamagedRows(int64_t read_before);
   Result<int64_t> FirstOffset();
   Status SetLag();
   Status ReadRows(size_t max_series, int64_t end, Polled& polled);
+  void NoteGap(int64_t expected, int64_t found);
   uint64_t Decode(std::string_view row, int64_t next_offset, Polled& polled);
   Result<int64_t> DropOldestDeadLetters();
   StreamPosition At(int64_t next_offset) const { return {.stream = uuid_, .partition = 0, .next_offset = next_offset}; }
@@ -66,7 +68,8 @@ class JournalConsumer final : public SeriesConsumer {
   std::string uuid_;
   int64_t uuid_since_ = 1;  // the first offset with this identity
   int64_t position_ = 1;
-  uint64_t polled_ = 0;  // series of the last poll, which count as applied with the next one
+  int64_t damaged_rows_ = 0;  // that were read since the start
+  uint64_t polled_ = 0;       // series of the last poll, which count as applied with the next one
   int64_t dead_letter_bytes_ = 0;
   JournalStart start_;
 };

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "base/format.h"
@@ -102,13 +104,43 @@ Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, cons
 }
 
 Result<JournalFile> JournalFile::Open(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {
+  const WalFrames wal = ReadWalFrames(options.path + "-wal");
   sqlite::Database database = TRY(OpenJournalDatabase(options, lock_wait_ms));
   TRY(CreateTables(database));
   TRY(CheckSecret(database, options.secret_check));
   TRY(KeepSecret(database, options.kept_secret));
   JournalFile file(std::move(database), options.max_wal_bytes);
   TRY(file.Prepare());
+  TRY(file.FindDamage(wal));
   return file;
+}
+
+// Renames the WAL first: without the file that it belongs to, SQLite would apply it to the next one.
+Status SetJournalAside(const std::string& path) {
+  for (const char* suffix : {"-wal", ""}) {
+    const std::string file = path + suffix;
+    std::error_code error;
+    std::filesystem::rename(file, path + ".damaged" + suffix, error);
+    if (error && error != std::errc::no_such_file_or_directory) {
+      return Fail(Errc::kUnavailable, format("{} is damaged and cannot be renamed: {}", file, error.message()));
+    }
+  }
+  std::error_code ignored;  // an index of the WAL, which SQLite makes anew
+  std::filesystem::remove(path + "-shm", ignored);
+  return {};
+}
+
+// A WAL that ends early may leave pages of different times in the file, and a disk may change any page. SQLite would
+// notice it only when it comes to read that page. `wal`: as it was before SQLite opened it.
+Status JournalFile::FindDamage(const WalFrames& wal) {
+  TRY(database_.Checkpoint());  // this tells how much of the WAL SQLite accepts
+  const int64_t accepted = database_.wal_frames();
+  dropped_commits_ = static_cast<size_t>(std::ranges::count_if(wal.commits, [&](int64_t at) { return at > accepted; }));
+  sqlite::Statement check = TRY(database_.Prepare("PRAGMA quick_check(1)"));
+  if (TRY(check.Step()) && check.Text(0) != "ok") {
+    return Fail(Errc::kCorrupt, format("{}: {}", database_.path(), check.Text(0)));
+  }
+  return {};
 }
 
 Status JournalFile::Prepare() {

@@ -12,6 +12,7 @@
 
 #include "sqlite/database.h"
 #include "stream/journal/options.h"
+#include "stream/journal/wal_frames.h"
 
 namespace mi::stream {
 
@@ -21,7 +22,8 @@ Result<std::optional<std::string>> ReadJournalSecret(const std::string& path);
 
 class JournalFile {
  public:
-  // Creates the tables when the file is new. `lock_wait_ms` as in OpenJournalDatabase.
+  // Creates the tables when the file is new. `lock_wait_ms` as in OpenJournalDatabase. kCorrupt: the file is damaged.
+  // Reads all rows to know that.
   static Result<JournalFile> Open(const JournalOptions& options, const std::atomic<int>* lock_wait_ms = nullptr);
 
   struct Row {
@@ -37,6 +39,8 @@ class JournalFile {
   // Tests whether the file can be written: moves the WAL into the file, which frees its space, and writes a row.
   Status Probe();
 
+  // Commits in the WAL that SQLite did not accept when the file was opened: the WAL is damaged (wal_frames.h).
+  size_t dropped_commits() const { return dropped_commits_; }
   int64_t first_offset() const { return first_offset_; }  // next_offset() when the journal is empty
   int64_t next_offset() const { return next_offset_; }
   uint64_t bytes_in_use() const { return bytes_in_use_; }  // as of the last transaction
@@ -47,6 +51,7 @@ class JournalFile {
   JournalFile(sqlite::Database database, uint64_t max_wal_bytes)
       : max_wal_bytes_(max_wal_bytes), database_(std::move(database)) {}
   Status Prepare();
+  Status FindDamage(const WalFrames& wal);
   Status Measure();
   Status MakeRoomInWal();
 
@@ -57,6 +62,7 @@ class JournalFile {
   sqlite::Statement page_count_;
   sqlite::Statement freelist_count_;
   sqlite::Statement probe_;
+  size_t dropped_commits_ = 0;
   int64_t first_offset_ = 1;
   int64_t next_offset_ = 1;
   uint64_t page_bytes_ = 0;
@@ -66,5 +72,8 @@ class JournalFile {
 // Opens a connection with the journal's settings. `lock_wait_ms` (null: options.lock_wait) may be lowered by any thread
 // while the connection lives.
 Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, const std::atomic<int>* lock_wait_ms);
+
+// Renames a damaged journal to <path>.damaged, with its WAL, over an older one. Requires: it is not open.
+Status SetJournalAside(const std::string& path);
 
 }  // namespace mi::stream

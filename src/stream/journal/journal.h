@@ -6,7 +6,7 @@
 //
 // Ownership: the journal owns file, threads, publisher and consumer; both are valid as long as it lives.
 // Threads: publisher() is safe; consumer() is confined to one thread, except Wake() and CurrentLag().
-// Errors: fatal: rows were deleted under the reader.
+// Errors: fatal: rows were deleted under the reader, or damage was found. The next Open() repairs what can be repaired.
 #pragma once
 
 #include <atomic>
@@ -25,8 +25,8 @@ struct JournalStart {
   // The number of rows that the journal has deleted but the store has not applied, because the catalogue is an older
   // backup or a new one. Their series return when their senders repeat them.
   int64_t trimmed_unapplied = 0;
-  // The number of offsets by which the store was ahead, because the journal is an older copy. The journal then gets a
-  // new identity and is read from its first row.
+  // The number of offsets by which the store was ahead, because the journal is an older copy or has lost its last rows.
+  // The journal then gets a new identity and is read from its first row.
   int64_t store_ahead = 0;
 };
 
@@ -36,7 +36,8 @@ class JournalPublisher;
 
 class Journal {
  public:
-  // kUnavailable: cannot be opened. kCorrupt: damaged. kInvalid: written by a newer version, or with another
+  // A damaged journal is set aside, with a line in the log, and a new one begins.
+  // kUnavailable: cannot be opened. kInvalid: written by a newer version, or with another
   // identity.secret.
   // `intact`: see JournalPublisher; null: the files are always intact.
   static Result<std::unique_ptr<Journal>> Open(const JournalOptions& options, const StreamDeps& deps,

@@ -1,6 +1,7 @@
 #include "stream/journal/journal.h"
 
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <thread>
 
@@ -8,6 +9,7 @@
 #include "base/live.h"
 #include "sqlite/database.h"
 #include "stream/journal/file.h"
+#include "stream/journal/wal_frames.h"
 #include "stream/testing/contract_test.h"
 
 namespace mi::stream {
@@ -56,9 +58,9 @@ class JournalUnderTest final : public StreamUnderTest {
   SeriesConsumer& consumer() override { return journal_->consumer(); }
   void Restart() override {
     journal_.reset();
-    journal_ = Journal::Open({.path = path_},
-                             {clock_, *log_, *metrics_, [](const Error& error) { ADD_FAILURE() << error.message(); }})
-                   .value();
+    journal_ =
+        Journal::Open({.path = path_}, {clock_, *log_, *metrics_, [](const Error&) { /* poison ends the process */ }})
+            .value();
   }
   void StopPublishing() override { journal_->Stop(); }
   void AppendPoison(const std::string& bytes) override { InsertRow(path_, bytes); }
@@ -322,6 +324,70 @@ TEST_F(JournalTest, AcknowledgesNothingAndDeletesNothingOnceItsFilesAreGone) {
   ApplyAll();
   journal_.reset();  // which deletes what was released
   EXPECT_EQ(Count("SELECT count(*) FROM batch WHERE offset = 1"), 1);
+}
+
+// Files as a crash leaves them: a journal that is closed has no WAL.
+void CopyJournal(const std::string& from, const std::string& to) {
+  for (const char* suffix : {"", "-wal"}) std::filesystem::copy_file(from + suffix, to + suffix);
+}
+
+void Overwrite(const std::string& path, int64_t at, const std::string& bytes) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(at);
+  file << bytes;
+  ASSERT_TRUE(file.flush());
+}
+
+TEST_F(JournalTest, NoticesThatTheLogOfAKilledProcessIsDamaged) {
+  OpenAndStart();
+  for (const char* name : {"a", "b", "c"}) EXPECT_TRUE(Publish(MakeBatch(name, 1)).all_durable());
+  const int64_t end = journal_->End().next_offset;
+  const std::string copy = directory_ + "/copy.db";
+  CopyJournal(options_.path, copy);
+  const WalFrames wal = ReadWalFrames(copy + "-wal");
+  ASSERT_GE(wal.commits.size(), 3U);
+  EXPECT_EQ(wal.frames, wal.commits.back());
+  const int64_t damaged = wal.commits[wal.commits.size() - 2];
+  Overwrite(copy + "-wal", 32 + damaged * (24 + 4096) - 1, "?");
+  options_.path = copy;
+  OpenAndStart();
+  EXPECT_EQ(journal_->End().next_offset, end - 2);
+  EXPECT_EQ(metrics_->GetCounter("journal_damage_total", "", {{"kind", "wal"}}).Value(), 1);
+  OpenAndStart();
+  EXPECT_EQ(metrics_->GetCounter("journal_damage_total", "", {{"kind", "wal"}}).Value(), 1);
+}
+
+TEST_F(JournalTest, SetsADamagedFileAsideAndBeginsAnew) {
+  for (const int64_t at : {0, 4096, 2 * 4096}) {
+    SCOPED_TRACE(at);
+    OpenAndStart();
+    EXPECT_TRUE(Publish(MakeIncompressibleBatch(64 << 10, 1)).all_durable());
+    const std::string uuid = journal_->End().stream;
+    journal_.reset();
+    Overwrite(options_.path, at, std::string(2'000, '?'));
+    OpenAndStart();
+    EXPECT_NE(journal_->End().stream, uuid);
+    EXPECT_TRUE(std::filesystem::exists(options_.path + ".damaged"));
+    EXPECT_TRUE(Publish(MakeBatch("after", 1)).all_durable());
+    EXPECT_THAT(ApplyAll(), ElementsAre("after_0{job=\"contract\"}"));
+  }
+  EXPECT_EQ(metrics_->GetCounter("journal_damage_total", "", {{"kind", "file"}}).Value(), 3);
+}
+
+TEST_F(JournalTest, EndsTheProcessOnceAfterDamagedRowsSoThatTheirSeriesCountAsNew) {
+  OpenAndStart();
+  EXPECT_TRUE(Publish(MakeBatch("before", 1)).all_durable());
+  const std::string uuid = journal_->End().stream;
+  journal_.reset();
+  for (int i = 0; i < 3; ++i) InsertRow(options_.path, "damaged");
+  OpenBeside(options_.path).Exec("DELETE FROM batch WHERE offset = 3").value();
+  OpenAndStart();
+  EXPECT_TRUE(Publish(MakeBatch("after", 1)).all_durable());
+  while (!journal_->consumer().Poll(1, milliseconds(0)).value().poison.empty() || !fatal_) continue;
+  EXPECT_THAT(fatal_->message(), HasSubstr("3 rows were damaged"));
+  OpenAndStart();
+  EXPECT_NE(journal_->End().stream, uuid);
+  EXPECT_THAT(ApplyAll(), ElementsAre("after_0{job=\"contract\"}"));
 }
 
 TEST_F(JournalTest, BoundsTheDeadLettersByDroppingTheOldest) {

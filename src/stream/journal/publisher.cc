@@ -262,6 +262,7 @@ void JournalPublisher::Answer(PendingBatch& pending, const std::optional<Refusal
 
 // full_ ends with the first row that is deleted, whether or not that is enough: the next batch measures again.
 void JournalPublisher::NoteOutcome(const Status& outcome) {
+  if (!outcome && outcome.error().code() == Errc::kCorrupt) deps_.fatal(outcome.error().Within("journal"));
   bytes_in_use_.Set(static_cast<double>(file_.bytes_in_use()));
   MutexLock lock(mutex_);
   last_write_ = std::chrono::steady_clock::now();
