@@ -79,9 +79,7 @@ Status KeepSecret(sqlite::Database& database, const std::string& secret) {
   return insert.BindText(1, secret).Run();
 }
 
-}  // namespace
-
-Result<std::optional<std::string>> ReadJournalSecret(const std::string& path) {
+Result<std::optional<std::string>> ReadSecret(const std::string& path) {
   if (access(path.c_str(), F_OK) != 0) return std::nullopt;
   sqlite::Database database = TRY(sqlite::Database::Open(path, {.read_only = true}));
   if (TRY(database.QueryInt("SELECT count(*) FROM sqlite_schema WHERE name = 'meta'")) == 0) return std::nullopt;
@@ -91,6 +89,14 @@ Result<std::optional<std::string>> ReadJournalSecret(const std::string& path) {
   if (!TRY(check.Step())) return std::nullopt;
   if (static_cast<uint64_t>(check.Int(0)) == model::SecretCheck("")) return "";
   return AnotherSecret(database, check.Int(0), model::SecretCheck(""));
+}
+
+}  // namespace
+
+Result<std::optional<std::string>> ReadJournalSecret(const std::string& path) {
+  Result<std::optional<std::string>> secret = ReadSecret(path);
+  if (!secret && secret.error().code() == Errc::kCorrupt) return std::nullopt;  // Journal::Open sets the file aside
+  return secret;
 }
 
 Result<sqlite::Database> OpenJournalDatabase(const JournalOptions& options, const std::atomic<int>* lock_wait_ms) {

@@ -17,7 +17,8 @@
 namespace mi::stream {
 
 // The secret with which the fingerprints in a journal were made, if nobody configured one: a new catalogue beside it
-// must take it. '' if there was none. Nothing: there is no journal, or it is new. kInvalid: one was configured then.
+// must take it. '' if there was none. Nothing: there is no journal, or it is new or damaged. kInvalid: one was
+// configured then.
 Result<std::optional<std::string>> ReadJournalSecret(const std::string& path);
 
 class JournalFile {
