@@ -612,8 +612,9 @@ TEST_F(LimitsTest, WithoutFreeDescriptorsPeersAreAnswered503) {
                                    FileDescriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))};
   {
     const std::vector<FileDescriptor> all = TakeAllDescriptors();
+    std::vector<Peer> all_late;  // none may free its descriptor
     for (FileDescriptor& socket : unconnected) {
-      Peer late(std::move(socket));
+      Peer& late = all_late.emplace_back(std::move(socket));
       late.Connect(server_->port());
       const Answer answer = late.Read();
       EXPECT_EQ(answer.status, 503);
