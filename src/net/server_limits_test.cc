@@ -636,6 +636,9 @@ TEST_F(LimitsTest, WithoutFreeDescriptorsIdleConnectionsAreClosed) {
   Peer idle = Connect();
   idle.Send(Post("/echo", "x"));
   EXPECT_EQ(idle.Read().body, "x");
+  Peer second = Connect();  // accept() fails without a descriptor even if nobody waits: then this one is closed
+  second.Send(Post("/echo", "x"));
+  EXPECT_EQ(second.Read().body, "x");
   FileDescriptor unconnected(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const std::vector<FileDescriptor> all = TakeAllDescriptors();
   Peer late(std::move(unconnected));
