@@ -2,6 +2,7 @@
 
 #include <snappy.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <bit>
@@ -149,6 +150,12 @@ Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, c
     ZSTD_outBuffer chunk{out, std::min<uint64_t>(capacity_, limit.bytes + 1), size};
     const size_t before = in.pos;
     pending = ZSTD_decompressStream(zstd_.get(), &chunk, &in);
+    if (ZSTD_getErrorCode(pending) == ZSTD_error_frameParameter_windowTooLarge) {
+      return Fail(Errc::kTooLarge,
+                  format("the window of the zstd body is larger than {} (receive.max_decoded_bytes, or "
+                         "at most {})",
+                         FormatBytes(uint64_t{1} << window_log), FormatBytes(1 << kMaxWindowLog)));
+    }
     if (ZSTD_isError(pending)) {
       return Fail(Errc::kInvalid, format("the body is not zstd: {}", ZSTD_getErrorName(pending)));
     }

@@ -47,8 +47,8 @@ class Decompressor {
   // The decoded body, valid until the next call. A body that does not decode as `named` is tried with the other codec
   // (old persistent queues mislabel blocks). Declared sizes are checked before anything is allocated; a zstd frame
   // without a declared size is decoded up to the limit. Several zstd frames are one body. kTooLarge: above
-  // `max_decoded_bytes` (receive.max_decoded_bytes), or more than kMaxExpansion times the body. kInvalid: empty, or
-  // neither codec can read it.
+  // `max_decoded_bytes` (receive.max_decoded_bytes), also the window of a zstd frame without a declared size; or more
+  // than kMaxExpansion times the body. kInvalid: empty, or neither codec can read it.
   Result<std::string_view> Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes);
 
   size_t buffer_bytes() const { return capacity_; }

@@ -522,6 +522,19 @@ TEST_F(WriteHandlerTest, RefusesABodyThatExpandsAThousandfold) {
   EXPECT_THAT(response.body, testing::HasSubstr("1000 times the body"));
 }
 
+// The encoders of some senders use a large window for bodies of any size.
+TEST_F(WriteHandlerTest, TakesAZstdWindowUpToTheDecodedLimit) {
+  codec::RequestEncoder encoder(Schema::kV1);
+  encoder.Add(Up("a"));
+  const std::string raw = encoder.Finish();
+  const auto send = [&](int log) { return SendNow(codec::ZstdOfWindow(log, raw), {{"Content-Encoding", "zstd"}}); };
+  EXPECT_EQ(send(23).status, 204);
+  EXPECT_EQ(send(26).status, 204);
+  const net::Response refused = send(27);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_THAT(refused.body, testing::HasSubstr("larger than 64 MiB (receive.max_decoded_bytes"));
+}
+
 TEST_F(WriteHandlerTest, ForwardsLongRequestsToo) {
   FakeForwarder fake;
   forwarder_ = std::ref(fake);

@@ -146,4 +146,13 @@ std::string Compress(Compression compression, std::string_view raw) {
   return out;
 }
 
+std::string ZstdOfWindow(int log, std::string_view raw) {
+  std::string frame = "\x28\xb5\x2f\xfd";
+  frame.push_back('\0');
+  frame.push_back(static_cast<char>((log - 10) << 3));
+  const size_t block = raw.size() << 3 | 1;
+  for (const int shift : {0, 8, 16}) frame.push_back(static_cast<char>(block >> shift));
+  return frame + std::string(raw);
+}
+
 }  // namespace mi::codec

@@ -59,5 +59,7 @@ class RequestEncoder {
 
 // The body of a request: its bytes in the envelope.
 std::string Compress(Compression compression, std::string_view raw);
+// A zstd frame of one raw block that declares only its window, of 2^log bytes.
+std::string ZstdOfWindow(int log, std::string_view raw);
 
 }  // namespace mi::codec
