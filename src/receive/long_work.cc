@@ -30,15 +30,17 @@ void LongWork::Stop() {
 }
 
 void LongWork::Add(std::string_view peer, Job job) {
-  std::string_view problem;
+  std::string problem;
   {
     MutexLock lock(mutex_);
     auto found = jobs_.find(peer);
     const size_t of_peer = found == jobs_.end() ? 0 : found->second.size();
     if (expired_) {
       problem = "the service is stopping";
-    } else if (of_peer >= options_.max_waiting_per_peer || waiting_ >= options_.max_waiting) {
-      problem = "too many large requests wait to be read";
+    } else if (of_peer >= options_.max_waiting_per_peer) {
+      problem = format("{} large requests of this sender wait to be read already", of_peer);
+    } else if (waiting_ >= options_.max_waiting) {
+      problem = format("{} large requests wait to be read already", waiting_);
     } else {
       if (found == jobs_.end()) {
         found = jobs_.emplace(peer, std::deque<Job>()).first;
@@ -49,7 +51,7 @@ void LongWork::Add(std::string_view peer, Job job) {
     }
   }
   if (problem.empty()) return changed_.NotifyOne();
-  job(Fail(Errc::kOverloaded, std::string(problem)));
+  job(Fail(Errc::kOverloaded, std::move(problem)));
 }
 
 void LongWork::Expire() {
@@ -85,6 +87,12 @@ std::optional<LongWork::Job> LongWork::Next() {
     turns_.push_back(std::move(peer));
   }
   return job;
+}
+
+Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::milliseconds timeout) {
+  if (waited <= timeout) return {};
+  return Fail(Errc::kOverloaded,
+              format("the request waited for longer than {} ms to be read (receive.answer_timeout)", timeout.count()));
 }
 
 Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes) {

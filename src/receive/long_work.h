@@ -5,6 +5,7 @@
 // mainly itself. A job for which there is no room is refused at once (503).
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -59,6 +60,10 @@ class LongWork {
   bool expired_ GUARDED_BY(mutex_) = false;
   std::vector<std::thread> threads_;
 };
+
+// kOverloaded if a request has waited for longer than its sender waits for the answer. `timeout`:
+// receive.answer_timeout.
+Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::milliseconds timeout);
 
 // Takes memory that a request needs. kOverloaded: it must wait until others give some back. kTooLarge: it never fits.
 Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes);

@@ -28,6 +28,7 @@ class LongWorkTest : public ::testing::Test {
   void Add(std::string_view peer, std::string name) {
     work_->Add(peer, [this, name = std::move(name)](const Status& run) {
       outcomes_.push_back(run ? name : format("{}: {}", name, ToString(run.error().code())));
+      if (!run) refusal_ = run.error().message();
     });
   }
   // Waits until the jobs that were added are done.
@@ -38,6 +39,7 @@ class LongWorkTest : public ::testing::Test {
   }
 
   std::vector<std::string> outcomes_;
+  std::string refusal_;  // the last one
   std::promise<void> begun_;
   std::promise<void> released_;
   std::promise<void> done_;
@@ -59,6 +61,7 @@ TEST_F(LongWorkTest, RefusesAtOnceWhatHasNoRoomAndKeepsRoomForOthers) {
   Start({.max_waiting = 5, .max_waiting_per_peer = 2});
   for (const char* job : {"a1", "a2", "a3"}) Add("a", job);
   EXPECT_THAT(outcomes_, ElementsAre("a3: overloaded"));
+  EXPECT_EQ(refusal_, "2 large requests of this sender wait to be read already");
   Add("b", "b1");
   Add("c", "c1");
   Release();
@@ -71,6 +74,7 @@ TEST_F(LongWorkTest, RefusesWhatIsAboveTheBoundOfAllPeers) {
   Add("b", "b1");
   Add("c", "c1");
   EXPECT_THAT(outcomes_, ElementsAre("c1: overloaded"));
+  EXPECT_EQ(refusal_, "2 large requests wait to be read already");
   released_.set_value();
 }
 

@@ -39,7 +39,9 @@ struct NewSeries {
   // About what it takes until it is durable, with its copy for the stream and its claims. Requires: batch != nullptr.
   uint64_t memory_bytes() const {
     uint64_t metadata = 0;
-    for (const model::MetricMetadata& one : batch->metadata()) metadata += one.help.size() + kBytesPerEntry;
+    for (const model::MetricMetadata& one : batch->metadata()) {
+      metadata += one.family.size() + one.help.size() + one.unit.size() + kBytesPerEntry;
+    }
     return 2 * batch->byte_size() + fingerprints.size() * kBytesPerEntry + metadata;
   }
 

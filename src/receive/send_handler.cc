@@ -151,7 +151,8 @@ void SendHandler::Handle(const net::Request& request, net::Reply to) {
   if (refusing_) return reply(TryLater("the service is stopping"));
   Result<model::Tenant> tenant = TenantOf(request);
   if (!tenant) return reply(RefuseRequest(tenant.error()));
-  Unread unread{*std::move(tenant), VerbosityOf(request), std::move(reply), MemoryHold(deps_.memory)};
+  Unread unread{*std::move(tenant), VerbosityOf(request), std::move(reply), MemoryHold(deps_.memory),
+                deps_.intake.clock.Steady()};
   const uint64_t bytes = request.body().size();
   if (const Status taken = TakeMemory(deps_.memory, unread.memory, kMemoryPerByte * bytes); !taken) {
     return unread.reply(RefuseRequest(taken.error()));
@@ -159,7 +160,10 @@ void SendHandler::Handle(const net::Request& request, net::Reply to) {
   if (bytes <= kShortBodyBytes) return Read(request.body(), std::move(unread));
   deps_.long_work.Add(request.peer(), [this, body = std::string(request.body()),
                                        unread = std::move(unread)](const Status& run) mutable {
-    if (!run) return unread.reply(RefuseRequest(run.error()));
+    Status ready = run;
+    const auto waited = deps_.intake.clock.Steady() - unread.begun;
+    if (ready) ready = CheckWaited(waited, deps_.options.Get()->answer_timeout);
+    if (!ready) return unread.reply(RefuseRequest(ready.error()));
     Read(body, std::move(unread));
   });
 }

@@ -53,6 +53,7 @@ class SendHandler final : public net::Handler {
     Verbosity verbosity;
     net::Reply reply;
     MemoryHold memory;  // of the points, and then of the new series
+    std::chrono::steady_clock::time_point begun;
   };
 
   static Verbosity VerbosityOf(const net::Request& request);

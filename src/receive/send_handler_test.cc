@@ -184,10 +184,11 @@ TEST_F(SendHandlerTest, ReadsLongBodiesOnAThreadOfTheirOwn) {
   list += "]";
   std::promise<void> begun;
   std::promise<void> end;
-  long_work_.Add("other", [&](const Status&) {
+  const auto hold = [&](const Status&) {
     begun.set_value();
     end.get_future().wait();
-  });
+  };
+  long_work_.Add("other", hold);
   begun.get_future().wait();
   auto answer = Send(list, "?summary");
   EXPECT_EQ(SendNow(List({kGood})).status, 204) << "a short one does not wait";
@@ -196,6 +197,19 @@ TEST_F(SendHandlerTest, ReadsLongBodiesOnAThreadOfTheirOwn) {
   end.set_value();
   EXPECT_EQ(answer.Take().body, R"({"failed":0,"success":2000})");
   EXPECT_EQ(published().size(), 2001U);
+
+  begun = {};
+  end = {};
+  long_work_.Add("other", hold);
+  begun.get_future().wait();
+  auto late = Send(list);
+  clock_.Advance(options_.Get()->answer_timeout + std::chrono::seconds(1));
+  end.set_value();
+  const net::Response given_up = late.Take();
+  EXPECT_EQ(given_up.status, 503) << "its sender waits no more, and will repeat it";
+  EXPECT_THAT(given_up.body, HasSubstr("waited for longer than 20000 ms to be read (receive.answer_timeout)"));
+  EXPECT_EQ(sent_on_.size(), 2U);
+
   long_work_.Stop();
   EXPECT_EQ(memory_.used(), 0U);
   EXPECT_EQ(SendNow(list).status, 503) << "the service stops";

@@ -123,9 +123,8 @@ void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
   if (deps_.forwarder) unsorted.pending.forward = deps_.forwarder(request, unsorted.tenant);
   deps_.long_work.Add(request.peer(), [this, unsorted = std::move(unsorted)](const Status& run) mutable {
     Status ready = run;
-    if (ready && deps_.intake.clock.Steady() - unsorted.pending.begun > unsorted.pending.timeout) {
-      ready = Fail(Errc::kOverloaded, "too many large requests wait to be read (receive.answer_timeout)");
-    }
+    const Pending& pending = unsorted.pending;
+    if (ready) ready = CheckWaited(deps_.intake.clock.Steady() - pending.begun, pending.timeout);
     if (ready) ready = ReadDeferred(unsorted);
     if (!ready) return AnswerError(unsorted.pending, ready.error());
     Finish(unsorted);
