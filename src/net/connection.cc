@@ -397,9 +397,7 @@ Connection::Step Connection::ConsumeHead() {
     case RequestParser::Outcome::kHead: OnHead(); break;
     case RequestParser::Outcome::kBad: Abort(400, arriving_->parser.reason()); break;
     case RequestParser::Outcome::kNotImplemented: Abort(501, "transfer coding is not chunked"); break;
-    case RequestParser::Outcome::kHeaderTooLarge:
-      Abort(431, format("header is larger than {}", FormatBytes(server_.options.max_header_bytes)));
-      break;
+    case RequestParser::Outcome::kHeaderTooLarge: AbortLargeHeader(); break;
   }
   return Step::kAgain;
 }
@@ -437,6 +435,7 @@ Connection::Step Connection::ConsumeChunks() {
   switch (parsed.outcome) {
     case RequestParser::Outcome::kNeedMore: return Step::kNeedInput;
     case RequestParser::Outcome::kDone: Dispatch(); break;
+    case RequestParser::Outcome::kHeaderTooLarge: AbortLargeHeader(); break;  // with the trailers
     default: Abort(400, arriving_->parser.reason()); break;
   }
   return Step::kAgain;
@@ -583,6 +582,10 @@ void Connection::Refuse(Response response) {
 void Connection::Abort(int status, std::string_view reason) {
   EnqueueLast(PlainError(status, std::string(reason)));
   NextRequest(true);
+}
+
+void Connection::AbortLargeHeader() {
+  Abort(431, format("header is larger than {}", FormatBytes(server_.options.max_header_bytes)));
 }
 
 void Connection::Dispatch() {

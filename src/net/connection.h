@@ -142,6 +142,7 @@ class Connection {
   void RefuseTooLarge();
   void Refuse(Response response);
   void Abort(int status, std::string_view reason);
+  void AbortLargeHeader();
   void EndArriving(Response response);
   void Dispatch();
   void NextRequest(bool is_last);

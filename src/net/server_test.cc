@@ -172,6 +172,18 @@ TEST_F(ServerTest, MalformedRequestsGet400AndTheEnd) {
   }
 }
 
+TEST_F(ServerTest, HeadersAndTrailersTogetherHaveTheLimitOfAHead) {
+  Start();
+  Peer peer = Connect();
+  const std::string long_value(40 << 10, 'a');
+  peer.Send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-A: " + long_value +
+            "\r\n\r\n0\r\nX-B: " + long_value + "\r\n\r\n");
+  const Answer answer = peer.Read();
+  EXPECT_EQ(answer.status, 431);
+  EXPECT_EQ(answer.body, "header is larger than 64 KiB\n");
+  EXPECT_TRUE(peer.Ended());
+}
+
 // RFC 9112: what two readers could take for different requests is refused, and the connection ends.
 TEST_F(ServerTest, AmbiguousHeadsGet400AndTheEnd) {
   Start();
