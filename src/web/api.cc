@@ -82,6 +82,13 @@ net::Response RuntimeInfo(int64_t started_ms, int64_t now_ms) {
       {});
 }
 
+// About what net::FormParameters takes for this text: decoded copies, and two strings per parameter in a vector that
+// grows.
+uint64_t MemoryOfParameters(std::string_view encoded) {
+  const auto parameters = static_cast<uint64_t>(std::ranges::count(encoded, '&')) + 1;
+  return encoded.size() + 2 * parameters * sizeof(std::pair<std::string, std::string>);
+}
+
 // Whose share of the queue a query takes. A client must not have several by naming tenants that do not exist along with
 // one that does, so only queries for one tenant have a share of their own.
 std::string SenderOf(const net::Request& request, const std::vector<std::string>& tenants) {
@@ -103,10 +110,11 @@ class Api::Streams {
   // A place, held as long as the pointer; null if the sender has its share, or if all are taken.
   static std::shared_ptr<void> TryBegin(const std::shared_ptr<Streams>& streams, const std::string& sender) {
     MutexLock lock(streams->mutex_);
-    int& own = streams->by_sender_[sender];
-    if (streams->all_ == kMaxStreams || own == kStreamShare) return nullptr;
+    const auto own = streams->by_sender_.find(sender);
+    const bool has_share = own != streams->by_sender_.end() && own->second == kStreamShare;
+    if (streams->all_ == kMaxStreams || has_share) return nullptr;
     ++streams->all_;
-    ++own;
+    ++streams->by_sender_[sender];
     return {streams.get(), [streams, sender](Streams* self) { self->End(sender); }};
   }
 
@@ -187,8 +195,9 @@ class Api::EndpointHandler final : public net::Handler {
                        .abandoned = std::move(abandoned),
                        .memory = MemoryHold(api_.dependencies_.memory),
                        .reply = std::move(reply)};
-    // The parameters are decoded into copies.
-    if (!query.memory.TryGrow(2 * (query.form.size() + query.url_query.size()) + kBytesPerQuery)) {
+    const uint64_t texts = query.form.size() + query.url_query.size();
+    const uint64_t parameters = MemoryOfParameters(query.form) + MemoryOfParameters(query.url_query);
+    if (!query.memory.TryGrow(texts + parameters + kBytesPerQuery)) {
       return Refuse(std::move(query.reply), OutOfMemoryText());
     }
     using Pushed = FairQueue<PendingQuery>::Pushed;
@@ -220,7 +229,9 @@ class Api::EndpointHandler final : public net::Handler {
     question.parameters = net::FormParameters::Parse(query.form);
     question.parameters.Append(query.url_query);
     const auto asked = TRY(ReadTimeout(question.parameters));
-    const std::chrono::milliseconds timeout = std::min(asked.value_or(api_.options_.timeout), api_.options_.timeout);
+    const std::chrono::milliseconds most = api_.options_.timeout;
+    // A time below 0 is over at once. Far below, the deadline would overflow.
+    const std::chrono::milliseconds timeout = std::clamp(asked.value_or(most), std::chrono::milliseconds(0), most);
     query::Bounds bounds(
         dependencies.clock,
         {.deadline = query.arrived + timeout, .stopping = api_.stopping_, .abandoned = std::move(query.abandoned)},

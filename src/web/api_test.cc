@@ -431,6 +431,9 @@ TEST_F(QueryApi, TakesPrometheusTimeout) {
   EXPECT_EQ(Get("/api/v1/series?match[]={i=~'1.*2'}&timeout=1m30s").status, 200);
   EXPECT_THAT(Get("/api/v1/series?match[]={i=~'1.*2'}&timeout=2.5").body,
               HasSubstr("the answer took longer than 2.5 s"));
+  for (const char* past : {"0", "-1", "-13835058055.282", "-1e300"}) {
+    EXPECT_THAT(Get(format("/api/v1/labels?timeout={}", past)).body, HasSubstr("the answer took longer than 0 s"));
+  }
   Refuses("/api/v1/query?query=1&timeout=soon", 400, "bad_data",
           R"(invalid parameter \"timeout\": cannot parse \"soon\" to a valid duration)");
 }
@@ -529,6 +532,9 @@ TEST_F(QueryApi, HoldsMemoryAsLongAsALongAnswerLastsAndRefusesWithoutIt) {
   EXPECT_THAT(refused.body, HasSubstr("limit 1 GiB (receive.max_buffered_bytes)"));
   EXPECT_EQ(Get("/api/v1/labels").status, 200);
   EXPECT_EQ(Post("/api/v1/labels", std::string(100 << 10, '&')).status, 503);
+  std::string many;  // 2 KiB, and 64 bytes or more for each of its parameters
+  for (int i = 0; i < 1024; ++i) many += "a&";
+  EXPECT_EQ(Post("/api/v1/labels", many).status, 503);
   memory_.GiveBack(memory_.limit() - left);
 }
 
