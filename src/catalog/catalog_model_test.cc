@@ -48,6 +48,8 @@ class Checker {
     EXPECT_EQ(snapshot_.LabelNames(), Keys(expected_.names));
     EXPECT_EQ(snapshot_.Tenants(), Keys(expected_.tenants));
     EXPECT_TRUE(snapshot_.OfTenant("nobody").empty());
+    EXPECT_FALSE(snapshot_.HasTenant("nobody"));
+    for (const auto& [tenant, ordinals] : expected_.tenants) EXPECT_TRUE(snapshot_.HasTenant(tenant));
     EXPECT_TRUE(snapshot_.WithLabel("no such label").empty());
     EXPECT_TRUE(snapshot_.WithLabel("").empty());
     for (const auto& [tenant, ordinals] : expected_.tenants) EXPECT_EQ(Ordinals(snapshot_.OfTenant(tenant)), ordinals);

@@ -38,6 +38,7 @@ class Snapshot {
   virtual SeriesSet All() const = 0;
   virtual SeriesSet OfTenant(std::string_view tenant) const = 0;
   virtual std::vector<std::string_view> Tenants() const = 0;
+  virtual bool HasTenant(std::string_view tenant) const = 0;  // costs one look-up
 
   // Every label name, sorted by bytes.
   virtual std::vector<std::string_view> LabelNames() const = 0;

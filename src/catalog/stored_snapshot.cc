@@ -61,6 +61,10 @@ std::vector<std::string_view> StoredSnapshot::Tenants() const {
   return tenants;
 }
 
+bool StoredSnapshot::HasTenant(std::string_view tenant) const {
+  return dictionary_.FindPair(kTenants, tenant).has_value();
+}
+
 std::vector<std::string_view> StoredSnapshot::LabelNames() const {
   std::vector<std::string_view> names;
   names.reserve(dictionary_.name_count());

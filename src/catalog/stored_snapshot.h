@@ -36,6 +36,7 @@ class StoredSnapshot final : public Snapshot {
   SeriesSet All() const override { return SeriesSet::Range(0, series_); }
   SeriesSet OfTenant(std::string_view tenant) const override;
   std::vector<std::string_view> Tenants() const override;
+  bool HasTenant(std::string_view tenant) const override;
   std::vector<std::string_view> LabelNames() const override;
   std::vector<std::string_view> LabelNamesIn(const SeriesSet& within,
                                              const std::function<bool()>& give_up) const override;

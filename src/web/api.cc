@@ -89,10 +89,12 @@ uint64_t MemoryOfParameters(std::string_view encoded) {
   return encoded.size() + 2 * parameters * sizeof(std::pair<std::string, std::string>);
 }
 
-// Whose share of the queue a query takes. A client must not have several by naming tenants that do not exist along with
-// one that does, so only queries for one tenant have a share of their own.
-std::string SenderOf(const net::Request& request, const std::vector<std::string>& tenants) {
-  return format("{}\n{}", request.peer(), tenants.size() == 1 ? tenants.front() : "*");
+// Whose share of the queue a query takes. A client must not have many by naming tenants that do not exist, so only
+// queries for one tenant that does have a share of their own.
+std::string SenderOf(const net::Request& request, const std::vector<std::string>& tenants,
+                     const catalog::Snapshot& snapshot) {
+  const bool has_share = tenants.size() == 1 && snapshot.HasTenant(tenants.front());
+  return format("{}\n{}", request.peer(), has_share ? tenants.front() : "*");
 }
 
 net::Response BuildInfo(std::string_view product_version) {
@@ -184,7 +186,7 @@ class Api::EndpointHandler final : public net::Handler {
   void Handle(Question question, std::shared_ptr<const std::atomic<bool>> abandoned, const net::Request& request,
               net::Reply reply) {
     constexpr uint64_t kBytesPerQuery = 2 << 10;
-    std::string sender = SenderOf(request, question.tenants);
+    std::string sender = SenderOf(request, question.tenants, *api_.dependencies_.snapshot());
     PendingQuery query{.handler = this,
                        .question = std::move(question),
                        .form = std::string(HasForm(request) ? request.body() : std::string_view()),

@@ -359,6 +359,23 @@ TEST_F(Queue, RefusesWhatDoesNotFitAndAnswersTheOthers) {
   for (net::FakeAnswer* answer : {&running, &queued, &other}) EXPECT_EQ(answer->Take().status, 200);
 }
 
+TEST_F(Queue, GivesNoShareToTenantsThatDoNotExist) {
+  Begin({.threads = 1, .queue_capacity = 9, .queue_share = 1});
+  net::FakeAnswer running = Ask("/select/nobody/prometheus/api/v1/labels");
+  held_.AwaitOneInside();
+  std::vector<net::FakeAnswer> queued;
+  for (const char* tenant : {"nobody-1", "team-b", "0"}) {
+    queued.push_back(Ask(format("/select/{}/prometheus/api/v1/labels", tenant)));
+    EXPECT_FALSE(queued.back().arrived()) << tenant;
+  }
+  for (const char* tenant : {"nobody-2", "team-b", "team-b%7Cnobody-3"}) {
+    const Received refused = Receive(Ask(format("/select/{}/prometheus/api/v1/labels", tenant)).Take());
+    EXPECT_THAT(refused.body, HasSubstr("1 queries of this client and tenant wait already")) << tenant;
+  }
+  held_.LetGo();
+  for (net::FakeAnswer& answer : queued) EXPECT_EQ(answer.Take().status, 200);
+}
+
 TEST_F(Queue, CountsTheTimeInTheQueue) {
   Begin({.threads = 1});
   net::FakeAnswer running = Ask("/api/v1/labels");

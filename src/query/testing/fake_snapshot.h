@@ -56,6 +56,9 @@ class FakeSnapshot : public catalog::Snapshot {
     for (const Series& s : series_) tenants.insert(s.tenant);
     return {tenants.begin(), tenants.end()};
   }
+  bool HasTenant(std::string_view tenant) const override {
+    return std::ranges::find(series_, tenant, &Series::tenant) != series_.end();
+  }
   std::vector<std::string_view> LabelNames() const override {
     std::set<std::string_view> names;
     for (const auto& [name, value] : pair_list_) names.insert(name);
