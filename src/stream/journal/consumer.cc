@@ -42,7 +42,6 @@ Status JournalConsumer::ReadIdentity() {
   TRY(meta.Step());
   uuid_ = meta.Text(0);
   uuid_since_ = meta.Int(1);
-  if (uuid_.empty()) return Fail(Errc::kCorrupt, format("{}: the journal has lost its uuid", database_.path()));
   return {};
 }
 
@@ -101,8 +100,8 @@ Status JournalConsumer::WriteNewIdentity(int64_t first_offset) {
 // among the dead letters.
 Status JournalConsumer::ForgetDamagedRows(int64_t read_before) {
   TRY(WriteNewIdentity(read_before));
-  deps_.fatal(Error(Errc::kCorrupt, format("{}: {} rows were damaged and are dead letters now; series that only they "
-                                           "held come back after the restart, when senders repeat them",
+  deps_.fatal(Error(Errc::kCorrupt, format("{}: {} rows were damaged, and are dead letters now, or missing; series "
+                                           "that only they held come back after the restart, when senders repeat them",
                                            database_.path(), std::exchange(damaged_rows_, 0))));
   return {};
 }
@@ -140,19 +139,23 @@ Result<Polled> JournalConsumer::Poll(size_t max_series, std::chrono::millisecond
     if (damaged_rows_ > 0) TRY(ForgetDamagedRows(begin));
     return polled;
   }
-  // Ends the read transaction: a checkpoint cannot move past an open one.
-  struct ResetAtEnd {
-    sqlite::Statement& rows;
-    ~ResetAtEnd() { rows.Reset(); }
-  } const reset{read_};
-  const Status read = ReadRows(max_series, end.next_offset, polled);
-  if (!read) {
-    if (read.error().code() == Errc::kCorrupt) deps_.fatal(read.error());
-    return Fail(read.error());
-  }
-  // Rows that are damaged together end the process once: after the poll that has read the last of them was applied.
-  if (damaged_before > 0 && damaged_rows_ == damaged_before) TRY(ForgetDamagedRows(begin));
-  return polled;
+  Status read = ReadRows(max_series, end.next_offset, polled);
+  read_.Reset();  // ends the read transaction: a checkpoint cannot move past an open one
+  if (read) read = HandleDamage(begin, damaged_before);
+  if (read) return polled;
+  position_ = begin;  // these rows are polled again
+  polled_ = 0;
+  damaged_rows_ = damaged_before;
+  if (read.error().code() == Errc::kCorrupt) deps_.fatal(read.error());
+  return Fail(read.error());
+}
+
+// `begin`: where the poll began that has just read its rows. The identity changes before a position behind a damaged
+// row can be stored, so that a stop or a crash from now on leaves no snapshot that counts. Rows that are damaged
+// together end the process once: after the poll that has read the last of them was applied.
+Status JournalConsumer::HandleDamage(int64_t begin, int64_t damaged_before) {
+  if (damaged_rows_ > damaged_before) return WriteNewIdentity(begin);
+  return damaged_rows_ > 0 ? ForgetDamagedRows(begin) : Status();
 }
 
 Status JournalConsumer::ReadRows(size_t max_series, int64_t end, Polled& polled) {
@@ -172,10 +175,9 @@ Status JournalConsumer::ReadRows(size_t max_series, int64_t end, Polled& polled)
     series += series_here;
     bytes += Decode(read_.Blob(3), next, polled);
   }
-  if (next == position_) {
-    // Only released rows are deleted, and none is released before it is read. A restart continues at the first row.
-    return Fail(Errc::kCorrupt,
-                format("{}: rows {} to {} were deleted before they were read", database_.path(), position_, end - 1));
+  if (next == position_) {  // only released rows are deleted, and none is released before it is read
+    NoteGap(next, end);
+    next = end;
   }
   position_ = next;
   polled_ = series;

@@ -46,6 +46,7 @@ class JournalConsumer final : public SeriesConsumer {
   Status Prepare();
   Status ReadIdentity();
   Status WriteNewIdentity(int64_t first_offset);
+  Status HandleDamage(int64_t begin, int64_t damaged_before);
   Status ForgetDamagedRows(int64_t read_before);
   Result<int64_t> FirstOffset();
   Status SetLag();

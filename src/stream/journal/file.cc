@@ -121,8 +121,11 @@ Result<JournalFile> JournalFile::Open(const JournalOptions& options, const std::
   return file;
 }
 
-// Renames the WAL first: without the file that it belongs to, SQLite would apply it to the next one.
+// Renames the WAL first: without the file that it belongs to, SQLite would apply it to the next one. For the same
+// reason the WAL of an earlier damaged file is deleted.
 Status SetJournalAside(const std::string& path) {
+  std::error_code ignored;
+  std::filesystem::remove(path + ".damaged-wal", ignored);
   for (const char* suffix : {"-wal", ""}) {
     const std::string file = path + suffix;
     std::error_code error;
@@ -131,8 +134,7 @@ Status SetJournalAside(const std::string& path) {
       return Fail(Errc::kUnavailable, format("{} is damaged and cannot be renamed: {}", file, error.message()));
     }
   }
-  std::error_code ignored;  // an index of the WAL, which SQLite makes anew
-  std::filesystem::remove(path + "-shm", ignored);
+  std::filesystem::remove(path + "-shm", ignored);  // an index of the WAL, which SQLite makes anew
   return {};
 }
 
@@ -146,6 +148,8 @@ Status JournalFile::FindDamage(const WalFrames& wal) {
   if (TRY(check.Step()) && check.Text(0) != "ok") {
     return Fail(Errc::kCorrupt, format("{}: {}", database_.path(), check.Text(0)));
   }
+  const int64_t has_uuid = TRY(database_.QueryInt("SELECT count(*) FROM meta WHERE key = 'uuid' AND value <> ''"));
+  if (has_uuid == 0) return Fail(Errc::kCorrupt, format("{}: the journal has lost its uuid", database_.path()));
   return {};
 }
 

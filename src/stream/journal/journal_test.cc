@@ -302,15 +302,30 @@ TEST_F(JournalTest, IsFatalWhenRowsAreDeletedBeforeTheyAreRead) {
   OpenAndStart();
   EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
   ASSERT_TRUE(OpenBeside(options_.path).Exec("DELETE FROM batch"));
-  const Result<Polled> gone = journal_->consumer().Poll(100, kPatience);
-  ASSERT_FALSE(gone);
+  const std::string uuid = journal_->End().stream;
+  EXPECT_TRUE(journal_->consumer().Poll(100, kPatience));
+  EXPECT_TRUE(journal_->consumer().Poll(100, milliseconds(0)));
   ASSERT_TRUE(fatal_);
-  EXPECT_THAT(fatal_->message(), HasSubstr("rows 1 to 1 were deleted before they were read"));
-  // The restart continues after them.
+  EXPECT_THAT(fatal_->message(), HasSubstr("1 rows were damaged"));
+  // The restart continues after them, with an identity that no snapshot has.
   OpenAndStart();
-  EXPECT_EQ(journal_->start().trimmed_unapplied, 1);
+  EXPECT_NE(journal_->End().stream, uuid);
   EXPECT_TRUE(Publish(MakeBatch("b", 1)).all_durable());
   EXPECT_THAT(ApplyAll(), ElementsAre("b_0{job=\"contract\"}"));
+}
+
+TEST_F(JournalTest, EndsTheProcessOnlyOnceIfTheLastRowsAreMissingAndEarlierOnesAreNot) {
+  OpenAndStart();
+  EXPECT_TRUE(Publish(MakeBatch("a", 1)).all_durable());
+  stored_.Store(journal_->consumer().Poll(100, kPatience).value());
+  EXPECT_TRUE(Publish(MakeBatch("lost", 1)).all_durable());
+  ASSERT_TRUE(OpenBeside(options_.path).Exec("DELETE FROM batch WHERE offset = 2"));
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(journal_->consumer().Poll(100, milliseconds(0)));
+  EXPECT_TRUE(fatal_);
+  fatal_.reset();
+  OpenAndStart();
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(journal_->consumer().Poll(100, milliseconds(0)));
+  EXPECT_FALSE(fatal_);
 }
 
 TEST_F(JournalTest, AcknowledgesNothingAndDeletesNothingOnceItsFilesAreGone) {
@@ -388,6 +403,45 @@ TEST_F(JournalTest, EndsTheProcessOnceAfterDamagedRowsSoThatTheirSeriesCountAsNe
   OpenAndStart();
   EXPECT_NE(journal_->End().stream, uuid);
   EXPECT_THAT(ApplyAll(), ElementsAre("after_0{job=\"contract\"}"));
+}
+
+TEST_F(JournalTest, HasANewIdentityAsSoonAsADamagedRowWasReadSoThatNoSnapshotCounts) {
+  OpenAndStart();
+  EXPECT_TRUE(Publish(MakeBatch("before", 1)).all_durable());
+  const std::string uuid = journal_->End().stream;
+  journal_.reset();
+  InsertRow(options_.path, "damaged");
+  OpenAndStart();
+  EXPECT_THAT(journal_->consumer().Poll(100, milliseconds(0)).value().poison, SizeIs(1));
+  EXPECT_EQ(journal_->End().stream, uuid) << "the snapshot of a stop is bound to the old one";
+  Open();
+  EXPECT_NE(journal_->End().stream, uuid);
+}
+
+TEST_F(JournalTest, ReadsRowsAgainIfTheNewIdentityAfterDamageCannotBeWritten) {
+  options_.lock_wait = milliseconds(1);
+  Open();
+  InsertRow(options_.path, "damaged");
+  OpenAndStart();
+  EXPECT_TRUE(Publish(MakeBatch("after", 1)).all_durable());
+  EXPECT_THAT(journal_->consumer().Poll(1, milliseconds(0)).value().poison, SizeIs(1));
+  sqlite::Database other = OpenBeside(options_.path);
+  ASSERT_TRUE(other.Exec("BEGIN IMMEDIATE"));
+  EXPECT_FALSE(journal_->consumer().Poll(1, milliseconds(0)));
+  ASSERT_TRUE(other.Exec("ROLLBACK"));
+  EXPECT_THAT(ApplyAll(), ElementsAre("after_0{job=\"contract\"}"));
+  EXPECT_TRUE(fatal_);
+}
+
+TEST_F(JournalTest, SetsAFileWithoutItsIdentityAsideWithoutTheLogOfAnEarlierOne) {
+  Open();
+  journal_.reset();
+  ASSERT_TRUE(OpenBeside(options_.path).Exec("DELETE FROM meta WHERE key = 'uuid'"));
+  std::ofstream(options_.path + ".damaged-wal") << "earlier";
+  OpenAndStart();
+  EXPECT_FALSE(journal_->End().stream.empty());
+  EXPECT_TRUE(std::filesystem::exists(options_.path + ".damaged"));
+  EXPECT_FALSE(std::filesystem::exists(options_.path + ".damaged-wal"));
 }
 
 TEST_F(JournalTest, BoundsTheDeadLettersByDroppingTheOldest) {
