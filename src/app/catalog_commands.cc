@@ -48,8 +48,10 @@ Result<uint64_t> SeriesOfIntact(const config::Config& config, const std::string&
   return Fail(Errc::kCorrupt, DescribeFaults(report, file));
 }
 
-// Renames a complete file, so that its name never stands for half of one.
+// Renames a complete file, so that its name never stands for half of one. SQLite would apply logs that somebody has
+// left beside an earlier file of that name.
 Status MoveInPlace(const std::string& from, const std::string& to) {
+  for (const char* suffix : {"-wal", "-shm", "-journal"}) unlink((to + suffix).c_str());
   std::filesystem::path folder = std::filesystem::path(to).parent_path();
   if (folder.empty()) folder = ".";
   const FileDescriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

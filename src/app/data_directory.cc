@@ -42,6 +42,10 @@ Result<DataDirectory> DataDirectory::Open(const std::string& path) {
   if (!folder.valid()) return Unusable(path, format("cannot be opened: {}", std::strerror(errno)), "change its owner");
   FileDescriptor lock(openat(folder.get(), "LOCK", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock.valid()) return Unusable(path, format("is not writable: {}", std::strerror(errno)), "change its owner");
+  // Root may run `restore` before the service has ever run, which then must be able to open the file.
+  struct stat owner{};
+  const bool root = geteuid() == 0 && fstat(folder.get(), &owner) == 0;
+  if (root && fchown(lock.get(), owner.st_uid, owner.st_gid) != 0) std::perror("LOCK");
   DataDirectory directory(path, std::move(folder), std::move(lock));
   TRY(directory.Lock());
   TRY(directory.WritePid());
@@ -125,7 +129,10 @@ Status DataDirectory::Intact() const {
 void DataDirectory::SetAsideOrphanedLogs() const {
   for (const auto& [name, identity, log, index] : guarded_) {
     const std::string wal = name + "-wal";
-    if (!log || Find(name) == identity || Find(wal) != log) continue;  // a new log came with the new file
+    if (!log || Find(wal) != log) continue;  // a new log came with the new file
+    errno = 0;
+    const auto now = Find(name);
+    if (now == identity || (!now && errno != ENOENT)) continue;  // who cannot look does not know that it is gone
     renameat(folder_.get(), wal.c_str(), folder_.get(), (wal + ".orphaned").c_str());
     unlinkat(folder_.get(), (name + "-shm").c_str(), 0);  // the index of the log
   }

@@ -1,5 +1,8 @@
 #include "app/data_directory.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 
@@ -34,6 +37,20 @@ TEST(DataDirectoryOnDisk, IsForItsOwnerAloneAndWarnsIfItIsNot) {
   EXPECT_EQ(fs::status(path).permissions(), fs::perms{0755}) << "somebody may depend on it";
   EXPECT_THAT(wide->OpenToOthers().value(), testing::HasSubstr("mode 0755"));
   fs::remove_all(path);
+}
+
+TEST(DataDirectoryOnDisk, ItsLockFileBelongsToTheOwnerOfTheFolderIfRootMakesIt) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  constexpr uid_t kNobody = 65534;
+  const std::string path = testing::TempDir() + "data_directory_owner_test";
+  std::filesystem::remove_all(path);
+  std::filesystem::create_directory(path);
+  ASSERT_EQ(chown(path.c_str(), kNobody, kNobody), 0);
+  ASSERT_TRUE(DataDirectory::Open(path));
+  struct stat lock{};
+  ASSERT_EQ(stat((path + "/LOCK").c_str(), &lock), 0);
+  EXPECT_EQ(lock.st_uid, kNobody);
+  std::filesystem::remove_all(path);
 }
 
 TEST(DataDirectoryOnDisk, DetectsThatItOrAGuardedFileWasDeletedOrReplaced) {

@@ -11,11 +11,10 @@
 namespace mi::app {
 namespace {
 
-std::string DamageOf(uint64_t rows) {
-  return format(
-      "{} rows of the store are damaged: their series are missing until they are sent again; `metric-index "
-      "check` (standalone) shows them",
-      rows);
+// What to do about them.
+std::string_view AdviceOn(config::Role role) {
+  return role == config::Role::kStandalone ? "until they are sent again; `metric-index check` shows them"
+                                           : "until the database is repaired with its own tools";
 }
 
 }  // namespace
@@ -26,6 +25,7 @@ QueryService::QueryService(const config::Config& config, const Clock& clock, tel
       log_(log),
       metrics_(metrics),
       cors_origin_(config.web.cors_origin),
+      advice_on_damage_(AdviceOn(config.app.role_type)),
       ready_gauge_(metrics.GetGauge("catalog_ready", "Whether the catalogue is loaded and can be asked.")),
       created_(clock.Steady()),
       store_health_(std::move(store_health)),
@@ -49,14 +49,18 @@ void QueryService::SetReady() {
   const auto stats = catalog_.stats();
   log_.Info("{} series in the catalogue, {} of memory, loaded in {:.1f} s", stats.series, FormatBytes(stats.bytes),
             seconds);
-  if (stats.damaged > 0) log_.Error("{}", DamageOf(stats.damaged));
+  if (stats.damaged > 0) log_.Error("{}", DescribeDamage(stats.damaged));
   ready_ = true;
   ready_gauge_.Set(1);
 }
 
 void QueryService::ReportTo(telemetry::Health& health) const {
   const uint64_t damaged = catalog_.stats().damaged;
-  damaged == 0 ? health.SetReady("catalog") : health.SetImpaired("catalog", DamageOf(damaged));
+  damaged == 0 ? health.SetReady("catalog") : health.SetImpaired("catalog", DescribeDamage(damaged));
+}
+
+std::string QueryService::DescribeDamage(uint64_t rows) const {
+  return format("{} rows of the store are damaged: their series are missing {}", rows, advice_on_damage_);
 }
 
 web::CatalogState QueryService::StateNow() const {

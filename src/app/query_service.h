@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/memory_budget.h"
@@ -47,11 +48,13 @@ class QueryService {
 
  private:
   web::CatalogState StateNow() const;
+  std::string DescribeDamage(uint64_t rows) const;
 
   const Clock& clock_;
   telemetry::Logger& log_;
   telemetry::Metrics& metrics_;
   const std::string cors_origin_;
+  const std::string_view advice_on_damage_;  // static
   telemetry::Gauge& ready_gauge_;
   const std::chrono::steady_clock::time_point created_;
   const std::function<Status()> store_health_;

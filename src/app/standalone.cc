@@ -1,5 +1,6 @@
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -111,15 +112,20 @@ class Standalone final : public Service {
 };
 
 Status Standalone::OpenFiles() {
+  const std::string catalog = directory_.PathOf("catalog.db");
   store::IdentitySecrets secrets = IdentitySecretsOf(config_);
   stream::JournalOptions journal = config_.journal;
   journal.path = directory_.PathOf("journal.db");
   if (secrets.configured.empty()) {
-    // Whoever deletes the catalogue keeps the journal, whose rows hold fingerprints made with the secret.
-    if (auto kept = TRY(stream::ReadJournalSecret(journal.path))) secrets.if_new = *std::move(kept);
+    // Whoever deletes the catalogue keeps the journal, whose rows hold fingerprints made with the secret. A catalogue
+    // that exists has its own: then it does not matter that the journal does not tell (it never did if identity.secret
+    // was configured when it was made).
+    auto kept = stream::ReadJournalSecret(journal.path);
+    if (!kept && !std::filesystem::exists(catalog)) return Fail(kept.error());
+    if (kept && *kept) secrets.if_new = **std::move(kept);
   }
-  auto file = TRY(WithAdvice(store::SqliteCatalog::Open(
-      {.path = directory_.PathOf("catalog.db"), .synchronous = config_.journal.synchronous, .secrets = secrets})));
+  auto file = TRY(WithAdvice(
+      store::SqliteCatalog::Open({.path = catalog, .synchronous = config_.journal.synchronous, .secrets = secrets})));
   identity_secret_ = file.identity_secret();
   WarnIfEmpty(identity_secret_, deps_.log);
   store_ = TRY(file.OpenStore(deps_.fatal));

@@ -142,7 +142,8 @@ Status Catalog::Load(store::CatalogReader& reader) {
   NewSeries loaded;  // what was skipped does not matter: where Load is used, only this process writes the store
   TRY(LoadSeries(reader, loaded));
   const uint64_t found = storage_->series.size() + damaged_;
-  if (const uint64_t stored = TRY(reader.CountSeries(read_through_)); stored > found) {
+  // Also those above read_through_: the last rows may be the ones that cannot be found.
+  if (const uint64_t stored = TRY(reader.CountSeries(UINT64_MAX)); stored > found) {
     return Fail(Errc::kCorrupt, format("{} series have times, but only {} can be found", stored, found));
   }
   return LoadMetadata(reader);

@@ -47,6 +47,15 @@ class Identity(support.TestCase):
         self.assertEqual(self.secret(), secret)
         self.assertNotIn(secret, service.output())
 
+    def test_a_catalogue_that_keeps_its_secret_does_not_need_the_journal_to_keep_it(self):
+        service = self.service()
+        secret = self.secret()
+        self.assertEqual(service.stop(), 0)
+        with sqlite3.connect(self.directory / "data" / "journal.db") as journal:  # as a kill during the first start leaves it
+            journal.execute("DELETE FROM meta WHERE key = 'identity_secret'")
+        service = self.service()
+        self.assertEqual(self.secret(), secret)
+
     def test_a_catalogue_without_a_secret_warns_and_reports_series_that_collide(self):
         (self.directory / "data").mkdir()
         with self.database() as database:
