@@ -1,8 +1,9 @@
 // Brings the plan of one Apply call together with what the database has: which series are known and whose times change,
 // which are new, and which ids the new ones get. Both stores use it; it knows no SQL. A store calls, in this order:
 //
-//   MatchStored()       for each row that it finds under a fingerprint of plan.runs(); IndexIsDamaged() then ends the
-//   call CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
+//   MatchStored()       for each row that it finds under a fingerprint of plan.runs()
+//   IndexIsDamaged()    then ends the call
+//   CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
 //   RefuseClashes()     once the store has settled the dictionaries
 //   AssignIds()         with ids that the database reserved for new_series().size() series
 //   new_series(), Postings(), Moved(), healed()   are the rows to write
