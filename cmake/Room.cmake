@@ -97,12 +97,17 @@ function(mi_compile_test target)
   mi_precompile(${target} base_test ${MI_PCH_HEADERS} <gmock/gmock.h> <gtest/gtest.h>)
 endfunction()
 
+# The folder of temporary files (testing::TempDir) of this build's tests. The same test of another build may run at the same time.
+set(MI_TEST_TMPDIR ${CMAKE_BINARY_DIR}/test-files)
+file(MAKE_DIRECTORY ${MI_TEST_TMPDIR})
+
 # A GoogleTest binary. Each of its cases becomes a test of ctest, so the cases run in parallel.
 function(mi_test name)
   add_executable(${name} ${ARGN})
   mi_compile_test(${name})
   include(GoogleTest)
-  gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 300)
+  gtest_discover_tests(${name} TEST_PREFIX "${MI_FLAVOUR}${name}." DISCOVERY_MODE PRE_TEST
+    PROPERTIES TIMEOUT 300 ENVIRONMENT TEST_TMPDIR=${MI_TEST_TMPDIR})
 endfunction()
 
 # A GoogleTest binary that is one test for ctest, because its cases share the services that it starts. If a service is not
@@ -112,5 +117,6 @@ function(mi_service_test name)
   target_link_libraries(${name} PRIVATE mi_real_service)
   mi_compile_test(${name})
   add_test(NAME ${MI_FLAVOUR}${name} COMMAND ${name})
-  set_tests_properties(${MI_FLAVOUR}${name} PROPERTIES TIMEOUT 600 SKIP_REGULAR_EXPRESSION "REAL SERVICE MISSING")
+  set_tests_properties(${MI_FLAVOUR}${name} PROPERTIES TIMEOUT 600 ENVIRONMENT TEST_TMPDIR=${MI_TEST_TMPDIR}
+    SKIP_REGULAR_EXPRESSION "REAL SERVICE MISSING")
 endfunction()
