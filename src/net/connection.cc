@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
@@ -528,7 +529,10 @@ bool Connection::GrowBody(size_t wanted, size_t least) {
   const size_t most = chunked ? std::numeric_limits<size_t>::max() : arriving_->body_bytes;
   least = std::min(least, most);
   wanted = std::clamp(wanted, least, most);
-  if (server_.memory_is_short()) loop_.MakeRoom(wanted, peer_);
+  if (server_.memory_is_short()) {
+    const bool may_fit = std::bit_ceil(wanted) <= server_.budget.limit();
+    loop_.MakeRoom(std::bit_ceil(may_fit ? wanted : least), peer_);
+  }
   if (arriving_->body.Reserve(wanted) || arriving_->body.Reserve(least)) return true;
   Refuse(OutOfBudget());
   return false;

@@ -269,11 +269,19 @@ std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(cons
 
 // First bodies give back the room into which nothing has arrived. Then slow connections give up what they hold, until a
 // sixteenth of the budget is free beyond what is comfortable, so that one search serves many requests.
+//
+// A search that does not free that much is in vain until something changes, but only for its address: what an address
+// with more than half holds gives way to others at once. At most one address holds so much. So once a search for a
+// second address has failed too, another one for whoever asks would find nothing. That bounds the searches, however
+// many addresses ask. Those of Sweep() are rare, and set no pause.
 void Loop::MakeRoom(size_t bytes, std::string_view for_peer) {
   const uint64_t limit = server_.budget.limit();
-  const uint64_t most = std::min(server_.comfortable_bytes(), limit - std::min<uint64_t>(limit, bytes));
+  if (bytes > limit) return;
+  const uint64_t most = std::min(server_.comfortable_bytes(), limit - bytes);
+  if (server_.budget.used() <= most) return;
   const TimePoint now = steady_clock::now();
-  if (server_.budget.used() <= most || (now < next_room_ && for_peer == no_room_for_)) return;
+  if (now < next_room_ && (!no_room_for_ || for_peer == *no_room_for_)) return;
+  ++server_.room_searches;
   for (const auto& [id, connection] : connections_) connection->ShrinkBody();
   if (server_.budget.used() <= most) return;
   const uint64_t goal = most - std::min(most, limit / 16);
@@ -282,8 +290,13 @@ void Loop::MakeRoom(size_t bytes, std::string_view for_peer) {
     slow.connection->GiveUp();
     ++server_.given_up;
   }
-  next_room_ = now + kBetweenSearches;
-  no_room_for_ = for_peer;
+  if (for_peer == kNobody) return;
+  if (now < next_room_) {
+    no_room_for_.reset();
+  } else {
+    next_room_ = now + kBetweenSearches;
+    no_room_for_ = for_peer;
+  }
 }
 
 // Closes some of the connections that wait for their peers, so that one search serves many new connections. Returns

@@ -81,7 +81,7 @@ class Loop {
   std::string_view HttpDate();
   void Watch(int socket, uint32_t connection, uint32_t events);
   // Makes connections give up what waits for a peer, the longest wait first, if memory is short or has no `bytes` left
-  // for a connection of this address.
+  // for a connection of this address. Does nothing if `bytes` never fit.
   void MakeRoom(size_t bytes, std::string_view for_peer);
   void RunSoon(uint32_t connection) { due_.push_back(connection); }
   // The connection has closed: it is destroyed at the end of the turn.
@@ -123,9 +123,9 @@ class Loop {
   const std::shared_ptr<Mailbox> mailbox_;
   std::span<const std::unique_ptr<Loop>> all_;
   TimePoint next_sweep_;
-  TimePoint next_trim_;  // of the pool
-  TimePoint next_room_;  // MakeRoom() has failed for no_room_for_: no use in another search before
-  std::string no_room_for_;
+  TimePoint next_trim_;                       // of the pool
+  TimePoint next_room_;                       // MakeRoom() has failed for no_room_for_: no use in another search before
+  std::optional<std::string> no_room_for_;    // an address; nothing: any address
   std::optional<TimePoint> accepting_again_;  // accepting is paused until then
   FileDescriptor spare_;                      // given up when no descriptor is free, to accept one connection
   TimePoint last_accept_warning_;

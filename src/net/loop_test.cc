@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/format.h"
 #include "net/server_state.h"
 #include "net/testing/server_fixture.h"
 
@@ -57,6 +58,22 @@ TEST_F(LoopTest, ALoopThatDrainsAnswersWhatCameWithAConnection) {
   go_on.set_value();
   EXPECT_EQ(second.Read().body, "just in time");
   EXPECT_TRUE(second.Ended());
+}
+
+TEST_F(LoopTest, AddressesThatAskInTurnCauseABoundedNumberOfSearches) {
+  using std::chrono::steady_clock;
+  ASSERT_TRUE(state_.budget.TryTake(state_.budget.limit()));
+  const auto begun = steady_clock::now();
+  std::promise<void> asked;
+  loops_[0]->mailbox()->Post([&asked](Loop& loop) {
+    for (int i = 0; i < 100'000; ++i) loop.MakeRoom(1, format("127.0.0.{}", 2 + i % 3));
+    asked.set_value();
+  });
+  asked.get_future().wait();
+  const auto pauses = (steady_clock::now() - begun) / std::chrono::milliseconds(100);
+  const uint64_t of_sweeps = 4 + 2 * static_cast<uint64_t>(pauses);
+  EXPECT_LE(state_.room_searches, of_sweeps + 2 * static_cast<uint64_t>(pauses + 1));
+  state_.budget.GiveBack(state_.budget.limit());
 }
 
 }  // namespace

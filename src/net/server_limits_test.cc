@@ -472,6 +472,22 @@ TEST_F(LimitsTest, TheAddressThatHoldsMostMakesRoomAtOnceButNotForItself) {
   EXPECT_GE(server_->stats().given_up, 1);
 }
 
+TEST_F(LimitsTest, NobodyMakesRoomForWhatNeverFits) {
+  options_.max_buffered_bytes = 4 << 20;
+  options_.slow_after = milliseconds(0);
+  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(5 << 20, 'x')}); });
+  Start();
+  Peer slow = Connect();
+  slow.Send(Announce("/large", 1'000'000) + std::string(500'000, 'x'));
+  Await([](const Server::Stats& stats) { return stats.buffered_bytes >= 500'000; });
+  Peer greedy = Connect();
+  greedy.Send(Get("/huge"));
+  EXPECT_EQ(greedy.Read().status, 503);
+  slow.Send(std::string(500'000, 'x'));
+  EXPECT_EQ(slow.Read().body, "1000000");
+  EXPECT_EQ(server_->stats().given_up, 0);
+}
+
 TEST_F(LimitsTest, AnswersThatWaitForTheirReadersCount) {
   options_.max_buffered_bytes = 100 << 20;
   options_.slow_after = kPatience;
