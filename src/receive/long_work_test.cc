@@ -5,8 +5,11 @@
 
 #include <future>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/format.h"
+#include "base/mutex.h"
 
 namespace mi::receive {
 namespace {
@@ -25,24 +28,37 @@ class LongWorkTest : public ::testing::Test {
     });
     begun_.get_future().wait();
   }
-  void Add(std::string_view peer, std::string name) {
+  void Add(std::string_view peer, std::string name) EXCLUDES(mutex_) {
+    ++added_;
     work_->Add(peer, [this, name = std::move(name)](const Status& run) {
+      MutexLock lock(mutex_);
       outcomes_.push_back(run ? name : format("{}: {}", name, ToString(run.error().code())));
       if (!run) refusal_ = run.error().message();
+      changed_.NotifyAll();
     });
   }
   // Waits until the jobs that were added are done.
-  void Release() {
-    work_->Add("last", [this](const Status&) { done_.set_value(); });
+  void Release() EXCLUDES(mutex_) {
     released_.set_value();
-    done_.get_future().wait();
+    MutexLock lock(mutex_);
+    while (outcomes_.size() < added_) changed_.Wait(mutex_);
+  }
+  std::vector<std::string> outcomes() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return outcomes_;
+  }
+  std::string refusal() EXCLUDES(mutex_) {
+    MutexLock lock(mutex_);
+    return refusal_;
   }
 
-  std::vector<std::string> outcomes_;
-  std::string refusal_;  // the last one
+  size_t added_ = 0;
+  Mutex mutex_;
+  CondVar changed_;
+  std::vector<std::string> outcomes_ GUARDED_BY(mutex_);
+  std::string refusal_ GUARDED_BY(mutex_);  // the last one
   std::promise<void> begun_;
   std::promise<void> released_;
-  std::promise<void> done_;
   std::unique_ptr<LongWork> work_;
 };
 
@@ -51,21 +67,19 @@ TEST_F(LongWorkTest, TakesAJobOfEachPeerInTurn) {
   for (const char* job : {"a1", "a2", "a3", "a4"}) Add("a", job);
   for (const char* job : {"b1", "b2"}) Add("b", job);
   Add("c", "c1");
-  work_->Add("a", [this](const Status&) { done_.set_value(); });
-  released_.set_value();
-  done_.get_future().wait();
-  EXPECT_THAT(outcomes_, ElementsAre("a1", "b1", "c1", "a2", "b2", "a3", "a4"));
+  Release();
+  EXPECT_THAT(outcomes(), ElementsAre("a1", "b1", "c1", "a2", "b2", "a3", "a4"));
 }
 
 TEST_F(LongWorkTest, RefusesAtOnceWhatHasNoRoomAndKeepsRoomForOthers) {
   Start({.max_waiting = 5, .max_waiting_per_peer = 2});
   for (const char* job : {"a1", "a2", "a3"}) Add("a", job);
-  EXPECT_THAT(outcomes_, ElementsAre("a3: overloaded"));
-  EXPECT_EQ(refusal_, "2 large requests of this sender wait to be read already");
+  EXPECT_THAT(outcomes(), ElementsAre("a3: overloaded"));
+  EXPECT_EQ(refusal(), "2 large requests of this sender wait to be read already");
   Add("b", "b1");
   Add("c", "c1");
   Release();
-  EXPECT_THAT(outcomes_, ::testing::UnorderedElementsAre("a3: overloaded", "a1", "a2", "b1", "c1"));
+  EXPECT_THAT(outcomes(), ::testing::UnorderedElementsAre("a3: overloaded", "a1", "a2", "b1", "c1"));
 }
 
 TEST_F(LongWorkTest, RefusesWhatIsAboveTheBoundOfAllPeers) {
@@ -73,8 +87,8 @@ TEST_F(LongWorkTest, RefusesWhatIsAboveTheBoundOfAllPeers) {
   Add("a", "a1");
   Add("b", "b1");
   Add("c", "c1");
-  EXPECT_THAT(outcomes_, ElementsAre("c1: overloaded"));
-  EXPECT_EQ(refusal_, "2 large requests wait to be read already");
+  EXPECT_THAT(outcomes(), ElementsAre("c1: overloaded"));
+  EXPECT_EQ(refusal(), "2 large requests wait to be read already");
   released_.set_value();
 }
 
@@ -83,9 +97,9 @@ TEST_F(LongWorkTest, GivesUpWhatWaitsWhenItStops) {
   Add("a", "a1");
   Add("b", "b1");
   work_->Expire();
-  EXPECT_THAT(outcomes_, ElementsAre("a1: unavailable", "b1: unavailable"));
+  EXPECT_THAT(outcomes(), ElementsAre("a1: unavailable", "b1: unavailable"));
   Add("c", "c1");
-  EXPECT_EQ(outcomes_.size(), 3U);
+  EXPECT_EQ(outcomes().size(), 3U);
   released_.set_value();
 }
 

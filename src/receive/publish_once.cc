@@ -96,7 +96,8 @@ struct PublishOnce::Pending {
 //
 // All of them end in Claims::Settle(), which counts down the Waiter. A durable series is marked seen before its claim
 // ends, so there is no moment at which another request could publish it again.
-void PublishOnce::Publish(NewSeries series, std::chrono::milliseconds timeout, Done done) {
+void PublishOnce::Publish(NewSeries series, std::chrono::steady_clock::time_point begun,
+                          std::chrono::milliseconds timeout, Done done) {
   assert(!series.empty());
   const auto pending = std::make_shared<Pending>(std::move(series), std::move(done));
   const auto waiter =
@@ -104,7 +105,7 @@ void PublishOnce::Publish(NewSeries series, std::chrono::milliseconds timeout, D
   const bool has_metadata = !pending->series.metadata_keys.empty();
   if (has_metadata) waiter->Expect(1);
   deps_.metrics.in_flight.Add(1);
-  pending->timer = timer_.After(timeout, [timeout, weak = std::weak_ptr(waiter)] {
+  pending->timer = timer_.At(begun + timeout, [timeout, weak = std::weak_ptr(waiter)] {
     if (const auto waiting = weak.lock()) {
       waiting->GiveUp(Error(Errc::kUnavailable, format("the series were not durable within {} ms "
                                                        "(receive.answer_timeout), or the service is stopping",

@@ -58,9 +58,10 @@ class PublishOnce {
   PublishOnce(const PublishOnce&) = delete;
   PublishOnce& operator=(const PublishOnce&) = delete;
 
-  // Never blocks. Calls `done` once: when everything is settled, after `timeout`, or at ExpireAll().
-  // Requires: !series.empty().
-  void Publish(NewSeries series, std::chrono::milliseconds timeout, Done done);
+  // Never blocks. Calls `done` once: when everything is settled, `timeout` after the request has begun, or at
+  // ExpireAll(). `begun`: a time of the clock's Steady(). Requires: !series.empty().
+  void Publish(NewSeries series, std::chrono::steady_clock::time_point begun, std::chrono::milliseconds timeout,
+               Done done);
 
   // Asks the shared tier, in the background, whether it still knows these series, which are known here. Those that it
   // has forgotten are published again and added to it. Nobody waits for the outcome. Does nothing while the tier is

@@ -192,6 +192,7 @@ void SendHandler::Read(std::string_view body, Unread request) const {
   if (!sorted) return request.reply(RefuseRequest(sorted.error()));
   if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
 
+  const auto begun = request.begun;
   auto answer = [this, report = std::move(report),
                  request = std::move(request)](const PublishOutcome& outcome) mutable {
     const bool repeat = !outcome.status && IsWorthRepeating(outcome.status.error().code());
@@ -199,7 +200,7 @@ void SendHandler::Read(std::string_view body, Unread request) const {
     request.reply(outcome.status ? report.Answer() : RefuseRequest(outcome.status.error()));
   };
   if (sorted->fresh.empty()) return answer({});
-  deps_.publish_once.Publish(std::move(sorted->fresh), options->answer_timeout, std::move(answer));
+  deps_.publish_once.Publish(std::move(sorted->fresh), begun, options->answer_timeout, std::move(answer));
 }
 
 // Each series of the valid points once: points of one series often come together.

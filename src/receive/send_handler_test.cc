@@ -215,6 +215,26 @@ TEST_F(SendHandlerTest, ReadsLongBodiesOnAThreadOfTheirOwn) {
   EXPECT_EQ(SendNow(list).status, 503) << "the service stops";
 }
 
+TEST_F(SendHandlerTest, ALongBodyWaitsForTheStreamOnlyForWhatIsLeftOfTheTimeOut) {
+  stream_.HoldAcknowledgements();
+  std::promise<void> begun;
+  std::promise<void> end;
+  long_work_.Add("other", [&](const Status&) {
+    begun.set_value();
+    end.get_future().wait();
+  });
+  begun.get_future().wait();
+  auto answer = Send(List({kGood}) + std::string(64 << 10, ' '));
+  clock_.Advance(options_.Get()->answer_timeout);
+  end.set_value();
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_THAT(response.body, HasSubstr("not durable within 20000 ms (receive.answer_timeout)"));
+  EXPECT_THAT(sent_on_, IsEmpty());
+  long_work_.Stop();
+  stream_.Acknowledge();
+}
+
 TEST_F(SendHandlerTest, RefusesWhatNeedsMoreMemoryThanThereIs) {
   ASSERT_TRUE(memory_.TryTake(memory_.limit()));
   const net::Response response = SendNow(List({kGood}));

@@ -159,8 +159,9 @@ void WriteHandler::Finish(Unsorted& request) {
   if (const Status taken = TakeMemory(deps_.memory, pending.memory, sorted.fresh.memory_bytes()); !taken) {
     return AnswerError(pending, taken.error());
   }
+  const auto begun = pending.begun;
   const std::chrono::milliseconds timeout = pending.timeout;
-  deps_.publish_once.Publish(std::move(sorted.fresh), timeout,
+  deps_.publish_once.Publish(std::move(sorted.fresh), begun, timeout,
                              [this, pending = std::move(pending)](const PublishOutcome& outcome) mutable {
                                OnDurable(std::move(pending), outcome);
                              });

@@ -564,6 +564,20 @@ TEST_F(WriteHandlerTest, LongRequestsThatWaitAreAnswered503AtAStopOrAfterTheTime
   EXPECT_TRUE(publisher_.identities().empty());
 }
 
+TEST_F(WriteHandlerTest, ALongRequestWaitsForTheStreamOnlyForWhatIsLeftOfTheTimeOut) {
+  publisher_.settle_at_once = false;
+  std::optional<BusyThread> busy(long_work_);
+  auto answer = Send(Body(UpTo(5000, 8)));
+  clock_.Advance(options_.Get()->answer_timeout);
+  busy.reset();
+  const net::Response response = answer.Take();
+  EXPECT_EQ(response.status, 503);
+  EXPECT_THAT(response.body, testing::HasSubstr("not durable within 20000 ms (receive.answer_timeout)"));
+  long_work_.Stop();
+  publisher_.SettleAll();
+  EXPECT_EQ(seen_->stats().entries, 5000U) << "the batch goes on";
+}
+
 TEST_F(WriteHandlerTest, RequestsForWhichThereIsNoMemoryAreRepeated) {
   ASSERT_EQ(SendNow(Body({Up("known")})).status, 204);
   ASSERT_TRUE(memory_.TryTake(memory_.limit()));
