@@ -84,8 +84,8 @@ class SeriesBatch {
   std::vector<MetricMetadata> metadata_;
 };
 
-// Series whose first sample in their activity window has arrived (ARCHITECTURE.md, "Two clocks"). This is a hint:
-// nothing waits for it, and applying it twice changes nothing (last_seen = max(last_seen, seen_at_ms)).
+// Series whose first sample in their activity window has arrived (ARCHITECTURE.md, "The seen table"). This is a
+// hint: nothing waits for it, and applying it twice changes nothing (last_seen = max(last_seen, seen_at_ms)).
 struct ActivityBatch {
   int64_t seen_at_ms = 0;
   std::vector<Fingerprint> fingerprints;
