@@ -89,12 +89,12 @@ uint64_t MemoryOfParameters(std::string_view encoded) {
   return encoded.size() + 2 * parameters * sizeof(std::pair<std::string, std::string>);
 }
 
-// Whose share of the queue a query takes. A client must not have many by naming tenants that do not exist, so only
-// queries for one tenant that does have a share of their own.
-std::string SenderOf(const net::Request& request, const std::vector<std::string>& tenants,
-                     const catalog::Snapshot& snapshot) {
-  const bool has_share = tenants.size() == 1 && snapshot.HasTenant(tenants.front());
-  return format("{}\n{}", request.peer(), has_share ? tenants.front() : "*");
+// In whose turn a query is answered. Somebody behind a proxy must not have many turns by naming tenants that do not
+// exist, so only queries for one tenant that does have turns of their own.
+Sender SenderOf(const net::Request& request, const std::vector<std::string>& tenants,
+                const catalog::Snapshot& snapshot) {
+  const bool has_turns = tenants.size() == 1 && snapshot.HasTenant(tenants.front());
+  return {.client = std::string(request.peer()), .tenant = has_turns ? tenants.front() : "*"};
 }
 
 net::Response BuildInfo(std::string_view product_version) {
@@ -109,27 +109,27 @@ net::Response BuildInfo(std::string_view product_version) {
 // The long answers that are being sent. Threads: safe.
 class Api::Streams {
  public:
-  // A place, held as long as the pointer; null if the sender has its share, or if all are taken.
-  static std::shared_ptr<void> TryBegin(const std::shared_ptr<Streams>& streams, const std::string& sender) {
+  // A place, held as long as the pointer; null if the client has its share, or if all are taken.
+  static std::shared_ptr<void> TryBegin(const std::shared_ptr<Streams>& streams, const std::string& client) {
     MutexLock lock(streams->mutex_);
-    const auto own = streams->by_sender_.find(sender);
-    const bool has_share = own != streams->by_sender_.end() && own->second == kStreamShare;
+    const auto own = streams->by_client_.find(client);
+    const bool has_share = own != streams->by_client_.end() && own->second == kStreamShare;
     if (streams->all_ == kMaxStreams || has_share) return nullptr;
     ++streams->all_;
-    ++streams->by_sender_[sender];
-    return {streams.get(), [streams, sender](Streams* self) { self->End(sender); }};
+    ++streams->by_client_[client];
+    return {streams.get(), [streams, client](Streams* self) { self->End(client); }};
   }
 
  private:
-  void End(const std::string& sender) EXCLUDES(mutex_) {
+  void End(const std::string& client) EXCLUDES(mutex_) {
     MutexLock lock(mutex_);
     --all_;
-    if (--by_sender_[sender] == 0) by_sender_.erase(sender);
+    if (--by_client_[client] == 0) by_client_.erase(client);
   }
 
   Mutex mutex_;
   int all_ GUARDED_BY(mutex_) = 0;
-  std::map<std::string, int> by_sender_ GUARDED_BY(mutex_);
+  std::map<std::string, int> by_client_ GUARDED_BY(mutex_);
 };
 
 // One path of the API, under each of its prefixes.
@@ -186,7 +186,7 @@ class Api::EndpointHandler final : public net::Handler {
   void Handle(Question question, std::shared_ptr<const std::atomic<bool>> abandoned, const net::Request& request,
               net::Reply reply) {
     constexpr uint64_t kBytesPerQuery = 2 << 10;
-    std::string sender = SenderOf(request, question.tenants, *api_.dependencies_.snapshot());
+    Sender sender = SenderOf(request, question.tenants, *api_.dependencies_.snapshot());
     PendingQuery query{.handler = this,
                        .question = std::move(question),
                        .form = std::string(HasForm(request) ? request.body() : std::string_view()),
@@ -203,14 +203,14 @@ class Api::EndpointHandler final : public net::Handler {
       return Refuse(std::move(query.reply), OutOfMemoryText());
     }
     using Pushed = FairQueue<PendingQuery>::Pushed;
-    const Pushed pushed = api_.queue_.TryPush(std::string(query.sender), std::move(query));
+    const Pushed pushed = api_.queue_.TryPush(Sender(query.sender), std::move(query));
     // NOLINTBEGIN(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
     switch (pushed) {
       case Pushed::kTaken: return;
       case Pushed::kFull:
         return Refuse(std::move(query.reply), format("{} queries wait already", api_.options_.queue_capacity));
       case Pushed::kShareIsFull:
-        return Refuse(std::move(query.reply), format("{} queries of this client and tenant wait already, of {} in all",
+        return Refuse(std::move(query.reply), format("{} queries of this client wait already, of {} in all",
                                                      api_.options_.queue_share, api_.options_.queue_capacity));
       case Pushed::kClosed: return Refuse(std::move(query.reply), std::string(kStoppingText));
     }
@@ -248,7 +248,7 @@ class Api::EndpointHandler final : public net::Handler {
     if (bounds.exceeded()) return GiveUp(bounds, timeout);
     const auto spent = dependencies.clock.Steady() - begin;
     if (response && response->next_chunk) {
-      std::shared_ptr<void> place = Streams::TryBegin(api_.streams_, query.sender);
+      std::shared_ptr<void> place = Streams::TryBegin(api_.streams_, query.sender.client);
       if (place == nullptr) {
         return ApiFail(
             ErrorType::kUnavailable,

@@ -33,9 +33,9 @@ struct CatalogState {
 };
 
 struct ApiOptions {
-  unsigned threads = 3;         // at most all but one compute for the same client and tenant
+  unsigned threads = 3;         // at most all but one compute for the same client
   size_t queue_capacity = 512;  // queries that wait; one more is answered 503
-  size_t queue_share = 256;     // … of one client and tenant
+  size_t queue_share = 256;     // … of one client
   uint64_t max_form_bytes = 1 << 20;
   // From the arrival of a query until its answer, or the first chunk of a long one, is ready; after it: 503. Far above
   // what any sensible query takes. The parameter `timeout` shortens it.
@@ -83,7 +83,7 @@ class Api {
     Question question;
     std::string form;
     std::string url_query;
-    std::string sender;  // the client and the tenant
+    Sender sender;
     codec::ContentCoding coding;
     std::chrono::steady_clock::time_point arrived;
     std::shared_ptr<const std::atomic<bool>> abandoned;  // shared with the connection

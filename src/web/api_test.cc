@@ -282,6 +282,8 @@ TEST_F(QueryApi, BoundsTheNumberOfConcurrentStreams) {
   EXPECT_EQ(refused.status, 503);
   EXPECT_THAT(refused.body, HasSubstr("128 long answers are being sent already, or 64 to this client"));
   EXPECT_EQ(Get("/api/v1/labels").status, 200);
+  const FakeRequest of_tenant("GET", "/select/0/prometheus/api/v1/series?match[]=many");
+  EXPECT_EQ(net::Ask(*Router().Find(of_tenant.path()), of_tenant).Take().status, 503);
   streams.pop_back();  // its reader has gone away
   EXPECT_EQ(Receive(ask()).status, 200);
 }
@@ -351,7 +353,7 @@ TEST_F(Queue, RefusesWhatDoesNotFitAndAnswersTheOthers) {
   const Received own = Receive(Ask("/api/v1/labels").Take());
   EXPECT_EQ(own.status, 503);
   EXPECT_EQ(own.headers.at("Retry-After"), "1");
-  EXPECT_THAT(own.body, HasSubstr("1 queries of this client and tenant wait already, of 2 in all"));
+  EXPECT_THAT(own.body, HasSubstr("1 queries of this client wait already, of 2 in all"));
   net::FakeAnswer other = Ask("/api/v1/labels", "127.0.0.2");
   EXPECT_EQ(Receive(Ask("/api/v1/labels", "127.0.0.3").Take()).body,
             R"({"status":"error","errorType":"unavailable","error":"2 queries wait already"})");
@@ -359,21 +361,22 @@ TEST_F(Queue, RefusesWhatDoesNotFitAndAnswersTheOthers) {
   for (net::FakeAnswer* answer : {&running, &queued, &other}) EXPECT_EQ(answer->Take().status, 200);
 }
 
-TEST_F(Queue, GivesNoShareToTenantsThatDoNotExist) {
-  Begin({.threads = 1, .queue_capacity = 9, .queue_share = 1});
-  net::FakeAnswer running = Ask("/select/nobody/prometheus/api/v1/labels");
+TEST_F(Queue, GivesAClientOneShareWhateverTenantsItNames) {
+  Begin({.threads = 1, .queue_capacity = 9, .queue_share = 3});
+  net::FakeAnswer running = Ask("/api/v1/labels");
   held_.AwaitOneInside();
   std::vector<net::FakeAnswer> queued;
-  for (const char* tenant : {"nobody-1", "team-b", "0"}) {
+  for (const char* tenant : {"nobody-1", "nobody-2", "team-b"}) {
     queued.push_back(Ask(format("/select/{}/prometheus/api/v1/labels", tenant)));
     EXPECT_FALSE(queued.back().arrived()) << tenant;
   }
-  for (const char* tenant : {"nobody-2", "team-b", "team-b%7Cnobody-3"}) {
+  for (const char* tenant : {"nobody-2", "team-b", "0", "team-b%7Cnobody-3"}) {
     const Received refused = Receive(Ask(format("/select/{}/prometheus/api/v1/labels", tenant)).Take());
-    EXPECT_THAT(refused.body, HasSubstr("1 queries of this client and tenant wait already")) << tenant;
+    EXPECT_THAT(refused.body, HasSubstr("3 queries of this client wait already, of 9 in all")) << tenant;
   }
   held_.LetGo();
-  for (net::FakeAnswer& answer : queued) EXPECT_EQ(answer.Take().status, 200);
+  EXPECT_EQ(queued[1].Take().status, 200);
+  EXPECT_TRUE(queued[2].arrived());  // because tenants that do not exist take turns as one
 }
 
 TEST_F(Queue, CountsTheTimeInTheQueue) {
@@ -529,6 +532,19 @@ TEST_F(QueryApi, StreamsLongListsOfStringsAndMetadata) {
   EXPECT_EQ(values.body, format(R"({{"status":"success","data":[{}]}})", want));
   EXPECT_GT(Get("/api/v1/metadata").chunks, 3U);
   EXPECT_EQ(Get("/api/v1/metadata?limit=10").chunks, 0U);
+}
+
+TEST_F(QueryApi, StreamsTheMetadataOfOneFamilyInBoundedChunks) {
+  std::string want;
+  for (int i = 0; i < 100; ++i) {
+    const std::string help = format("{:03}{}", i, std::string(32 << 10, 'x'));
+    fleet_->AddMetadata({.metadata = {.family = "many", .type = "gauge", .help = help}});
+    want += format(R"({}{{"type":"gauge","unit":"","help":"{}"}})", i == 0 ? "" : ",", help);
+  }
+  const Received received = Get("/api/v1/metadata?metric=many");
+  EXPECT_GT(received.chunks, 10U);
+  EXPECT_LT(received.largest_chunk, kChunkBytes + (33 << 10));
+  EXPECT_EQ(received.body, format(R"({{"status":"success","data":{{"many":[{}]}}}})", want));
 }
 
 TEST_F(QueryApi, HoldsMemoryAsLongAsALongAnswerLastsAndRefusesWithoutIt) {

@@ -55,24 +55,23 @@ class Metadata final : public ElementSource {
  public:
   Metadata(Snapshot snapshot, query::FoundMetadata found) : snapshot_(std::move(snapshot)), found_(std::move(found)) {}
 
+  // One entry: a family can have ten of 64 KiB per tenant. The comma before it separates families and entries alike.
   bool AppendNext(std::string& out) override {
     if (at_ == found_.entries.size()) return false;
-    const std::string_view family = found_.entries[at_]->family;
-    AppendJsonString(family, out);
-    char separator = '[';
-    out += ':';
-    for (; at_ < found_.entries.size() && found_.entries[at_]->family == family; ++at_) {
-      const model::MetricMetadata& entry = *found_.entries[at_];
-      out += std::exchange(separator, ',');
-      out += R"({"type":)";
-      AppendJsonString(entry.type, out);
-      out += R"(,"unit":)";
-      AppendJsonString(entry.unit, out);
-      out += R"(,"help":)";
-      AppendJsonString(entry.help, out);
-      out += '}';
+    const model::MetricMetadata& entry = *found_.entries[at_];
+    if (at_ == 0 || found_.entries[at_ - 1]->family != entry.family) {
+      AppendJsonString(entry.family, out);
+      out += ":[";
     }
-    out += ']';
+    out += R"({"type":)";
+    AppendJsonString(entry.type, out);
+    out += R"(,"unit":)";
+    AppendJsonString(entry.unit, out);
+    out += R"(,"help":)";
+    AppendJsonString(entry.help, out);
+    out += '}';
+    ++at_;
+    if (at_ == found_.entries.size() || found_.entries[at_]->family != entry.family) out += ']';
     return true;
   }
   bool cut() const override { return found_.cut; }

@@ -20,7 +20,8 @@ inline constexpr size_t kChunkBytes = 128 << 10;  // a chunk ends with the first
 class ElementSource {
  public:
   virtual ~ElementSource() = default;
-  // Appends the next element as JSON. False if there are no more; nothing is appended then.
+  // Appends the next element as JSON, or the next part of a long one. The caller puts a comma between any two.
+  // False if there are no more; nothing is appended then.
   virtual bool AppendNext(std::string& out) = 0;
   // Which ends a long search for the next element; null: nothing does.
   virtual void SetBounds(query::Bounds*) {}
@@ -34,7 +35,7 @@ using Snapshot = std::shared_ptr<const catalog::Snapshot>;  // shared with the c
 std::unique_ptr<ElementSource> SeriesElements(query::SeriesReader reader);
 // "a"
 std::unique_ptr<ElementSource> StringElements(Snapshot snapshot, query::Strings strings);
-// "up":[{"type":"gauge","unit":"","help":"…"}], to stand between kBraces
+// "up":[{"type":"gauge","unit":"","help":"…"}], to stand between kBraces; in parts of one entry each
 std::unique_ptr<ElementSource> MetadataElements(Snapshot snapshot, query::FoundMetadata found);
 
 inline constexpr std::string_view kBrackets = "[]";
