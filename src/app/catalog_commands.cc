@@ -48,12 +48,16 @@ Result<uint64_t> SeriesOfIntact(const config::Config& config, const std::string&
   return Fail(Errc::kCorrupt, DescribeFaults(report, file));
 }
 
+std::filesystem::path FolderOf(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+  return folder.empty() ? "." : folder;
+}
+
 // Renames a complete file, so that its name never stands for half of one. SQLite would apply logs that somebody has
 // left beside an earlier file of that name.
 Status MoveInPlace(const std::string& from, const std::string& to) {
   for (const char* suffix : {"-wal", "-shm", "-journal"}) unlink((to + suffix).c_str());
-  std::filesystem::path folder = std::filesystem::path(to).parent_path();
-  if (folder.empty()) folder = ".";
+  const std::filesystem::path folder = FolderOf(to);
   const FileDescriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (opened.valid() && rename(from.c_str(), to.c_str()) == 0 && fsync(opened.get()) == 0) return {};
   return Fail(Errc::kUnavailable, format("{} cannot be put in place: {}", to, std::strerror(errno)));
@@ -61,10 +65,9 @@ Status MoveInPlace(const std::string& from, const std::string& to) {
 
 Result<uint64_t> Backup(const config::Config& config, const std::string& to) {
   TRY(RequireStandalone(config, "backup"));
-  std::error_code error;
-  for (const char* file : {"/catalog.db", "/journal.db"}) {
-    if (!std::filesystem::equivalent(to, config.app.data_dir + file, error)) continue;
-    return Fail(Errc::kInvalid, format("{} is a file of the data directory itself: name another one", to));
+  // Also in the data directory of another process: each file there may be in use.
+  if (std::filesystem::path folder = FolderOf(to); access((folder / "LOCK").c_str(), F_OK) == 0) {
+    return Fail(Errc::kInvalid, format("{} is in a data directory: name a file in another folder", to));
   }
   const std::string unfinished = to + ".tmp";
   TRY(store::CopySqliteCatalog(CatalogOf(config), unfinished));

@@ -58,6 +58,12 @@ Result<std::string> Repair(const config::Config& config) {
   const int64_t now_ms = SystemClock().NowMs();
   const store::RepairReport report = TRY(store::RepairSqliteCatalog(
       {.from = catalog, .to = IncomingCatalog(directory), .secrets = secrets, .now_ms = now_ms}));
+  if (report.kept == 0 && report.damaged > 0) {
+    return Fail(Errc::kCorrupt,
+                format("nothing was changed: none of the {} rows has the fingerprint of its content, so the secret is "
+                       "probably lost: set identity.secret if you know it, or restore a backup",
+                       report.damaged));
+  }
   const std::string kept = format("{}.damaged-{}", catalog, now_ms / 1000);
   TRY(KeepDamaged(catalog, kept));
   TRY(InstallCatalog(directory));

@@ -9,7 +9,7 @@ namespace mi::net {
 
 // One shelf for each power of two, so taking a block costs no search, and a small body never sits in a large block.
 BlockPool::Shelf* BlockPool::ShelfOf(size_t capacity) {
-  if (capacity < kMinBlockBytes || capacity > kMaxKeptBytes) return nullptr;
+  if (capacity < kMinBlockBytes || capacity > kLargestShelf) return nullptr;
   return &shelves_[static_cast<size_t>(std::bit_width(capacity) - std::bit_width(kMinBlockBytes))];
 }
 
@@ -25,7 +25,7 @@ Block BlockPool::Take(size_t capacity) {
 }
 
 void BlockPool::Return(Block block) {
-  if (block.bytes == nullptr || kept_bytes_ + block.capacity > kMaxKeptBytes) return;
+  if (block.bytes == nullptr || kept_bytes_ + block.capacity > max_kept_bytes_) return;
   Shelf* const shelf = ShelfOf(block.capacity);
   if (shelf == nullptr) return;
   kept_bytes_ += block.capacity;

@@ -23,6 +23,9 @@ struct Block {
 // same cache lines. Threads: confined to one.
 class BlockPool {
  public:
+  // Keeps at most `max_kept_bytes` of free blocks: no budget counts them.
+  explicit BlockPool(size_t max_kept_bytes = kLargestShelf) : max_kept_bytes_(max_kept_bytes) {}
+
   // `capacity` bytes, rounded up to a power of two.
   Block Take(size_t capacity);
   void Return(Block block);
@@ -32,7 +35,7 @@ class BlockPool {
 
  private:
   static constexpr size_t kMinBlockBytes = 16 << 10;  // smaller blocks are left to the allocator
-  static constexpr size_t kMaxKeptBytes = 64 << 20;
+  static constexpr size_t kLargestShelf = 64 << 20;
   // The free blocks of one size.
   struct Shelf {
     std::vector<Block> free;
@@ -42,7 +45,8 @@ class BlockPool {
   // Null if blocks of that size are not kept.
   Shelf* ShelfOf(size_t capacity);
 
-  std::array<Shelf, 13> shelves_;  // 16 KiB, 32 KiB, … kMaxKeptBytes
+  std::array<Shelf, 13> shelves_;  // 16 KiB, 32 KiB, … kLargestShelf
+  const size_t max_kept_bytes_;
   size_t kept_bytes_ = 0;
 };
 

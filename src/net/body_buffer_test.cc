@@ -108,6 +108,11 @@ TEST(BlockPool, KeepsABoundedAmount) {
     for (Block& block : blocks) pool.Return(std::move(block));
   }
   EXPECT_EQ(pool.kept_bytes(), 64 << 20);
+  BlockPool small(1 << 20);
+  small.Return(small.Take(2 << 20));
+  EXPECT_EQ(small.kept_bytes(), 0);
+  small.Return(small.Take(1 << 20));
+  EXPECT_EQ(small.kept_bytes(), 1 << 20);
 }
 
 std::string Joined(const OutputQueue& queue) {

@@ -56,6 +56,12 @@ FileDescriptor Checked(int fd, const char* what) {
   return FileDescriptor(fd);
 }
 
+// Of the free blocks of one loop. The budget does not count them, so all loops together keep a small part of it.
+size_t KeptBytes(const ServerState& server) {
+  constexpr uint64_t kMost = 64 << 20;
+  return std::min(kMost, server.budget.limit() / 8 / std::max<uint64_t>(1, server.options.threads));
+}
+
 FileDescriptor SpareDescriptor() { return FileDescriptor(eventfd(0, EFD_CLOEXEC)); }
 
 // Returns false, with errno, if the kernel has no room for one more descriptor.
@@ -125,7 +131,8 @@ Loop::Loop(ServerState& server, FileDescriptor listener)
       epoll_(Checked(epoll_create1(EPOLL_CLOEXEC), "epoll")),
       listener_(std::move(listener)),
       mailbox_(std::make_shared<Mailbox>()),
-      spare_(SpareDescriptor()) {
+      spare_(SpareDescriptor()),
+      pool_(KeptBytes(server)) {
   for (const auto& [fd, key] : {std::pair(mailbox_->fd(), kMailboxKey), std::pair(listener_.get(), kListenerKey)}) {
     if (Control(epoll_.get(), EPOLL_CTL_ADD, fd, key, EPOLLIN)) continue;
     throw std::system_error(errno, std::generic_category(), "epoll");

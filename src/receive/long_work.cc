@@ -95,12 +95,13 @@ Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::mill
               format("the request waited for longer than {} ms to be read (receive.answer_timeout)", timeout.count()));
 }
 
-Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes) {
+Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes, uint64_t body_bytes) {
   if (hold.TryGrow(bytes)) return {};
-  const bool never = bytes > budget.limit();
+  const uint64_t alone = hold.bytes() + bytes + body_bytes;
+  const bool never = alone > budget.limit();
   return Fail(never ? Errc::kTooLarge : Errc::kOverloaded,
               format("the request needs {} of memory, {} of {} are in use (receive.max_buffered_bytes)",
-                     FormatBytes(bytes), FormatBytes(budget.used()), FormatBytes(budget.limit())));
+                     FormatBytes(alone), FormatBytes(budget.used()), FormatBytes(budget.limit())));
 }
 
 }  // namespace mi::receive

@@ -65,7 +65,8 @@ class LongWork {
 // receive.answer_timeout.
 Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::milliseconds timeout);
 
-// Takes memory that a request needs. kOverloaded: it must wait until others give some back. kTooLarge: it never fits.
-Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes);
+// Takes memory that a request needs, beside what `hold` has and beside the `body_bytes` that its connection holds for
+// it. kOverloaded: it must wait until others give some back. kTooLarge: it never fits, even alone.
+Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes, uint64_t body_bytes = 0);
 
 }  // namespace mi::receive

@@ -154,7 +154,7 @@ void SendHandler::Handle(const net::Request& request, net::Reply to) {
   Unread unread{*std::move(tenant), VerbosityOf(request), std::move(reply), MemoryHold(deps_.memory),
                 deps_.intake.clock.Steady()};
   const uint64_t bytes = request.body().size();
-  if (const Status taken = TakeMemory(deps_.memory, unread.memory, kMemoryPerByte * bytes); !taken) {
+  if (const Status taken = TakeMemory(deps_.memory, unread.memory, kMemoryPerByte * bytes, bytes); !taken) {
     return unread.reply(RefuseRequest(taken.error()));
   }
   if (bytes <= kShortBodyBytes) return Read(request.body(), std::move(unread));

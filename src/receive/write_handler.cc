@@ -116,7 +116,8 @@ Status WriteHandler::Read(std::string_view body, uint64_t max_decoded_bytes, con
 }
 
 void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
-  if (const Status taken = TakeMemory(deps_.memory, unsorted.memory, request.body().size()); !taken) {
+  if (const Status taken = TakeMemory(deps_.memory, unsorted.memory, request.body().size(), request.body().size());
+      !taken) {
     return AnswerError(unsorted.pending, taken.error());
   }
   unsorted.body = request.body();

@@ -133,6 +133,11 @@ inline Result<CatalogIdentity> CheckSchemaRow(const SchemaRow& row, uint64_t new
   CatalogIdentity identity{row.uuid, configured.empty() ? row.identity_secret : configured};
   const std::string ours = SecretCheckText(identity.secret);
   if (row.secret_check == ours) return identity;
+  if (configured.empty() && !row.identity_secret.empty()) {
+    return Fail(Errc::kCorrupt,
+                format("{}: the secret in schema_version and its check value ({}) contradict each other", where,
+                       row.secret_check));
+  }
   const std::string_view advice = row.identity_secret.empty()
                                       ? "Put the old secret back"
                                       : "Leave identity.secret empty: the catalogue keeps its own";

@@ -120,7 +120,8 @@ class BackupAndRestore(Damage):
         send(service, range(0, 1_000))
         service.wait_until_indexed()
         self.run_ok("backup", backup, data=data)
-        self.run_refused(2, "a file of the data directory itself", "backup", data / "catalog.db", data=data)
+        for name in ("catalog.db", "journal.db-wal", "LOCK", "a-new-name.db"):
+            self.run_refused(2, "is in a data directory", "backup", data / name, data=data)
         self.run_refused(1, "is in use by process", "restore", backup, data=data)
         self.run_refused(1, "is in use by process", "repair", data=data)
         service.stop()

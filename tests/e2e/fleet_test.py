@@ -180,7 +180,9 @@ class Fleet(FleetCase):
         self.assertEqual(self.assert_no_row_twice(), 5_000)
         self.verify(self.role("query"), acknowledged)
         # The consumer group continues where the replay ended: nothing is applied again.
+        # The consumer group continues where the replay ended: nothing is applied again.
         consumer = self.role("consumer")
+        self.wait_for_secret(producer)  # a change of the secret between two requests would publish a series twice
         self.send(producer, seed=2, series=10)
         wait_for(lambda: self.rows()[0] == 5_010, what="the new series")
         self.assertEqual(consumer.metric("index_series_total", result="existing"), 0)
