@@ -4,19 +4,19 @@
 // Threads: confined to its loop's thread. Ownership: the loop owns it, and destroys it once it is closed.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <list>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/file_descriptor.h"
+#include "net/answer_queue.h"
 #include "net/body_buffer.h"
 #include "net/http.h"
-#include "net/output_queue.h"
+#include "net/input_buffer.h"
 #include "net/request_parser.h"
 
 namespace mi::net {
@@ -94,34 +94,15 @@ class Connection {
     kLingering,      // everything is written; what arrives is dropped until the peer closes
     kClosed,
   };
-  // The answer in front, if it is sent in chunks.
-  enum class Stream { kNone, kNeedsChunk, kAwaitsChunk };
   enum class Step { kAgain, kNeedInput, kBlocked };
-
-  // A request that is not answered yet, or whose answer is not written yet.
-  struct Exchange {
-    uint32_t number = 0;
-    bool is_ready = false;
-    bool is_http10 = false;
-    bool is_head_only = false;
-    bool holds_up_next = false;  // no further request is taken before this one's answer has been written
-    bool closes = false;         // the connection ends with this answer
-    Response response = {};
-    std::shared_ptr<std::atomic<bool>> abandoned = {};  // shared with the handler; null once answered
-  };
 
   void ReadAndDispatch();
   bool Read(bool& socket_is_empty);
   size_t Receive(char* body, size_t room, bool& socket_is_empty);
   void OnEndOfInput();
-  void Abandon();
   bool AwaitsHangUp() const;
   bool MayTakeRequest() const;
   bool WantsInput() const;
-  std::string_view input() const { return {input_.bytes.get() + input_begin_, input_end_ - input_begin_}; }
-  void DropInput(size_t count);
-  bool MakeInputRoom();
-  void ReturnInput();
   size_t BytesToHold() const;
   bool Hold(size_t bytes);
   void HoldWhatWaits();
@@ -149,14 +130,9 @@ class Connection {
   template <typename Call>
   bool CallHandler(const Call& call);
 
-  Exchange& Enqueue();
+  AnswerQueue::Exchange& Enqueue();
   void EnqueueLast(Response response);
-  void SetAnswer(Exchange& exchange, Response response);
-  void PopFront();
   void WriteAnswers();
-  void WriteFront();
-  void Flush();
-  void AskForChunk();
   void FinishWhenDone();
 
   Loop& loop_;
@@ -167,25 +143,16 @@ class Connection {
   const Purpose purpose_;
 
   State state_ = State::kHead;
-  Stream stream_ = Stream::kNone;
   bool running_ = false;       // inside Run(): a handler may answer at once
   bool draining_ = false;      // takes no more requests
   bool peer_is_done_ = false;  // the peer sends no more
   uint32_t interest_;          // what epoll watches for
 
-  Block input_;
-  size_t input_begin_ = 0;
-  size_t input_end_ = 0;
+  InputBuffer input_;
   std::unique_ptr<ArrivingRequest> arriving_;
-
-  std::list<Exchange> exchanges_;  // oldest first
-  uint32_t next_number_ = 0;
-  size_t answer_bytes_ = 0;  // of the answers in exchanges_
-  OutputQueue output_;
+  AnswerQueue answers_;
   size_t held_ = 0;  // bytes taken from the budget for input, heads and answers; bodies take theirs themselves
-  std::optional<TimePoint> blocked_since_;  // the peer takes no more of the output
-  size_t taken_ = 0;                        // bytes that it took since then
-  TimePoint idle_since_;
+  TimePoint lingering_since_;
   uint64_t lingered_ = 0;  // bytes dropped while lingering
 };
 
