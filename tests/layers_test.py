@@ -21,7 +21,6 @@ LIBRARIES = {
     "${MI_GPERFTOOLS}": ("gperftools", r"gperftools/", ""),
     "yaml-cpp": ("yaml-cpp", r"yaml-cpp/", ""),
     "PkgConfig::sqlite3": ("sqlite3", r"sqlite3", ""),
-    "PkgConfig::snappy": ("snappy", r"snappy", ""),
     "PkgConfig::zstd": ("zstd", r"zstd", ""),
     "simdjson::simdjson": ("simdjson", r"simdjson", ""),
     "ZLIB::ZLIB": ("zlib", r"zlib\.h", ""),
@@ -38,6 +37,7 @@ LIBRARIES = {
 }
 FOR_TESTS_ONLY = {  # headers: the files that may include them
     r"protozero/": r"codec/testing/",
+    r"snappy": r"codec/(testing/|snappy_decoder_test)",
     r"openssl/(?!sha)": r"net/client_test",
 }
 

@@ -1,6 +1,5 @@
 #include "codec/compression.h"
 
-#include <snappy.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -10,6 +9,7 @@
 #include "base/fatal.h"
 #include "base/format.h"
 #include "base/restart.h"
+#include "codec/snappy_decoder.h"
 
 namespace mi::codec {
 namespace {
@@ -69,8 +69,7 @@ std::unexpected<Error> Decompressor::TooLarge(std::string_view how, uint64_t siz
 uint64_t DecodedSizeBound(std::string_view body, uint64_t max_decoded_bytes) {
   const uint64_t limit = LimitOf(body, max_decoded_bytes);
   const unsigned long long of_zstd = DeclaredZstdSize(body, limit);
-  size_t of_snappy = 0;
-  if (!snappy::GetUncompressedLength(body.data(), body.size(), &of_snappy)) of_snappy = 0;
+  const uint64_t of_snappy = SnappySize(body).value_or(0);
   const uint64_t size = of_zstd == ZSTD_CONTENTSIZE_ERROR ? of_snappy : std::max<uint64_t>(of_zstd, of_snappy);
   return std::min(size, limit);  // an unknown size is a huge number
 }
@@ -106,17 +105,14 @@ Result<std::string_view> Decompressor::Decode(Compression named, std::string_vie
 size_t Decompressor::zstd_bytes() const { return zstd_ ? ZSTD_sizeof_DCtx(zstd_.get()) : 0; }
 
 Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, const Limit& limit) {
-  size_t size = 0;
-  if (!snappy::GetUncompressedLength(body.data(), body.size(), &size)) {
-    return Fail(Errc::kInvalid, "the body is not snappy: no length");
-  }
+  const std::optional<uint32_t> declared = SnappySize(body);
+  if (!declared) return Fail(Errc::kInvalid, "the body is not snappy: no length");
+  const size_t size = *declared;
   if (size > limit.bytes) return TooLarge("", size, limit);
   // Three bytes decode to at most 64, so a larger declared size is wrong: nothing is allocated for it.
   if (size / 32 > body.size()) return Fail(Errc::kInvalid, "the body is not snappy: shorter than its declared length");
-  char* out = Reserve(size);
-  if (!snappy::RawUncompress(body.data(), body.size(), out)) {
-    return Fail(Errc::kInvalid, "the body is not snappy in block format");
-  }
+  char* out = Reserve(size + kSnappySlack);
+  if (!UncompressSnappy(body, out)) return Fail(Errc::kInvalid, "the body is not snappy in block format");
   return std::string_view(out, size);
 }
 

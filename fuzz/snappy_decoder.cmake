@@ -1,0 +1,1 @@
+mi_fuzz(snappy_decoder base model codec codec_testing)
