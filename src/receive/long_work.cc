@@ -1,7 +1,7 @@
 #include "receive/long_work.h"
 
 #include <algorithm>
-#include <optional>
+#include <string>
 #include <utility>
 
 #include "base/format.h"
@@ -9,16 +9,21 @@
 namespace mi::receive {
 namespace {
 
-unsigned ThreadsOf(const LongWorkOptions& options) {
-  return options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency());
+LongWorkOptions Complete(LongWorkOptions options) {
+  if (options.threads == 0) options.threads = std::max(1U, std::thread::hardware_concurrency()) + 1;
+  return options;
 }
 
 }  // namespace
 
-LongWork::LongWork(LongWorkOptions options) : options_(options) {
-  for (unsigned i = 0; i < ThreadsOf(options_); ++i) {
+LongWork::LongWork(LongWorkOptions options)
+    : options_(Complete(options)),
+      jobs_({.capacity = options_.max_waiting,
+             .share = options_.max_waiting_per_peer,
+             .running_share = std::max(options_.threads, 2U) - 1}) {
+  for (unsigned i = 0; i < options_.threads; ++i) {
     threads_.emplace_back([this] {
-      while (std::optional<Job> job = Next()) (*job)({});
+      while (auto turn = jobs_.Pop()) turn->item({});
     });
   }
 }
@@ -30,63 +35,22 @@ void LongWork::Stop() {
 }
 
 void LongWork::Add(std::string_view peer, Job job) {
-  std::string problem;
-  {
-    MutexLock lock(mutex_);
-    auto found = jobs_.find(peer);
-    const size_t of_peer = found == jobs_.end() ? 0 : found->second.size();
-    if (expired_) {
-      problem = "the service is stopping";
-    } else if (of_peer >= options_.max_waiting_per_peer) {
-      problem = format("{} large requests of this sender wait to be read already", of_peer);
-    } else if (waiting_ >= options_.max_waiting) {
-      problem = format("{} large requests wait to be read already", waiting_);
-    } else {
-      if (found == jobs_.end()) {
-        found = jobs_.emplace(peer, std::deque<Job>()).first;
-        turns_.emplace_back(peer);
-      }
-      found->second.push_back(std::move(job));
-      ++waiting_;
-    }
+  using Pushed = FairQueue<Job>::Pushed;
+  const Pushed pushed = jobs_.TryPush({.client = std::string(peer)}, std::move(job));
+  // NOLINTBEGIN(bugprone-use-after-move): a queue that refuses an item leaves it unchanged
+  const auto refuse = [&job](std::string reason) { job(Fail(Errc::kOverloaded, std::move(reason))); };
+  switch (pushed) {
+    case Pushed::kTaken: return;
+    case Pushed::kShareIsFull:
+      return refuse(format("{} large requests of this sender wait to be read already", options_.max_waiting_per_peer));
+    case Pushed::kFull: return refuse(format("{} large requests wait to be read already", options_.max_waiting));
+    case Pushed::kClosed: return refuse("the service is stopping");
   }
-  if (problem.empty()) return changed_.NotifyOne();
-  job(Fail(Errc::kOverloaded, std::move(problem)));
+  // NOLINTEND(bugprone-use-after-move)
 }
 
 void LongWork::Expire() {
-  decltype(jobs_) given_up;
-  {
-    MutexLock lock(mutex_);
-    expired_ = true;
-    given_up.swap(jobs_);
-    turns_.clear();
-    waiting_ = 0;
-  }
-  changed_.NotifyAll();
-  for (auto& [peer, jobs] : given_up) {
-    for (Job& job : jobs) job(Fail(Errc::kUnavailable, "the service is stopping"));
-  }
-}
-
-// A peer is in turns_ once if it has jobs. It goes to the end after each of its jobs, so its place does not depend on
-// how many jobs it has. Returns nothing once Expire() was called.
-std::optional<LongWork::Job> LongWork::Next() {
-  MutexLock lock(mutex_);
-  while (turns_.empty() && !expired_) changed_.Wait(mutex_);
-  if (expired_) return std::nullopt;
-  std::string peer = std::move(turns_.front());
-  turns_.pop_front();
-  const auto found = jobs_.find(peer);
-  std::optional<Job> job(std::move(found->second.front()));
-  found->second.pop_front();
-  --waiting_;
-  if (found->second.empty()) {
-    jobs_.erase(found);
-  } else {
-    turns_.push_back(std::move(peer));
-  }
-  return job;
+  for (Job& job : jobs_.Close()) job(Fail(Errc::kUnavailable, "the service is stopping"));
 }
 
 Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::milliseconds timeout) {

@@ -1,29 +1,25 @@
 // Work that takes long, on threads of its own: a request that is large, or that contains many series, does not delay
 // the requests of others, which share a thread of the server with it.
 //
-// Each peer has a queue, and the threads take one job of each peer in turn. So a peer with many long requests delays
-// mainly itself. A job for which there is no room is refused at once (503).
+// The threads take one job of each peer in turn, and a peer leaves one thread to the others (base/fair_queue.h). So a
+// peer with many long requests delays mainly itself. A job for which there is no room is refused at once (503).
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <deque>
 #include <functional>
-#include <map>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
+#include "base/fair_queue.h"
 #include "base/memory_budget.h"
-#include "base/mutex.h"
 #include "base/result.h"
 
 namespace mi::receive {
 
 struct LongWorkOptions {
-  unsigned threads = 0;  // 0: one per core, so that they are all used if every request is long
+  unsigned threads = 0;  // 0: one more than there are cores, so that a peer that leaves one can use every core
   size_t max_waiting = 1024;
   size_t max_waiting_per_peer = 128;
 };
@@ -41,23 +37,16 @@ class LongWork {
   LongWork& operator=(const LongWork&) = delete;
 
   // Never blocks. `peer`: whose turn it is.
-  void Add(std::string_view peer, Job job) EXCLUDES(mutex_);
+  void Add(std::string_view peer, Job job);
 
   // For a stop: gives up the jobs that wait, and all later ones. Those that are being done go on.
-  void Expire() EXCLUDES(mutex_);
+  void Expire();
   // The same, then waits for those that are being done. Idempotent.
-  void Stop() EXCLUDES(mutex_);
+  void Stop();
 
  private:
-  std::optional<Job> Next() EXCLUDES(mutex_);
-
   const LongWorkOptions options_;
-  Mutex mutex_;
-  CondVar changed_;
-  std::map<std::string, std::deque<Job>, std::less<>> jobs_ GUARDED_BY(mutex_);  // by peer; no queue is empty
-  std::deque<std::string> turns_ GUARDED_BY(mutex_);                             // the peers that have jobs
-  size_t waiting_ GUARDED_BY(mutex_) = 0;
-  bool expired_ GUARDED_BY(mutex_) = false;
+  FairQueue<Job> jobs_;
   std::vector<std::thread> threads_;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <future>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@ namespace mi::receive {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
 
 // One thread, whose first job waits until Release(): what is added meanwhile waits.
 class LongWorkTest : public ::testing::Test {
@@ -79,7 +81,7 @@ TEST_F(LongWorkTest, RefusesAtOnceWhatHasNoRoomAndKeepsRoomForOthers) {
   Add("b", "b1");
   Add("c", "c1");
   Release();
-  EXPECT_THAT(outcomes(), ::testing::UnorderedElementsAre("a3: overloaded", "a1", "a2", "b1", "c1"));
+  EXPECT_THAT(outcomes(), UnorderedElementsAre("a3: overloaded", "a1", "a2", "b1", "c1"));
 }
 
 TEST_F(LongWorkTest, RefusesWhatIsAboveTheBoundOfAllPeers) {
@@ -92,12 +94,32 @@ TEST_F(LongWorkTest, RefusesWhatIsAboveTheBoundOfAllPeers) {
   released_.set_value();
 }
 
+TEST(LongWork, LeavesAThreadToOtherPeers) {
+  std::promise<void> begun;
+  std::promise<void> released;
+  std::promise<void> next;
+  std::promise<void> other;
+  std::future<void> next_of_peer = next.get_future();
+  LongWork work({.threads = 2});
+  work.Add("a", [&](const Status&) {
+    begun.set_value();
+    released.get_future().wait();
+  });
+  begun.get_future().wait();
+  work.Add("a", [&](const Status&) { next.set_value(); });
+  work.Add("b", [&](const Status&) { other.set_value(); });
+  other.get_future().wait();
+  EXPECT_EQ(next_of_peer.wait_for(std::chrono::seconds(0)), std::future_status::timeout) << "the peer has one thread";
+  released.set_value();
+  next_of_peer.wait();
+}
+
 TEST_F(LongWorkTest, GivesUpWhatWaitsWhenItStops) {
   Start();
   Add("a", "a1");
   Add("b", "b1");
   work_->Expire();
-  EXPECT_THAT(outcomes(), ElementsAre("a1: unavailable", "b1: unavailable"));
+  EXPECT_THAT(outcomes(), UnorderedElementsAre("a1: unavailable", "b1: unavailable"));
   Add("c", "c1");
   EXPECT_EQ(outcomes().size(), 3U);
   released_.set_value();

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/fair_queue.h"
 #include "base/memory_budget.h"
 #include "catalog/catalog.h"
 #include "codec/stream_compression.h"
@@ -22,7 +23,6 @@
 #include "telemetry/metrics.h"
 #include "web/cors.h"
 #include "web/endpoints.h"
-#include "web/fair_queue.h"
 
 namespace mi::web {
 

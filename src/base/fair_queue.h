@@ -11,11 +11,12 @@
 
 #include "base/mutex.h"
 
-namespace mi::web {
+namespace mi {
 
+// Whose an item of a FairQueue is.
 struct Sender {
   std::string client;
-  std::string tenant;
+  std::string tenant = {};
 };
 
 // One line per client, served in turn. A client has a share of the places and a share of the workers, however many
@@ -155,4 +156,4 @@ class FairQueue {
   bool closed_ GUARDED_BY(mutex_) = false;
 };
 
-}  // namespace mi::web
+}  // namespace mi

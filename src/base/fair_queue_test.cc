@@ -1,6 +1,6 @@
-#include "web/fair_queue.h"
+#include "base/fair_queue.h"
 
-namespace mi::web {
+namespace mi {
 namespace {
 
 using Line = FairQueue<int>;
@@ -81,4 +81,4 @@ TEST(FairQueue, ReturnsWhatWaitsWhenItIsClosed) {
 }
 
 }  // namespace
-}  // namespace mi::web
+}  // namespace mi
