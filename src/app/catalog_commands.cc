@@ -1,11 +1,8 @@
 // `metric-index backup`, `restore`, `check`: the catalogue of standalone as a file.
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -14,8 +11,9 @@
 #include "app/commands.h"
 #include "app/data_directory.h"
 #include "app/process.h"
-#include "base/file_descriptor.h"
+#include "base/files.h"
 #include "base/format.h"
+#include "sqlite/side_files.h"
 #include "store/sqlite/check.h"
 #include "store/sqlite/copy.h"
 
@@ -48,19 +46,10 @@ Result<uint64_t> SeriesOfIntact(const config::Config& config, const std::string&
   return Fail(Errc::kCorrupt, DescribeFaults(report, file));
 }
 
-std::filesystem::path FolderOf(const std::string& file) {
-  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-  return folder.empty() ? "." : folder;
-}
-
-// Renames a complete file, so that its name never stands for half of one. SQLite would apply logs that somebody has
-// left beside an earlier file of that name.
-Status MoveInPlace(const std::string& from, const std::string& to) {
-  for (const char* suffix : {"-wal", "-shm", "-journal"}) unlink((to + suffix).c_str());
-  const std::filesystem::path folder = FolderOf(to);
-  const FileDescriptor opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (opened.valid() && rename(from.c_str(), to.c_str()) == 0 && fsync(opened.get()) == 0) return {};
-  return Fail(Errc::kUnavailable, format("{} cannot be put in place: {}", to, std::strerror(errno)));
+// Renames a complete file, so that its name never stands for half of one.
+Status MoveCatalogIntoPlace(const std::string& from, const std::string& to) {
+  for (const char* suffix : sqlite::kSideFiles) unlink((to + suffix).c_str());
+  return MoveIntoPlace(from, to);
 }
 
 Result<uint64_t> Backup(const config::Config& config, const std::string& to) {
@@ -72,7 +61,8 @@ Result<uint64_t> Backup(const config::Config& config, const std::string& to) {
   const std::string unfinished = to + ".tmp";
   TRY(store::CopySqliteCatalog(CatalogOf(config), unfinished));
   Result<uint64_t> series = SeriesOfIntact(config, unfinished);
-  if (const Status moved = series ? MoveInPlace(unfinished, to) : Status(); !moved) series = Fail(moved.error());
+  if (const Status moved = series ? MoveCatalogIntoPlace(unfinished, to) : Status(); !moved)
+    series = Fail(moved.error());
   if (!series) unlink(unfinished.c_str());
   return series;
 }

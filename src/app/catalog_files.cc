@@ -11,6 +11,7 @@
 
 #include "base/format.h"
 #include "sqlite/database.h"
+#include "sqlite/side_files.h"
 
 namespace mi::app {
 namespace {
@@ -84,14 +85,14 @@ Status InstallCatalog(const DataDirectory& directory) {
 }
 
 // Each step may be repeated, and the last one ends the matter. The snapshot knows series that the new catalogue may not
-// have. SQLite finds a log by its name alone, so the log of the old file would be applied to the new one: it must be
-// gone for good, also after a power cut, before the new file gets its name. The journal stays: its rows are applied
+// have. The log of the old file (sqlite/side_files.h) must be gone for good, also after a power cut, before the new
+// file gets its name. The journal stays: its rows are applied
 // again as far as it still has them.
 Result<bool> CompleteInstallation(const DataDirectory& directory) {
   if (!Exists(directory.PathOf(kIncoming))) return false;
   for (const char* file : {"seen.snapshot", "seen.snapshot.tmp"}) TRY(Remove(directory.PathOf(file)));
   TRY(SetAsideForeignJournal(directory));
-  for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+  for (const char* suffix : sqlite::kSideFiles) {
     TRY(Remove(directory.PathOf(std::string(kCatalog) + suffix)));
     TRY(Remove(directory.PathOf(std::string(kIncoming) + suffix)));
   }

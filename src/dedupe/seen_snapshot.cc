@@ -1,6 +1,5 @@
 #include "dedupe/seen_snapshot.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,11 +8,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <system_error>
 #include <utility>
 
-#include "base/file_descriptor.h"
+#include "base/files.h"
 #include "base/format.h"
 
 namespace mi::dedupe {
@@ -174,17 +172,6 @@ Status WriteTo(const std::string& path, SeenSet& seen, const std::function<Resul
   return file.Sync();
 }
 
-// After this, `to` has the content of `from`, also after a power cut. Requires: both are in one directory.
-Status Replace(const std::string& from, const std::string& to) {
-  std::filesystem::path directory = std::filesystem::path(to).parent_path();
-  if (directory.empty()) directory = ".";
-  const FileDescriptor opened(open(directory.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!opened.valid() || rename(from.c_str(), to.c_str()) != 0 || fsync(opened.get()) != 0) {
-    return Fail(Errc::kUnavailable, format("rename to {}: {}", to, std::generic_category().message(errno)));
-  }
-  return {};
-}
-
 // Whether a catalogue and a journal in the state `now` may trust a snapshot that is bound to `then`.
 Status CheckBinding(const SnapshotBinding& then, const SnapshotBinding& now) {
   const auto refuse = [](std::string_view what, const auto& snapshot, const auto& ours) {
@@ -324,7 +311,7 @@ std::string EncodeShard(const SeenEntries& entries) {
 Status WriteSnapshot(SeenSet& seen, const std::string& path, const std::function<Result<SnapshotBinding>()>& binding) {
   const std::string temporary = path + ".tmp";
   Status written = WriteTo(temporary, seen, binding);
-  if (written) written = Replace(temporary, path);
+  if (written) written = MoveIntoPlace(temporary, path);
   if (written) return {};
   unlink(temporary.c_str());
   return Fail(written.error().Within("seen snapshot"));

@@ -10,6 +10,7 @@
 #include "base/file_descriptor.h"
 #include "base/format.h"
 #include "sqlite/database.h"
+#include "sqlite/side_files.h"
 
 namespace mi::store {
 namespace {
@@ -38,7 +39,8 @@ Status CopySqliteCatalog(const std::string& from, const std::string& to) {
 }
 
 void RemoveSqliteFiles(const std::string& path) {
-  for (const char* suffix : {"", "-journal", "-wal", "-shm"}) unlink((path + suffix).c_str());
+  unlink(path.c_str());
+  for (const char* suffix : sqlite::kSideFiles) unlink((path + suffix).c_str());
 }
 
 // A database in WAL mode is one file once it has left that mode. A catalogue enters it again when it is opened.
