@@ -97,9 +97,7 @@ Status Fleet::OpenConsumer() {
 
 void Fleet::CheckIndex() {
   index_health_->Report(consumer_->Health());
-  const Status moves = consumer_->Progress();
-  moves ? listener_->health().SetReady("indexing")
-        : listener_->health().SetWaiting("indexing", moves.error().message());
+  listener_->health().Report("indexing", consumer_->Progress());
 }
 
 void Fleet::OpenQueryService() {

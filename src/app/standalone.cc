@@ -208,9 +208,7 @@ Status Standalone::CheckFiles() {
 void Standalone::CheckHealth() {
   if (loaded_) query_service_.ReportTo(listener_->health());
   // A full or failing journal accepts no new series: load balancers should know.
-  const Status accepts = journal_->publisher().Health();
-  accepts ? listener_->health().SetReady("journal")
-          : listener_->health().SetWaiting("journal", accepts.error().message());
+  listener_->health().Report("journal", journal_->publisher().Health());
   CheckIndex();
 }
 
@@ -218,9 +216,10 @@ void Standalone::CheckHealth() {
 // a while new series are missing from too many answers.
 void Standalone::CheckIndex() {
   telemetry::Health& health = listener_->health();
-  if (const Status moves = index_->Progress(); !moves) return health.SetWaiting("index", moves.error().message());
-  const Status works = index_->Health();
-  works ? health.SetReady("index") : health.SetImpaired("index", works.error().message());
+  const Status moves = index_->Progress();
+  if (const Status works = index_->Health(); moves && !works)
+    return health.SetImpaired("index", works.error().message());
+  health.Report("index", moves);
 }
 
 void Standalone::SaveSeen() {

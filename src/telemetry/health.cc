@@ -18,6 +18,9 @@ void Health::SetWaiting(std::string_view part, std::string what) {
 }
 void Health::SetImpaired(std::string_view part, std::string what) { Set(part, {State::kImpaired, std::move(what)}); }
 void Health::SetReady(std::string_view part) { Set(part, {}); }
+void Health::Report(std::string_view part, const Status& works) {
+  works ? SetReady(part) : SetWaiting(part, works.error().message());
+}
 
 bool Health::NoPartWaits() const {
   return std::ranges::none_of(parts_, [](const auto& part) { return part.second.state == State::kWaiting; });

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/mutex.h"
+#include "base/result.h"
 
 namespace mi::telemetry {
 
@@ -20,6 +21,8 @@ class Health {
   void SetWaiting(std::string_view part, std::string what) EXCLUDES(mutex_);
   void SetImpaired(std::string_view part, std::string what) EXCLUDES(mutex_);
   void SetReady(std::string_view part) EXCLUDES(mutex_);
+  // The part is ready, or waits for the message of the error to pass.
+  void Report(std::string_view part, const Status& works) EXCLUDES(mutex_);
 
   bool Ready() const EXCLUDES(mutex_);
   // "ready\n", or one line per part that waits: "catalog: waiting for 12 of 40 series batches\n"; then one line per

@@ -132,6 +132,15 @@ TEST(Health, IsReadyOnceThereIsAPartAndNoneWaits) {
   EXPECT_EQ(health.Describe(), "ready\n");
 }
 
+TEST(Health, WaitsForThePartThatReportsAnError) {
+  Health health;
+  health.Report("journal", Fail(Errc::kUnavailable, "the disk: it is full"));
+  EXPECT_FALSE(health.Ready());
+  EXPECT_EQ(health.Describe(), "journal: waiting for the disk: it is full\n");
+  health.Report("journal", {});
+  EXPECT_TRUE(health.Ready());
+}
+
 TEST(Health, IsReadyDespiteAnImpairedPart) {
   Health health;
   health.SetReady("kafka");
