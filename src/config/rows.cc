@@ -82,7 +82,7 @@ constexpr Row kRows[] = {
     {.path = "receive.require_metric_name", .member = AT(receive.series.require_metric_name), .reload = kLive,
      .prose = "Refuse series without __name__."},
     {.path = "receive.answer_timeout", .member = AT(receive.answer_timeout), .min = 100, .max = 10 * kMinute, .unit = kDuration, .reload = kLive,
-     .prose = "Longest wait for new series to become durable; then 503, and the sender repeats. Keep it below the sender's timeout (30s)."},
+     .prose = "Longest wait for a thread that reads a large request, and for new series to become durable; then 503, and the sender repeats. Keep it below the sender's timeout (30s)."},
     {.path = "receive.max_connections", .member = AT(server.max_connections), .min = 1, .max = 10'000'000, .reload = kLive,
      .prose = "Most connections at once. A further one takes the place of an idle or slow one, unless its address has more than half of them; then it gets 503."},
     {.path = "receive.max_buffered_bytes", .member = AT(server.max_buffered_bytes), .max = 1024 * kGiB, .unit = kBytes,
