@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/format.h"
 #include "store/sqlite/check.h"
+#include "store/sqlite/copy.h"
 #include "store/sqlite/repair.h"
 #include "stream/journal/file.h"
 
@@ -59,6 +60,7 @@ Result<std::string> Repair(const config::Config& config) {
   const store::RepairReport report = TRY(store::RepairSqliteCatalog(
       {.from = catalog, .to = IncomingCatalog(directory), .secrets = secrets, .now_ms = now_ms}));
   if (report.kept == 0 && report.damaged > 0) {
+    store::RemoveSqliteFiles(IncomingCatalog(directory));
     return Fail(Errc::kCorrupt,
                 format("nothing was changed: none of the {} rows has the fingerprint of its content, so the secret is "
                        "probably lost: set identity.secret if you know it, or restore a backup",

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Damaged, replaced and restored catalogues: no wrong answer, no silent loss, and what is lost returns when it is sent again."""
+import contextlib
 import pathlib
 import random
 import shutil
@@ -272,6 +273,14 @@ class BitFlips(Damage):
         send(service, range(SERIES))
         service.wait_until_indexed()
         self.assertEqual(answers(service), truth(range(SERIES)))
+
+    def test_a_repair_that_could_keep_nothing_changes_nothing(self):
+        data = self.base()
+        with contextlib.closing(sqlite3.connect(data / "catalog.db")) as database, database:
+            database.execute("UPDATE metric SET fingerprint = randomblob(length(fingerprint))")
+        self.run_refused(1, "nothing was changed", "repair", data=data)
+        self.assertEqual(rows(data)[0], SERIES)
+        self.assertEqual([file.name for file in data.glob("catalog.db.*")], [])
 
     def test_a_file_that_is_no_database_ends_the_process_and_a_repair_begins_anew(self):
         data = self.base()
