@@ -155,7 +155,7 @@ class Forward(support.TestCase):
         service = self.service_with({"write": {"enabled": True, "url": f"http://127.0.0.1:{tsdb.getsockname()[1]}/write"}})
         body = body_of(0, [(0, 1000, 1.0)])
         # By hand: urllib sends a Connection header of its own.
-        with socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=30) as sender:
+        with service.connect() as sender:
             sender.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nX-Scope-OrgID: team\r\nConnection: X-Scope-OrgID, close\r\n"
                            b"Authorization: Basic c2VuZGVy\r\nCookie: session=1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             self.assertIn(b" 204 ", sender.recv(4096))

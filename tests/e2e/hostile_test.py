@@ -21,12 +21,6 @@ MILLION_EMPTY_SERIES = base64.b64decode(
     "/zkAAkQAAAABAP3/OQACRAAAAAEA/f85AAJFAAAAAQB9BB0AAXEtqOk=")
 
 
-def peak(process):
-    """The most memory in bytes that the process has had."""
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
-
-
 class GoodSender:
     """Repeats one request of 200 known series and records how long each answer takes."""
 
@@ -61,9 +55,6 @@ class GoodSender:
 
 
 class Hostile(support.TestCase):
-    def connect(self, service):
-        return socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=30)
-
     def assert_good_sender_is_served(self, service, attack):
         """The good sender gets only 204 while `attack()` lasts, and its p99 stays within a factor of three (or 50 ms).
 
@@ -115,10 +106,10 @@ class Hostile(support.TestCase):
         service = self.service()
         self.fill(service, "wide", 20_000, 1000)  # an answer of 20 MB
         before = service.resident()
-        with self.connect(service) as s, GoodSender(service) as sender:
+        with service.connect() as s, GoodSender(service) as sender:
             s.sendall(b"GET /api/v1/label/pod/values HTTP/1.1\r\nHost: x\r\n\r\n" * 64)
             sender.wait_for(1000)
-            grown = peak(service) - before
+            grown = service.peak() - before
             print(f"grew by {grown // MIB} MiB")
             self.assertLess(grown, 300 * MIB)
             self.assertEqual(set(sender.statuses), {204})
@@ -135,7 +126,7 @@ class Hostile(support.TestCase):
             with contextlib.ExitStack() as stack:
                 for _ in range(4096):
                     with contextlib.suppress(OSError):
-                        s = stack.enter_context(self.connect(service))
+                        s = stack.enter_context(service.connect())
                         s.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nx")
                 yield
 
@@ -167,7 +158,7 @@ class Hostile(support.TestCase):
         with contextlib.ExitStack() as stack:
             for _ in range(400):
                 with contextlib.suppress(OSError):
-                    stack.enter_context(self.connect(service))
+                    stack.enter_context(service.connect())
             for _ in range(3):
                 status = wait_for(lambda: request(f"{service.url}/health", timeout=5)[0], 30, "an answer of /health")
                 self.assertIn(status, (200, 503))

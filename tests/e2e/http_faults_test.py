@@ -12,21 +12,13 @@ from wire import snappy, varint
 from wire import series_v1 as series
 
 
-def resident_mib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
-
-
 class HttpFaults(support.TestCase):
-    def connect(self, service, timeout=20):
-        return socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=timeout)
-
     def served(self, service):
         return request(f"{service.url}/health", timeout=10)[2] == b"SUCCESS"
 
     def raw(self, service, data, timeout=20):
         """Reads until the server closes the connection."""
-        with self.connect(service, timeout) as s:
+        with service.connect(timeout) as s:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
             answer = b""
@@ -44,12 +36,12 @@ class HttpFaults(support.TestCase):
             wanted = hard // 2 - 200
             print(f"*** THE FILE LIMIT IS {hard}: only {wanted} connections are tried ***")
         service = self.service()
-        before = resident_mib(service.pid)
+        before = service.resident()
         with contextlib.ExitStack() as stack:
             for _ in range(wanted):
-                stack.enter_context(self.connect(service))
+                stack.enter_context(service.connect(20))
             self.assertTrue(self.served(service))
-            each = (resident_mib(service.pid) - before) * 1024 / wanted
+            each = (service.resident() - before) / 1024 / wanted
             print(f"{wanted} idle connections, {each:.1f} KiB each")
             self.assertLess(each, 40)
         self.assertTrue(self.served(service))
@@ -57,13 +49,13 @@ class HttpFaults(support.TestCase):
     def test_connections_over_the_limit_are_turned_away_and_the_others_stay(self):
         service = self.service(env={"METRIC_INDEX_RECEIVE_MAX_CONNECTIONS": "10"})
         with contextlib.ExitStack() as stack:
-            kept = [stack.enter_context(self.connect(service)) for _ in range(9)]
+            kept = [stack.enter_context(service.connect(20)) for _ in range(9)]
             for s in kept:
                 s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
                 self.assertIn(b"200 OK", s.recv(4096))
             refused = b""
             for _ in range(5):
-                extra = stack.enter_context(self.connect(service))
+                extra = stack.enter_context(service.connect(20))
                 with contextlib.suppress(ConnectionError, TimeoutError):
                     extra.settimeout(5)
                     extra.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -78,7 +70,7 @@ class HttpFaults(support.TestCase):
             for beginning in (b"", b"P", b"POST /api/v1/write HTTP/1.1\r\n", b"POST /api/v1/write HTTP/1.1\r\nContent-Length: 100\r\n\r\nabc",
                               b"POST /api/v1/write HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab"):
                 for _ in range(50):
-                    stack.enter_context(self.connect(service)).sendall(beginning)
+                    stack.enter_context(service.connect(20)).sendall(beginning)
             self.assertTrue(self.served(service))
             status, _, _ = support.write(service.url, support.golden("prometheus-3.16-v1", "01")[1])
             self.assertEqual(status, 204)
@@ -120,7 +112,7 @@ class HttpFaults(support.TestCase):
         service = self.service()
         write = lambda body, **headers: support.write(service.url, body, headers)
         self.assertEqual(write(snappy(series(__name__="good")))[0], 204)
-        before = resident_mib(service.pid)
+        before = service.resident()
         snappy_bomb = varint(0xFFFFFFFF) + b"\x00a" + b"\xfe\x01\x00" * 100_000
         zstd_bomb = bytes.fromhex("28b52ffd") + b"\x00\x58" + (b"\x03\x00\x10" + b"a") * 3000
         bad = {"empty": b"", "noise": os.urandom(50_000), "snappy bomb": snappy_bomb, "zstd bomb": zstd_bomb,
@@ -135,7 +127,7 @@ class HttpFaults(support.TestCase):
                         self.assertEqual(status, 400, text)
                         self.assertEqual(text.count(b"\n"), 1)
         self.assertIn(b"receive.max_body_bytes", write(bad["40 MiB"])[2])
-        self.assertLess(resident_mib(service.pid) - before, 200)
+        self.assertLess(service.resident() - before, 200 << 20)
         service.wait_until_indexed()
         self.assertEqual(len(service.series("good")), 1)
 

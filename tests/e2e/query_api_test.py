@@ -3,12 +3,10 @@
 import contextlib
 import gzip
 import json
-import socket
 import time
 import urllib.parse
 
 import support
-from hostile_test import peak
 from support import request, wait_for
 from wire import field, integer, series_v1, snappy
 
@@ -25,9 +23,6 @@ class QueryApi(support.TestCase):
             self.assertEqual(support.write(service.url, snappy(body))[0], 204)
         service.wait_until_indexed()
 
-    def connect(self, service, source="127.0.0.1"):
-        return socket.create_connection(("127.0.0.1", int(service.url.rsplit(":", 1)[1])), timeout=60, source_address=(source, 0))
-
     def ask(self, s, path, **parameters):
         """Sends a POST and does not read the answer."""
         form = urllib.parse.urlencode(parameters).encode()
@@ -42,7 +37,7 @@ class QueryApi(support.TestCase):
 
     def seconds_of_one_plus_one(self, service, source):
         began = time.monotonic()
-        with self.connect(service, source) as s:
+        with service.connect(60, source) as s:
             self.ask(s, "/api/v1/query", query="1+1")
             self.assertIn(b'"2"]', self.read(s))
         return time.monotonic() - began
@@ -51,7 +46,7 @@ class QueryApi(support.TestCase):
         service = self.service()
         self.fill(service, 100_000)
         with contextlib.ExitStack() as stack:
-            slow = [stack.enter_context(self.connect(service)) for _ in range(8)]
+            slow = [stack.enter_context(service.connect(60)) for _ in range(8)]
             for s in slow:
                 self.ask(s, "/api/v1/series", **{"match[]": SLOW, "timeout": "20s"})
             took = self.seconds_of_one_plus_one(service, "127.0.0.2")
@@ -64,7 +59,7 @@ class QueryApi(support.TestCase):
         service = self.service()
         self.fill(service, 100_000)
         for _ in range(16):
-            with self.connect(service) as s:
+            with service.connect(60) as s:
                 self.ask(s, "/api/v1/series", **{"match[]": SLOW})
         took = self.seconds_of_one_plus_one(service, "127.0.0.1")
         print(f"query=1+1 behind sixteen abandoned queries took {took:.3f} s")
@@ -74,7 +69,7 @@ class QueryApi(support.TestCase):
         service = self.service()
         self.fill(service, 100_000)
         with contextlib.ExitStack() as stack:
-            waiting = [stack.enter_context(self.connect(service)) for _ in range(200)]
+            waiting = [stack.enter_context(service.connect(60)) for _ in range(200)]
             for s in waiting:  # each connection is accepted before its query is sent
                 s.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
                 self.assertIn(b"SUCCESS", s.recv(65536))
@@ -108,11 +103,11 @@ class QueryApi(support.TestCase):
             self.assertEqual(support.write(service.url, snappy(body + series_v1(__name__="up", n=str(begin))))[0], 204)
         first = {"family_000000": [{"type": "counter", "unit": "", "help": "h" * 1000}]}
         wait_for(lambda: support.get_json(f"{service.url}/api/v1/metadata", metric="family_007999")["data"], what="the last family")
-        before = peak(service)
+        before = service.peak()
         cut = support.get_json(f"{service.url}/api/v1/metadata", limit=7_999)
         self.assertEqual(support.get_json(f"{service.url}/api/v1/metadata", limit=1)["data"], first)
         answer = support.get_json(f"{service.url}/api/v1/metadata")
-        grown = peak(service) - before
+        grown = service.peak() - before
         print(f"8 MB of metadata made the process grow by {grown >> 20} MiB")
         self.assertLess(grown, 10 << 20)
         self.assertEqual((len(answer["data"]), len(cut["data"])), (8_000, 7_999))

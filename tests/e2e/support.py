@@ -126,8 +126,15 @@ class Process:
 
     def resident(self):
         """The resident memory in bytes."""
+        return self._memory("VmRSS:")
+
+    def peak(self):
+        """The most resident memory in bytes that the process has had."""
+        return self._memory("VmHWM:")
+
+    def _memory(self, row):
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith(row):
                 return int(line.split()[1]) * 1024
         raise Gone("the process has no memory any more")
 
@@ -155,6 +162,11 @@ class MetricIndex(Process):
         if not self.port:
             self.port = wait_for(self._find_port, what="the port in the log")
         return f"http://127.0.0.1:{self.port}"
+
+    def connect(self, timeout=30, source=None):
+        """A bare connection, for requests that no client library would send. `source`: the client's address."""
+        return socket.create_connection(("127.0.0.1", int(self.url.rsplit(":", 1)[1])), timeout=timeout,
+                                        source_address=source and (source, 0))
 
     def _find_port(self):
         if not self.alive():
