@@ -2,7 +2,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
-#include "net/testing/server_fixture.h"
+#include "net/testing/limits_fixture.h"
 
 namespace mi::net {
 namespace {
@@ -11,170 +11,23 @@ using std::chrono::milliseconds;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-class LimitsTest : public ServerTest {
+// The budget holds one answer of /huge.
+class HugeAnswers : public LimitsTest {
  protected:
-  // /refuse answers 415 at the head; /small takes 100 bytes.
-  void SetUp() override {
-    Serve(
-        "/refuse", [](const Request&, Reply) { ADD_FAILURE() << "was handled"; },
-        [](const Request& request) {
-          EXPECT_TRUE(request.body().empty());
-          return HeadDecision{.answer = Response{.status = 415, .body = "not that\n"}};
-        });
-    Serve(
-        "/small", [](const Request& request, Reply reply) { reply({.body = std::string(request.body())}); },
-        [](const Request&) {
-          return HeadDecision{.max_body_bytes = 100, .too_large = [](uint64_t bytes) {
-                                return Response{.status = 400, .body = format("{} are too many\n", bytes)};
-                              }};
-        });
-    Serve(
-        "/large", [](const Request& request, Reply reply) { reply({.body = std::to_string(request.body().size())}); },
-        [](const Request&) { return HeadDecision{.max_body_bytes = 64 << 20}; });
-  }
-  std::string Announce(std::string_view target, uint64_t bytes, std::string_view headers = "") {
-    return format("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{}\r\n", target, bytes, headers);
+  static constexpr size_t kHuge = 64 << 20;
+
+  // Returns a peer that does not read the answer that is on its way to it.
+  Peer StartWithASilentPeer(milliseconds slow_after) {
+    options_.max_buffered_bytes = 100 << 20;
+    options_.slow_after = slow_after;
+    Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(kHuge, 'x')}); });
+    Start();
+    Peer silent = Connect();
+    silent.Send(Get("/huge"));
+    Await([](const Server::Stats& stats) { return stats.buffered_bytes >= kHuge; });
+    return silent;
   }
 };
-
-TEST_F(LimitsTest, ARefusedBodyIsReadAndDropped) {
-  Start();
-  Peer peer = Connect();
-  for (int i = 0; i < 2; ++i) {
-    peer.Send(Post("/refuse", std::string(1'000'000, 'x')));
-    EXPECT_EQ(peer.Read().status, 415);
-    peer.Send(PostChunked("/refuse", "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"));
-    EXPECT_EQ(peer.Read().status, 415);
-    peer.Send(Post("/refuse", "") + Post("/nowhere", "abc") + Post("/echo", "next"));
-    EXPECT_EQ(peer.Read().status, 415);
-    EXPECT_EQ(peer.Read().status, 404);
-    EXPECT_EQ(peer.Read().body, "next");
-  }
-}
-
-TEST_F(LimitsTest, TheAnswerToARefusedBodyComesAtOnce) {
-  Start();
-  Peer peer = Connect();
-  peer.Send(Announce("/refuse", 10));
-  EXPECT_EQ(peer.Read().status, 415);
-  peer.Send("0123456789" + Post("/echo", "next"));
-  EXPECT_EQ(peer.Read().body, "next");
-}
-
-TEST_F(LimitsTest, ASenderOfFarTooMuchStillReadsTheAnswer) {
-  options_.max_discarded_bytes = 10'000'000;
-  Start();
-  Peer peer = Connect();
-  peer.Send(Announce("/refuse", 20'000'000));
-  peer.Send(std::string(3'000'000, 'x'));
-  const Answer answer = peer.Read();
-  EXPECT_EQ(answer.status, 415);
-  EXPECT_TRUE(answer.Says("Connection: close"));
-  EXPECT_TRUE(peer.Ended());
-}
-
-TEST_F(LimitsTest, AnEndlessRefusedBodyIsCutOff) {
-  options_.max_discarded_bytes = 100'000;
-  Start();
-  Peer peer = Connect();
-  peer.Send(PostChunked("/refuse", ""));
-  EXPECT_EQ(peer.Read().status, 415);
-  const std::string chunk = "2710\r\n" + std::string(10'000, 'x') + "\r\n";
-  while (peer.Send(chunk)) {
-  }
-  Await([](const Server::Stats& stats) { return stats.open_connections == 0; });
-}
-
-TEST_F(LimitsTest, TheAnswerToATooLargeBodyNamesItsSize) {
-  Start();
-  Peer peer = Connect();
-  peer.Send(Post("/small", std::string(100, 'x')));
-  EXPECT_EQ(peer.Read().status, 200);
-  peer.Send(Post("/small", std::string(101, 'x')));
-  EXPECT_EQ(peer.Read().body, "101 are too many\n");
-  peer.Send(
-      PostChunked("/small", "40\r\n" + std::string(64, 'x') + "\r\n25\r\n" + std::string(37, 'x') + "\r\n0\r\n\r\n"));
-  EXPECT_EQ(peer.Read().body, "101 are too many\n");
-  peer.Send(Post("/park/default", std::string((1 << 20) + 1, 'x')));
-  EXPECT_EQ(peer.Read().status, 413);
-  peer.Send(Post("/echo", "next"));
-  EXPECT_EQ(peer.Read().body, "next");
-}
-
-TEST_F(LimitsTest, ContinueIsSentAfterTheHeadIsAccepted) {
-  Start();
-  Peer peer = Connect();
-  for (int i = 0; i < 2; ++i) {
-    peer.Send(Announce("/echo", 5, "Expect: 100-Continue\r\n"));
-    EXPECT_EQ(peer.Read().status, 100);
-    peer.Send("hello");
-    EXPECT_EQ(peer.Read().body, "hello");
-  }
-}
-
-TEST_F(LimitsTest, ContinueIsNotSentIfTheBodyHasArrived) {
-  Start();
-  Peer peer = Connect();
-  peer.Send(Announce("/echo", 5, "Expect: 100-continue\r\n") + "hello");
-  EXPECT_EQ(peer.Read().body, "hello");
-}
-
-TEST_F(LimitsTest, ContinueWaitsForEarlierAnswers) {
-  Start();
-  Peer peer = Connect();
-  peer.Send(Get("/park/1") + Announce("/echo", 5, "Expect: 100-continue\r\n"));
-  NextParked().reply({.body = "first"});
-  EXPECT_EQ(peer.Read().body, "first");
-  EXPECT_EQ(peer.Read().status, 100);
-  peer.Send("hello");
-  EXPECT_EQ(peer.Read().body, "hello");
-}
-
-TEST_F(LimitsTest, ContinueIsNotSentToARefusedRequest) {
-  Start();
-  const auto refused = [&](std::string_view request, int status) {
-    Peer peer = Connect();
-    peer.Send(request);
-    const Answer answer = peer.Read();
-    EXPECT_EQ(answer.status, status);
-    EXPECT_TRUE(answer.Says("Connection: close"));  // whether the body follows cannot be known
-    EXPECT_TRUE(peer.Ended());
-  };
-  refused(Announce("/refuse", 5, "Expect: 100-continue\r\n"), 415);
-  refused(Announce("/small", 101, "Expect: 100-continue\r\n"), 400);
-}
-
-TEST_F(LimitsTest, OtherExpectationsAre417) {
-  Start();
-  Peer peer = Connect();
-  peer.Send(Post("/echo", "abc", "Expect: a-miracle\r\n") + Post("/echo", "next"));
-  EXPECT_EQ(peer.Read().status, 417);
-  EXPECT_EQ(peer.Read().body, "next");
-}
-
-TEST_F(LimitsTest, TruncatedRequestsGet400) {
-  Start();
-  for (const std::string& request :
-       {Announce("/echo", 10) + "only", PostChunked("/echo", "a\r\nonly"), PostChunked("/echo", "4\r\nonly\r\n"),
-        std::string("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le"), std::string("P")}) {
-    Peer peer = Connect();
-    peer.Send(request);
-    peer.SayEnd();
-    EXPECT_EQ(peer.Read().status, 400) << request;
-    EXPECT_TRUE(peer.Ended()) << request;
-  }
-  Await([](const Server::Stats& stats) { return stats.open_connections == 0 && stats.buffered_bytes == 0; });
-}
-
-// The bytes after the declared length are the next request, whatever the sender meant.
-TEST_F(LimitsTest, AContentLengthThatIsTooSmallSplitsTheBody) {
-  Start();
-  Peer peer = Connect();
-  peer.Send(Announce("/echo", 3) + "abcdef\r\n\r\n");
-  EXPECT_EQ(peer.Read().body, "abc");
-  EXPECT_EQ(peer.Read().status, 400);
-  EXPECT_TRUE(peer.Ended());
-}
 
 TEST_F(LimitsTest, IdleConnectionsAreClosed) {
   options_.idle_timeout = milliseconds(30);
@@ -488,14 +341,8 @@ TEST_F(LimitsTest, NobodyMakesRoomForWhatNeverFits) {
   EXPECT_EQ(server_->stats().given_up, 0);
 }
 
-TEST_F(LimitsTest, AnswersThatWaitForTheirReadersCount) {
-  options_.max_buffered_bytes = 100 << 20;
-  options_.slow_after = kPatience;
-  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(64 << 20, 'x')}); });
-  Start();
-  Peer silent = Connect();
-  silent.Send(Get("/huge"));
-  Await([](const Server::Stats& stats) { return stats.buffered_bytes >= 64 << 20; });
+TEST_F(HugeAnswers, CountWhileTheyWaitForTheirReaders) {
+  Peer silent = StartWithASilentPeer(kPatience);
   Peer other = Connect();
   other.Send(Get("/huge"));
   const Answer answer = other.Read();
@@ -504,24 +351,18 @@ TEST_F(LimitsTest, AnswersThatWaitForTheirReadersCount) {
   EXPECT_THAT(answer.body, HasSubstr("receive.max_buffered_bytes"));
   other.Send(Post("/echo", "short answers are still sent"));
   EXPECT_EQ(other.Read().body, "short answers are still sent");
-  EXPECT_EQ(silent.Read().body.size(), 64 << 20);
+  EXPECT_EQ(silent.Read().body.size(), kHuge);
   Await([](const Server::Stats& stats) { return stats.buffered_bytes == 0; });
   other.Send(Get("/huge"));
-  EXPECT_EQ(other.Read().body.size(), 64 << 20);
+  EXPECT_EQ(other.Read().body.size(), kHuge);
 }
 
-TEST_F(LimitsTest, PeersThatDoNotReadMakeRoomForOthers) {
-  options_.max_buffered_bytes = 100 << 20;
-  options_.slow_after = milliseconds(0);
-  Serve("/huge", [](const Request&, Reply reply) { reply({.body = std::string(64 << 20, 'x')}); });
-  Start();
-  Peer silent = Connect();
-  silent.Send(Get("/huge"));
-  Await([](const Server::Stats& stats) { return stats.buffered_bytes >= 64 << 20; });
+TEST_F(HugeAnswers, ThatNobodyReadsMakeRoomForOthers) {
+  Peer silent = StartWithASilentPeer(milliseconds(0));
   Peer other = Connect();
   other.Send(Get("/huge"));
-  EXPECT_EQ(other.Read().body.size(), 64 << 20);
-  EXPECT_LT(silent.ReadToEnd().size(), 64 << 20);
+  EXPECT_EQ(other.Read().body.size(), kHuge);
+  EXPECT_LT(silent.ReadToEnd().size(), kHuge);
 }
 
 TEST_F(LimitsTest, APeerThatDoesNotReadIsGivenABoundedNumberOfAnswers) {

@@ -1,117 +1,19 @@
 #include "receive/write_handler.h"
 
-#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <future>
 #include <iterator>
-#include <set>
 
-#include "base/format.h"
-#include "codec/testing/request_encoder.h"
-#include "codec/testing/wire_bytes.h"
-#include "model/identity.h"
-#include "net/testing/fake_request.h"
-#include "receive/testing/up_series.h"
-#include "stream/testing/fake_stream.h"
+#include "receive/testing/write_handler_fixture.h"
 
 namespace mi::receive {
 namespace {
-
-using codec::Compression;
-using codec::Schema;
-using codec::WireSeries;
-using stream::PublishResult;
-
-// Keeps each batch until the test settles it.
-class HeldPublisher final : public stream::SeriesPublisher {
- public:
-  void Publish(std::shared_ptr<const model::SeriesBatch> batch, Done done) override {
-    batches.push_back(batch);
-    waiting_.push_back(std::move(done));
-    if (settle_at_once) SettleAll();
-  }
-  Status Health() const override { return {}; }
-
-  void SettleAll(const PublishResult& result = {}) {
-    while (!waiting_.empty()) {
-      Done done = std::move(waiting_.front());
-      waiting_.pop_front();
-      done(result);
-    }
-  }
-  // Every published series; twice if it was published twice.
-  std::multiset<std::string> identities() const {
-    std::multiset<std::string> all;
-    for (const auto& batch : batches) {
-      for (size_t i = 0; i < batch->size(); ++i) all.insert(model::FormatIdentity((*batch)[i].labels));
-    }
-    return all;
-  }
-
-  bool settle_at_once = true;
-  std::vector<std::shared_ptr<const model::SeriesBatch>> batches;
-
- private:
-  std::deque<Done> waiting_;
-};
-
-std::string Body(std::vector<WireSeries> series, Schema schema = Schema::kV1,
-                 Compression compression = Compression::kSnappy) {
-  codec::RequestEncoder encoder(schema);
-  for (const WireSeries& one : series) encoder.Add(one);
-  return codec::Compress(compression, encoder.Finish());
-}
 
 std::string ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
-
-class WriteHandlerTest : public testing::Test {
- protected:
-  net::FakeAnswer Send(std::string body, std::vector<std::pair<std::string, std::string>> headers = {},
-                       std::string_view target = "/api/v1/write", std::string method = "POST") {
-    net::FakeRequest request(std::move(method), target, std::move(body));
-    for (auto& [name, value] : headers) request.With(name, value);
-    return net::Ask(handler_, request);
-  }
-  net::Response SendNow(std::string body, std::vector<std::pair<std::string, std::string>> headers = {},
-                        std::string_view target = "/api/v1/write", std::string method = "POST") {
-    return Send(std::move(body), std::move(headers), target, std::move(method)).Take();
-  }
-  net::Response SendV2(std::vector<WireSeries> series) {
-    return SendNow(Body(std::move(series), Schema::kV2),
-                   {{"Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"}});
-  }
-  void SetOptions(const std::function<void(ReceiveOptions&)>& change) {
-    ReceiveOptions options = *options_.Get();
-    change(options);
-    options_.Set(options);
-  }
-
-  ManualClock clock_;
-  std::unique_ptr<telemetry::Metrics> registry_ = telemetry::Metrics::Create();
-  ReceiveMetrics metrics_{*registry_};
-  std::unique_ptr<dedupe::SeenSet> seen_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
-  std::unique_ptr<dedupe::SeenSet> seen_metadata_ = std::make_unique<dedupe::SeenSet>(dedupe::SeenOptions{}, clock_);
-  dedupe::Claims claims_;
-  HeldPublisher publisher_;
-  stream::FakeActivity activity_;
-  Live<ReceiveOptions> options_{ReceiveOptions{}};
-  PublishOnce publish_once_{{*seen_, *seen_metadata_, claims_, publisher_, metrics_, clock_}};
-  MemoryBudget memory_{uint64_t{1} << 30};
-  LongWork long_work_{{.threads = 1}};
-  Forwarder forwarder_;
-  WriteHandler handler_{{{*seen_, *seen_metadata_, activity_, clock_, metrics_},
-                         publish_once_,
-                         options_,
-                         long_work_,
-                         memory_,
-                         [this](const net::Request& request, const model::Tenant& tenant) {
-                           return forwarder_ ? forwarder_(request, tenant) : nullptr;
-                         }}};
-};
 
 // Keeps the thread of LongWork busy until it is destroyed.
 class BusyThread {
@@ -131,32 +33,6 @@ class BusyThread {
     std::promise<void> end;
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
-};
-
-std::vector<WireSeries> UpTo(size_t count, size_t value_bytes) {
-  std::vector<WireSeries> series;
-  for (size_t i = 0; i < count; ++i) series.push_back(Up(format("{:0{}}", i, value_bytes)));
-  return series;
-}
-
-// Keeps the bodies. Calls back at once, or when the test says so.
-class FakeForwarder {
- public:
-  Forward operator()(const net::Request& request, const model::Tenant& tenant) {
-    tenants.push_back(tenant.name());
-    return [this, body = std::string(request.body())](std::chrono::steady_clock::time_point, Forwarded done) {
-      bodies.push_back(body);
-      if (outcome) {
-        done(*outcome);
-      } else {
-        waiting.push_back(std::move(done));
-      }
-    };
-  }
-  std::optional<Status> outcome = Status();
-  std::vector<std::string> tenants;
-  std::vector<std::string> bodies;
-  std::vector<Forwarded> waiting;
 };
 
 TEST_F(WriteHandlerTest, PublishesExactlyTheIdentitiesOfEveryGoldenRequest) {
@@ -535,17 +411,6 @@ TEST_F(WriteHandlerTest, TakesAZstdWindowUpToTheDecodedLimit) {
   EXPECT_THAT(refused.body, testing::HasSubstr("larger than 64 MiB (receive.max_decoded_bytes"));
 }
 
-TEST_F(WriteHandlerTest, ForwardsLongRequestsToo) {
-  FakeForwarder fake;
-  forwarder_ = std::ref(fake);
-  const std::string by_bytes = Body(UpTo(600, 3000));
-  const std::string by_series = Body(UpTo(5000, 8));
-  EXPECT_EQ(SendNow(by_bytes, {}, "/insert/7/prometheus").status, 204);
-  EXPECT_EQ(SendNow(by_series).status, 204);
-  EXPECT_EQ(SendNow(codec::Compress(Compression::kSnappy, std::string(2 << 20, '\x0b'))).status, 400);
-  EXPECT_EQ(fake.bodies, (std::vector{by_bytes, by_series}));
-}
-
 TEST_F(WriteHandlerTest, LongRequestsThatWaitAreAnswered503AtAStopOrAfterTheTimeOut) {
   std::optional<BusyThread> busy(long_work_);
   auto late = Send(Body(UpTo(5000, 8)));
@@ -711,59 +576,6 @@ TEST_F(WriteHandlerTest, ReadsTheTenantFromPathOrHeaderAndRefusesTwoDifferentOne
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "8"}}, "/insert/7/prometheus").status, 400);
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "a|b"}}).status, 400);
   EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/a$b/prometheus").status, 400);
-}
-
-TEST_F(WriteHandlerTest, ForwardsAcceptedRequestsOnceAndUnchanged) {
-  FakeForwarder fake;
-  forwarder_ = std::ref(fake);
-  const std::string body = Body({Up("a")});
-  publisher_.settle_at_once = false;
-  auto answer = Send(body);
-  EXPECT_TRUE(fake.bodies.empty()) << "not before it is durable";
-  publisher_.SettleAll();
-  EXPECT_EQ(answer.Take().status, 204);
-  EXPECT_EQ(SendNow(body).status, 204) << "known, so nothing is published";
-  EXPECT_EQ(fake.bodies, (std::vector{body, body}));
-  publisher_.settle_at_once = true;
-  const std::string partly = Body({Up("b"), {.labels = {{"job", "nameless"}}, .samples = {{1, 1}}}});
-  EXPECT_EQ(SendNow(partly).status, 400);
-  EXPECT_EQ(fake.bodies.back(), partly);
-}
-
-TEST_F(WriteHandlerTest, TellsTheForwarderTheTenantOfThePathOrTheHeader) {
-  FakeForwarder fake;
-  forwarder_ = std::ref(fake);
-  EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/7:0/prometheus").status, 204);
-  EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "team"}}).status, 204);
-  EXPECT_EQ(SendNow(Body({Up("a")})).status, 204);
-  EXPECT_EQ(fake.tenants, (std::vector<std::string>{"7", "team", ""}));
-}
-
-TEST_F(WriteHandlerTest, DoesNotForwardUnreadableRequestsOrThoseThatTheSenderRepeats) {
-  FakeForwarder fake;
-  forwarder_ = std::ref(fake);
-  publisher_.settle_at_once = false;
-  auto answer = Send(Body({Up("a")}));
-  publisher_.SettleAll({.failures = {{0, Error(Errc::kUnavailable, "away")}}});
-  EXPECT_EQ(answer.Take().status, 503);
-  EXPECT_EQ(SendNow("garbage").status, 400);
-  EXPECT_TRUE(fake.bodies.empty());
-}
-
-TEST_F(WriteHandlerTest, AnswersAfterForwardingAnd503IfThatFailed) {
-  FakeForwarder fake;
-  fake.outcome.reset();
-  forwarder_ = std::ref(fake);
-  auto first = Send(Body({Up("a")}));
-  auto second = Send(Body({Up("a")}));
-  EXPECT_FALSE(first.arrived() || second.arrived());
-  fake.waiting[0]({});
-  fake.waiting[1](Fail(Errc::kOverloaded, "no room (remote.write.queue_bytes)"));
-  EXPECT_EQ(first.Take().status, 204);
-  const net::Response refused = second.Take();
-  EXPECT_EQ(refused.status, 503);
-  EXPECT_EQ(net::HeaderOf(refused, "Retry-After"), "5");
-  EXPECT_THAT(refused.body, testing::HasSubstr("remote.write.queue_bytes"));
 }
 
 TEST_F(WriteHandlerTest, KeepsTenantsApart) {
