@@ -86,8 +86,7 @@ Status InstallCatalog(const DataDirectory& directory) {
 
 // Each step may be repeated, and the last one ends the matter. The snapshot knows series that the new catalogue may not
 // have. The log of the old file (sqlite/side_files.h) must be gone for good, also after a power cut, before the new
-// file gets its name. The journal stays: its rows are applied
-// again as far as it still has them.
+// file gets its name. The journal stays: its rows are applied again as far as it still has them.
 Result<bool> CompleteInstallation(const DataDirectory& directory) {
   if (!Exists(directory.PathOf(kIncoming))) return false;
   for (const char* file : {"seen.snapshot", "seen.snapshot.tmp"}) TRY(Remove(directory.PathOf(file)));

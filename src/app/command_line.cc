@@ -65,7 +65,7 @@ Command ToCommand(const CLI::App& cli, const Parsed& parsed) {
   return command;
 }
 
-// What concerns the catalogue of standalone as a file.
+// The commands on the catalogue file of standalone.
 void AddCatalogCommands(CLI::App& cli, Parsed& parsed) {
   const auto add = [&](const char* name, const char* what) { return cli.add_subcommand(name, what)->fallthrough(); };
   add("backup", "Write a verified copy of the catalogue (standalone), also while the service runs")

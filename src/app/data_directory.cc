@@ -132,7 +132,8 @@ void DataDirectory::SetAsideOrphanedLogs() const {
     if (!log || Find(wal) != log) continue;  // a new log came with the new file
     errno = 0;
     const auto now = Find(name);
-    if (now == identity || (!now && errno != ENOENT)) continue;  // who cannot look does not know that it is gone
+    if (now == identity || (!now && errno != ENOENT))
+      continue;  // if nothing can be looked up, the file may still be there
     renameat(folder_.get(), wal.c_str(), folder_.get(), (wal + ".orphaned").c_str());
     unlinkat(folder_.get(), (name + "-shm").c_str(), 0);  // the index of the log
   }

@@ -1,5 +1,5 @@
-// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles. What its clients made the process
-// allocate goes back to the system.
+// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles. Memory that its clients
+// made the process allocate goes back to the system.
 //
 // Ownership: borrows config, log and metrics. Handlers that others register must live until Drain() has returned.
 // Threads: Start, Reconfigure and Drain from one thread; Responds from any, after Start.

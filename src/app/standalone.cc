@@ -117,9 +117,9 @@ Status Standalone::OpenFiles() {
   stream::JournalOptions journal = config_.journal;
   journal.path = directory_.PathOf("journal.db");
   if (secrets.configured.empty()) {
-    // Whoever deletes the catalogue keeps the journal, whose rows hold fingerprints made with the secret. A catalogue
-    // that exists has its own: then it does not matter that the journal does not tell (it never did if identity.secret
-    // was configured when it was made).
+    // If the catalogue was deleted, the journal remains, and its rows hold fingerprints that were made with the secret.
+    // A new catalogue takes that secret. A catalogue that exists has its own, so a journal without a secret does no
+    // harm. (A journal keeps none if it was made with identity.secret.)
     auto kept = stream::ReadJournalSecret(journal.path);
     if (!kept && !std::filesystem::exists(catalog)) return Fail(kept.error());
     if (kept && *kept) secrets.if_new = **std::move(kept);

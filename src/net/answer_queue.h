@@ -59,7 +59,7 @@ class AnswerQueue {
   // Writes the answers that are ready, as far as the socket takes them. `is_finishing`: no request follows the last
   // one. Returns false if the socket fails.
   bool Write(int socket, bool is_finishing);
-  // Writes "100 Continue". The same result. Requires: !awaits_answer().
+  // Writes "100 Continue". Returns false if the socket fails. Requires: !awaits_answer().
   bool WriteContinue(int socket);
   // The next chunk of the streamed answer in front (empty: its end), and the function that makes the one after it.
   void TakeChunk(std::string chunk, std::function<void(std::string&)> next);

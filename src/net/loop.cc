@@ -46,7 +46,7 @@ constexpr milliseconds kAcceptPause{100};
 constexpr std::string_view kNobody;            // no address: nobody in particular needs room
 constexpr milliseconds kBetweenSearches{100};  // for connections that could give up memory
 constexpr std::chrono::seconds kBetweenTrims{5};
-constexpr size_t kClosedPerSearch = 64;  // of the connections, one in so many is closed when there are too many
+constexpr size_t kClosedPerSearch = 64;  // one of this many connections is closed when too many are open
 constexpr std::chrono::seconds kBetweenWarnings{10};
 
 thread_local Loop* current_loop = nullptr;

@@ -124,7 +124,7 @@ class Loop {
   std::span<const std::unique_ptr<Loop>> all_;
   TimePoint next_sweep_;
   TimePoint next_trim_;                       // of the pool
-  TimePoint next_room_;                       // MakeRoom() has failed for no_room_for_: no use in another search before
+  TimePoint next_room_;                       // MakeRoom() has failed for no_room_for_: no search for it before
   std::optional<std::string> no_room_for_;    // an address; nothing: any address
   std::optional<TimePoint> accepting_again_;  // accepting is paused until then
   FileDescriptor spare_;                      // given up when no descriptor is free, to accept one connection

@@ -1,4 +1,4 @@
-// What HTTP costs: processor time of the server's thread a request, and memory an idle connection.
+// What HTTP costs: processor time of the server's thread per request, and memory per idle connection.
 #include <arpa/inet.h>
 #include <benchmark/benchmark.h>
 #include <malloc.h>

@@ -71,7 +71,7 @@ bool HasForm(const net::Request& request) {
   return ToLower(request.Header("Content-Type").value_or("")).starts_with("application/x-www-form-urlencoded");
 }
 
-// Nobody who asks learns more than the times. Grafana reads nothing else of it.
+// Discloses only the times. Grafana reads nothing else of it.
 net::Response RuntimeInfo(int64_t started_ms, int64_t now_ms) {
   const std::string started = FormatRfc3339(started_ms);
   return SuccessResponse(
@@ -89,8 +89,8 @@ uint64_t MemoryOfParameters(std::string_view encoded) {
   return encoded.size() + 2 * parameters * sizeof(std::pair<std::string, std::string>);
 }
 
-// In whose turn a query is answered. Somebody behind a proxy must not have many turns by naming tenants that do not
-// exist, so only queries for one tenant that does have turns of their own.
+// Whose turn a query takes. A user behind a proxy must not get many turns by naming tenants that do not exist. So only
+// a query for exactly one tenant, which exists, takes a turn of that tenant.
 Sender SenderOf(const net::Request& request, const std::vector<std::string>& tenants,
                 const catalog::Snapshot& snapshot) {
   const bool has_turns = tenants.size() == 1 && snapshot.HasTenant(tenants.front());
