@@ -15,6 +15,7 @@
 #include "base/format.h"
 #include "catalog/catalog.h"
 #include "model/identity.h"
+#include "store/testing/empty_reader.h"
 
 namespace mi::catalog {
 namespace {
@@ -97,7 +98,7 @@ uint64_t ResidentBytes() {
 }
 
 // Returns contents that were made before, so that only the catalogue is measured.
-class ContentReader final : public store::CatalogReader {
+class ContentReader final : public store::EmptyReader {
  public:
   explicit ContentReader(uint64_t first_id) : first_id_(first_id) {}
   void Add(model::LabelsView labels) {
@@ -110,23 +111,12 @@ class ContentReader final : public store::CatalogReader {
   }
   size_t size() const { return ends_.size(); }
 
-  Result<store::CatalogState> State() override { return store::CatalogState{}; }
-  Result<uint64_t> CountSeries(uint64_t) override { return 0; }
   Status ReadSeries(uint64_t, const std::function<bool(const store::StoredSeries&)>& visit) override {
     for (size_t i = 0; i < size(); ++i) {
       if (!visit({first_id_ + i, "", Content(i), {}, kSeen, kSeen})) break;
     }
     return {};
   }
-  Status ReadSeriesIn(std::span<const store::IdRange>,
-                      const std::function<bool(const store::StoredSeries&)>&) override {
-    return {};
-  }
-  Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
-    return 0;
-  }
-  Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
-  Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
 
  private:
   uint64_t first_id_;

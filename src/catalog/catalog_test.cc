@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "catalog/testing/naive_catalog.h"
 #include "model/identity.h"
+#include "store/testing/empty_reader.h"
 #include "store/testing/fake_store.h"
 
 namespace mi::catalog {
@@ -126,25 +127,14 @@ TEST(Catalog, IgnoresKnownIds) {
 }
 
 TEST(Catalog, SkipsAnUnreadableRow) {
-  class Broken final : public store::CatalogReader {
+  class Broken final : public store::EmptyReader {
    public:
-    Result<store::CatalogState> State() override { return store::CatalogState{}; }
-    Result<uint64_t> CountSeries(uint64_t) override { return 0; }
     Status ReadSeries(uint64_t after, const std::function<bool(const store::StoredSeries&)>& visit) override {
       const char* const contents[] = {"up{}", "up{a=", "down{}", "up{a=\"\\x\"}"};
       for (uint64_t id = after + 1; id <= std::size(contents); ++id)
         visit({id, "", contents[id - 1], {}, kSeen, kSeen});
       return {};
     }
-    Status ReadSeriesIn(std::span<const store::IdRange>,
-                        const std::function<bool(const store::StoredSeries&)>&) override {
-      return {};
-    }
-    Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
-      return 0;
-    }
-    Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
-    Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
   };
   Lines log;
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{.logger = &log});
@@ -226,23 +216,12 @@ TEST(Catalog, AStoppedLoadIsUnavailableEvenIfNoSeriesIsLeftToRead) {
 }
 
 TEST(Catalog, ReturnsTheReadersErrorAndKeepsWhatWasReadBefore) {
-  class Failing final : public store::CatalogReader {
+  class Failing final : public store::EmptyReader {
    public:
-    Result<store::CatalogState> State() override { return store::CatalogState{}; }
-    Result<uint64_t> CountSeries(uint64_t) override { return 0; }
     Status ReadSeries(uint64_t, const std::function<bool(const store::StoredSeries&)>& visit) override {
       visit({1, "", "up{}", {}, kSeen, kSeen});
       return Fail(Errc::kUnavailable, "gone");
     }
-    Status ReadSeriesIn(std::span<const store::IdRange>,
-                        const std::function<bool(const store::StoredSeries&)>&) override {
-      return {};
-    }
-    Result<uint64_t> ReadSeenChanges(uint64_t, const std::function<void(const store::SeenUpdate&)>&) override {
-      return 0;
-    }
-    Status ReadFingerprints(const std::function<bool(model::Fingerprint, int64_t)>&) override { return {}; }
-    Status ReadMetadata(const std::function<bool(const store::StoredMetadata&)>&) override { return {}; }
   };
   const auto catalog = std::make_unique<Catalog>(CatalogOptions{});
   Failing failing;
