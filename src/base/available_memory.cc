@@ -7,6 +7,8 @@
 #include <limits>
 #include <string_view>
 
+#include "base/format.h"
+
 namespace mi {
 namespace {
 
@@ -35,7 +37,7 @@ uint64_t AvailableMemory(const std::string& root) {
     const std::string base = root + (is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory");
     const std::string file = is_v2 ? "/memory.max" : "/memory.limit_in_bytes";
     for (std::string path = line.substr(second + 1);; path.resize(path.rfind('/'))) {
-      least = std::min(least, ReadLimit(base + path + file));
+      least = std::min(least, ReadLimit(format("{}{}{}", base, path, file)));
       if (path.rfind('/') == std::string::npos) break;
     }
   }

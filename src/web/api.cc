@@ -154,7 +154,7 @@ class Api::EndpointHandler final : public net::Handler {
     }
     Question question{.label = std::move(label).value_or(""), .tenants = *std::move(tenants)};
     const uint64_t limit = api_.options_.max_form_bytes;
-    const auto abandoned = std::make_shared<std::atomic<bool>>(false);
+    auto abandoned = std::make_shared<std::atomic<bool>>(false);
     return {.handle =
                 [this, question = std::move(question), abandoned](const net::Request& whole, net::Reply reply) mutable {
                   Handle(std::move(question), std::move(abandoned), whole, std::move(reply));

@@ -23,7 +23,7 @@ inline std::optional<net::Response> RefuseMethod(const net::Request& request, st
 // Threads: safe if `make` is.
 class Page final : public net::Handler {
  public:
-  static constexpr std::string_view kAnyMethod = "";
+  static constexpr std::string_view kAnyMethod{};
 
   Page(std::string_view allowed, std::function<net::Response()> make) : allowed_(allowed), make_(std::move(make)) {}
 
