@@ -47,7 +47,9 @@ class MemoryHold {
     bytes_ += bytes;
     return true;
   }
+  void Clear() { budget_->GiveBack(std::exchange(bytes_, 0)); }
   uint64_t bytes() const { return bytes_; }
+  const MemoryBudget& budget() const { return *budget_; }
 
  private:
   MemoryBudget* budget_;

@@ -14,9 +14,6 @@
 namespace mi::codec {
 namespace {
 
-constexpr int kMinWindowLog = 23;  // 8 MiB: RFC 8878 expects it of every decoder, even if the decoded limit is smaller
-constexpr int kMaxWindowLog = 27;  // zstd's default
-
 uint64_t LimitOf(std::string_view body, uint64_t max_decoded_bytes) {
   return std::min(max_decoded_bytes, std::max(kAlwaysDecoded, kMaxExpansion * body.size()));
 }
@@ -78,16 +75,13 @@ uint64_t DecodedSizeBound(std::string_view body, uint64_t max_decoded_bytes) {
 // limit, which is in proportion to the body, and memory is taken only for what is plausible:
 //   - snappy: the declared size, which must be within the limit and at most 32 times the body;
 //   - zstd with declared sizes: their sum over all frames, which must be within the limit;
-//   - zstd without: a buffer that doubles while bytes come, up to one byte more than the limit, which shows
-//     that the body is too large.
+//   - zstd without: the limit and one byte more, which shows that the body is too large. Only what is written becomes
+//     resident (base/block.h). A stream of pieces would need less room, but also zstd's window, of up to 128 MiB.
 // The other codec is tried only after kInvalid. A body that is too large is not decoded a second time.
 Result<std::string_view> Decompressor::Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes) {
   if (body.empty()) return Fail(Errc::kInvalid, "the body is empty");
   // As base/restart.h: a huge buffer is kept only while bodies need it.
-  if (capacity_ > kHugeBytes && last_size_ < capacity_ / 8) {
-    buffer_.reset();
-    capacity_ = 0;
-  }
+  if (buffer_.capacity() > kHugeBytes && last_size_ < buffer_.capacity() / 8) buffer_ = Block();
   const bool snappy_first = named == Compression::kSnappy;
   const uint64_t bytes = LimitOf(body, max_decoded_bytes);
   const Limit limit{bytes, max_decoded_bytes,
@@ -97,12 +91,9 @@ Result<std::string_view> Decompressor::Decode(Compression named, std::string_vie
     auto other = snappy_first ? DecodeZstd(body, limit) : DecodeSnappy(body, limit);
     if (other) decoded = other;
   }
-  if (zstd_bytes() > kHugeBytes) zstd_.reset();
   last_size_ = decoded ? decoded->size() : 0;
   return decoded;
 }
-
-size_t Decompressor::zstd_bytes() const { return zstd_ ? ZSTD_sizeof_DCtx(zstd_.get()) : 0; }
 
 Result<std::string_view> Decompressor::DecodeSnappy(std::string_view body, const Limit& limit) {
   const std::optional<uint32_t> declared = SnappySize(body);
@@ -120,58 +111,26 @@ Result<std::string_view> Decompressor::DecodeZstd(std::string_view body, const L
   const unsigned long long size = DeclaredZstdSize(body, limit.bytes);
   if (size == ZSTD_CONTENTSIZE_ERROR) return Fail(Errc::kInvalid, "the body is not zstd");
   if (!zstd_) zstd_ = MakeZstdDecoder();
-  if (size == ZSTD_CONTENTSIZE_UNKNOWN) return DecodeZstdStream(body, limit);
-  if (size > limit.bytes) return TooLarge("", size, limit);
-  char* out = Reserve(size);
-  const size_t written = ZSTD_decompressDCtx(zstd_.get(), out, size, body.data(), body.size());
+  const bool is_declared = size != ZSTD_CONTENTSIZE_UNKNOWN;
+  if (is_declared && size > limit.bytes) return TooLarge("", size, limit);
+  const size_t room = is_declared ? size : limit.bytes + 1;
+  char* out = Reserve(room);
+  const size_t written = ZSTD_decompressDCtx(zstd_.get(), out, room, body.data(), body.size());
+  const bool is_full = ZSTD_getErrorCode(written) == ZSTD_error_dstSize_tooSmall || written == limit.bytes + 1;
+  if (!is_declared && is_full) return TooLarge("more than ", limit.bytes, limit);
   if (ZSTD_isError(written)) {
     return Fail(Errc::kInvalid, format("the body is not zstd: {}", ZSTD_getErrorName(written)));
   }
   return std::string_view(out, written);
 }
 
-// Decodes frames without a declared size piece by piece, so that memory follows the real size.
-Result<std::string_view> Decompressor::DecodeZstdStream(std::string_view body, const Limit& limit) {
-  ZSTD_DCtx_reset(zstd_.get(), ZSTD_reset_session_and_parameters);
-  // The window takes memory too. No honest frame needs a larger window than the decoded limit.
-  const int needed = std::bit_width(std::max<uint64_t>(limit.of_all, 1) - 1);
-  const int window_log = std::clamp(needed, kMinWindowLog, kMaxWindowLog);
-  ZSTD_DCtx_setParameter(zstd_.get(), ZSTD_d_windowLogMax, window_log);
-  ZSTD_inBuffer in{body.data(), body.size(), 0};
-  size_t size = 0;
-  size_t pending = 1;  // 0 when a frame has ended
-  while (in.pos < in.size || pending != 0) {
-    const size_t room = std::max<size_t>({64 << 10, body.size() * 4, size * 2});
-    char* out = Reserve(std::min<uint64_t>(room, limit.bytes + 1), size);
-    ZSTD_outBuffer chunk{out, std::min<uint64_t>(capacity_, limit.bytes + 1), size};
-    const size_t before = in.pos;
-    pending = ZSTD_decompressStream(zstd_.get(), &chunk, &in);
-    if (ZSTD_getErrorCode(pending) == ZSTD_error_frameParameter_windowTooLarge) {
-      return Fail(Errc::kTooLarge,
-                  format("the window of the zstd body is larger than {} (receive.max_decoded_bytes, or "
-                         "at most {})",
-                         FormatBytes(uint64_t{1} << window_log), FormatBytes(1 << kMaxWindowLog)));
-    }
-    if (ZSTD_isError(pending)) {
-      return Fail(Errc::kInvalid, format("the body is not zstd: {}", ZSTD_getErrorName(pending)));
-    }
-    const bool stuck = chunk.pos == size && in.pos == before && in.pos == in.size;
-    size = chunk.pos;
-    if (size > limit.bytes) return TooLarge("more than ", limit.bytes, limit);
-    if (stuck && pending != 0) return Fail(Errc::kInvalid, "the body is not zstd: truncated");
+// At least `size` bytes. The old buffer goes first: both together may be more than what the caller may use.
+char* Decompressor::Reserve(size_t size) {
+  if (size > buffer_.capacity() || buffer_.data() == nullptr) {
+    buffer_ = Block();
+    buffer_ = Block(std::max<size_t>(size, 4096));
   }
-  return std::string_view(buffer_.get(), size);
-}
-
-// At least `size` bytes; the first `keep` bytes are kept.
-char* Decompressor::Reserve(size_t size, size_t keep) {
-  if (size <= capacity_ && buffer_) return buffer_.get();
-  const size_t capacity = std::max<size_t>(size, 4096);
-  auto grown = std::make_unique_for_overwrite<char[]>(capacity);
-  std::copy_n(buffer_.get(), keep, grown.get());
-  buffer_ = std::move(grown);
-  capacity_ = capacity;
-  return buffer_.get();
+  return buffer_.data();
 }
 
 }  // namespace mi::codec

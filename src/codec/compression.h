@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <string_view>
 
+#include "base/block.h"
 #include "base/result.h"
 
 struct ZSTD_CCtx_s;
@@ -41,18 +41,17 @@ uint64_t DecodedSizeBound(std::string_view body, uint64_t max_decoded_bytes);
 //
 // Threads: confined to one. Ownership: owns the decoded bytes until the next Decode.
 // Memory: as much as the largest recent body, never above the limit. The buffer of a huge body is freed when much
-// smaller ones follow, the context of a huge zstd window at once.
+// smaller ones follow.
 class Decompressor {
  public:
   // The decoded body, valid until the next call. A body that does not decode as `named` is tried with the other codec
   // (old persistent queues mislabel blocks). Declared sizes are checked before anything is allocated; a zstd frame
   // without a declared size is decoded up to the limit. Several zstd frames are one body. kTooLarge: above
-  // `max_decoded_bytes` (receive.max_decoded_bytes), also the window of a zstd frame without a declared size; or more
-  // than kMaxExpansion times the body. kInvalid: empty, or neither codec can read it.
+  // `max_decoded_bytes` (receive.max_decoded_bytes), or more than kMaxExpansion times the body. kInvalid: empty, or
+  // neither codec can read it.
   Result<std::string_view> Decode(Compression named, std::string_view body, uint64_t max_decoded_bytes);
 
-  size_t buffer_bytes() const { return capacity_; }
-  size_t zstd_bytes() const;  // of zstd's context
+  size_t buffer_bytes() const { return buffer_.capacity(); }
 
  private:
   // Of the decoded bytes. `name`: for messages. `of_all`: receive.max_decoded_bytes, whatever the size of the body.
@@ -65,12 +64,10 @@ class Decompressor {
 
   Result<std::string_view> DecodeSnappy(std::string_view body, const Limit& limit);
   Result<std::string_view> DecodeZstd(std::string_view body, const Limit& limit);
-  Result<std::string_view> DecodeZstdStream(std::string_view body, const Limit& limit);
-  char* Reserve(size_t size, size_t keep = 0);
+  char* Reserve(size_t size);
 
   ZstdDecoder zstd_;
-  std::unique_ptr<char[]> buffer_;
-  size_t capacity_ = 0;
+  Block buffer_;
   size_t last_size_ = 0;  // of the last decoded body
 };
 

@@ -89,6 +89,10 @@ struct ScanBounds {
   uint64_t label_bytes = UINT64_MAX;     // 2.0, with the references resolved
 };
 
+// The fields of a decoded request, up to the first that is broken. Each becomes at most one series and one metadata
+// message, or one symbol.
+size_t CountFields(std::string_view decoded);
+
 // One walk over a request, and its result. Reuse it: its arrays keep their memory.
 // Threads: confined to one. Ownership: borrows the decoded request until the next Scan.
 class RequestScan {
@@ -97,6 +101,9 @@ class RequestScan {
   // bounds; the walk ends where that shows.
   Status Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter,
               const ScanBounds& bounds = {});
+
+  // Room for the series of one Scan(), so that it allocates once.
+  void Reserve(size_t series) { series_.reserve(series); }
 
   // Adds a series that did not come by remote write (OpenTSDB), with one sample. `canonical`: its labels, borrowed
   // until the next Scan(). `fingerprint` must be that of the labels.

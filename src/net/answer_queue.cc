@@ -69,7 +69,9 @@ void AnswerQueue::Clear() {
   output_.Clear();
 }
 
+// The rest of a stream may be large: a worker destroys it.
 void AnswerQueue::PopFront() {
+  if (auto& rest = exchanges_.front().response.next_chunk) loop_.server().workers.Run([unused = std::move(rest)] {});
   exchanges_.pop_front();
   if (exchanges_.empty()) idle_since_ = steady_clock::now();
 }

@@ -16,7 +16,7 @@ BlockPool::Shelf* BlockPool::ShelfOf(size_t capacity) {
 Block BlockPool::Take(size_t capacity) {
   const size_t rounded = std::bit_ceil(capacity);
   Shelf* const shelf = ShelfOf(rounded);
-  if (shelf == nullptr || shelf->free.empty()) return {std::make_unique_for_overwrite<char[]>(rounded), rounded};
+  if (shelf == nullptr || shelf->free.empty()) return Block(rounded);
   Block block = std::move(shelf->free.back());
   shelf->free.pop_back();
   shelf->unneeded = std::min(shelf->unneeded, shelf->free.size());
@@ -25,45 +25,48 @@ Block BlockPool::Take(size_t capacity) {
 }
 
 void BlockPool::Return(Block block) {
-  if (block.bytes == nullptr || kept_bytes_ + block.capacity > max_kept_bytes_) return;
-  Shelf* const shelf = ShelfOf(block.capacity);
+  if (block.data() == nullptr || kept_bytes_ + block.capacity() > max_kept_bytes_) return;
+  Shelf* const shelf = ShelfOf(block.capacity());
   if (shelf == nullptr) return;
-  kept_bytes_ += block.capacity;
+  kept_bytes_ += block.capacity();
   shelf->free.push_back(std::move(block));
 }
 
 // The blocks at the front have been free the longest.
 void BlockPool::Trim() {
   for (Shelf& shelf : shelves_) {
-    for (size_t i = 0; i < shelf.unneeded; ++i) kept_bytes_ -= shelf.free[i].capacity;
+    for (size_t i = 0; i < shelf.unneeded; ++i) kept_bytes_ -= shelf.free[i].capacity();
     shelf.free.erase(shelf.free.begin(), shelf.free.begin() + static_cast<ptrdiff_t>(shelf.unneeded));
     shelf.unneeded = shelf.free.size();
   }
 }
 
-// Takes from the budget first, so a refusal changes nothing. A larger block costs one copy; callers double the size, so
-// a body of n bytes copies at most 2n bytes in total.
+// Takes from the budget first, so a refusal changes nothing. A large block grows in place; a small one is replaced by a
+// larger one, which costs a copy.
 bool BodyBuffer::Reserve(size_t size) {
-  if (size <= block_.capacity) {
+  if (size <= block_.capacity()) {
     reserved_ = std::max(reserved_, size);
     return true;
   }
-  if (!budget_.TryTake(std::bit_ceil(size) - block_.capacity)) return false;
+  if (!budget_.TryTake(std::bit_ceil(size) - block_.capacity())) return false;
   reserved_ = size;
-  MoveTo(pool_.Take(size));
+  ResizeTo(std::bit_ceil(size));
   return true;
 }
 
 void BodyBuffer::Shrink() {
   const size_t enough = size_ == 0 ? 0 : std::bit_ceil(size_);
-  if (enough >= block_.capacity) return;
-  budget_.GiveBack(block_.capacity - enough);
+  if (enough >= block_.capacity()) return;
+  const size_t unused = block_.capacity() - enough;
+  ResizeTo(enough);
+  budget_.GiveBack(unused);
   reserved_ = std::min(reserved_, enough);
-  MoveTo(enough == 0 ? Block() : pool_.Take(enough));
 }
 
-void BodyBuffer::MoveTo(Block block) {
-  if (size_ > 0) std::memcpy(block.bytes.get(), block_.bytes.get(), size_);
+void BodyBuffer::ResizeTo(size_t capacity) {
+  if (block_.is_mapped() && capacity >= Block::kMappedBytes) return block_.Resize(capacity);
+  Block block = capacity == 0 ? Block() : pool_.Take(capacity);
+  if (size_ > 0) std::memcpy(block.data(), block_.data(), size_);
   pool_.Return(std::exchange(block_, std::move(block)));
 }
 
@@ -75,8 +78,9 @@ void BodyBuffer::Append(std::string_view bytes) {
 }
 
 void BodyBuffer::Clear() {
-  budget_.GiveBack(block_.capacity);
+  const size_t held = block_.capacity();
   pool_.Return(std::exchange(block_, {}));
+  budget_.GiveBack(held);
   reserved_ = size_ = 0;
 }
 

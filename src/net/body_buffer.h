@@ -5,19 +5,13 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 #include <vector>
 
+#include "base/block.h"
 #include "base/memory_budget.h"
 
 namespace mi::net {
-
-// Uninitialised memory.
-struct Block {
-  std::unique_ptr<char[]> bytes;
-  size_t capacity = 0;
-};
 
 // Keeps blocks for reuse, and gives out the one that was used last, so that a steady stream of requests stays in the
 // same cache lines. Threads: confined to one.
@@ -62,11 +56,11 @@ class BodyBuffer {
 
   // Makes room for `size` bytes in total. Returns false if the budget does not allow it.
   bool Reserve(size_t size);
-  // Moves what has arrived into a smaller block, if one is large enough. A slow body thus costs what has arrived.
+  // Keeps only as much as what has arrived needs. A slow body thus costs what has arrived.
   void Shrink();
   // Requires: bytes.size() <= room().
   void Append(std::string_view bytes);
-  char* end() { return block_.bytes.get() + size_; }
+  char* end() { return block_.data() + size_; }
   size_t room() const { return reserved_ - size_; }
   // Bytes were written at end(). Requires: by <= room().
   void Grew(size_t by) {
@@ -77,11 +71,12 @@ class BodyBuffer {
 
   size_t size() const { return size_; }
   size_t reserved() const { return reserved_; }
-  size_t held_bytes() const { return block_.capacity; }
-  std::string_view view() const { return {block_.bytes.get(), size_}; }
+  size_t held_bytes() const { return block_.capacity(); }
+  std::string_view view() const { return {block_.data(), size_}; }
 
  private:
-  void MoveTo(Block block);
+  // Requires: capacity >= size().
+  void ResizeTo(size_t capacity);
 
   BlockPool& pool_;
   MemoryBudget& budget_;

@@ -76,13 +76,13 @@ TEST(BodyBuffer, IsRefusedWhatTheBudgetDoesNotHave) {
 TEST(BlockPool, HandsOutWhatWasUsedLast) {
   BlockPool pool;
   Block block = pool.Take(60'000);
-  EXPECT_EQ(block.capacity, 65'536);
-  const char* const bytes = block.bytes.get();
+  EXPECT_EQ(block.capacity(), 65'536);
+  const char* const bytes = block.data();
   pool.Return(std::move(block));
   EXPECT_EQ(pool.kept_bytes(), 65'536);
-  EXPECT_NE(pool.Take(70'000).bytes.get(), bytes);
-  EXPECT_NE(pool.Take(100).bytes.get(), bytes) << "a small body must not sit in a large block";
-  EXPECT_EQ(pool.Take(65'536).bytes.get(), bytes);
+  EXPECT_NE(pool.Take(70'000).data(), bytes);
+  EXPECT_NE(pool.Take(100).data(), bytes) << "a small body must not sit in a large block";
+  EXPECT_EQ(pool.Take(65'536).data(), bytes);
   EXPECT_EQ(pool.kept_bytes(), 0);
 }
 

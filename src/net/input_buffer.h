@@ -21,8 +21,8 @@ class InputBuffer {
   ~InputBuffer() { Clear(); }
 
   bool empty() const { return begin_ == end_; }
-  std::string_view view() const { return {block_.bytes.get() + begin_, end_ - begin_}; }
-  size_t held_bytes() const { return block_.capacity; }
+  std::string_view view() const { return {block_.data() + begin_, end_ - begin_}; }
+  size_t held_bytes() const { return block_.capacity(); }
 
   // Drops `count` bytes from the front. Requires: count <= view().size().
   void Drop(size_t count) {
@@ -39,14 +39,14 @@ class InputBuffer {
   // Makes room behind the bytes: moves them to the front, or else into a block of twice the size. Returns false if they
   // fill a block and are more than `max_bytes`.
   bool MakeRoom(size_t max_bytes) {
-    if (block_.bytes == nullptr || end_ < block_.capacity) return true;
+    if (block_.data() == nullptr || end_ < block_.capacity()) return true;
     const size_t size = end_ - begin_;
     if (begin_ > 0) {
-      std::memmove(block_.bytes.get(), block_.bytes.get() + begin_, size);
+      std::memmove(block_.data(), block_.data() + begin_, size);
     } else {
       if (size > max_bytes) return false;
-      Block larger = pool_.Take(block_.capacity * 2);
-      std::memcpy(larger.bytes.get(), block_.bytes.get(), size);
+      Block larger = pool_.Take(block_.capacity() * 2);
+      std::memcpy(larger.data(), block_.data(), size);
       pool_.Return(std::exchange(block_, std::move(larger)));
     }
     begin_ = 0;
@@ -55,12 +55,12 @@ class InputBuffer {
   }
   // The room behind the bytes.
   std::span<char> room() {
-    if (block_.bytes == nullptr) block_ = pool_.Take(kFirstBytes);
-    return {block_.bytes.get() + end_, block_.capacity - end_};
+    if (block_.data() == nullptr) block_ = pool_.Take(kFirstBytes);
+    return {block_.data() + end_, block_.capacity() - end_};
   }
   // Bytes were written into room(). Requires: by <= room().size().
   void Grew(size_t by) {
-    assert(by <= block_.capacity - end_);
+    assert(by <= block_.capacity() - end_);
     end_ += by;
   }
 

@@ -1,5 +1,7 @@
 // Requests that overlap: pipelining, answers from other threads, streams, and the end of the server.
+#include <future>
 #include <latch>
+#include <memory>
 
 #include "net/testing/server_fixture.h"
 
@@ -221,6 +223,25 @@ TEST_F(ServerTest, StreamsComeChunkAfterChunk) {
   EXPECT_EQ(peer.Read().body, "next");
   EXPECT_TRUE(peer.Read(true).Says("Transfer-Encoding: chunked"));
   EXPECT_EQ(peer.Read().body, "last");
+}
+
+// What a stream is made from may be large.
+TEST_F(ServerTest, AStreamThatNobodyReadsIsDestroyedByAWorker) {
+  std::promise<std::thread::id> destroyed;
+  std::thread::id io;
+  Serve("/stream", [&](const Request&, Reply reply) {
+    io = std::this_thread::get_id();
+    const std::shared_ptr<int> source(new int, [&destroyed](const int* made) {
+      delete made;
+      destroyed.set_value(std::this_thread::get_id());
+    });
+    reply({.next_chunk = [source](std::string& chunk) { chunk.assign(1 << 20, 'x'); }});
+  });
+  Start();
+  Peer peer = Connect();
+  peer.Send("HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+  peer.Read(true);
+  EXPECT_NE(destroyed.get_future().get(), io);
 }
 
 TEST_F(ServerTest, AnEmptyStreamIsAnEmptyBody) {

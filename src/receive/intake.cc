@@ -1,9 +1,11 @@
 #include "receive/intake.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/format.h"
 #include "base/restart.h"
+#include "receive/long_work.h"
 
 namespace mi::receive {
 namespace {
@@ -14,6 +16,11 @@ using codec::ScannedSeries;
 using dedupe::Seen;
 using dedupe::Touch;
 using model::Fingerprint;
+
+// Memory for new series is taken in steps of this size, so that short requests cost no access to the budget here.
+constexpr uint64_t kStepBytes = 1 << 20;
+// Of memory per byte of labels: in canonical_ and in the batch, both of which double when they grow.
+constexpr uint64_t kCopies = 4;
 
 // The metadata table is a seen table too. Its keys need 128 bits, and the upper 64 must be well distributed.
 Fingerprint MetadataKey(uint64_t hash) { return {.hi = hash * 0x9e3779b97f4a7c15, .lo = hash}; }
@@ -34,8 +41,9 @@ Items ItemsOf(const ScannedSeries& series) { return {series.samples, series.hist
 //   fingerprint, of the canonical labels          -> seen table    known: remember the key as an alias
 //                                                                  unknown: new
 Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant& tenant,
-                            const model::Fingerprinter& fingerprinter, const ReceiveOptions& options) {
-  Context context{scan, tenant, fingerprinter, options, {}};
+                            const model::Fingerprinter& fingerprinter, const ReceiveOptions& options,
+                            MemoryHold& memory) {
+  Context context{scan, tenant, fingerprinter, options, memory};
   RequestCounts& counts = context.sorted.counts;
   counts.series = scan.series().size();
   counts.refused_items = scan.refused_items();
@@ -46,11 +54,12 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   if (!alias_series_.empty()) LookUpAliases(context);
   if (!unknown_.empty()) {
     ResolveUnknown(context);
-    LookUpResolved(context);
+    if (context.sorted.memory) LookUpResolved(context);
   }
   if (!due_.empty()) ResolveDue(context);
-  if (!scan.metadata().empty()) SortMetadata(context);
+  if (context.sorted.memory && !scan.metadata().empty()) SortMetadata(context);
   if (!active_.empty()) deps_.activity.PublishActivity({deps_.clock.NowMs(), active_});
+  if (!context.sorted.memory) return std::move(context.sorted);
 
   counts.known = counts.series - counts.refused - counts.fresh;
   deps_.metrics.known.Add(static_cast<double>(counts.known));
@@ -155,6 +164,7 @@ void Intake::ResolveUnknown(Context& context) {
     }
     context.sorted.counts.written += ItemsOf(series);
     if (!IsActive(series)) continue;
+    if (!Take(context, outcome.canonical.size() * kCopies)) return;
     keys_.push_back(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical));
     resolved_.push_back({.series = i, .aliased = series.key_kind == KeyKind::kRaw && !outcome.key_is_fingerprint});
     canonical_.append(outcome.canonical);
@@ -218,10 +228,19 @@ void Intake::SortMetadata(Context& context) {
       continue;
     }
     if (metadata->family.empty()) continue;
+    if (!Take(context, NewSeries::MemoryOf(*metadata))) return;
     CreateBatch(fresh, context);
     fresh.batch->AddMetadata(*std::move(metadata));
     fresh.metadata_keys.push_back(keys_[k]);
   }
+}
+
+// Returns false if the budget has no room. What the look-ups so far have noted is published all the same.
+bool Intake::Take(Context& context, uint64_t bytes) const {
+  context.not_taken += bytes;
+  if (context.not_taken < kStepBytes) return true;
+  context.sorted.memory = TakeMemory(context.memory, std::exchange(context.not_taken, 0));
+  return context.sorted.memory.has_value();
 }
 
 void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refusal) {

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/memory_budget.h"
+#include "base/result.h"
 #include "codec/canonicaliser.h"
 #include "codec/remote_write.h"
 #include "dedupe/seen_set.h"
@@ -50,10 +52,12 @@ class Intake {
     RequestCounts counts;
     NewSeries fresh;
     NewSeries to_confirm;  // known, but due to be looked up in the shared tier again
+    Status memory = {};    // of TakeMemory(); if it failed, `counts` and `fresh` are incomplete
   };
-  // `scan` must have been made with `fingerprinter`, which must be that of `tenant`.
+  // `scan` must have been made with `fingerprinter`, which must be that of `tenant`. `memory` grows with the new series
+  // if they are large.
   Sorted Sort(const codec::RequestScan& scan, const model::Tenant& tenant, const model::Fingerprinter& fingerprinter,
-              const ReceiveOptions& options);
+              const ReceiveOptions& options, MemoryHold& memory);
 
  private:
   struct Context {
@@ -61,7 +65,9 @@ class Intake {
     const model::Tenant& tenant;
     const model::Fingerprinter& fingerprinter;
     const ReceiveOptions& options;
-    Sorted sorted;
+    MemoryHold& memory;
+    Sorted sorted = {};
+    uint64_t not_taken = 0;  // bytes that were written, or will be, and are not in `memory` yet
   };
   // A series that was not known by its key, and whose true fingerprint is known now.
   struct Resolved {
@@ -76,6 +82,7 @@ class Intake {
   void LookUpResolved(Context& context);
   void ResolveDue(Context& context);
   void SortMetadata(Context& context);
+  bool Take(Context& context, uint64_t bytes) const;
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
   void RefuseExcess(Context& context, uint64_t bytes, uint64_t limit);
   // A known series may need to be published as active, or confirmed.

@@ -50,7 +50,8 @@ void LongWork::Add(std::string_view peer, Job job) {
 }
 
 void LongWork::Expire() {
-  for (Job& job : jobs_.Close()) job(Fail(Errc::kUnavailable, "the service is stopping"));
+  const Status stopping = Fail(Errc::kUnavailable, "the service is stopping");
+  for (Job& job : jobs_.Close()) job(stopping);
 }
 
 Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::milliseconds timeout) {
@@ -59,9 +60,10 @@ Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::mill
               format("the request waited for longer than {} ms to be read (receive.answer_timeout)", timeout.count()));
 }
 
-Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes, uint64_t body_bytes) {
+Status TakeMemory(MemoryHold& hold, uint64_t bytes, uint64_t body_bytes) {
   if (hold.TryGrow(bytes)) return {};
   const uint64_t alone = hold.bytes() + bytes + body_bytes;
+  const MemoryBudget& budget = hold.budget();
   const bool never = alone > budget.limit();
   return Fail(never ? Errc::kTooLarge : Errc::kOverloaded,
               format("the request needs {} of memory, {} of {} are in use (receive.max_buffered_bytes)",

@@ -56,6 +56,6 @@ Status CheckWaited(std::chrono::steady_clock::duration waited, std::chrono::mill
 
 // Takes memory that a request needs, beside what `hold` has and beside the `body_bytes` that its connection holds for
 // it. kOverloaded: it must wait until others give some back. kTooLarge: it never fits, even alone.
-Status TakeMemory(MemoryBudget& budget, MemoryHold& hold, uint64_t bytes, uint64_t body_bytes = 0);
+Status TakeMemory(MemoryHold& hold, uint64_t bytes, uint64_t body_bytes = 0);
 
 }  // namespace mi::receive

@@ -129,11 +129,11 @@ TEST(TakeMemory, SaysWhetherARequestFitsOnceOthersHaveGone) {
   MemoryBudget budget(100);
   MemoryHold request(budget);
   MemoryHold others(budget);
-  EXPECT_TRUE(TakeMemory(budget, request, 50));
-  EXPECT_TRUE(TakeMemory(budget, others, 40));
-  EXPECT_EQ(TakeMemory(budget, request, 50).error().code(), Errc::kOverloaded);
-  EXPECT_EQ(TakeMemory(budget, request, 51).error().code(), Errc::kTooLarge) << "it holds 50 already";
-  EXPECT_EQ(TakeMemory(budget, request, 40, 11).error().code(), Errc::kTooLarge) << "and its body is somewhere else";
+  EXPECT_TRUE(TakeMemory(request, 50));
+  EXPECT_TRUE(TakeMemory(others, 40));
+  EXPECT_EQ(TakeMemory(request, 50).error().code(), Errc::kOverloaded);
+  EXPECT_EQ(TakeMemory(request, 51).error().code(), Errc::kTooLarge) << "it holds 50 already";
+  EXPECT_EQ(TakeMemory(request, 40, 11).error().code(), Errc::kTooLarge) << "and its body is somewhere else";
 }
 
 }  // namespace

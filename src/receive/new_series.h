@@ -36,12 +36,14 @@ struct NewSeries {
 
   bool empty() const { return batch == nullptr || batch->empty(); }
 
+  static uint64_t MemoryOf(const model::MetricMetadata& one) {
+    return one.family.size() + one.help.size() + one.unit.size() + kBytesPerEntry;
+  }
+
   // About what it takes until it is durable, with its copy for the stream and its claims. Requires: batch != nullptr.
   uint64_t memory_bytes() const {
     uint64_t metadata = 0;
-    for (const model::MetricMetadata& one : batch->metadata()) {
-      metadata += one.family.size() + one.help.size() + one.unit.size() + kBytesPerEntry;
-    }
+    for (const model::MetricMetadata& one : batch->metadata()) metadata += MemoryOf(one);
     return 2 * batch->byte_size() + fingerprints.size() * kBytesPerEntry + metadata;
   }
 

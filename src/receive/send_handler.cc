@@ -154,17 +154,17 @@ void SendHandler::Handle(const net::Request& request, net::Reply to) {
   Unread unread{*std::move(tenant), VerbosityOf(request), std::move(reply), MemoryHold(deps_.memory),
                 deps_.intake.clock.Steady()};
   const uint64_t bytes = request.body().size();
-  if (const Status taken = TakeMemory(deps_.memory, unread.memory, kMemoryPerByte * bytes, bytes); !taken) {
+  if (const Status taken = TakeMemory(unread.memory, kMemoryPerByte * bytes, bytes); !taken) {
     return unread.reply(RefuseRequest(taken.error()));
   }
   if (bytes <= kShortBodyBytes) return Read(request.body(), std::move(unread));
-  deps_.long_work.Add(request.peer(), [this, body = std::string(request.body()),
+  deps_.long_work.Add(request.peer(), [this, body = Block::CopyOf(request.body()),
                                        unread = std::move(unread)](const Status& run) mutable {
     Status ready = run;
     const auto waited = deps_.intake.clock.Steady() - unread.begun;
     if (ready) ready = CheckWaited(waited, deps_.options.Get()->answer_timeout);
     if (!ready) return unread.reply(RefuseRequest(ready.error()));
-    Read(body, std::move(unread));
+    Read({body.data(), body.capacity()}, std::move(unread));
   });
 }
 
@@ -188,7 +188,7 @@ void SendHandler::Read(std::string_view body, Unread request) const {
     }
   }
   deps_.intake.metrics.CountRefused(refused);
-  Result<Intake::Sorted> sorted = Sort(*points, request.tenant, *options);
+  Result<Intake::Sorted> sorted = Sort(*points, request, *options);
   if (!sorted) return request.reply(RefuseRequest(sorted.error()));
   if (!sorted->to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted->to_confirm));
 
@@ -204,9 +204,9 @@ void SendHandler::Read(std::string_view body, Unread request) const {
 }
 
 // Each series of the valid points once: points of one series often come together.
-Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& points, const model::Tenant& tenant,
+Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& points, Unread& request,
                                          const ReceiveOptions& options) const {
-  const model::Fingerprinter fingerprinter(options.identity_secret, tenant);
+  const model::Fingerprinter fingerprinter(options.identity_secret, request.tenant);
   codec::RequestScan scan;
   std::unordered_set<model::Fingerprint> added;
   for (const OpenTsdbPoint& point : points) {
@@ -215,7 +215,8 @@ Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& point
     if (added.insert(fingerprint).second) scan.Add(point.canonical, fingerprint);
   }
   Intake intake(deps_.intake);
-  Intake::Sorted sorted = intake.Sort(scan, tenant, fingerprinter, options);
+  Intake::Sorted sorted = intake.Sort(scan, request.tenant, fingerprinter, options, request.memory);
+  TRY(std::move(sorted.memory));
   if (sorted.counts.refused > 0) return Fail(Errc::kTooLarge, sorted.counts.first_refusal);
   return sorted;
 }

@@ -59,7 +59,7 @@ class SendHandler final : public net::Handler {
   static Verbosity VerbosityOf(const net::Request& request);
   void Handle(const net::Request& request, net::Reply to);
   void Read(std::string_view body, Unread request) const;
-  Result<Intake::Sorted> Sort(const std::vector<codec::OpenTsdbPoint>& points, const model::Tenant& tenant,
+  Result<Intake::Sorted> Sort(const std::vector<codec::OpenTsdbPoint>& points, Unread& request,
                               const ReceiveOptions& options) const;
   void CountRequest(int status, std::chrono::steady_clock::time_point begun) const;
 

@@ -17,7 +17,7 @@ using std::chrono::steady_clock;
 constexpr uint64_t kShortBytes = 3 << 19;
 constexpr codec::ScanBounds kShort{.series = 2500, .label_bytes = 4 << 20};
 
-constexpr uint64_t kBytesPerEntry = 128;  // of a scanned series or metadata message, and of what the intake notes of it
+constexpr uint64_t kBytesPerField = 128;  // of a scanned series, and of what the intake notes of it
 
 // Older vmagents ask for the version of the protocol, the oldest ones with GET. The answer "1" means zstd.
 bool IsProtocolProbe(const net::Request& request) {
@@ -28,7 +28,6 @@ bool IsProtocolProbe(const net::Request& request) {
 
 struct WriteHandler::Workspace {
   explicit Workspace(IntakeDeps deps) : intake(deps) {}
-  size_t entries() const { return scan.series().size() + scan.metadata().size(); }
 
   codec::Decompressor decompressor;
   std::optional<model::Fingerprinter> fingerprinter;  // of the request's tenant
@@ -109,18 +108,21 @@ void WriteHandler::Handle(const net::Request& request, const Form& form, net::Re
 Status WriteHandler::Read(std::string_view body, uint64_t max_decoded_bytes, const codec::ScanBounds& bounds,
                           Unsorted& request) const {
   Workspace& workspace = *request.workspace;
-  const Form& form = request.pending.form;
-  const std::string_view decoded = TRY(workspace.decompressor.Decode(form.compression, body, max_decoded_bytes));
+  const codec::Compression compression = request.pending.form.compression;
+  return Scan(TRY(workspace.decompressor.Decode(compression, body, max_decoded_bytes)), bounds, request);
+}
+
+Status WriteHandler::Scan(std::string_view decoded, const codec::ScanBounds& bounds, Unsorted& request) {
+  Workspace& workspace = *request.workspace;
   workspace.fingerprinter.emplace(request.options->identity_secret, request.tenant);
-  return workspace.scan.Scan(form.schema, decoded, *workspace.fingerprinter, bounds);
+  return workspace.scan.Scan(request.pending.form.schema, decoded, *workspace.fingerprinter, bounds);
 }
 
 void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
-  if (const Status taken = TakeMemory(deps_.memory, unsorted.memory, request.body().size(), request.body().size());
-      !taken) {
+  if (const Status taken = TakeMemory(unsorted.memory, request.body().size(), request.body().size()); !taken) {
     return AnswerError(unsorted.pending, taken.error());
   }
-  unsorted.body = request.body();
+  unsorted.body = Block::CopyOf(request.body());
   if (deps_.forwarder) unsorted.pending.forward = deps_.forwarder(request, unsorted.tenant);
   deps_.long_work.Add(request.peer(), [this, unsorted = std::move(unsorted)](const Status& run) mutable {
     Status ready = run;
@@ -132,14 +134,19 @@ void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
   });
 }
 
-// Decoding takes the decoded bytes, and the scan a list entry per series.
+// Memory is taken before it is used: the decoded bytes, then the list entries of the scan.
 Status WriteHandler::ReadDeferred(Unsorted& request) const {
   const uint64_t max_decoded_bytes = request.options->max_decoded_bytes;
-  const uint64_t decoded_bytes = codec::DecodedSizeBound(request.body, max_decoded_bytes);
-  TRY(TakeMemory(deps_.memory, request.memory, decoded_bytes));
+  const std::string_view body(request.body.data(), request.body.capacity());
+  TRY(TakeMemory(request.memory, codec::DecodedSizeBound(body, max_decoded_bytes)));
   request.workspace = std::make_unique<Workspace>(deps_.intake);
-  TRY(Read(request.body, max_decoded_bytes, {}, request));
-  return TakeMemory(deps_.memory, request.memory, request.workspace->entries() * kBytesPerEntry);
+  Workspace& workspace = *request.workspace;
+  const std::string_view decoded =
+      TRY(workspace.decompressor.Decode(request.pending.form.compression, body, max_decoded_bytes));
+  const size_t fields = codec::CountFields(decoded);
+  TRY(TakeMemory(request.memory, fields * kBytesPerField));
+  workspace.scan.Reserve(std::min(fields, codec::MaxSeries(decoded.size()) + 1));
+  return Scan(decoded, {}, request);
 }
 
 // The large workspace of a deferred request is freed, not kept.
@@ -147,17 +154,20 @@ void WriteHandler::Finish(Unsorted& request) {
   Pending& pending = request.pending;
   Workspace& workspace = *request.workspace;
   Intake::Sorted sorted =
-      workspace.intake.Sort(workspace.scan, request.tenant, *workspace.fingerprinter, *request.options);
-  const bool was_deferred = request.memory.bytes() > 0;
+      workspace.intake.Sort(workspace.scan, request.tenant, *workspace.fingerprinter, *request.options, request.memory);
+  const bool was_deferred = request.body.data() != nullptr;
   if (was_deferred) {
     request.workspace.reset();
+    request.body = Block();
   } else {
     Return(std::move(request.workspace));
   }
+  request.memory.Clear();
   if (!sorted.to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted.to_confirm));
+  if (!sorted.memory) return AnswerError(pending, sorted.memory.error());
   pending.counts = std::move(sorted.counts);
   if (sorted.fresh.empty()) return OnDurable(std::move(pending), {});
-  if (const Status taken = TakeMemory(deps_.memory, pending.memory, sorted.fresh.memory_bytes()); !taken) {
+  if (const Status taken = TakeMemory(pending.memory, sorted.fresh.memory_bytes()); !taken) {
     return AnswerError(pending, taken.error());
   }
   const auto begun = pending.begun;

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/block.h"
 #include "base/live.h"
 #include "base/mutex.h"
 #include "net/http.h"
@@ -68,7 +69,7 @@ class WriteHandler final : public net::Handler {
     model::Tenant tenant;
     std::shared_ptr<const ReceiveOptions> options;
     std::unique_ptr<Workspace> workspace;  // with the result of Read()
-    std::string body = {};                 // a copy, if the request is read by another thread
+    Block body = {};                       // a copy, if the request is read by another thread
     MemoryHold memory;                     // then: that copy, and the workspace
   };
   std::unique_ptr<Workspace> Borrow() EXCLUDES(mutex_);
@@ -79,6 +80,7 @@ class WriteHandler final : public net::Handler {
   // Decompresses and scans a body. kTooLarge: it exceeds the bounds, or is refused.
   Status Read(std::string_view body, uint64_t max_decoded_bytes, const codec::ScanBounds& bounds,
               Unsorted& request) const;
+  static Status Scan(std::string_view decoded, const codec::ScanBounds& bounds, Unsorted& request);
   void Defer(const net::Request& request, Unsorted unsorted);
   Status ReadDeferred(Unsorted& request) const;
   void Finish(Unsorted& request);

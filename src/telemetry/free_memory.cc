@@ -7,11 +7,15 @@
 #include <gperftools/malloc_extension.h>
 #endif
 
+#include "base/available_memory.h"
+
 namespace mi::telemetry {
 
 namespace {
 
 constexpr size_t kAlwaysKept = 16 << 20;
+constexpr std::chrono::milliseconds kBetweenLooks{250};
+constexpr int kLooksPerReturn = 8;
 // The allocator's lock is held while pages are returned, and whoever needs pages waits meanwhile.
 constexpr size_t kSliceBytes = 8 << 20;
 
@@ -29,14 +33,21 @@ void Return(size_t) {}
 
 }  // namespace
 
-FreeMemory::FreeMemory() : periodic_(std::chrono::seconds(2), [this] { ReturnUnused(); }) {}
+FreeMemory::FreeMemory()
+    : most_kept_(std::max<size_t>(kAlwaysKept, AvailableMemory() / 16)),
+      least_free_(FreeBytes()),
+      periodic_(kBetweenLooks, [this] { ReturnUnused(); }) {}
 
 void FreeMemory::ReturnUnused() {
-  const size_t unused = std::min(FreeBytes(), free_before_);
-  for (size_t left = unused - std::min(unused, kAlwaysKept); left > 0; left -= std::min(left, kSliceBytes)) {
-    Return(std::min(left, kSliceBytes));
+  const size_t free = FreeBytes();
+  least_free_ = std::min(least_free_, free);
+  size_t unneeded = free - std::min(free, most_kept_);
+  if (++looks_ == kLooksPerReturn) {
+    looks_ = 0;
+    unneeded = std::max(unneeded, least_free_ - std::min(least_free_, kAlwaysKept));
+    least_free_ = free - unneeded;
   }
-  free_before_ = FreeBytes();
+  for (size_t left = unneeded; left > 0; left -= std::min(left, kSliceBytes)) Return(std::min(left, kSliceBytes));
 }
 
 }  // namespace mi::telemetry

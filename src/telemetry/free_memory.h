@@ -8,8 +8,9 @@
 
 namespace mi::telemetry {
 
-// Every two seconds, returns the pages that were free at this look and at the one before. What a steady load frees and
-// takes again between two looks is thus mostly kept. Without gperftools (builds with a sanitizer) it does nothing.
+// Every two seconds, returns the pages that were free all the time. What a steady load frees and takes again is thus
+// kept. What exceeds a sixteenth of the memory that the process may use is returned within a quarter of a second, so
+// that free pages never fill a small container. Without gperftools (builds with a sanitizer) it does nothing.
 class FreeMemory {
  public:
   FreeMemory();
@@ -17,7 +18,9 @@ class FreeMemory {
  private:
   void ReturnUnused();
 
-  size_t free_before_ = 0;
+  const size_t most_kept_;
+  size_t least_free_;  // since pages were last returned because nobody needed them
+  int looks_ = 0;
   Periodic periodic_;  // last: its thread uses what is above
 };
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Hostile clients beside well-behaved senders: memory stays bounded, and the others are served nearly as fast as before."""
 import base64
+import collections
 import contextlib
 import http.client
+import random
 import resource
 import socket
 import statistics
@@ -131,6 +133,59 @@ class Hostile(support.TestCase):
                 yield
 
         self.assert_good_sender_is_served(service, attack)
+
+    def test_chunked_bodies_that_pause_and_expand_cost_bounded_memory(self):
+        """What the process keeps in memory follows the budget, not what the allocator has seen of it."""
+        service = self.service(env={"METRIC_INDEX_APP_THREADS": "8",
+                                    "METRIC_INDEX_RECEIVE_MAX_BUFFERED_BYTES": str(128 * MIB)})
+        one = series_v1(__name__="attack", pod="x" * 16)
+        one = series_v1(__name__="attack", pod="x" * (16 + 64 - len(one)))
+        self.assertEqual(len(one), 64)
+        self.assertEqual(support.write(service.url, snappy(one))[0], 204)
+
+        def literal(mib):
+            raw = one * (mib * MIB // 64)
+            return varint(len(raw)) + bytes([63 << 2]) + (len(raw) - 1).to_bytes(4, "little") + raw
+
+        def repeated(count):  # one literal of 64 bytes in two pieces, then copies of it
+            return varint(64 * count) + snappy(one)[1:] + b"\xfe\x40\x00" * (count - 1)
+
+        bodies = [literal(4), literal(9), literal(17), literal(31), repeated(300_000), repeated(900_000)]
+        head = b"POST /api/v1/write HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        stop, ended, answered = threading.Event(), [], []
+
+        def attack(seed):
+            rng = random.Random(seed)
+            paused = []
+            while not stop.is_set():
+                with contextlib.suppress(OSError):
+                    s = socket.create_connection(("127.0.0.1", service.port), timeout=30, source_address=("127.0.0.2", 0))
+                    paused.append(s)
+                    body = rng.choice(bodies)
+                    s.sendall(head + b"%x\r\n" % len(body) + body + b"\r\n")
+                while len(paused) > 10:
+                    with contextlib.suppress(OSError), paused.pop(rng.randrange(len(paused))) as s:
+                        s.sendall(b"0\r\n\r\n")
+                        answered.append(s.recv(100)[9:12])
+                ended.append(seed)
+            for s in paused:
+                s.close()
+
+        before = service.resident()
+        threads = [threading.Thread(target=attack, args=(seed,), daemon=True) for seed in range(16)]
+        for thread in threads:
+            thread.start()
+        with GoodSender(service) as sender:
+            wait_for(lambda: len(ended) >= 250 or not service.alive(), 120, "250 bodies")
+            sender.wait_for(20)
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+        grown = peak(service) - before
+        print(f"grew by {grown // MIB} MiB; answers: "
+              f"{dict(collections.Counter(answered))}, to the good sender: {dict(collections.Counter(sender.statuses))}")
+        self.assertLess(grown, 180 * MIB)
+        self.assertEqual(set(sender.statuses), {204})
 
     def test_slow_readers_of_long_answers_do_not_lock_out_others(self):
         service = self.service()
