@@ -1,8 +1,10 @@
 #include "app/http_listener.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "app/gauges.h"
+#include "app/process.h"
 #include "base/deadline_timer.h"
 
 namespace mi::app {
@@ -12,7 +14,9 @@ using std::chrono::milliseconds;
 Result<std::unique_ptr<HttpListener>> HttpListener::Bind(const config::Config& config, telemetry::Logger& log,
                                                          telemetry::Metrics& metrics) {
   std::unique_ptr<HttpListener> listener(new HttpListener(metrics));
-  listener->server_ = TRY(net::Server::Create(config.server, listener->router_, log));
+  net::ServerOptions options = config.server;
+  options.max_connections = ConnectionsThatFit(options.max_connections);
+  listener->server_ = TRY(net::Server::Create(std::move(options), listener->router_, log));
   listener->gauges_ = ShowServer(*listener->server_, metrics);
   TRY(listener->ServeProfiles(config.pprof, log));
   return listener;
@@ -35,7 +39,7 @@ Status HttpListener::ServeProfiles(const config::PprofOptions& options, telemetr
 }
 
 void HttpListener::Reconfigure(const config::Config& config) {
-  server_->SetLimits({config.server.max_connections, config.server.idle_timeout});
+  server_->SetLimits({ConnectionsThatFit(config.server.max_connections), config.server.idle_timeout});
 }
 
 // Two deadlines, so that every sender gets an answer in time:

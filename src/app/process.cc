@@ -12,7 +12,8 @@
 namespace mi::app {
 namespace {
 
-constexpr uint64_t kOwnFiles = 64;  // databases, logs, listeners, pipes: what is open besides connections
+// Databases, logs, listeners, pipes, brokers, TSDBs: what is open besides connections.
+constexpr uint64_t kOwnFiles = 64;
 
 constexpr unsigned kMaxSecondsToLog = 5;  // then SIGALRM ends the process, if the log's disk hangs
 
@@ -81,10 +82,19 @@ void RaiseFileLimit(uint64_t max_connections, telemetry::Logger& log) {
     if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
   }
   log.Info("file limit is {}", limit.rlim_cur);
-  if (limit.rlim_cur < max_connections + kOwnFiles) {
-    log.Warn("file limit {} is too low for receive.max_connections {}: raise LimitNOFILE or ulimit -n", limit.rlim_cur,
-             max_connections);
+  if (const uint64_t fit = ConnectionsThatFit(max_connections); fit < max_connections) {
+    log.Warn(
+        "the file limit {} has room for {} connections, so that is the limit instead of receive.max_connections "
+        "{}: raise LimitNOFILE or ulimit -n to {}",
+        limit.rlim_cur, fit, max_connections, max_connections + kOwnFiles);
   }
+}
+
+uint64_t ConnectionsThatFit(uint64_t max_connections) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return max_connections;
+  const uint64_t own = std::min<uint64_t>(kOwnFiles, limit.rlim_cur / 2);
+  return std::min<uint64_t>(max_connections, std::max<uint64_t>(limit.rlim_cur - own, 1));
 }
 
 }  // namespace mi::app

@@ -38,4 +38,7 @@ class Signals {
 // Raises the soft limit of open files to the hard one and logs it; warns if it is too low for `max_connections`.
 void RaiseFileLimit(uint64_t max_connections, telemetry::Logger& log);
 
+// `max_connections`, or fewer if the limit of open files has no room for so many beside the files of the process.
+uint64_t ConnectionsThatFit(uint64_t max_connections);
+
 }  // namespace mi::app

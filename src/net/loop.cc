@@ -44,7 +44,7 @@ constexpr int kAcceptsPerTurn = 64;
 constexpr size_t kMaxRejectedOpen = 128;  // connections that are being told that there are too many
 constexpr milliseconds kAcceptPause{100};
 constexpr std::string_view kNobody;            // no address: nobody in particular needs room
-constexpr milliseconds kBetweenSearches{100};  // for connections that could give up memory
+constexpr milliseconds kBetweenSearches{100};  // that find nothing
 constexpr std::chrono::seconds kBetweenTrims{5};
 constexpr size_t kClosedPerSearch = 64;  // one of this many connections is closed when too many are open
 constexpr std::chrono::seconds kBetweenWarnings{10};
@@ -274,20 +274,28 @@ std::vector<Loop::SlowConnection> Loop::FindSlow(const std::function<size_t(cons
   return slow;
 }
 
+// A search that does not free enough is in vain until something changes, but only for its address: what an address with
+// more than half holds gives way to others at once. At most one address holds so much. So once a search for a second
+// address has failed too, another one for whoever asks would find nothing.
+void Loop::VainSearches::Note(TimePoint now, std::string_view for_peer) {
+  if (now < until_) {
+    peer_.reset();
+  } else {
+    until_ = now + kBetweenSearches;
+    peer_ = for_peer;
+  }
+}
+
 // First bodies give back the room into which nothing has arrived. Then slow connections give up what they hold, until a
-// sixteenth of the budget is free beyond what is comfortable, so that one search serves many requests.
-//
-// A search that does not free that much is in vain until something changes, but only for its address: what an address
-// with more than half holds gives way to others at once. At most one address holds so much. So once a search for a
-// second address has failed too, another one for whoever asks would find nothing. That bounds the searches, however
-// many addresses ask. Those of Sweep() are rare, and set no pause.
+// sixteenth of the budget is free beyond what is comfortable, so that one search serves many requests. The searches of
+// Sweep() are rare, and set no pause.
 void Loop::MakeRoom(size_t bytes, std::string_view for_peer) {
   const uint64_t limit = server_.budget.limit();
   if (bytes > limit) return;
   const uint64_t most = std::min(server_.comfortable_bytes(), limit - bytes);
   if (server_.budget.used() <= most) return;
   const TimePoint now = steady_clock::now();
-  if (now < next_room_ && (!no_room_for_ || for_peer == *no_room_for_)) return;
+  if (room_searches_.Covers(now, for_peer)) return;
   ++server_.room_searches;
   for (const auto& [id, connection] : connections_) connection->ShrinkBody();
   if (server_.budget.used() <= most) return;
@@ -297,22 +305,20 @@ void Loop::MakeRoom(size_t bytes, std::string_view for_peer) {
     slow.connection->GiveUp();
     ++server_.given_up;
   }
-  if (for_peer == kNobody) return;
-  if (now < next_room_) {
-    no_room_for_.reset();
-  } else {
-    next_room_ = now + kBetweenSearches;
-    no_room_for_ = for_peer;
-  }
+  if (for_peer != kNobody) room_searches_.Note(now, for_peer);
 }
 
 // Closes some of the connections that wait for their peers, so that one search serves many new connections. Returns
 // false if there is none.
 bool Loop::CloseSlow(std::string_view for_peer) {
+  const TimePoint now = steady_clock::now();
+  if (place_searches_.Covers(now, for_peer)) return false;
+  ++server_.place_searches;
   const std::vector<SlowConnection> slow = FindSlow([](const Connection&) { return size_t{1}; }, for_peer);
   const size_t count = std::min(slow.size(), 1 + connections_.size() / kClosedPerSearch);
   for (size_t i = 0; i < count; ++i) slow[i].connection->Close();
   server_.given_up += count;
+  if (count == 0) place_searches_.Note(now, for_peer);
   return count > 0;
 }
 

@@ -106,6 +106,19 @@ class Loop {
   };
   std::vector<SlowConnection> FindSlow(const std::function<size_t(const Connection&)>& weight,
                                        std::string_view for_peer) const;
+  // Bounds the searches that find nothing, however many addresses ask (loop.cc).
+  class VainSearches {
+   public:
+    // Whether a search for this address would find no more than the last ones.
+    bool Covers(TimePoint now, std::string_view for_peer) const {
+      return now < until_ && (!peer_ || for_peer == *peer_);
+    }
+    void Note(TimePoint now, std::string_view for_peer);
+
+   private:
+    TimePoint until_;
+    std::optional<std::string> peer_;  // whom the searches were for; nothing: anybody
+  };
   bool CloseSlow(std::string_view for_peer);
   bool MayReplace(const std::string& peer) const;
 
@@ -124,8 +137,8 @@ class Loop {
   std::span<const std::unique_ptr<Loop>> all_;
   TimePoint next_sweep_;
   TimePoint next_trim_;                       // of the pool
-  TimePoint next_room_;                       // MakeRoom() has failed for no_room_for_: no search for it before
-  std::optional<std::string> no_room_for_;    // an address; nothing: any address
+  VainSearches room_searches_;                // for memory
+  VainSearches place_searches_;               // for connections to close
   std::optional<TimePoint> accepting_again_;  // accepting is paused until then
   FileDescriptor spare_;                      // given up when no descriptor is free, to accept one connection
   TimePoint last_accept_warning_;

@@ -76,5 +76,23 @@ TEST_F(LoopTest, AddressesThatAskInTurnCauseABoundedNumberOfSearches) {
   state_.budget.GiveBack(state_.budget.limit());
 }
 
+// A connection whose request waits for its handler gives way to nobody.
+TEST_F(LoopTest, ConnectionsForWhichThereIsNoPlaceCauseABoundedNumberOfSearches) {
+  using std::chrono::steady_clock;
+  std::vector<Peer> busy;
+  for (int i = 0; i < 4; ++i) {
+    busy.emplace_back(port_).Send(Post("/park/x", "x"));
+    while (state_.in_flight <= static_cast<uint64_t>(i)) std::this_thread::yield();
+  }
+  state_.max_connections = 4;
+  const auto begun = steady_clock::now();
+  for (int i = 0; i < 500; ++i) {
+    Peer refused(port_, format("127.0.0.{}", 2 + i % 3).c_str());
+    EXPECT_EQ(refused.Read().status, 503);
+  }
+  const auto pauses = (steady_clock::now() - begun) / std::chrono::milliseconds(100);
+  EXPECT_LE(state_.place_searches, loops_.size() * 2 * static_cast<uint64_t>(pauses + 1));
+}
+
 }  // namespace
 }  // namespace mi::net

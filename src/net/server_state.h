@@ -91,7 +91,8 @@ struct ServerState {
   std::atomic<uint64_t> in_flight{0};
   std::atomic<uint64_t> rejected_connections{0};
   std::atomic<uint64_t> given_up{0};
-  std::atomic<uint64_t> room_searches{0};  // for connections that could give up memory
+  std::atomic<uint64_t> room_searches{0};   // for connections that could give up memory
+  std::atomic<uint64_t> place_searches{0};  // for connections that could be closed for new ones
 
   Mutex mutex;
   CondVar all_closed;

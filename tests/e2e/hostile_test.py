@@ -219,6 +219,18 @@ class Hostile(support.TestCase):
                 self.assertIn(status, (200, 503))
         wait_for(lambda: request(f"{service.url}/health", timeout=5)[0] == 200, 30, "descriptors that are free again")
 
+    def test_an_address_that_takes_all_descriptors_gives_way_to_others(self):
+        service = self.service(prefix=("prlimit", "--nofile=200:200"))
+        with contextlib.ExitStack() as stack:
+            for _ in range(300):
+                with contextlib.suppress(OSError):
+                    stack.enter_context(socket.create_connection(("127.0.0.1", service.port), timeout=30,
+                                                                 source_address=("127.0.0.2", 0)))
+            wait_for(lambda: service.metric("http_rejected_connections") > 0, what="connections beyond the limit")
+            self.assertLessEqual(service.metric("http_connections"), 136)
+            self.assertEqual([request(f"{service.url}/health")[0] for _ in range(100)], [200] * 100)
+        self.assertIn("the file limit 200 has room for 136 connections", service.output())
+
     def test_191_bytes_that_expand_to_a_million_empty_series_delay_nobody(self):
         service = self.service()
         headers = {"Content-Encoding": "zstd"}
