@@ -1,16 +1,23 @@
 // `metric-index backup`, `restore`, `check`: the catalogue of standalone as a file.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include "app/catalog_files.h"
 #include "app/commands.h"
 #include "app/data_directory.h"
 #include "app/process.h"
+#include "base/file_descriptor.h"
 #include "base/files.h"
 #include "base/format.h"
 #include "sqlite/side_files.h"
@@ -23,8 +30,6 @@ namespace {
 using store::CheckReport;
 
 std::string CatalogOf(const config::Config& config) { return config.app.data_dir + "/catalog.db"; }
-
-int ExitCodeOf(const Error& error) { return error.code() == Errc::kInvalid ? kExitBadConfiguration : kExitFailed; }
 
 Result<CheckReport> Check(const config::Config& config, const std::string& file) {
   return store::CheckSqliteCatalog({.path = file, .configured_secret = config.identity_secret});
@@ -52,6 +57,38 @@ Status MoveCatalogIntoPlace(const std::string& from, const std::string& to) {
   return MoveIntoPlace(from, to);
 }
 
+// The right to write a backup to a name. A lock file stands beside the backup meanwhile.
+class FileLock {
+ public:
+  // The lock counts only if the file that was locked still has its name: the holder before may have removed it in
+  // between.
+  static Result<FileLock> Take(const std::string& to) {
+    const std::string path = to + ".lock";
+    for (;;) {
+      FileDescriptor file(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+      struct stat opened{};
+      struct stat named{};
+      if (!file.valid() || fstat(file.get(), &opened) != 0) {
+        return Fail(Errc::kUnavailable, format("{} cannot be created: {}", path, std::strerror(errno)));
+      }
+      if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        return Fail(Errc::kUnavailable, format("another `metric-index backup` writes to {}: wait for its end", to));
+      }
+      if (stat(path.c_str(), &named) == 0 && named.st_ino == opened.st_ino) return FileLock(path, std::move(file));
+    }
+  }
+  FileLock(FileLock&&) = default;
+  ~FileLock() {
+    if (file_.valid()) unlink(path_.c_str());
+  }
+
+ private:
+  FileLock(std::string path, FileDescriptor file) : path_(std::move(path)), file_(std::move(file)) {}
+
+  std::string path_;
+  FileDescriptor file_;
+};
+
 Result<uint64_t> Backup(const config::Config& config, const std::string& to) {
   TRY(RequireStandalone(config, "backup"));
   // Also in the data directory of another process: each file there may be in use.
@@ -59,6 +96,7 @@ Result<uint64_t> Backup(const config::Config& config, const std::string& to) {
     return Fail(Errc::kInvalid, format("{} is in a data directory: name a file in another folder", to));
   }
   const std::string unfinished = to + ".tmp";
+  const FileLock alone = TRY(FileLock::Take(to));
   TRY(store::CopySqliteCatalog(CatalogOf(config), unfinished));
   Result<uint64_t> series = SeriesOfIntact(config, unfinished);
   if (const Status moved = series ? MoveCatalogIntoPlace(unfinished, to) : Status(); !moved)

@@ -79,7 +79,7 @@ int RepairCatalog(const config::Config& config) {
     return Complain(kExitBadConfiguration, alone.error().message());
   }
   const Result<std::string> done = Repair(config);
-  return done ? Print(*done) : Complain(kExitFailed, done.error().message());
+  return done ? Print(*done) : Complain(ExitCodeOf(done.error()), done.error().message());
 }
 
 }  // namespace mi::app

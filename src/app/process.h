@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "base/fatal.h"
+#include "base/result.h"
 #include "telemetry/log.h"
 
 namespace mi::app {
@@ -12,6 +13,11 @@ namespace mi::app {
 // docs/operations.md has the table. 0 is a clean stop.
 inline constexpr int kExitFailed = 1;            // the start or a command failed, or a fatal condition while running
 inline constexpr int kExitBadConfiguration = 2;  // a restart does not help
+
+// kInvalid: the configuration names something that the command cannot work with, such as another program's database.
+inline int ExitCodeOf(const Error& error) {
+  return error.code() == Errc::kInvalid ? kExitBadConfiguration : kExitFailed;
+}
 
 // Logs the error as one line, flushes the log, and ends the process with kExitFailed. No destructors run: other threads
 // may be anywhere, and what is durable survives any end of the process. Threads: callable from any; the first caller

@@ -125,8 +125,9 @@ int Serve(const Command& command) {
   }
   if (!service) {
     (*log)->Error("{}", service.error().message());
-    if (!config.log.filename.empty()) Complain(kExitFailed, service.error().message());
-    return kExitFailed;
+    const int code = ExitCodeOf(service.error());
+    if (!config.log.filename.empty()) Complain(code, service.error().message());
+    return code;
   }
   Print(Banner(config, (*service)->port()));
   auto watcher = WatchConfig(command, *loaded, **service, **log, *metrics);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Damaged, replaced and restored catalogues: no wrong answer, no silent loss, and what is lost returns when it is sent again."""
 import contextlib
+import fcntl
 import pathlib
 import random
 import shutil
@@ -62,7 +63,34 @@ class Damage(support.TestCase):
         self.assertIn(words, done.stdout + done.stderr)
 
 
+class OtherPrograms(Damage):
+    def test_the_database_of_another_program_is_refused_with_exit_code_2_and_left_as_it_is(self):
+        data = self.directory / "data"
+        data.mkdir()
+        catalog = data / "catalog.db"
+        with contextlib.closing(sqlite3.connect(catalog)) as database:
+            database.execute("CREATE TABLE theirs (x)")
+        before = catalog.read_bytes()
+        for arguments in (("serve", "--listen", "127.0.0.1:0"), ("check",), ("repair",), ("backup", self.directory / "to.db")):
+            with self.subTest(arguments[0]):
+                self.run_refused(2, "another program (it has a table theirs)", *arguments, data=data)
+                self.assertEqual(catalog.read_bytes(), before)
+                self.assertEqual([file.name for file in data.glob("catalog.db*")], ["catalog.db"])
+
+
 class BackupAndRestore(Damage):
+    def test_a_second_backup_to_the_same_file_is_refused_while_the_first_one_runs(self):
+        service = self.service()
+        send(service, range(0, 10))
+        service.wait_until_indexed()
+        data, backup = service.directory / "data", self.directory / "backup.db"
+        with open(f"{backup}.lock", "w", encoding="ascii") as held:  # as the first one holds it
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.run_refused(1, f"another `metric-index backup` writes to {backup}", "backup", backup, data=data)
+            self.assertFalse(backup.exists())
+        self.run_ok("backup", backup, data=data)
+        self.assertEqual(sorted(file.name for file in self.directory.glob("backup.db*")), ["backup.db"])
+
     def test_a_restore_after_kill_9_gives_the_backup_and_the_journal_and_then_everything(self):
         for trial in range(6):
             service = self.service(name=f"trial-{trial}")

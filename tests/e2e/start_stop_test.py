@@ -134,7 +134,7 @@ class Start(support.TestCase):
         failed = subprocess.run([str(BINARY), "serve", "--listen", "127.0.0.1:0", "--data", str(service.directory / "data")],
                                 capture_output=True, text=True, timeout=30, check=False,
                                 env={**os.environ, "METRIC_INDEX_IDENTITY_SECRET": "another"})
-        self.assertEqual(failed.returncode, 1)
+        self.assertEqual(failed.returncode, 2)
         self.assertIn("identity.secret", failed.stderr)
         self.assertNotIn("another\n", failed.stderr)
 

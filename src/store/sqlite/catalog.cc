@@ -10,9 +10,14 @@ namespace {
 
 Result<sqlite::Database> OpenDatabase(const SqliteCatalogOptions& options, bool read_only, uint64_t cache_bytes) {
   sqlite::Database database = TRY(sqlite::Database::Open(options.path, {.read_only = read_only,
+                                                                        .wal = false,
                                                                         .synchronous = options.synchronous,
                                                                         .vfs = options.vfs,
                                                                         .busy_timeout_ms = options.busy_timeout_ms}));
+  if (!read_only) {
+    TRY(RefuseForeignSqlite(database));  // before anything is written, and WAL mode is written into the file
+    TRY(database.Exec("PRAGMA journal_mode=WAL"));
+  }
   // A negative cache size is in KiB. The log's file shrinks to the limit when SQLite starts it anew.
   TRY(database.Exec(
       format("PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA journal_size_limit={}",

@@ -200,6 +200,11 @@ std::string SqliteSchemaText(const IdentitySecrets& secrets) {
   return sql;
 }
 
+Status RefuseForeignSqlite(sqlite::Database& database) {
+  TRY(ReadSchemaRow(database));
+  return {};
+}
+
 // One transaction, since DDL in SQLite can be rolled back: after a crash there is all of the new schema or none of it.
 // BEGIN IMMEDIATE takes the write lock before the look. So of two processes that start at once the second one waits,
 // and then finds the tables.

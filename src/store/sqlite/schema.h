@@ -12,6 +12,9 @@ namespace mi::store {
 
 inline constexpr int64_t kSqliteSchemaVersion = 2;
 
+// kInvalid, with what to do: the tables are not ours (the older service's, or another program's). Only reads.
+Status RefuseForeignSqlite(sqlite::Database& database);
+
 // Makes the tables in an empty database and migrates older ones to kSqliteSchemaVersion, all under the write lock, so
 // that several processes may start at once and then agree on one secret.
 //

@@ -77,6 +77,18 @@ TEST_F(SqliteSchemaTest, RefusesANewerSchema) {
   EXPECT_EQ(Ask("SELECT version FROM schema_version"), 99);
 }
 
+TEST_F(SqliteSchemaTest, LeavesTheDatabaseOfAnotherProgramAsItIs) {
+  for (const std::string mode : {"DELETE", "WAL"}) {
+    Run("CREATE TABLE IF NOT EXISTS theirs (x); PRAGMA journal_mode = " + mode);
+    const std::string before = ReadFile(directory_.catalog());
+    ExpectRefused(Open(), Errc::kInvalid, HasSubstr("another program (it has a table theirs)"));
+    EXPECT_EQ(ReadFile(directory_.catalog()), before) << mode;
+    for (const char* suffix : {"-wal", "-shm", "-journal"}) {
+      EXPECT_FALSE(std::filesystem::exists(directory_.catalog() + suffix)) << mode << suffix;
+    }
+  }
+}
+
 TEST_F(SqliteSchemaTest, RefusesAnotherSecret) {
   ASSERT_TRUE(Open({.configured = "ours"}));
   const auto other = AllOf(HasSubstr("another identity.secret"), HasSubstr(SecretCheckText("ours")),
