@@ -76,7 +76,12 @@ class RequestParser::Sink final : public http::basic_parser<true> {
   }
   // Origin-form, absolute-form, or the "*" of OPTIONS (RFC 9112, 3.2). We are no proxy, so there is no CONNECT.
   static bool IsTarget(std::string_view target) {
-    return target.starts_with('/') || target.starts_with("http://") || target.starts_with("https://") || target == "*";
+    if (target.starts_with('/') || target == "*") return true;
+    for (const std::string_view scheme : {"http://", "https://"}) {
+      if (target.starts_with(scheme))
+        return target.find_first_of("/?#:", scheme.size()) != scheme.size() && target != scheme;
+    }
+    return false;
   }
   // Beast joins the lines of a folded value in a buffer of its own. If the first line is empty, the value is a part of
   // the input, but a line break lies between it and its name.

@@ -48,5 +48,16 @@ TEST(RequestParser, NothingIsNoProgressWhereverTheHeadStands) {
   EXPECT_EQ(parser.ParseHead("Host: x\r\n\r\n").outcome, Outcome::kHead);
 }
 
+TEST(RequestParser, AUrlMustNameAHost) {
+  const auto f = [](std::string_view target, Outcome outcome) {
+    EXPECT_EQ(Feed("GET " + std::string(target) + " HTTP/1.1\r\nHost: x\r\n\r\n", "", 0), outcome) << target;
+  };
+  for (const auto* target : {"http:///path", "https:///", "http://", "https://", "http://?a=b", "http://:80/path"}) {
+    f(target, Outcome::kBad);
+  }
+  for (const auto* target : {"http://h/path", "https://h", "http://[::1]:80/", "/http://", "/"})
+    f(target, Outcome::kHead);
+}
+
 }  // namespace
 }  // namespace mi::net
