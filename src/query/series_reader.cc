@@ -72,7 +72,7 @@ bool SeriesReader::FetchOrdinals() {
 // Compares the whole set with the series of the tenant that its first series has. The set spans tenants if that tenant
 // does not have all of them. One intersection decides this once, so most answers need no fingerprint per series.
 bool SeriesReader::SpansTenants() {
-  if (set_.empty() || snapshot_->Tenants().size() < 2) return false;
+  if (set_.empty()) return false;
   set_.ForEach([this](catalog::Ordinal first) {
     snapshot_->Read(first, series_);
     return false;

@@ -30,7 +30,7 @@ constexpr std::string_view kRoot = "/debug/pprof/";
 constexpr size_t kMaxWaiting = 16;
 constexpr uint64_t kDefaultSeconds = 30;
 constexpr uint64_t kMaxSeconds = 300;
-constexpr uint64_t kMaxSymbolBytes = 8 << 20;  // about 400,000 addresses
+constexpr uint64_t kMaxSymbolBytes = 1 << 20;  // about 50,000 addresses; no budget counts them while they wait
 constexpr const char* kStopping = "the process is being stopped";
 
 constexpr std::string_view kIndex = R"(<!doctype html>

@@ -78,7 +78,7 @@ TEST_F(PprofHandlersTest, GetAndPostNameSymbols) {
   EXPECT_EQ(Get("/debug/pprof/symbol").body, "num_symbols: 1\n");
   EXPECT_EQ(Get("/debug/pprof/symbol?" + asked).body, "num_symbols: 1\n" + line + line);
   EXPECT_EQ(Send(FakeRequest("POST", "/debug/pprof/symbol", asked)).Take().body, "num_symbols: 1\n" + line + line);
-  EXPECT_EQ(Send(FakeRequest("POST", "/debug/pprof/symbol", std::string((8 << 20) + 1, '0'))).Take().status, 413);
+  EXPECT_EQ(Send(FakeRequest("POST", "/debug/pprof/symbol", std::string((1 << 20) + 1, '0'))).Take().status, 413);
 }
 
 TEST_F(PprofHandlersTest, TheCommandLineIsSeparatedByNul) {
