@@ -4,6 +4,7 @@
 
 #include "model/identity.h"
 #include "sqlite/database.h"
+#include "store/dictionary.h"
 #include "store/sqlite/catalog.h"
 #include "store/sqlite/check.h"
 #include "store/sqlite/repair.h"
