@@ -55,12 +55,12 @@ struct ApplyResult {
 // Writes the catalogue.
 //
 // Threads: confined to one thread. Each index worker has a store of its own.
-// Errors: kUnavailable, kOverloaded (disk full, locks): repeat the call. Nothing was applied, or all of it if the
-// answer to a COMMIT was lost. kInvalid, kTooLarge: the batches contain what this database cannot store (for MySQL,
-// text that is not UTF-8), and nothing was applied. kCorrupt, kInternal: a person is needed. Fatal: a store calls its
-// FatalHandler when it finds that the database went back behind what this store read or wrote (a backup was restored, a
-// failover lost transactions), or that another catalogue took its place. The call fails with the same error and applies
-// nothing.
+// Errors: kUnavailable, kOverloaded (disk full, locks, a transaction that took too long: fewer series at once may
+// succeed): repeat the call. Nothing was applied, or all of it if the answer to a COMMIT was lost. kInvalid, kTooLarge:
+// the batches contain what this database cannot store (for MySQL, text that is not UTF-8), and nothing was applied.
+// kCorrupt, kInternal: a person is needed. Fatal: a store calls its FatalHandler when it finds that the database went
+// back behind what this store read or wrote (a backup was restored, a failover lost transactions), or that another
+// catalogue took its place. The call fails with the same error and applies nothing.
 class SeriesStore {
  public:
   virtual ~SeriesStore() = default;
@@ -94,6 +94,7 @@ struct StoredSeries {
   model::Fingerprint fingerprint;
   int64_t first_seen_ms;
   int64_t last_seen_ms;
+  bool has_times = true;  // false: they are lost, and the row is damaged
 };
 
 // The ids from `first` to `last`, including both.

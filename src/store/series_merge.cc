@@ -32,8 +32,8 @@ SeriesMerge::StoredAs SeriesMerge::Compare(const StoredIdentity& row, const Plan
   model::AppendIdentity(plan_.LabelsOf(series), text_);
   const bool same = row.content == text_ && row.tenant == plan_.TenantOf(series).name();
   const bool whole = row.complete && row.fingerprint == series.fingerprint;
-  if (same) return whole || stored_ == nullptr ? StoredAs::kOurs : StoredAs::kDamaged;
-  if (stored_ == nullptr || (*stored_)(row.tenant, row.content) == series.fingerprint) return StoredAs::kAnother;
+  if (same) return whole ? StoredAs::kOurs : StoredAs::kDamaged;
+  if (stored_(row.tenant, row.content) == series.fingerprint) return StoredAs::kAnother;
   return row.fingerprint == series.fingerprint ? StoredAs::kDamaged : StoredAs::kElsewhere;
 }
 

@@ -76,9 +76,8 @@ struct Posting {
 // Ownership: borrows the plan and the dictionaries, which must outlive it. Threads: confined to one thread.
 class SeriesMerge {
  public:
-  // `stored`: tells damaged rows, which are healed; null: takes them for those of other series.
-  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries, int64_t now_ms,
-              model::IdentityFingerprinter* stored = nullptr)
+  // `stored` tells damaged rows from those of other series.
+  SeriesMerge(const ApplyPlan& plan, Dictionaries& dictionaries, int64_t now_ms, model::IdentityFingerprinter& stored)
       : plan_(plan), dictionaries_(dictionaries), now_ms_(now_ms), stored_(stored), matched_(plan.runs().size()) {}
   ~SeriesMerge() { dictionaries_.Discard(); }
   SeriesMerge(const SeriesMerge&) = delete;
@@ -121,7 +120,7 @@ class SeriesMerge {
   const ApplyPlan& plan_;
   Dictionaries& dictionaries_;
   const int64_t now_ms_;
-  model::IdentityFingerprinter* const stored_;
+  model::IdentityFingerprinter& stored_;
   std::vector<bool> matched_;  // by run
   bool index_is_damaged_ = false;
   std::vector<SeenUpdate> moved_;

@@ -24,17 +24,12 @@ std::unique_ptr<CatalogReader> MysqlCatalog::OpenReader() { return std::make_uni
 size_t MysqlCatalog::Interrupt() { return pool_->Interrupt(); }
 
 Status MysqlCatalog::Prepare() {
-  Result<CatalogIdentity> found = PrepareTables();
-  TRY(pool_->ReportAnswer(found ? Status() : Fail(found.error())));
-  MutexLock lock(mutex_);
-  identity_secret_ = std::move(found->secret);
-  return {};
+  const Result<CatalogIdentity> found = PrepareTables();
+  if (found) TRY(pool_->UseCatalog(*found));
+  return pool_->ReportAnswer(found ? Status() : Fail(found.error()));
 }
 
-std::string MysqlCatalog::identity_secret() const {
-  MutexLock lock(mutex_);
-  return identity_secret_;
-}
+std::string MysqlCatalog::identity_secret() const { return pool_->identity_secret(); }
 
 Status MysqlCatalog::Health() { return pool_->ReportAnswer(AskVersion()); }
 

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "base/mutex.h"
 #include "base/result.h"
 #include "store/identity_secrets.h"
 #include "store/mysql/options.h"
@@ -33,7 +32,7 @@ class MysqlCatalog {
   Status Prepare();
 
   // With which the fingerprints in it are made. Requires: Prepare() has succeeded.
-  std::string identity_secret() const EXCLUDES(mutex_);
+  std::string identity_secret() const;
 
   // Whether the server answers and has our tables. A replica is healthy, for readers; the gauge store_up also tells
   // whether stores can write.
@@ -56,8 +55,6 @@ class MysqlCatalog {
   Status AskVersion();
 
   const std::shared_ptr<MysqlPool> pool_;
-  mutable Mutex mutex_;
-  std::string identity_secret_ GUARDED_BY(mutex_);
 };
 
 // The secret of the catalogue in the database, for a process that makes fingerprints but uses no tables. Looks once,

@@ -79,6 +79,7 @@ Result<CatalogState> MysqlCatalogReader::State() {
       connection->Query("SELECT catalog_uuid, CAST((SELECT COALESCE(MAX(id), 0) FROM metric) AS UNSIGNED), "
                         "CAST((SELECT COALESCE(MAX(changed), 0) FROM metric_seen) AS UNSIGNED) FROM schema_version"));
   TRY(FetchOnly(*row));
+  TRY(pool_->ExpectCatalog(row->Text(0)));
   return CatalogState{.uuid = std::string(row->Text(0)), .highest_id = row->Number(1), .seen_mark = row->Number(2)};
 }
 

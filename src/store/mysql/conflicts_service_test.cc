@@ -150,7 +150,7 @@ TEST_F(MysqlFaultTest, EndsATransactionThatTakesTooLong) {
   database_->RunHere(
       "CREATE TRIGGER slow BEFORE INSERT ON stream_position FOR EACH ROW SET NEW.next_offset = "
       "NEW.next_offset + SLEEP(20)");
-  ExpectFails(Apply(MakePodBatch("", 1000, 10, 1), 1), Errc::kUnavailable, testing::_);
+  ExpectFails(Apply(MakePodBatch("", 1000, 10, 1), 1), Errc::kOverloaded, testing::_);
   database_->RunHere("DROP TRIGGER slow");
   database_->ExpectCount(0, "metric");
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 10, 1), 1));
@@ -164,7 +164,7 @@ TEST_F(MysqlFaultTest, EndsATransactionOfManyStatementsThatTakesTooLong) {
   database_->RunHere(
       "CREATE TRIGGER slow BEFORE INSERT ON metric_label FOR EACH ROW SET NEW.metric_id = NEW.metric_id + "
       "SLEEP(0.001)");
-  ExpectFails(Apply(MakePodBatch("", 1000, 400, 1), 1), Errc::kUnavailable, HasSubstr("a transaction took"));
+  ExpectFails(Apply(MakePodBatch("", 1000, 400, 1), 1), Errc::kOverloaded, HasSubstr("a transaction took"));
   database_->RunHere("DROP TRIGGER slow");
   database_->ExpectCount(0, "metric");
   ASSERT_TRUE(Apply(MakePodBatch("", 1000, 400, 1), 1));
@@ -180,7 +180,7 @@ TEST_F(MysqlFaultTest, TouchesSeriesAgainWhoseCommitHadNoAnswer) {
     ASSERT_TRUE(person->Exec(format("BACKUP STAGE {}", stage)));
   }
   // All but its COMMIT is done, and that is given up: it may yet be seen.
-  ExpectFails(Apply(MakePodBatch("", 2000, 10, 1), 2), Errc::kUnavailable, testing::_);
+  ExpectFails(Apply(MakePodBatch("", 2000, 10, 1), 2), Errc::kOverloaded, testing::_);
   ASSERT_TRUE(person->Exec("BACKUP STAGE END"));
   const std::string changed = database_->AskOne("SELECT MAX(changed) FROM metric_seen");
   ASSERT_TRUE(Apply(MakePodBatch("", 3000, 10, 2), 2));

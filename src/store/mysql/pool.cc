@@ -71,8 +71,8 @@ Result<MysqlPool::Idle> MysqlPool::Reserve() {
   while (!interrupted_ && idle_.empty() && serving_ >= options_.max_open_conns) {
     if (!returned_.WaitUntil(mutex_, deadline)) {
       CountFault(MysqlFault::kTimeout);
-      return Fail(Errc::kOverloaded, format("{}: all {} connections are in use (mysql.max_open_conns)",
-                                            AddressOf(options_), options_.max_open_conns));
+      return Fail(Errc::kUnavailable, format("{}: all {} connections are in use (mysql.max_open_conns)",
+                                             AddressOf(options_), options_.max_open_conns));
     }
   }
   if (interrupted_) return Fail(Errc::kUnavailable, format("{}: given up, for a stop", AddressOf(options_)));
@@ -101,17 +101,45 @@ Status MysqlPool::CheckCatalog(MysqlConnection& connection) {
     return Fail(Errc::kUnavailable, found.error().message());
   }
   if (!found) return Fail(found.error());
+  return UseCatalog(*found);
+}
+
+Result<uint64_t> MysqlPool::ConfirmCatalog(MysqlConnection& connection) {
+  MysqlStatement* row =
+      TRY(connection.Query("SELECT catalog_uuid, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED) FROM schema_version"));
+  if (!TRY(row->Fetch())) {
+    return Fail(Errc::kUnavailable,
+                format("{}: database \"{}\" has no row in schema_version: is it being made anew? Else restore a backup",
+                       AddressOf(options_), options_.db_name));
+  }
+  TRY(ExpectCatalog(row->Text(0)));
+  return row->Number(1);
+}
+
+Status MysqlPool::UseCatalog(const CatalogIdentity& found) {
+  {
+    MutexLock lock(mutex_);
+    if (catalog_.uuid.empty()) catalog_ = found;
+  }
+  return ExpectCatalog(found.uuid);
+}
+
+std::string MysqlPool::identity_secret() {
+  MutexLock lock(mutex_);
+  return catalog_.secret;
+}
+
+Status MysqlPool::ExpectCatalog(std::string_view uuid) {
   std::string first;
   {
     MutexLock lock(mutex_);
-    if (uuid_.empty()) uuid_ = found->uuid;
-    first = uuid_;
+    first = catalog_.uuid;
   }
-  if (first == found->uuid) return {};
+  if (first == uuid) return {};
   const Error replaced(Errc::kCorrupt,
                        format("{}: database \"{}\" was replaced while it was in use: it is catalogue {} now, and was "
                               "{}; a restart reads it from the beginning",
-                              AddressOf(options_), options_.db_name, found->uuid, first));
+                              AddressOf(options_), options_.db_name, uuid, first));
   deps_.fatal(replaced);
   return Fail(replaced);
 }

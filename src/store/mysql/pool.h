@@ -3,14 +3,17 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/fatal.h"
 #include "base/mutex.h"
+#include "store/identity_secrets.h"
 #include "store/mysql/connection.h"
 #include "store/mysql/options.h"
 #include "telemetry/log.h"
@@ -39,13 +42,23 @@ class MysqlPool {
  public:
   MysqlPool(MysqlOptions options, MysqlDeps deps);
 
-  // kUnavailable: no connection, with the reason. kOverloaded: mysql.max_open_conns connections are in use, and were
-  // for connect_timeout. Fatal: the connection leads to another catalogue than the first one.
+  // kUnavailable: no connection, with the reason; also if all of mysql.max_open_conns are in use, and were for
+  // connect_timeout. Fatal: the connection leads to another catalogue than the first one.
   Result<MysqlLease> Take();
 
   // An extra connection, which is not open yet and is closed with the lease: for work before the tables exist, or work
   // that takes long.
   MysqlLease LendExtra(MysqlConnection::Purpose purpose);
+
+  // The first catalogue that is found is the one that this process uses: it makes fingerprints with the secret and
+  // remembers ids. Any other uuid is kCorrupt and fatal.
+  Status UseCatalog(const CatalogIdentity& found);
+  Status ExpectCatalog(std::string_view uuid);
+  // Asks the database for the uuid and expects it. Within a transaction, the answer holds until the end of the
+  // transaction, since DROP waits for it. Returns the server's clock, ms since the epoch.
+  Result<uint64_t> ConfirmCatalog(MysqlConnection& connection);
+  // Requires: a connection was taken.
+  std::string identity_secret();
 
   // Ends the calls that are under way and refuses all that follow, with kUnavailable. Returns how many were under way.
   size_t Interrupt();
@@ -91,7 +104,7 @@ class MysqlPool {
   std::set<MysqlConnection*> lent_ GUARDED_BY(mutex_);  // owned by their leases
   size_t serving_ GUARDED_BY(mutex_) = 0;               // of lent_ those that count for max_open_conns
   bool interrupted_ GUARDED_BY(mutex_) = false;
-  std::string uuid_ GUARDED_BY(mutex_);  // of the catalogue of the first connection
+  CatalogIdentity catalog_ GUARDED_BY(mutex_);  // that this process uses
   bool answers_ GUARDED_BY(mutex_) = false;
   std::set<const void*> refused_writers_ GUARDED_BY(mutex_);  // the last call of each failed
 };

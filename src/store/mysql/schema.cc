@@ -283,9 +283,15 @@ std::string MysqlSchemaText(std::string_view db_name, std::string_view user, con
 Result<CatalogIdentity> CheckMysqlSchema(MysqlConnection& connection, const std::string& configured_secret) {
   const Found found = TRY(LookAndCheck(connection, configured_secret));
   if (found.IsCurrent()) return found.identity;
-  return Fail(Errc::kUnavailable, format("{} has no tables yet: the role consumer or all makes them when it starts, or "
-                                         "run what `metric-index schema mysql` prints",
-                                         Where(connection)));
+  const bool older = found.row && found.row->version > 0;
+  return Fail(Errc::kUnavailable,
+              format("{} {}: the role consumer, query or all {} when it starts, or an administrator runs what "
+                     "`metric-index schema mysql` prints",
+                     Where(connection),
+                     older ? format("has schema version {}, this version of metric-index needs {}", found.row->version,
+                                    kMysqlSchemaVersion)
+                           : "has no tables yet",
+                     older ? "migrates it" : "makes them"));
 }
 
 Result<std::optional<CatalogIdentity>> FindMysqlSchema(MysqlConnection& connection,

@@ -15,8 +15,8 @@ namespace mi::store {
 
 inline constexpr uint64_t kMysqlSchemaVersion = 2;
 
-// The checks of a process that uses the tables. kUnavailable if there are no tables yet. kInvalid, with what to do: a
-// newer schema, another identity.secret, the tables of the older service.
+// The checks of a process that uses the tables. kUnavailable if there are no tables yet, or older ones. kInvalid, with
+// what to do: a newer schema, another identity.secret, the tables of the older service.
 Result<CatalogIdentity> CheckMysqlSchema(MysqlConnection& connection, const std::string& configured_secret);
 
 // The same checks before the tables are made: nothing if there are none yet, or older ones. Needs no right beyond

@@ -35,6 +35,12 @@ class MysqlSchemaTest : public testing::Test {
     EXPECT_TRUE(prepared) << prepared.error().message();
     return catalog->identity_secret();
   }
+  // As an administrator does, while processes use it.
+  void MakeAnew() {
+    ASSERT_EQ(RunClient(format("DROP DATABASE `{}`;\n{}", database_->name(),
+                               MysqlSchemaText(database_->name(), "root", database_->options().secrets))),
+              0);
+  }
   // A database of version 1, as an administrator made it, with one series.
   void MakeVersion1() {
     MakeDatabase();
@@ -189,6 +195,14 @@ TEST_F(MysqlSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
   const std::string uuid = database_->AskOne("SELECT catalog_uuid FROM schema_version");
   ExpectRefused(Prepare({.configured = "ours"}), Errc::kInvalid, HasSubstr("another identity.secret"));
   EXPECT_EQ(database_->AskOne("SELECT version FROM schema_version"), "1");
+
+  database_->options().secrets = {};
+  const Result<std::string> secret =
+      ReadMysqlIdentitySecret(database_->options());  // as a producer, which makes nothing
+  ASSERT_FALSE(secret);
+  EXPECT_EQ(secret.error().code(), Errc::kUnavailable);
+  EXPECT_THAT(secret.error().message(), AllOf(HasSubstr("has schema version 1"), HasSubstr("needs 2"),
+                                              HasSubstr("consumer"), HasSubstr("migrates it")));
 
   EXPECT_EQ(SecretOf({.if_new = "random"}), "");
   EXPECT_EQ(database_->AskOne("SELECT catalog_uuid FROM schema_version"), uuid);
@@ -411,6 +425,60 @@ TEST_F(MysqlSchemaTest, CallsTheFatalHandlerIfTheDatabaseWasReplacedAndANewProce
   EXPECT_EQ(database_->AskOne("SELECT COUNT(*) FROM metric_label"),
             database_->AskOne("SELECT COUNT(*) FROM v_series_label"));
   EXPECT_NE(reader->State().value().uuid, uuid);
+}
+
+// Connections stay as they are, and a process that has stored no position has none to compare.
+TEST_F(MysqlSchemaTest, CallsTheFatalHandlerIfTheDatabaseIsMadeAnewUnderItsConnections) {
+  const auto catalog = database_->Open();
+  ASSERT_TRUE(catalog->Prepare());
+  const auto store = catalog->OpenStore();
+  const auto reader = catalog->OpenReader();
+  EXPECT_EQ(store->Position("metric-index", 0).value(), std::nullopt);
+  ASSERT_TRUE(reader->State());
+  MakeAnew();
+  const model::SeriesBatch batch = MakePodBatch("", 1000, 5, 1);
+  const StreamPosition position[] = {{"metric-index", 0, 1}};
+  size_t calls = 0;
+  const auto ends = [&](auto result) {
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code(), Errc::kCorrupt) << result.error().message();
+    EXPECT_THAT(database_->fatal_messages(), testing::SizeIs(++calls));
+    EXPECT_THAT(database_->fatal_messages(), testing::Each(HasSubstr("was replaced while it was in use")));
+  };
+  ends(store->Apply({&batch, 1}, position));
+  ends(store->Position("metric-index", 0));
+  ends(store->Checkpoint());
+  ends(reader->State());
+  for (const char* table : {"metric", "metric_seen", "metric_label", "stream_position"}) {
+    database_->ExpectCount(0, table);
+  }
+}
+
+TEST_F(MysqlSchemaTest, CallsTheFatalHandlerIfTheDatabaseIsMadeAnewBetweenPrepareAndTheFirstCall) {
+  const auto catalog = database_->Open();
+  ASSERT_TRUE(catalog->Prepare());
+  MakeAnew();
+  EXPECT_EQ(catalog->OpenReader()->State().error().code(), Errc::kCorrupt);
+  const model::SeriesBatch batch = MakePodBatch("", 1000, 5, 1);
+  EXPECT_EQ(catalog->OpenStore()->Apply({&batch, 1}, {}).error().code(), Errc::kCorrupt);
+  EXPECT_THAT(database_->fatal_messages(), testing::Each(HasSubstr("was replaced while it was in use")));
+  EXPECT_THAT(database_->fatal_messages(), testing::SizeIs(2));
+  database_->ExpectCount(0, "metric");
+}
+
+// The activity of a series that has the same fingerprint in both.
+TEST_F(MysqlSchemaTest, MovesNoTimesInADatabaseThatWasMadeAnew) {
+  const auto catalog = database_->Open();
+  ASSERT_TRUE(catalog->Prepare());
+  const auto store = catalog->OpenStore();
+  const model::SeriesBatch batch = MakePodBatch("", 1000, 5, 1);
+  ASSERT_TRUE(store->Apply({&batch, 1}, {}));
+  MakeAnew();
+  ASSERT_TRUE(database_->Open()->OpenStore()->Apply({&batch, 1}, {}));
+  const model::ActivityBatch activity{.seen_at_ms = 2000, .fingerprints = {batch[0].fingerprint}};
+  EXPECT_EQ(store->ApplyActivity({&activity, 1}).error().code(), Errc::kCorrupt);
+  EXPECT_THAT(database_->fatal_messages(), testing::ElementsAre(HasSubstr("was replaced while it was in use")));
+  EXPECT_EQ(database_->AskOne("SELECT MAX(last_seen) FROM metric_seen"), "1000");
 }
 
 // What docs/migration.md says.

@@ -27,6 +27,11 @@
 // Followers read rows by `changed`, the server's time when a row was written, and look back by longest_transaction
 // (MysqlCatalogReader::ReadSeenChanges). So a transaction must become visible within that time: after half of it a
 // store gives up (CheckTime), and what may still have become visible later is touched again (TouchLate).
+//
+// The database may be dropped and made anew between two statements. A connection does not notice that, and ids in
+// memory and fingerprints, made with the old catalogue's secret, would be wrong in the new one. So the transaction of 4
+// begins with the question which catalogue it is (MysqlPool::ConfirmCatalog). Asked before 3 too, it gives a clear
+// error instead of ids that are too small.
 namespace mi::store {
 namespace {
 
@@ -72,13 +77,6 @@ Result<std::vector<StreamPosition>> ReadPositions(MysqlConnection& connection) {
   return positions;
 }
 
-// The server's clock, ms since the epoch.
-Result<uint64_t> ServerNowMs(MysqlConnection& connection) {
-  MysqlStatement* select = TRY(connection.Query("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS UNSIGNED)"));
-  TRY(select->Fetch());
-  return select->Number(0);
-}
-
 // Takes `count` ids of a table for good and returns the first. Requires: no transaction is open, since other writers
 // would wait for its end.
 Result<uint64_t> TakeIds(MysqlConnection& connection, std::string_view table, uint64_t count) {
@@ -105,18 +103,39 @@ Status CheckUtf8(const ApplyPlan& plan, std::span<const NewSeries> all) {
   return {};
 }
 
+// The row has the hash of the wanted text, but its own text has another: it is damaged.
+Status CorrectDictionaryRow(MysqlConnection& connection, const DictionaryTable& table, uint64_t id,
+                            Dictionary::Wanted& wanted) {
+  std::string columns;
+  for (const std::string_view column : table.columns) {
+    columns += format("{}{} = ?", columns.empty() ? "" : ", ", column);
+  }
+  MysqlStatement* update = TRY(connection.Prepare(format("UPDATE {} SET {} WHERE id = ?", table.name, columns)));
+  for (size_t i = 0; i < table.columns.size(); ++i) update->Bind(wanted.values[i]);
+  TRY(update->Bind(id).Run());
+  wanted.Settle(id, true);
+  return {};
+}
+
 Status FindDictionaryRows(MysqlConnection& connection, const DictionaryTable& table,
                           std::span<Dictionary::Wanted* const> missing, std::string_view lock) {
   if (missing.empty()) return {};
   std::string before = "SELECT hash, id";
   for (const std::string_view column : table.columns) before += format(", {}", column);
   before += format(" FROM {} FORCE INDEX (hash) WHERE hash IN", table.name);
-  return connection.SelectIn(
+  std::vector<std::pair<uint64_t, Dictionary::Wanted*>> damaged;  // by the id of the row
+  TRY(connection.SelectIn(
       before, lock, missing.size(), [&](size_t i) { return View(missing[i]->hash); },
       [&](size_t i, const MysqlStatement& row) -> Status {
         SettleByRow(row, 1, 2, table, *missing[i]);
+        const bool refused = missing[i]->id == 0;
+        if (refused && DictionaryHash(DictionaryKeyOf(row, 2, table)) != missing[i]->hash) {
+          damaged.emplace_back(row.Number(1), missing[i]);
+        }
         return {};
-      });
+      }));
+  for (const auto& [id, wanted] : damaged) TRY(CorrectDictionaryRow(connection, table, id, *wanted));
+  return {};
 }
 
 // The ids are ours, and there is no ON DUPLICATE KEY: with AUTO_INCREMENT and that, MariaDB 10.11 silently left rows
@@ -154,8 +173,10 @@ MysqlSeriesStore::MysqlSeriesStore(std::shared_ptr<MysqlPool> pool)
 Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> batches,
                                             std::span<const StreamPosition> positions) {
   const ApplyPlan plan(batches);
-  Result<ApplyResult> result =
-      Repeat([&](MysqlConnection& connection) { return TryApply(connection, plan, batches, positions); });
+  Result<ApplyResult> result = Repeat([&](MysqlConnection& connection) {
+    const Time began = std::chrono::steady_clock::now();
+    return OverloadedIfLate(began, TryApply(connection, plan, batches, positions));
+  });
   pool_->ReportWrite(this, result ? nullptr : &result.error());
   if (result) inserted_since_checkpoint_ += result->inserted.size();
   return result;
@@ -164,7 +185,8 @@ Result<ApplyResult> MysqlSeriesStore::Apply(std::span<const model::SeriesBatch> 
 Result<ApplyResult> MysqlSeriesStore::TryApply(MysqlConnection& connection, const ApplyPlan& plan,
                                                std::span<const model::SeriesBatch> batches,
                                                std::span<const StreamPosition> positions) {
-  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs());
+  if (!stored_fingerprint_) stored_fingerprint_.emplace(pool_->identity_secret());
+  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs(), *stored_fingerprint_);
   TRY(TouchLate(connection));
   TRY(FindKnown(connection, plan, merge));
   merge.CollectNew();
@@ -173,10 +195,12 @@ Result<ApplyResult> MysqlSeriesStore::TryApply(MysqlConnection& connection, cons
   merge.RefuseClashes();
 
   const Time began = std::chrono::steady_clock::now();
-  const uint64_t now_ms = TRY(ServerNowMs(connection));
+  const uint64_t now_ms = TRY(pool_->ConfirmCatalog(connection));
   TRY(AssignIds(connection, merge));
   MysqlTransaction transaction = TRY(MysqlTransaction::Begin(connection));
+  TRY(pool_->ConfirmCatalog(connection));
   TRY(InsertNew(connection, merge, now_ms));
+  TRY(HealDamaged(connection, merge));
   TRY(CheckTime(began));
   const std::vector<SeenUpdate> moved = TRY(MoveSeen(connection, merge.Moved(), now_ms));
   TRY(ApplyMetadata(connection, batches));
@@ -204,7 +228,8 @@ Status MysqlSeriesStore::FindKnown(MysqlConnection& connection, const ApplyPlan&
                                 .content = row.Text(2),
                                 .tenant = row.Text(3),
                                 .first_seen_ms = row.Int(4),
-                                .last_seen_ms = row.Int(5)});
+                                .last_seen_ms = row.Int(5),
+                                .fingerprint = plan.runs()[run].front().fingerprint});
         return {};
       });
 }
@@ -252,6 +277,19 @@ Status MysqlSeriesStore::InsertNew(MysqlConnection& connection, const SeriesMerg
   TRY(connection.Insert(series_rows));
   TRY(connection.Insert(seen_rows));
   return connection.Insert(posting_rows);
+}
+
+// The labels may be there, since only the text of a row proves that it is damaged.
+Status MysqlSeriesStore::HealDamaged(MysqlConnection& connection, const SeriesMerge& merge) {
+  MysqlRows postings("metric_label (metric_label_name_id, metric_label_value_id, metric_id)");
+  for (const NewSeries& series : merge.healed()) {
+    TRY(connection.Query("UPDATE metric SET metric_basic_label_id = ?, metric = ? WHERE id = ?",
+                         merge.BasicLabelOf(series), std::string_view(series.content), series.id));
+    for (const auto& [name, value] : series.labels) {
+      postings.Add(dictionaries_.names.IdAt(name), dictionaries_.values.IdAt(value), series.id);
+    }
+  }
+  return connection.Insert(postings, "ON DUPLICATE KEY UPDATE metric_id = metric_id");
 }
 
 // Locks the rows in the order of their ids, so that what is returned and written is what others see next. FindKnown
@@ -361,6 +399,16 @@ Status MysqlSeriesStore::ApplyPositions(MysqlConnection& connection, std::span<c
   return connection.Insert(fresh, "ON DUPLICATE KEY UPDATE next_offset = GREATEST(next_offset, VALUES(next_offset))");
 }
 
+// An attempt that had a connection and failed so late probably met one of the time limits
+// (MysqlConnection::SetOptions), of which a sixth is the shortest. Fewer series at once may succeed, unlike with a
+// server that is away.
+Result<ApplyResult> MysqlSeriesStore::OverloadedIfLate(Time began, Result<ApplyResult> result) const {
+  if (result || result.error().code() != Errc::kUnavailable) return result;
+  if (std::chrono::steady_clock::now() - began < std::chrono::milliseconds(pool_->options().longest_transaction) / 6)
+    return result;
+  return Fail(Errc::kOverloaded, result.error().message());
+}
+
 Status MysqlSeriesStore::CheckTime(Time began) const {
   const std::chrono::seconds longest = pool_->options().longest_transaction;
   const auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
@@ -411,8 +459,8 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::TryActivity(std::span<const mo
         TRY(Repeat([&](MysqlConnection& connection) -> Result<std::vector<SeenUpdate>> {
           TRY(TouchLate(connection));
           const Time began = std::chrono::steady_clock::now();
-          const uint64_t now_ms = TRY(ServerNowMs(connection));
           MysqlTransaction transaction = TRY(MysqlTransaction::Begin(connection));
+          const uint64_t now_ms = TRY(pool_->ConfirmCatalog(connection));
           std::vector<SeenUpdate> now = TRY(MoveSeen(connection, part, now_ms));
           TRY(Commit(transaction, began, now));
           return now;
@@ -439,12 +487,21 @@ Result<std::vector<SeenUpdate>> MysqlSeriesStore::FindActive(MysqlConnection& co
   return active;
 }
 
+// If the catalogue is the same after the reading, it was the same before.
+Result<std::vector<StreamPosition>> MysqlSeriesStore::ReadPositionsOfCatalog() {
+  return Repeat([&](MysqlConnection& connection) -> Result<std::vector<StreamPosition>> {
+    std::vector<StreamPosition> positions = TRY(ReadPositions(connection));
+    TRY(pool_->ConfirmCatalog(connection));
+    return positions;
+  });
+}
+
 Result<std::optional<int64_t>> MysqlSeriesStore::Position(const std::string& stream, int32_t partition) {
-  return known_positions_.Read(TRY(Repeat(ReadPositions)), stream, partition);
+  return known_positions_.Read(TRY(ReadPositionsOfCatalog()), stream, partition);
 }
 
 Result<std::vector<StreamPosition>> MysqlSeriesStore::Checkpoint() {
-  std::vector<StreamPosition> positions = TRY(Repeat(ReadPositions));
+  std::vector<StreamPosition> positions = TRY(ReadPositionsOfCatalog());
   // Few or no new series came, as on most days: others need the memory more.
   if (std::exchange(inserted_since_checkpoint_, 0) < kQuietSeries) dictionaries_.Forget();
   return positions;

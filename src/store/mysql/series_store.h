@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "model/identity_fingerprinter.h"
 #include "store/apply_plan.h"
 #include "store/dictionary.h"
 #include "store/known_positions.h"
@@ -48,15 +49,18 @@ class MysqlSeriesStore final : public SeriesStore {
   Status SettleDictionary(MysqlConnection& connection, Dictionary& dictionary);
   Status AssignIds(MysqlConnection& connection, SeriesMerge& merge);
   Status InsertNew(MysqlConnection& connection, const SeriesMerge& merge, uint64_t now_ms);
+  Status HealDamaged(MysqlConnection& connection, const SeriesMerge& merge);
   // Merges the times with the stored ones; returns what changed.
   Result<std::vector<SeenUpdate>> MoveSeen(MysqlConnection& connection, std::span<const SeenUpdate> wanted,
                                            uint64_t now_ms);
   Status ApplyMetadata(MysqlConnection& connection, std::span<const model::SeriesBatch> batches);
   Status ApplyPositions(MysqlConnection& connection, std::span<const StreamPosition> positions);
+  Result<ApplyResult> OverloadedIfLate(Time began, Result<ApplyResult> result) const;
   // kUnavailable if a transaction has taken too long. `began`: when it was given its time.
   Status CheckTime(Time began) const;
   Status Commit(MysqlTransaction& transaction, Time began, std::span<const SeenUpdate> moved);
   Status TouchLate(MysqlConnection& connection);
+  Result<std::vector<StreamPosition>> ReadPositionsOfCatalog();
 
   Result<std::vector<SeenUpdate>> TryActivity(std::span<const model::ActivityBatch> batches);
   // The known series that were seen later than the store knows, by id. Their first_seen_ms is INT64_MAX.
@@ -66,6 +70,7 @@ class MysqlSeriesStore final : public SeriesStore {
   const std::shared_ptr<MysqlPool> pool_;
   telemetry::Counter& repeated_;
   Dictionaries dictionaries_;
+  std::optional<model::IdentityFingerprinter> stored_fingerprint_;  // since the first attempt
   KnownPositions known_positions_;
   uint64_t newest_id_ = 0;  // of the series ids that this store was given
   uint64_t inserted_since_checkpoint_ = 0;

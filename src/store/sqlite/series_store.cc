@@ -91,7 +91,7 @@ Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::Serie
                                                     std::span<const StreamPosition> positions) {
   TRY(MakeRoomInWal());
   const ApplyPlan plan(batches);
-  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs(), &stored_fingerprint_);
+  SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs(), stored_fingerprint_);
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
   TRY(FindKnown(plan, merge));
   merge.CollectNew();
