@@ -16,9 +16,10 @@ Result<std::unique_ptr<Consumer>> Consumer::Create(const config::Config& config,
   for (uint64_t i = 0; i < config.app.work_num; ++i) {
     auto consumer = TRY(stream::KafkaConsumer::Create(KafkaConsumerOptionsOf(config), kafka));
     Lane& lane = group->lanes_.emplace_back(Lane{std::move(consumer), catalog.OpenStore(), nullptr});
-    lane.worker = std::make_unique<index::Worker>(
-        index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
-        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_, deps.clock, deps.log, deps.metrics});
+    lane.worker =
+        std::make_unique<index::Worker>(index::WorkerOptions{.store_figures = index::StoreFigures::kByStore},
+                                        index::WorkerDeps{*lane.consumer, *lane.store, nullptr, &group->activity_,
+                                                          deps.clock, deps.log, deps.metrics, deps.fatal});
     consumers.push_back(lane.consumer.get());
   }
   group->lag_ = ShowIndexLag(consumers, deps.clock, deps.metrics);

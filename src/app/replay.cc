@@ -69,7 +69,7 @@ Status Replayer::Open(std::optional<int64_t> from_ms) {
     Lane& lane = lanes_.emplace_back(Lane{std::move(replay), catalog_.OpenStore(), nullptr});
     lane.worker = std::make_unique<index::Worker>(
         index::WorkerOptions{},
-        index::WorkerDeps{*lane.replay, *lane.store, nullptr, nullptr, clock_, log_, *metrics_});
+        index::WorkerDeps{*lane.replay, *lane.store, nullptr, nullptr, clock_, log_, *metrics_, ExitOnFatal(log_)});
     TRY(lane.worker->Seek());
   }
   return {};

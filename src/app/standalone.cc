@@ -137,8 +137,8 @@ Status Standalone::OpenFiles() {
                                        [this] { return CheckFiles(); }));
   TRY(directory_.Guard({"catalog.db", "journal.db"}));
   index_ = std::make_unique<index::Worker>(
-      index::WorkerOptions{},
-      index::WorkerDeps{journal_->consumer(), *store_, &feed_, &activity_, deps_.clock, deps_.log, deps_.metrics});
+      index::WorkerOptions{}, index::WorkerDeps{journal_->consumer(), *store_, &feed_, &activity_, deps_.clock,
+                                                deps_.log, deps_.metrics, deps_.fatal});
   lag_ = ShowIndexLag({&journal_->consumer()}, deps_.clock, deps_.metrics);
   return index_->Seek();
 }

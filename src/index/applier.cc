@@ -15,12 +15,9 @@ namespace {
 // The store says that these records can never be applied. Every other error is about the store, not about them.
 bool IsRefusal(const Error& error) { return error.code() == Errc::kInvalid || error.code() == Errc::kTooLarge; }
 
-// Whether fewer records at once may succeed: the store lost a conflict with other writers, or the attempt took so long
-// that it probably met one of the store's time limits. A store that is away fails at once.
-bool IsTooMuch(const Error& error, std::chrono::duration<double> took) {
-  constexpr std::chrono::seconds kSlow{1};
-  return error.code() == Errc::kOverloaded || took >= kSlow;
-}
+// Whether fewer records at once may succeed: the store lost a conflict with other writers, or met a limit of time or
+// space. A store that is away is kUnavailable.
+bool IsTooMuch(const Error& error) { return error.code() == Errc::kOverloaded; }
 
 std::string IdentityOf(const model::SeriesBatch& batch, size_t i) {
   const std::string identity = model::FormatIdentity(batch[i].labels);
@@ -97,7 +94,7 @@ Applier::Outcome Applier::ApplyPiece(const Piece& piece, std::span<const model::
     if (!store_retry_.WaitAfter(format("apply {} records to the store", piece.records), error)) {
       return Outcome::kStopped;
     }
-    if (piece.records > 1 && IsTooMuch(error, took)) {
+    if (piece.records > 1 && IsTooMuch(error)) {
       batch_limit_ = piece.records - piece.records / 2;
       return Outcome::kTooMuch;
     }

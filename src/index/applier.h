@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/fatal.h"
 #include "index/metrics.h"
 #include "index/retry.h"
 #include "store/ports.h"
@@ -38,6 +39,7 @@ struct WorkerDeps {
   const Clock& clock;
   telemetry::Logger& log;
   telemetry::Metrics& metrics;
+  FatalHandler fatal;  // called from the worker's thread: the store or the stream is damaged (kCorrupt)
 };
 
 // Threads: confined to the worker's.

@@ -56,11 +56,12 @@ class JournalToSqliteTest : public testing::Test {
                               {clock_, *log_, *metrics_, [](const Error& error) { ADD_FAILURE() << error.message(); }});
     if (!journal) return false;
     journal_ = std::move(*journal);
-    worker_.emplace(WorkerOptions{.max_wait = milliseconds(5),
-                                  .checkpoint_interval = milliseconds(20),
-                                  .min_retry = milliseconds(1),
-                                  .max_retry = milliseconds(2)},
-                    WorkerDeps{journal_->consumer(), *store_, nullptr, &activity_, clock_, *log_, *metrics_});
+    worker_.emplace(
+        WorkerOptions{.max_wait = milliseconds(5),
+                      .checkpoint_interval = milliseconds(20),
+                      .min_retry = milliseconds(1),
+                      .max_retry = milliseconds(2)},
+        WorkerDeps{journal_->consumer(), *store_, nullptr, &activity_, clock_, *log_, *metrics_, store::IgnoreFatal});
     const bool sought = worker_->Seek().has_value();
     worker_->Start();
     return sought;

@@ -1,6 +1,6 @@
 // Repeats an operation until it succeeds or the worker stops, with growing pauses; reports failures to the log, the
-// metrics and the health. A worker has one object for the store and one for the stream: a stream that answers tells
-// nothing about a store that is away.
+// metrics and the health. Damage (kCorrupt) ends the process instead: no repetition repairs it. A worker has one object
+// for the store and one for the stream: a stream that answers tells nothing about a store that is away.
 //
 // Threads: confined to the worker's, except Health().
 #pragma once
@@ -12,6 +12,8 @@
 #include <utility>
 
 #include "base/backoff.h"
+#include "base/fatal.h"
+#include "base/format.h"
 #include "base/mutex.h"
 #include "base/result.h"
 #include "base/stop_signal.h"
@@ -22,9 +24,10 @@ namespace mi::index {
 
 class Retry {
  public:
-  // `store`: the metrics that count the failures and show whether the store works; null for the stream.
-  Retry(Backoff backoff, const StopSignal& stop, telemetry::Logger& log, IndexMetrics* store)
-      : stop_(stop), log_(log), store_(store), backoff_(std::move(backoff)) {}
+  // `stop`: of the worker; it is requested after `fatal` was called. `store`: the metrics that count the failures and
+  // show whether the store works; null for the stream.
+  Retry(Backoff backoff, StopSignal& stop, telemetry::Logger& log, FatalHandler fatal, IndexMetrics* store)
+      : stop_(stop), log_(log), fatal_(std::move(fatal)), store_(store), backoff_(std::move(backoff)) {}
 
   // Returns the first result of `attempt` that is a success or an error for which `is_final` is true, since repeating
   // would not change it. Returns nothing if the worker was stopped meanwhile. `what` is for messages: "apply to the
@@ -48,7 +51,7 @@ class Retry {
   // Reports a failure and waits for the next attempt. False if the worker was stopped.
   bool WaitAfter(std::string_view what, const Error& error) { return stop_.WaitFor(Failed(what, error)); }
 
-  // Reports a failure; returns the pause before the next attempt.
+  // Reports a failure; returns the pause before the next attempt. Fatal: kCorrupt.
   std::chrono::milliseconds Failed(std::string_view what, const Error& error) EXCLUDES(mutex_) {
     ++failures_;
     // The 1st, 2nd, 4th ... failure: a night of failures is a dozen lines.
@@ -59,6 +62,10 @@ class Retry {
     if (store_ != nullptr) {
       store_->CountStoreError(ToString(error.code()));
       store_->NoteStoreUp(false);
+    }
+    if (error.code() == Errc::kCorrupt) {
+      fatal_(error.Within(format("index: {}", what)));
+      stop_.Request();
     }
     MutexLock lock(mutex_);
     error_ = error.Within(what);
@@ -84,8 +91,9 @@ class Retry {
   }
 
  private:
-  const StopSignal& stop_;
+  StopSignal& stop_;
   telemetry::Logger& log_;
+  const FatalHandler fatal_;
   IndexMetrics* const store_;
   Backoff backoff_;
   unsigned failures_ = 0;  // in a row

@@ -17,8 +17,8 @@ class RetryTest : public ::testing::Test {
   std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   IndexMetrics index_metrics_{*metrics_, StoreFigures::kByWorker};
   StopSignal stop_;
-  Retry store_{Backoff(milliseconds(1), milliseconds(100)), stop_, *log_, &index_metrics_};
-  Retry stream_{Backoff(milliseconds(1), milliseconds(100)), stop_, *log_, nullptr};
+  Retry store_{Backoff(milliseconds(1), milliseconds(100)), stop_, *log_, [](const Error&) {}, &index_metrics_};
+  Retry stream_{Backoff(milliseconds(1), milliseconds(100)), stop_, *log_, [](const Error&) {}, nullptr};
 };
 
 TEST_F(RetryTest, ReportsTheFailureUntilTheNextSuccess) {

@@ -36,7 +36,7 @@ TEST(WorkerOverMariadb, HalvesABatchThatTheDatabaseIsTooSlowFor) {
   const auto consumer = stream.OpenConsumer();
   const SystemClock clock;
   const auto log = telemetry::Logger::Null();
-  Worker worker({}, {*consumer, *store, nullptr, nullptr, clock, *log, database.metrics()});
+  Worker worker({}, {*consumer, *store, nullptr, nullptr, clock, *log, database.metrics(), store::IgnoreFatal});
   worker.Start();
   EXPECT_TRUE(Eventually([&] { return stream.released() == stream.end(); }, std::chrono::minutes(2)));
   worker.Stop();

@@ -11,8 +11,8 @@ Worker::Worker(const WorkerOptions& options, const WorkerDeps& deps)
     : options_(options),
       deps_(deps),
       metrics_(deps.metrics, options.store_figures),
-      store_retry_(Backoff(options.min_retry, options.max_retry), stop_, deps.log, &metrics_),
-      stream_retry_(Backoff(options.min_retry, options.max_retry), stop_, deps.log, nullptr),
+      store_retry_(Backoff(options.min_retry, options.max_retry), stop_, deps.log, deps.fatal, &metrics_),
+      stream_retry_(Backoff(options.min_retry, options.max_retry), stop_, deps.log, deps.fatal, nullptr),
       applier_(deps, store_retry_, stream_retry_, metrics_) {}
 
 Status Worker::Seek() {

@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "model/identity.h"
 #include "store/testing/fake_store.h"
+#include "store/testing/fatal_log.h"
 #include "stream/testing/fake_stream.h"
 
 namespace mi::index {
@@ -16,6 +17,7 @@ namespace {
 using std::chrono::milliseconds;
 using store::FakeCatalog;
 using stream::FakeStream;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -48,10 +50,17 @@ class PickyStore final : public store::SeriesStore {
   void Refuse(std::string name) { refused_.insert(std::move(name)); }
   // With more than `series` series, a call moves the clock by `takes` and fails.
   void FailAbove(size_t series, Error error, ManualClock& clock, std::chrono::seconds takes) {
-    too_slow_ = [=, &clock](size_t wanted) -> Status {
+    fault_ = [=, &clock](size_t wanted) -> Status {
       if (wanted <= series) return {};
       clock.Advance(takes);
       return Fail(error);
+    };
+  }
+  // Is away while `away` is true, which is asked with each call.
+  void FailWhile(std::function<bool()> away) {
+    fault_ = [away = std::move(away)](size_t) -> Status {
+      if (away()) return Fail(Errc::kUnavailable, "connection refused");
+      return {};
     };
   }
   std::atomic<size_t> largest{0};  // number of series that were applied at once
@@ -68,7 +77,7 @@ class PickyStore final : public store::SeriesStore {
     }
     size_t series = 0;
     for (const model::SeriesBatch& batch : batches) series += batch.size();
-    if (too_slow_) TRY(too_slow_(series));
+    if (fault_) TRY(fault_(series));
     largest = std::max(largest.load(), series);
     return inner_->Apply(batches, positions);
   }
@@ -83,7 +92,7 @@ class PickyStore final : public store::SeriesStore {
  private:
   std::unique_ptr<store::SeriesStore> inner_;
   std::set<std::string> refused_;
-  std::function<Status(size_t)> too_slow_;
+  std::function<Status(size_t)> fault_;
 };
 
 // Remembers what it was told, and can be waited for.
@@ -132,7 +141,8 @@ class WorkerTest : public testing::Test {
   }
 
   void StartWorker() {
-    worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_});
+    worker_.emplace(
+        options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, fatal_.Handler()});
     worker_->Start();
   }
   // As a new process would: with a store and a consumer that know nothing of before.
@@ -172,6 +182,7 @@ class WorkerTest : public testing::Test {
   FakeCatalog catalog_;
   Recorder listener_;
   ManualClock clock_;
+  store::FatalLog fatal_;
   const std::unique_ptr<telemetry::Logger> log_ = telemetry::Logger::Null();
   const std::unique_ptr<telemetry::Metrics> metrics_ = telemetry::Metrics::Create();
   stream::ActivityQueue activity_{1'000, *metrics_};
@@ -260,7 +271,8 @@ TEST_F(WorkerTest, ReportsThatRecordsWaitAndNoneWasAppliedForAMinute) {
 }
 
 TEST_F(WorkerTest, SeekReturnsTheErrorAndIsNotRepeatedAtTheStart) {
-  worker_.emplace(options_, WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_});
+  worker_.emplace(options_,
+                  WorkerDeps{*consumer_, *store_, &listener_, &activity_, clock_, *log_, *metrics_, fatal_.Handler()});
   catalog_.Fail(StoreCall::kPosition, 1, Error(Errc::kUnavailable, "gone"));
   EXPECT_EQ(worker_->Seek().error().code(), Errc::kUnavailable);
   EXPECT_TRUE(worker_->Seek());
@@ -283,7 +295,7 @@ TEST_F(WorkerTest, RepeatsTheSeekUntilTheStoreAnswers) {
 }
 
 TEST_F(WorkerTest, NeverPassesAFailureAndRecoversByItself) {
-  for (const Errc code : {Errc::kUnavailable, Errc::kOverloaded, Errc::kCorrupt, Errc::kInternal}) {
+  for (const Errc code : {Errc::kUnavailable, Errc::kOverloaded, Errc::kInternal}) {
     catalog_.FailAlways(StoreCall::kApply, Error(code, "cannot"));
     const int64_t before = stream_.end();
     const int calls = catalog_.calls(StoreCall::kApply);
@@ -300,7 +312,7 @@ TEST_F(WorkerTest, NeverPassesAFailureAndRecoversByItself) {
     EXPECT_TRUE(worker_->Health());
     EXPECT_EQ(metrics_->GetGauge("store_up", "").Value(), 1);
   }
-  EXPECT_THAT(Catalogued(), SizeIs(8));
+  EXPECT_THAT(Catalogued(), SizeIs(6));
   EXPECT_THAT(stream_.dead_letters(), IsEmpty());
 }
 
@@ -381,17 +393,15 @@ TEST_F(WorkerTest, ContinuesHalvingAfterTheStoreWasAway) {
   EXPECT_THAT(stream_.dead_letters(), SizeIs(1));
 }
 
-TEST_F(WorkerTest, HalvesBatchesThatTakeTooLongOrConflict) {
-  const std::pair<Error, std::chrono::seconds> faults[] = {
-      {Error(Errc::kUnavailable, "a transaction took 15001 ms"), std::chrono::seconds(15)},
-      {Error(Errc::kOverloaded, "deadlock"), std::chrono::seconds(0)}};
-  for (const auto& [error, takes] : faults) {
+TEST_F(WorkerTest, HalvesBatchesThatTheStoreIsOverloadedWith) {
+  for (const auto takes : {std::chrono::seconds(15), std::chrono::seconds(0)}) {
+    const Error error(Errc::kOverloaded, "a transaction took too long");
     worker_.reset();
     consumer_ = stream_.OpenConsumer();
     store_ = std::make_unique<PickyStore>(catalog_.OpenStore());
     store_->FailAbove(30, error, clock_, takes);
     const size_t before = catalog_.rows().size();
-    for (int i = 0; i < 10; ++i) stream_.Append(MakeBatch(format("{}_{}", ToString(error.code()), i), 101));
+    for (int i = 0; i < 10; ++i) stream_.Append(MakeBatch(format("{}_{}", takes.count(), i), 101));
     StartWorker();
     AwaitReleased();
     EXPECT_THAT(Catalogued(), SizeIs(before + 1'010));
@@ -403,7 +413,7 @@ TEST_F(WorkerTest, HalvesBatchesThatTakeTooLongOrConflict) {
 }
 
 TEST_F(WorkerTest, BatchesGrowAgainOnceTheStoreIsFast) {
-  store_->FailAbove(100, Error(Errc::kUnavailable, "a transaction took 15001 ms"), clock_, std::chrono::seconds(15));
+  store_->FailAbove(100, Error(Errc::kOverloaded, "a transaction took 15001 ms"), clock_, std::chrono::seconds(15));
   size_t slow = 0;
   listener_.DuringApply([&] {
     if (slow > 0) return;
@@ -417,14 +427,27 @@ TEST_F(WorkerTest, BatchesGrowAgainOnceTheStoreIsFast) {
   EXPECT_GE(store_->largest, 500U);
 }
 
+// Connecting may take seconds before it fails.
 TEST_F(WorkerTest, DoesNotMakeBatchesSmallerBecauseTheStoreIsAway) {
-  catalog_.FailAlways(StoreCall::kApply, Error(Errc::kUnavailable, "connection refused"));
+  std::atomic<int> attempts = 0;
+  store_->FailWhile([&] {
+    clock_.Advance(std::chrono::seconds(5));
+    return ++attempts <= 5;
+  });
   stream_.Append(MakeBatch("a", 100));
   StartWorker();
-  Await([&] { return catalog_.calls(StoreCall::kApply) > 5; });
-  catalog_.Recover();
   AwaitReleased();
   EXPECT_EQ(store_->largest, 100U);
+}
+
+TEST_F(WorkerTest, EndsIfTheStoreIsDamaged) {
+  catalog_.FailAlways(StoreCall::kApply, Error(Errc::kCorrupt, "table 'metric' is marked as crashed"));
+  stream_.Append(MakeBatch("a", 1));
+  StartWorker();
+  Await([&] { return !fatal_.messages().empty(); });
+  worker_->Stop();
+  EXPECT_THAT(fatal_.messages(), ElementsAre(AllOf(HasSubstr("index: apply"), HasSubstr("marked as crashed"))));
+  EXPECT_EQ(catalog_.calls(StoreCall::kApply), 1);
 }
 
 TEST_F(WorkerTest, RefusesACollisionAndKeepsBothContents) {
