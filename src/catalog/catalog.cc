@@ -99,6 +99,10 @@ Status Catalog::AddStored(const store::StoredSeries& series) {
       return {};
     }
   }
+  if (!series.has_times) {
+    CountDamaged(series, "its times are lost");
+    return {};
+  }
   return Add(series.id, series.tenant, *labels, times);
 }
 
@@ -189,6 +193,7 @@ Status Catalog::LoadMetadata(store::CatalogReader& reader) {
 Status Catalog::LoadAll(store::CatalogReader& reader) {
   Status added;
   damaged_ = 0;  // all of them are read again
+  damaged_fingerprints_.clear();
   const Status read =
       reader.ReadSeries(0, [&](const store::StoredSeries& series) { return AddUnknown(series, added); });
   return Finish(read, added);

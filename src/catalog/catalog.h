@@ -50,7 +50,7 @@ class Catalog {
   // From now on a row is damaged also if its fingerprint is not that of its tenant and content.
   void VerifyFingerprints(std::string identity_secret) { stored_fingerprint_.emplace(std::move(identity_secret)); }
   // The fingerprints that damaged rows have, and those that their contents have, since the last call: which of them
-  // belong to a series cannot be told.
+  // belong to a series cannot be told. At most two per damaged row of the store, which are kept until they are taken.
   std::vector<model::Fingerprint> TakeDamaged() { return std::exchange(damaged_fingerprints_, {}); }
 
   // Reads every series above the highest id that was read before, and the metadata. Returns the reader's error, or

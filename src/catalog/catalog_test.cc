@@ -184,6 +184,43 @@ TEST(Catalog, SkipsARowThatDoesNotHaveTheFingerprintOfItsContentUntilItIsHealed)
   EXPECT_EQ(catalog.stats().damaged, 2);
 }
 
+TEST(Catalog, ForgetsTheFingerprintOfARowWhoseTimesAreLostEvenIfItsContentIsDamagedToo) {
+  class WithoutTimes final : public NaiveCatalog {
+   public:
+    Status ReadSeries(uint64_t after_id, const std::function<bool(const store::StoredSeries&)>& visit) override {
+      return NaiveCatalog::ReadSeries(after_id, [&](store::StoredSeries shown) {
+        shown.fingerprint = row;
+        shown.has_times = false;
+        return visit(shown);
+      });
+    }
+    model::Fingerprint row;
+  };
+  WithoutTimes stored;
+  stored.series = {Series(1, {{"a", "1"}})};
+  const model::Labels labels = ToLabels(stored.series[0].labels);
+  const model::Fingerprint whole = model::Fingerprinter("", {})(labels.canonical());
+  for (const model::Fingerprint row : {whole, model::Fingerprint{1, 2}}) {
+    stored.row = row;
+    Catalog catalog({});
+    catalog.VerifyFingerprints("");
+    ASSERT_TRUE(catalog.Load(stored));
+    EXPECT_EQ(catalog.stats().series, 0);
+    EXPECT_EQ(catalog.stats().damaged, 1);
+    EXPECT_THAT(catalog.TakeDamaged(), Contains(row));
+  }
+}
+
+TEST(Catalog, KeepsTheFingerprintsOfDamagedRowsOnceHoweverOftenTheStoreIsReadAgain) {
+  store::FakeCatalog stored;
+  Fill(stored, model::Tenant(), "another secret", 50);
+  Catalog catalog({});
+  catalog.VerifyFingerprints("secret");
+  const auto reader = stored.OpenReader();
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(catalog.LoadAll(*reader));
+  EXPECT_EQ(catalog.TakeDamaged().size(), 100U);
+}
+
 TEST(Catalog, LogsOnlyTheFirstDamagedRows) {
   store::FakeCatalog stored;
   Fill(stored, model::Tenant(), "another secret", 500);

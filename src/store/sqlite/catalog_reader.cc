@@ -52,8 +52,8 @@ Result<std::unique_ptr<CatalogReader>> SqliteCatalogReader::Create(sqlite::Datab
       // metric_seen has one row per series and is the smallest table to count.
       {reader->count_, "SELECT count(*) FROM metric_seen WHERE metric_id <= ?"},
       {reader->series_,
-       // A row whose times are lost has no fingerprint: so it counts as damaged, and does not just disappear.
-       "SELECT m.id, b.tenant, m.metric, iif(s.metric_id IS NULL, NULL, m.fingerprint), s.first_seen, s.last_seen "
+       // A row whose times are lost must not just disappear.
+       "SELECT m.id, b.tenant, m.metric, m.fingerprint, s.first_seen, s.last_seen, s.metric_id IS NOT NULL "
        "FROM metric m LEFT JOIN metric_seen s ON s.metric_id = m.id "
        "LEFT JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
        "WHERE m.id > ?1 AND m.id <= ?3 ORDER BY m.id LIMIT ?2"},
@@ -84,8 +84,11 @@ Result<uint64_t> SqliteCatalogReader::CountSeries(uint64_t up_to_id) {
 Result<bool> SqliteCatalogReader::ReadSeriesUpTo(uint64_t after_id, uint64_t last_id,
                                                  const std::function<bool(const StoredSeries&)>& visit) {
   series_.Bind(3, RowIdOf(last_id));
-  return ReadSlices(series_, RowIdOf(after_id),
-                    [&](const sqlite::Statement& row) -> Result<bool> { return visit(StoredSeriesOf(row)); });
+  return ReadSlices(series_, RowIdOf(after_id), [&](const sqlite::Statement& row) -> Result<bool> {
+    StoredSeries series = StoredSeriesOf(row);
+    series.has_times = row.Int(6) != 0;
+    return visit(series);
+  });
 }
 
 Status SqliteCatalogReader::ReadSeries(uint64_t after_id, const std::function<bool(const StoredSeries&)>& visit) {

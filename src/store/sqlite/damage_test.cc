@@ -142,6 +142,7 @@ TEST_F(SqliteDamageTest, ASeriesThatComesAgainHealsItsRow) {
   f("UPDATE metric_basic_label SET tenant = 'acmf' WHERE tenant = 'acme'");
   f("DELETE FROM metric_seen WHERE metric_id = 101");
   f("UPDATE metric SET metric = '' WHERE id = 101; DELETE FROM metric_label WHERE metric_id = 101");
+  f("UPDATE metric SET metric = 'x' WHERE id = 101; DELETE FROM metric_seen WHERE metric_id = 101");
   EXPECT_THAT(fatal_.messages(), IsEmpty());
 }
 
@@ -206,7 +207,9 @@ TEST_F(SqliteDamageTest, ReadersGiveDamagedRowsTooAndNoteIdsThatDoNotAscend) {
   const std::vector<SeriesRow> rows = ReadAll(*reader, 100);
   ASSERT_THAT(rows, SizeIs(2));
   EXPECT_EQ(rows[0].tenant, "");
-  EXPECT_EQ(rows[1].fingerprint, model::Fingerprint());
+  EXPECT_EQ(rows[1].fingerprint, acme_[1].fingerprint);
+  EXPECT_TRUE(rows[0].has_times);
+  EXPECT_FALSE(rows[1].has_times);
 }
 
 TEST_F(SqliteDamageTest, ARepairKeepsWhatIsProvedByItsFingerprint) {

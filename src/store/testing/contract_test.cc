@@ -54,8 +54,8 @@ SeriesBatch MakePodBatch(std::string_view tenant, int64_t seen_at_ms, size_t cou
 std::vector<SeriesRow> ReadAll(CatalogReader& reader, uint64_t after_id) {
   std::vector<SeriesRow> rows;
   const Status read = reader.ReadSeries(after_id, [&](const StoredSeries& s) {
-    rows.push_back(
-        {s.id, std::string(s.tenant), std::string(s.content), s.fingerprint, s.first_seen_ms, s.last_seen_ms});
+    rows.push_back({s.id, std::string(s.tenant), std::string(s.content), s.fingerprint, s.first_seen_ms, s.last_seen_ms,
+                    s.has_times});
     return true;
   });
   EXPECT_TRUE(read) << read.error().message();

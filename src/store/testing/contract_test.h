@@ -66,6 +66,7 @@ struct SeriesRow {
   model::Fingerprint fingerprint;
   int64_t first_seen_ms;
   int64_t last_seen_ms;
+  bool has_times = true;
   friend bool operator==(const SeriesRow&, const SeriesRow&) = default;
 };
 
