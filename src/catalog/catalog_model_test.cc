@@ -1,4 +1,6 @@
 // Compares the catalogue with a naive one after random sequences of all changes.
+#include <functional>
+#include <limits>
 #include <random>
 
 #include "catalog/series_set.h"
@@ -78,7 +80,7 @@ class Checker {
       if (std::ranges::any_of(ordinals, [&](Ordinal at) { return some.Contains(at); })) wanted.push_back(name);
     }
     EXPECT_THAT(snapshot_.LabelNamesIn(some, [] { return false; }), testing::UnorderedElementsAreArray(wanted));
-    EXPECT_TRUE(snapshot_.LabelNamesIn({}, [] { return false; }).empty());
+    EXPECT_TRUE(snapshot_.LabelNamesIn(SeriesSet(), [] { return false; }).empty());
   }
 
   void CheckPairs() {
@@ -142,21 +144,68 @@ class Checker {
     }
   }
 
+  // A time near those of the series, to the millisecond.
+  int64_t DrawTime() {
+    const auto latest = static_cast<int64_t>(count_ + 15'000) * 1000;
+    return kStart - 20'000 + static_cast<int64_t>(random_()) % latest + (random_() % 2 == 0 ? kInterval * 1000 : 0);
+  }
+
   void CheckSeen() {
-    const model::TimeRange ranges[] = {
-        {}, {kStart, kStart + 100'000}, {kStart + 5'000'000, kStart + 6'000'000}, {0, 1}};
-    const SeriesSet some = Some();
-    for (const model::TimeRange& range : ranges) {
-      std::vector<Ordinal> wanted;
-      some.ForEach([&](Ordinal at) {
-        const NaiveSeries& one = naive_.series[at];
-        const bool seen = range == model::TimeRange{} ||
-                          (one.first_seen_ms <= range.end_ms && one.last_seen_ms + kInterval * 1000 >= range.start_ms);
-        if (seen) wanted.push_back(at);
-        return true;
-      });
-      EXPECT_EQ(Ordinals(snapshot_.SeenIn(some, range)), wanted);
+    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+    std::vector<model::TimeRange> ranges = {
+        {},      {kStart, kStart + 100'000}, {kStart + 5'000'000, kStart + 6'000'000}, {0, 1}, {0, kMax}, {kMax, kMax},
+        {-5, -3}};
+    for (int i = 0; i < 5; ++i) {
+      const int64_t start = DrawTime();
+      ranges.push_back({start, start + static_cast<int64_t>(random_() % 10'000'000)});
     }
+    const SeriesSet some = Some();
+    SeriesSet few;
+    for (int i = 0; i < 200; ++i) few.Add(static_cast<Ordinal>(random_() % count_));
+    const SeriesSet all = snapshot_.All();
+    for (const model::TimeRange& range : ranges) {
+      for (const auto& set : {std::cref(some), std::cref(few), std::cref(all)}) CheckSeenIn(set, range);
+      CheckAnySeen(range);
+    }
+  }
+
+  void CheckSeenIn(const SeriesSet& set, model::TimeRange range) {
+    std::vector<Ordinal> wanted;
+    set.ForEach([&](Ordinal at) {
+      const NaiveSeries& one = naive_.series[at];
+      const bool seen = range == model::TimeRange{} ||
+                        (one.first_seen_ms <= range.end_ms && one.last_seen_ms + kInterval * 1000 >= range.start_ms);
+      if (seen) wanted.push_back(at);
+      return true;
+    });
+    const SeriesSet seen = snapshot_.SeenIn(set, range);
+    EXPECT_EQ(Ordinals(seen), wanted) << range.start_ms << " to " << range.end_ms;
+    for (const auto& [label, ordinals] : expected_.pairs) {
+      if (random_() % (ordinals.size() < 500 ? 500 : 20) != 0) continue;
+      const bool any = std::ranges::any_of(ordinals, [&](Ordinal at) { return seen.Contains(at); });
+      EXPECT_EQ(snapshot_.AnyWithPair(snapshot_.FindPair(label.first, label.second).value(), seen), any);
+    }
+  }
+
+  // The questions about a range without a set.
+  void CheckAnySeen(model::TimeRange range) {
+    const SeriesSet seen = snapshot_.SeenIn(snapshot_.All(), range);
+    const Coverage coverage = snapshot_.CoverageOf(range);
+    if (coverage == Coverage::kNone) EXPECT_EQ(seen.size(), 0);
+    if (coverage == Coverage::kAll) EXPECT_EQ(seen.size(), count_);
+    if (range == model::TimeRange{}) EXPECT_EQ(coverage, Coverage::kAll);
+    const auto any = [&](std::span<const Ordinal> ordinals) {
+      return std::ranges::any_of(ordinals, [&](Ordinal at) { return seen.Contains(at); });
+    };
+    for (const auto& [label, ordinals] : expected_.pairs) {
+      if (random_() % (ordinals.size() < 500 ? 200 : 8) != 0) continue;
+      EXPECT_EQ(snapshot_.AnyWithPair(snapshot_.FindPair(label.first, label.second).value(), range), any(ordinals));
+    }
+    std::vector<std::string_view> wanted;
+    for (const auto& [name, ordinals] : expected_.names) {
+      if (any(ordinals)) wanted.push_back(name);
+    }
+    EXPECT_THAT(snapshot_.LabelNamesIn(range, [] { return false; }), testing::UnorderedElementsAreArray(wanted));
   }
 
   const Snapshot& snapshot_;
@@ -226,11 +275,21 @@ class Story {
   void MoveTimes() {
     if (naive_.series.empty()) return;
     std::vector<store::SeenUpdate> updates = {{next_id_ + 1, 0, 0}, {0, 0, 0}};
-    for (int i = 0; i < 100; ++i) {
-      NaiveSeries& one = naive_.series[random_() % naive_.series.size()];
+    const auto move = [&](NaiveSeries& one, int64_t last_by_ms) {
       one.first_seen_ms -= 1000 * (random_() % 10);
-      one.last_seen_ms += 1000 * (random_() % 10'000);
+      one.last_seen_ms = std::max(one.last_seen_ms + last_by_ms, one.first_seen_ms);
       updates.push_back({one.id, one.first_seen_ms, one.last_seen_ms});
+    };
+    for (int i = 0; i < 100; ++i) {
+      // A clock that was ahead is corrected: its series move back.
+      const auto by = static_cast<int64_t>(1000 * (random_() % 10'000));
+      move(naive_.series[random_() % naive_.series.size()], random_() % 10 == 0 ? -by : by);
+    }
+    // A target lives on.
+    size_t at = random_() % naive_.series.size();
+    const auto together = static_cast<int64_t>(1000 * (random_() % 10'000));
+    for (size_t left = random_() % 500; left > 0 && at < naive_.series.size(); --left) {
+      move(naive_.series[at++], together);
     }
     catalog_->UpdateSeen(updates);
   }

@@ -73,7 +73,12 @@ class PostingsView {
   void AddTo(const Pair& pair, SetBuilder& out) const;
   // Calls visit(first, count) for each run of ordinals, the newest window first. Ends and returns false if it does.
   template <typename Visit>
-  bool ForEachRun(const Pair& pair, Visit visit) const;
+  bool ForEachRun(const Pair& pair, Visit visit) const {
+    return ForEachRun(pair, [](uint32_t) { return true; }, visit);
+  }
+  // The same in the windows for which is_wanted(window) is true.
+  template <typename IsWanted, typename Visit>
+  bool ForEachRun(const Pair& pair, IsWanted is_wanted, Visit visit) const;
 
  private:
   // Where the pair's series are: in the tail if this view's window is not sealed yet, and in nodes.
@@ -163,14 +168,17 @@ bool PostingsView::ForEachNode(const Place& place, Visit visit) const {
   return true;
 }
 
-template <typename Visit>
-bool PostingsView::ForEachRun(const Pair& pair, Visit visit) const {
+template <typename IsWanted, typename Visit>
+bool PostingsView::ForEachRun(const Pair& pair, IsWanted is_wanted, Visit visit) const {
   const Place place = Find(pair);
-  for (uint32_t i = place.newest_entry; i != 0; i = (*tail_)[i - 1].older) {
-    if (!visit(OrdinalOf((*tail_)[i - 1]), 1U)) return false;
+  if (place.newest_entry != 0 && is_wanted(window())) {
+    for (uint32_t i = place.newest_entry; i != 0; i = (*tail_)[i - 1].older) {
+      if (!visit(OrdinalOf((*tail_)[i - 1]), 1U)) return false;
+    }
   }
   return ForEachNode(place, [&](const PostingNode& node) {
-    return node.ForEachRun([&](uint32_t first, uint32_t count) { return visit(node.window * kWindow + first, count); });
+    return !is_wanted(node.window) ||
+           node.ForEachRun([&](uint32_t first, uint32_t count) { return visit(node.window * kWindow + first, count); });
   });
 }
 

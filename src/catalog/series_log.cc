@@ -63,11 +63,113 @@ void SeriesLog::Append(uint64_t id, std::span<const PairId> pairs, SeenTimes tim
   std::memcpy(at, head, head_size);
   std::memcpy(at + head_size, body_.data(), body_size);
   if (begins_block) blocks_.Append() = {at, highest_id_};
-  times_.Append();
-  SetTimes(size_, times);
+  AppendBounds(times);
+  times_.Append().store(Pack(times), std::memory_order_relaxed);
   if (id < highest_id_) NoteLate(id, size_);
   highest_id_ = std::max(highest_id_, id);
   ++size_;
+}
+
+// A question about time is decided by the bounds of a window, or else by those of a word, or else by its 64 times:
+//
+//   every series is selected    most.first <= latest_first   and  least.last >= earliest_last
+//   none is                     least.first > latest_first   or   most.last < earliest_last
+//
+// Series that arrived together tend to end together. So most words are decided by their bounds, and a range that covers
+// everything, or nothing, reads no time at all. Times move in both directions (a series was seen earlier than was
+// known; a clock that was ahead is corrected). So bounds are first widened to the new time, then the time is stored,
+// and then the bounds are tightened if the old time was one of them. A reader that comes in between finds bounds that
+// are too wide, and looks at the times; one that still sees the bounds from before answers as of before.
+//
+// Tightening reads the 64 times of the word, which are eight cache lines beside the one that was written, and rarely
+// the bounds of the 256 words of the window.
+void SeriesLog::SetTimes(Ordinal ordinal, SeenTimes times) {
+  assert(ordinal < size_);
+  const Span before = {Times(ordinal), Times(ordinal)};
+  const Span after = {times, times};
+  const uint32_t word = ordinal / kWordSeries;
+  Bounds& of_word = words_[word];
+  Bounds& of_window = windows_[ordinal / kWindow];
+  const Span word_before = Load(of_word);
+  Store(Unite(Load(of_window), after), of_window);
+  Store(Unite(word_before, after), of_word);
+  times_[ordinal].store(Pack(times), std::memory_order_relaxed);
+  if (!MayTighten(of_word, before, after)) return;
+
+  Span exact = after;
+  const Ordinal end = std::min(size_, (word + 1) * kWordSeries);
+  for (Ordinal at = word * kWordSeries; at < end; ++at) exact = Unite(exact, {Times(at), Times(at)});
+  Store(exact, of_word);
+  if (!MayTighten(of_window, word_before, exact)) return;
+
+  constexpr uint32_t kWords = kWindow / kWordSeries;
+  const uint32_t first_word = word / kWords * kWords;
+  const auto end_word = static_cast<uint32_t>(std::min<size_t>(words_.size(), first_word + kWords));
+  for (uint32_t at = first_word; at < end_word; ++at) exact = Unite(exact, Load(words_[at]));
+  Store(exact, of_window);
+}
+
+// For the series that comes next.
+void SeriesLog::AppendBounds(SeenTimes times) {
+  const Span span = {times, times};
+  if (size_ % kWordSeries == 0) Store(span, words_.Append());
+  if (size_ % kWindow == 0) Store(span, windows_.Append());
+  Bounds& of_word = words_[size_ / kWordSeries];
+  Bounds& of_window = windows_[size_ / kWindow];
+  Store(Unite(Load(of_word), span), of_word);
+  Store(Unite(Load(of_window), span), of_window);
+}
+
+SeriesLog::Span SeriesLog::Load(const Bounds& bounds) {
+  return {Unpack(bounds.least.load(std::memory_order_relaxed)), Unpack(bounds.most.load(std::memory_order_relaxed))};
+}
+
+void SeriesLog::Store(Span span, Bounds& bounds) {
+  bounds.least.store(Pack(span.least), std::memory_order_relaxed);
+  bounds.most.store(Pack(span.most), std::memory_order_relaxed);
+}
+
+SeriesLog::Span SeriesLog::Unite(Span a, Span b) {
+  return {.least = {.first = std::min(a.least.first, b.least.first), .last = std::min(a.least.last, b.least.last)},
+          .most = {.first = std::max(a.most.first, b.most.first), .last = std::max(a.most.last, b.most.last)}};
+}
+
+// Whether a part of what has the bounds stood at one of them, and has moved away from it.
+bool SeriesLog::MayTighten(const Bounds& bounds, Span before, Span after) {
+  const Span now = Load(bounds);
+  return (before.least.first == now.least.first && after.least.first > now.least.first) ||
+         (before.least.last == now.least.last && after.least.last > now.least.last) ||
+         (before.most.first == now.most.first && after.most.first < now.most.first) ||
+         (before.most.last == now.most.last && after.most.last < now.most.last);
+}
+
+Coverage SeriesLog::Judge(const Bounds& bounds, SeenCondition condition) {
+  const Span span = Load(bounds);
+  if (condition({.first = span.most.first, .last = span.least.last})) return Coverage::kAll;
+  return condition({.first = span.least.first, .last = span.most.last}) ? Coverage::kSome : Coverage::kNone;
+}
+
+uint64_t SeriesLog::SeenWord(uint32_t word, SeenCondition condition) const {
+  const Coverage coverage = Judge(words_[word], condition);
+  if (coverage != Coverage::kSome) return coverage == Coverage::kAll ? ~uint64_t{0} : 0;
+  const std::atomic<uint64_t>* times = &times_[size_t{word} * kWordSeries];
+  uint64_t seen = 0;
+  for (uint32_t i = 0; i < kWordSeries; ++i) {
+    seen |= uint64_t{condition(Unpack(times[i].load(std::memory_order_relaxed)))} << i;
+  }
+  return seen;
+}
+
+bool SeriesLog::AnySeen(Ordinal first, uint32_t count, SeenCondition condition) const {
+  if (count == 1) return condition(Times(first));  // cheaper than the bounds
+  const Ordinal last = first + count - 1;
+  for (uint32_t word = first / kWordSeries; word <= last / kWordSeries; ++word) {
+    uint64_t seen = SeenWord(word, condition);
+    if (word == first / kWordSeries) seen &= ~uint64_t{0} << first % kWordSeries;
+    if (word == last / kWordSeries) seen &= ~uint64_t{0} >> (kWordSeries - 1 - last % kWordSeries);
+    if (seen != 0) return true;
+  }
+  return false;
 }
 
 // Extends a run if both the id and the ordinal continue it. A transaction that commits late brings consecutive ids, so

@@ -1,5 +1,7 @@
 #include "catalog/series_log.h"
 
+#include <random>
+
 namespace mi::catalog {
 namespace {
 
@@ -88,6 +90,81 @@ TEST(SeriesLog, ALateBlockTakesLittleMemory) {
     ASSERT_EQ(late.Find(id), (19 - (id - 1) / kBlock) * kBlock + (id - 1) % kBlock);
   }
   EXPECT_EQ(late.Find(20 * kBlock + 1), std::nullopt);
+}
+
+// Compares with a plain walk while series arrive and their times move in both directions, alone and in runs.
+TEST(SeriesLog, SelectsBySeenTimesLikeAPlainWalk) {
+  std::mt19937 random(1);
+  SeriesLog log;
+  std::vector<SeenTimes> times;
+  const PairId pair = 0;
+  const auto draw = [&]() -> SeenTimes {
+    const auto first = static_cast<uint32_t>(random() % 100);
+    return {.first = first, .last = first + static_cast<uint32_t>(random() % 100)};
+  };
+  SeenTimes common = draw();
+  for (int round = 0; round < 400; ++round) {
+    if (random() % 4 == 0) common = draw();
+    for (size_t left = random() % 120; left > 0; --left) {
+      times.push_back(random() % 16 == 0 ? draw() : common);
+      log.Append(times.size(), {&pair, 1}, times.back());
+    }
+    for (size_t left = random() % 40; left > 0 && !times.empty(); --left) {
+      const auto at = static_cast<Ordinal>(random() % times.size());
+      const auto end = std::min<size_t>(times.size(), random() % 4 == 0 ? at + 100 : at + 1);
+      const SeenTimes moved = draw();
+      for (Ordinal i = at; i < end; ++i) log.SetTimes(i, times[i] = moved);
+    }
+    const SeenCondition condition = {.latest_first = static_cast<uint32_t>(random() % 120),
+                                     .earliest_last = static_cast<uint32_t>(random() % 220)};
+    for (uint32_t word = 0; word * SeriesLog::kWordSeries < times.size(); ++word) {
+      const uint64_t seen = log.SeenWord(word, condition);
+      for (uint32_t i = 0; i < SeriesLog::kWordSeries; ++i) {
+        const size_t at = word * SeriesLog::kWordSeries + i;
+        if (at < times.size()) ASSERT_EQ(seen >> i & 1, condition(times[at]) ? 1 : 0) << at;
+      }
+    }
+    if (times.empty()) continue;
+    for (uint32_t window = 0; window * kWindow < times.size(); ++window) {
+      const auto begin = times.begin() + window * kWindow;
+      const auto end = times.begin() + static_cast<ptrdiff_t>(std::min<size_t>(times.size(), (window + 1) * kWindow));
+      const Coverage coverage = log.SeenWindow(window, condition);
+      if (coverage == Coverage::kAll) ASSERT_TRUE(std::all_of(begin, end, condition));
+      if (coverage == Coverage::kNone) ASSERT_TRUE(std::none_of(begin, end, condition));
+    }
+    const auto first = static_cast<Ordinal>(random() % times.size());
+    const auto end = static_cast<Ordinal>(first + random() % (times.size() - first) + 1);
+    const auto wanted = std::ranges::any_of(times.begin() + first, times.begin() + end, condition);
+    ASSERT_EQ(log.AnySeen(first, end - first, condition), wanted) << first << ' ' << end;
+  }
+}
+
+TEST(SeriesLog, BoundsFollowTheTimesInBothDirections) {
+  constexpr uint32_t kSeries = kWindow + 100;
+  SeriesLog log;
+  const PairId pair = 0;
+  for (uint32_t i = 0; i < kSeries; ++i) log.Append(i + 1, {&pair, 1}, {.first = 100, .last = 100});
+  const auto expect = [&](SeenCondition condition, Coverage coverage) {
+    EXPECT_EQ(log.SeenWindow(0, condition), coverage);
+    EXPECT_EQ(log.SeenWindow(1, condition), coverage);
+  };
+  const auto move_all = [&](SeenTimes times) {
+    for (uint32_t i = 0; i < kSeries; ++i) log.SetTimes((i * 7919) % kSeries, times);
+  };
+  expect({.latest_first = 100, .earliest_last = 100}, Coverage::kAll);
+  expect({.latest_first = 100, .earliest_last = 101}, Coverage::kNone);
+  expect({.latest_first = 99, .earliest_last = 100}, Coverage::kNone);
+  log.SetTimes(5, {.first = 50, .last = 200});
+  log.SetTimes(kWindow, {.first = 50, .last = 200});
+  expect({.latest_first = 60, .earliest_last = 0}, Coverage::kSome);
+  expect({.latest_first = 100, .earliest_last = 150}, Coverage::kSome);
+  move_all({.first = 50, .last = 200});
+  expect({.latest_first = 60, .earliest_last = 150}, Coverage::kAll);
+  move_all({.first = 40, .last = 120});
+  expect({.latest_first = 60, .earliest_last = 150}, Coverage::kNone);
+  move_all({.first = 70, .last = 160});
+  expect({.latest_first = 60, .earliest_last = 150}, Coverage::kNone);
+  expect({.latest_first = 70, .earliest_last = 150}, Coverage::kAll);
 }
 
 TEST(SeenTimes, AreRoundedOutwards) {

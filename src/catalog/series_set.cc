@@ -85,6 +85,12 @@ uint64_t SeriesSet::CountIn(const SeriesSet& other) const {
 uint64_t SeriesSet::CountInRange(uint64_t begin, uint64_t end) const {
   return roaring_bitmap_range_cardinality(bitmap_.get(), begin, end);
 }
+bool SeriesSet::IntersectsRange(uint64_t begin, uint64_t end) const {
+  roaring_uint32_iterator_t iterator;
+  roaring_init_iterator(bitmap_.get(), &iterator);
+  return roaring_move_uint32_iterator_equalorlarger(&iterator, static_cast<uint32_t>(begin)) &&
+         iterator.current_value < end;
+}
 
 void SeriesSet::ForEach(const std::function<bool(Ordinal)>& visit) const {
   roaring_uint32_iterator_t iterator;

@@ -40,6 +40,8 @@ class SeriesSet {
 
   uint64_t CountInRange(uint64_t begin, uint64_t end) const;  // |this ∩ [begin, end)|
 
+  bool IntersectsRange(uint64_t begin, uint64_t end) const;  // whether any ordinal of [begin, end) is in it
+
   // Visits in ascending order. A visitor that returns false ends it.
   void ForEach(const std::function<bool(Ordinal)>& visit) const;
 

@@ -25,6 +25,11 @@ TEST(SeriesSet, CombinesLikeASet) {
   EXPECT_FALSE(a.Intersects(Of({3})));
   EXPECT_EQ(a.CountInRange(2, 70'001), 2);
   EXPECT_EQ(a.CountInRange(0, uint64_t{1} << 32), 4);
+  auto f = [&](uint64_t begin, uint64_t end, bool wanted) {
+    EXPECT_EQ(a.IntersectsRange(begin, end), wanted) << begin << ' ' << end;
+  };
+  f(0, 1, false), f(0, 2, true), f(2, 3, true), f(3, 70'000, false), f(3, 70'001, true), f(5, 5, false);
+  f(70'001, uint64_t{1} << 32, true), f(UINT32_MAX, uint64_t{1} << 32, false);
 }
 
 TEST(SeriesSet, CombinesWithItself) {

@@ -19,6 +19,9 @@ namespace mi::catalog {
 // The number of a (label name, value) pair within one process. Never stored, never shown.
 using PairId = uint32_t;
 
+// How many series something selects, as far as can be told cheaply. kNone and kAll are certain; kSome may be any.
+enum class Coverage { kNone, kSome, kAll };
+
 // One series, read into buffers that the caller reuses. The views point into the snapshot.
 struct SeriesView {
   uint64_t id = 0;
@@ -46,6 +49,9 @@ class Snapshot {
   // series once does. Asks give_up() now and then; what it returns after a "true" is incomplete.
   virtual std::vector<std::string_view> LabelNamesIn(const SeriesSet& within,
                                                      const std::function<bool()>& give_up) const = 0;
+  // The same for the series that existed in the range (SeenIn). Costs one test per set of names that is in use.
+  virtual std::vector<std::string_view> LabelNamesIn(model::TimeRange range,
+                                                     const std::function<bool()>& give_up) const = 0;
   // Visits every value of a label, in any order. A visitor that returns false ends it.
   virtual void ForEachValue(std::string_view name,
                             const std::function<bool(std::string_view value, PairId pair)>& visit) const = 0;
@@ -56,7 +62,9 @@ class Snapshot {
   virtual SeriesSet WithLabel(std::string_view name) const = 0;
   virtual uint64_t CountWithPair(PairId pair) const = 0;
   virtual uint64_t CountWithPair(PairId pair, const SeriesSet& within) const = 0;
+  // Both cost one test if the newest series qualifies.
   virtual bool AnyWithPair(PairId pair, const SeriesSet& within) const = 0;
+  virtual bool AnyWithPair(PairId pair, model::TimeRange range) const = 0;  // that existed in the range (SeenIn)
 
   // For every pair, how many series of `within` have it: counts[pair]. A pair beyond the end of `counts` has none. Some
   // entries are pairs of the catalogue's own, whose ids are never returned. Costs about 10 ns per label of each series
@@ -68,6 +76,8 @@ class Snapshot {
   // whole seconds, first_seen rounded down and last_seen up. So no series is missing, and a series may be included that
   // missed the range by less than a second.
   virtual SeriesSet SeenIn(const SeriesSet& set, model::TimeRange range) const = 0;
+  // How many series existed in the range. Costs microseconds.
+  virtual Coverage CoverageOf(model::TimeRange range) const = 0;
 
   virtual void Read(Ordinal ordinal, SeriesView& out) const = 0;
 

@@ -12,6 +12,8 @@ namespace {
 
 // If a pair has more series than this, an intersection of compressed sets is faster than testing each series.
 constexpr uint64_t kFewSeries = 4096;
+// This number of series is tested for one that is in a set before two sets are intersected.
+constexpr uint32_t kFewTests = 4096;
 // This number of series is read for their names before shapes are tested.
 constexpr uint64_t kFewNames = 2048;
 // Longer activity intervals mean "always", and must not overflow.
@@ -73,39 +75,67 @@ std::vector<std::string_view> StoredSnapshot::LabelNames() const {
   return names;
 }
 
-// A name is in use if one of its shapes has a series of the set. The first series give most names at the cost of
-// reading them. Then each shape is tested that has a name which is not found yet. Every series has one shape, so all
-// tests together read each posting once.
+// A name is in use if one of its shapes has a series that qualifies.
+class StoredSnapshot::NamesFound {
+ public:
+  explicit NamesFound(const Dictionary::View& dictionary) : dictionary_(dictionary), found_(dictionary.name_count()) {}
+
+  void Add(PairId shape) {
+    ShapeView(dictionary_.Value(shape)).ForEachName([&](NameId name) {
+      if (!found_[name]) names_.push_back(dictionary_.name(name).text);
+      found_[name] = true;
+    });
+  }
+
+  // Adds every shape for which has_series(PairId) is true. Only a shape with a name that is not found yet is tested.
+  template <typename HasSeries>
+  void AddShapes(HasSeries has_series, const std::function<bool()>& give_up) {
+    uint32_t shapes = 0;
+    dictionary_.ForEachPair(kShapes, [&](PairId shape) {
+      if ((++shapes & 63U) == 0 && give_up()) return false;
+      bool is_news = false;
+      ShapeView(dictionary_.Value(shape)).ForEachName([&](NameId name) { is_news |= !found_[name]; });
+      if (is_news && has_series(shape)) Add(shape);
+      return true;
+    });
+  }
+
+  std::vector<std::string_view> Take() { return std::move(names_); }
+
+ private:
+  const Dictionary::View& dictionary_;
+  std::vector<bool> found_;
+  std::vector<std::string_view> names_;
+};
+
+// The first series give most names at the cost of reading them. Then shapes are tested. Every series has one shape, so
+// all tests together read each posting once.
 std::vector<std::string_view> StoredSnapshot::LabelNamesIn(const SeriesSet& within,
                                                            const std::function<bool()>& give_up) const {
-  std::vector<std::string_view> names;
-  std::vector<bool> found(dictionary_.name_count());
-  const auto add = [&](const ShapeView& shape) {
-    shape.ForEachName([&](NameId name) {
-      if (!found[name]) names.push_back(dictionary_.name(name).text);
-      found[name] = true;
-    });
-  };
+  NamesFound names(dictionary_);
   uint64_t unread = within.size();
   uint64_t may_read = kFewNames;
+  std::vector<PairId> pairs;
+  PairId latest = kNoPair;  // the shape that was added last: most series have the shape of the one before
   within.ForEach([&](Ordinal ordinal) {
-    storage_->series.Read(ordinal, [&](PairId id) {
-      if (dictionary_.pair(id).name == kShapes) add(ShapeView(dictionary_.Value(id)));
-    });
+    pairs.clear();
+    storage_->series.Read(ordinal, [&](PairId id) { pairs.push_back(id); });
+    if (std::ranges::find(pairs, latest) == pairs.end()) {
+      latest = *std::ranges::find(pairs, kShapes, [&](PairId id) { return dictionary_.pair(id).name; });
+      names.Add(latest);
+    }
     --unread;
     return --may_read > 0;
   });
-  if (unread == 0) return names;
-  uint32_t shapes = 0;
-  dictionary_.ForEachPair(kShapes, [&](PairId pair) {
-    if ((++shapes & 63U) == 0 && give_up()) return false;
-    const ShapeView shape(dictionary_.Value(pair));
-    bool is_news = false;
-    shape.ForEachName([&](NameId name) { is_news |= !found[name]; });
-    if (is_news && AnyWithPair(pair, within)) add(shape);
-    return true;
-  });
-  return names;
+  if (unread > 0) names.AddShapes([&](PairId shape) { return AnyWithPair(shape, within); }, give_up);
+  return names.Take();
+}
+
+std::vector<std::string_view> StoredSnapshot::LabelNamesIn(model::TimeRange range,
+                                                           const std::function<bool()>& give_up) const {
+  NamesFound names(dictionary_);
+  names.AddShapes([&](PairId shape) { return AnyWithPair(shape, range); }, give_up);
+  return names.Take();
 }
 
 void StoredSnapshot::ForEachValue(std::string_view name,
@@ -134,7 +164,7 @@ SeriesSet StoredSnapshot::WithLabel(std::string_view name) const {
 }
 
 // Few series: each run of the postings is tested against `within`, and no set is built. Many series: the postings
-// become a set, and CRoaring intersects the two block by block. Both give the same count; AnyWithPair works alike.
+// become a set, and CRoaring intersects the two block by block. Both give the same count.
 uint64_t StoredSnapshot::CountWithPair(PairId pair, const SeriesSet& within) const {
   if (CountWithPair(pair) > kFewSeries) return WithPair(pair).CountIn(within);
   uint64_t count = 0;
@@ -145,11 +175,30 @@ uint64_t StoredSnapshot::CountWithPair(PairId pair, const SeriesSet& within) con
   return count;
 }
 
+// Tests the newest series first, since they are the most likely to live: a pair that is in use costs one test, however
+// many series it has. Windows where `within` has nothing are passed over.
 bool StoredSnapshot::AnyWithPair(PairId pair, const SeriesSet& within) const {
-  if (CountWithPair(pair) > kFewSeries) return WithPair(pair).Intersects(within);
-  return !postings_.ForEachRun(dictionary_.pair(pair), [&](uint32_t first, uint32_t run) {
-    return !(run == 1 ? within.Contains(first) : within.CountInRange(first, uint64_t{first} + run) > 0);
-  });
+  uint32_t tests_left = kFewTests;
+  bool found = false;
+  postings_.ForEachRun(
+      dictionary_.pair(pair),
+      [&](uint32_t window) {
+        return within.IntersectsRange(uint64_t{window} * kWindow, (uint64_t{window} + 1) * kWindow);
+      },
+      [&](uint32_t first, uint32_t run) {
+        found = run == 1 ? within.Contains(first) : within.IntersectsRange(first, uint64_t{first} + run);
+        return !found && --tests_left > 0;
+      });
+  return found || (tests_left == 0 && WithPair(pair).Intersects(within));
+}
+
+bool StoredSnapshot::AnyWithPair(PairId pair, model::TimeRange range) const {
+  const std::optional<SeenCondition> condition = ConditionOf(range);
+  if (!condition) return false;
+  const SeriesLog& log = storage_->series;
+  return !postings_.ForEachRun(
+      dictionary_.pair(pair), [&](uint32_t window) { return log.SeenWindow(window, *condition) != Coverage::kNone; },
+      [&](uint32_t first, uint32_t run) { return !log.AnySeen(first, run, *condition); });
 }
 
 void StoredSnapshot::CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const {
@@ -160,17 +209,71 @@ void StoredSnapshot::CountPairs(const SeriesSet& within, std::vector<uint32_t>& 
   });
 }
 
-SeriesSet StoredSnapshot::SeenIn(const SeriesSet& set, model::TimeRange range) const {
-  if (range == model::TimeRange{}) return set;
-  // first <= end and last + interval >= start, with both sides in whole seconds.
+// first <= end and last + interval >= start, with both sides in whole seconds. Times that the series cannot have are
+// replaced by the nearest that they can.
+std::optional<SeenCondition> StoredSnapshot::ConditionOf(model::TimeRange range) const {
+  constexpr int64_t kMost = std::numeric_limits<uint32_t>::max();
   const int64_t latest_first = FloorSeconds(range.end_ms);
   const int64_t earliest_last = CeilSeconds(range.start_ms) - activity_interval_s_;
+  if (latest_first < 0 || earliest_last > kMost) return std::nullopt;
+  return SeenCondition{.latest_first = static_cast<uint32_t>(std::min(latest_first, kMost)),
+                       .earliest_last = static_cast<uint32_t>(std::max<int64_t>(earliest_last, 0))};
+}
+
+// A small set is tested series by series. Otherwise all series are tested, 64 at a time (SeriesLog::SeenWord), which is
+// cheaper than walking through a large set.
+SeriesSet StoredSnapshot::SeenIn(const SeriesSet& set, model::TimeRange range) const {
+  const std::optional<SeenCondition> condition = ConditionOf(range);
+  if (!condition) return {};
+  const Coverage coverage = CoverageOf(range);
+  if (coverage == Coverage::kAll) return set;
+  if (coverage == Coverage::kNone) return {};
+  if (set.size() > series_ / SeriesLog::kWordSeries) {
+    SeriesSet seen = AllSeen(*condition);
+    seen &= set;
+    return seen;
+  }
   SetBuilder builder(series_);
   set.ForEach([&](Ordinal ordinal) {
-    const SeenTimes times = storage_->series.Times(ordinal);
-    if (times.first <= latest_first && times.last >= earliest_last) builder.Add(ordinal);
+    if ((*condition)(storage_->series.Times(ordinal))) builder.Add(ordinal);
     return true;
   });
+  return builder.Build();
+}
+
+Coverage StoredSnapshot::CoverageOf(model::TimeRange range) const {
+  const std::optional<SeenCondition> condition = ConditionOf(range);
+  if (!condition) return Coverage::kNone;
+  uint32_t all = 0;
+  uint32_t none = 0;
+  for (uint32_t window = 0; window < windows(); ++window) {
+    const Coverage coverage = storage_->series.SeenWindow(window, *condition);
+    all += coverage == Coverage::kAll ? 1 : 0;
+    none += coverage == Coverage::kNone ? 1 : 0;
+  }
+  if (none == windows()) return Coverage::kNone;
+  return all == windows() ? Coverage::kAll : Coverage::kSome;
+}
+
+// Every series that the condition selects, window by window.
+SeriesSet StoredSnapshot::AllSeen(SeenCondition condition) const {
+  constexpr uint32_t kSeries = SeriesLog::kWordSeries;
+  const SeriesLog& log = storage_->series;
+  SetBuilder builder(series_);
+  for (uint32_t window = 0; window < windows(); ++window) {
+    const Coverage coverage = log.SeenWindow(window, condition);
+    if (coverage == Coverage::kNone) continue;
+    const uint32_t count = std::min(series_ - window * kWindow, kWindow);
+    uint64_t* const words = builder.Window(window);
+    if (coverage == Coverage::kAll) {
+      SetBits(words, 0, count);
+      continue;
+    }
+    for (uint32_t begin = 0; begin < count; begin += kSeries) {
+      const uint64_t published = ~uint64_t{0} >> (kSeries - std::min(count - begin, kSeries));
+      words[begin / kSeries] = log.SeenWord((window * kWindow + begin) / kSeries, condition) & published;
+    }
+  }
   return builder.Build();
 }
 

@@ -5,7 +5,13 @@
 // for one query.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "catalog/catalog.h"
 #include "catalog/dictionary.h"
@@ -40,6 +46,8 @@ class StoredSnapshot final : public Snapshot {
   std::vector<std::string_view> LabelNames() const override;
   std::vector<std::string_view> LabelNamesIn(const SeriesSet& within,
                                              const std::function<bool()>& give_up) const override;
+  std::vector<std::string_view> LabelNamesIn(model::TimeRange range,
+                                             const std::function<bool()>& give_up) const override;
   void ForEachValue(std::string_view name,
                     const std::function<bool(std::string_view value, PairId pair)>& visit) const override;
   std::optional<PairId> FindPair(std::string_view name, std::string_view value) const override;
@@ -49,8 +57,10 @@ class StoredSnapshot final : public Snapshot {
   uint64_t CountWithPair(PairId pair) const override { return postings_.Count(dictionary_.pair(pair)); }
   uint64_t CountWithPair(PairId pair, const SeriesSet& within) const override;
   bool AnyWithPair(PairId pair, const SeriesSet& within) const override;
+  bool AnyWithPair(PairId pair, model::TimeRange range) const override;
   void CountPairs(const SeriesSet& within, std::vector<uint32_t>& counts) const override;
   SeriesSet SeenIn(const SeriesSet& set, model::TimeRange range) const override;
+  Coverage CoverageOf(model::TimeRange range) const override;
   void Read(Ordinal ordinal, SeriesView& out) const override;
   void ForEachMetadata(std::span<const std::string> tenants,
                        const std::function<bool(const store::StoredMetadata&)>& visit) const override;
@@ -63,6 +73,13 @@ class StoredSnapshot final : public Snapshot {
   // The union of the shapes that wanted(ShapeView) accepts.
   template <typename Wanted>
   SeriesSet WithShapes(Wanted wanted) const;
+
+  // Collects label names by shapes.
+  class NamesFound;
+  // Nothing if no series can have existed in the range.
+  std::optional<SeenCondition> ConditionOf(model::TimeRange range) const;
+  uint32_t windows() const { return series_ / kWindow + (series_ % kWindow != 0 ? 1 : 0); }
+  SeriesSet AllSeen(SeenCondition condition) const;
 
   const std::shared_ptr<const Storage> storage_;  // shared with the catalogue and the other snapshots
   const Dictionary::View dictionary_;

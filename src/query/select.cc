@@ -11,6 +11,7 @@
 namespace mi::query {
 namespace {
 
+using catalog::Coverage;
 using catalog::PairId;
 using catalog::SeriesSet;
 using catalog::Snapshot;
@@ -224,7 +225,13 @@ class FirstStrings {
   std::optional<std::string_view> last_;   // of those that were kept, if any was dropped
 };
 
-bool IsEverything(const Scope& scope) { return scope.selectors.empty() && scope.tenants.empty() && !scope.range; }
+// How many series a scope covers that has at most a range, so that values and names can be tested against it one by
+// one, which makes no set. Nothing for any other scope.
+std::optional<Coverage> CoverageOfRangeAlone(const Snapshot& snapshot, const Scope& scope) {
+  if (!scope.selectors.empty() || !scope.tenants.empty()) return std::nullopt;
+  if (!scope.range) return Coverage::kAll;
+  return scope.range->end_ms < scope.range->start_ms ? Coverage::kNone : snapshot.CoverageOf(*scope.range);
+}
 
 Strings ReadValues(const Snapshot& snapshot, const SeriesSet& set, std::string_view name, size_t limit,
                    Bounds* bounds) {
@@ -239,6 +246,21 @@ Strings ReadValues(const Snapshot& snapshot, const SeriesSet& set, std::string_v
     return true;
   });
   return found.Take();
+}
+
+// Tests each value of the label against the set, until that has cost as much as reading the series of the set; then
+// reads them instead. So the cost is at most twice the cheaper of the two ways.
+Strings ValuesIn(const Snapshot& snapshot, const SeriesSet& set, std::string_view name, size_t limit, Bounds* bounds) {
+  if (set.size() <= kFewSeries) return ReadValues(snapshot, set, name, limit, bounds);
+  FirstStrings found(limit, Repeats::kNone, bounds);
+  uint64_t values = 0;
+  SparseCheck check(bounds);
+  snapshot.ForEachValue(name, [&](std::string_view value, PairId pair) {
+    if (check.Exceeded() || ++values >= set.size()) return false;
+    if (snapshot.AnyWithPair(pair, set)) found.Add(value);
+    return true;
+  });
+  return values >= set.size() ? ReadValues(snapshot, set, name, limit, bounds) : found.Take();
 }
 
 }  // namespace
@@ -263,32 +285,29 @@ SeriesSet Select(const Snapshot& snapshot, const Scope& scope) {
 
 Strings LabelNames(const Snapshot& snapshot, const Scope& scope, size_t limit) {
   FirstStrings found(limit, Repeats::kNone, scope.bounds);
-  const std::vector<std::string_view> names =
-      IsEverything(scope) ? snapshot.LabelNames()
-                          : snapshot.LabelNamesIn(Select(snapshot, scope), [&] { return Exceeded(scope.bounds); });
+  const std::optional<Coverage> coverage = CoverageOfRangeAlone(snapshot, scope);
+  if (coverage == Coverage::kNone) return {};
+  const auto names = [&] {
+    const auto give_up = [&] { return Exceeded(scope.bounds); };
+    if (!coverage) return snapshot.LabelNamesIn(Select(snapshot, scope), give_up);
+    return *coverage == Coverage::kAll ? snapshot.LabelNames() : snapshot.LabelNamesIn(*scope.range, give_up);
+  }();
   Hold(scope.bounds, names.size() * sizeof(names[0]));
   for (const std::string_view name : names) found.Add(name);
   return found.Take();
 }
 
-// Tests each value of the label against the set, until that has cost as much as reading the series of the set; then
-// reads them instead. So the cost is at most twice the cheaper of the two ways.
 Strings LabelValues(const Snapshot& snapshot, std::string_view name, const Scope& scope, size_t limit) {
-  std::optional<SeriesSet> set;
-  if (!IsEverything(scope)) {
-    set = Select(snapshot, scope);
-    if (set->size() <= kFewSeries) return ReadValues(snapshot, *set, name, limit, scope.bounds);
-  }
+  const std::optional<Coverage> coverage = CoverageOfRangeAlone(snapshot, scope);
+  if (coverage == Coverage::kNone) return {};
+  if (!coverage) return ValuesIn(snapshot, Select(snapshot, scope), name, limit, scope.bounds);
   FirstStrings found(limit, Repeats::kNone, scope.bounds);
-  uint64_t values = 0;
   SparseCheck check(scope.bounds);
   snapshot.ForEachValue(name, [&](std::string_view value, PairId pair) {
     if (check.Exceeded()) return false;
-    if (set && ++values >= set->size()) return false;
-    if (!set || snapshot.AnyWithPair(pair, *set)) found.Add(value);
+    if (*coverage == Coverage::kAll || snapshot.AnyWithPair(pair, *scope.range)) found.Add(value);
     return true;
   });
-  if (set && values >= set->size()) return ReadValues(snapshot, *set, name, limit, scope.bounds);
   return found.Take();
 }
 

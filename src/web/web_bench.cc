@@ -1,5 +1,7 @@
-// The query API's answers over a million series as a Kubernetes fleet has them, without the network. Figures are in
-// README.md. Every answer's size is checked inside the loop.
+// The query API's answers over a million series (WEB_BENCH_SERIES) as a Kubernetes fleet has them, without the network.
+// Figures are in README.md. Every answer's size is checked inside the loop.
+//
+// One deployment of three ended a day before the others. In one of ten, one series of sixteen has ended.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -17,15 +19,25 @@
 namespace mi::web {
 namespace {
 
-constexpr uint64_t kSeries = 1'000'000;
+const uint64_t kSeries = [] {
+  const char* wanted = std::getenv("WEB_BENCH_SERIES");
+  return wanted == nullptr ? 1'000'000 : std::strtoull(wanted, nullptr, 10);
+}();
 constexpr uint64_t kSeriesOfPod = 160;
+constexpr uint64_t kPodsOfDeployment = 25;
 constexpr uint64_t kPodsOfCluster = 1875;  // 300,000 series
 constexpr int64_t kSeen = 1'700'000'000'000;
+constexpr int64_t kDay = 86'400'000;
+
+bool HasEnded(uint64_t number) {
+  const uint64_t deployment = number / kSeriesOfPod / kPodsOfDeployment;
+  return deployment % 3 == 2 || (deployment % 10 == 0 && number % 16 == 7);
+}
 
 model::Labels MakeSeries(uint64_t number) {
   const uint64_t pod = number / kSeriesOfPod;
   const uint64_t metric = number % kSeriesOfPod;
-  const uint64_t deployment = pod / 25;
+  const uint64_t deployment = pod / kPodsOfDeployment;
   const std::vector<std::pair<std::string, std::string>> text = {
       {"__name__", metric < 40 ? "http_request_duration_seconds_bucket"
                                : format("container_metric_{}_{}_total", deployment % 8, metric)},
@@ -56,6 +68,8 @@ std::shared_ptr<const catalog::Snapshot> Fleet() {
       batches.emplace_back(model::Tenant(), kSeen);
       store::ApplyResult applied;
       for (uint64_t i = 0; i < kBatch; ++i) {
+        const int64_t last_seen = HasEnded(from + i) ? kSeen - kDay : kSeen;
+        applied.updated.push_back({.id = from + i + 1, .first_seen_ms = kSeen - 2 * kDay, .last_seen_ms = last_seen});
         batches.front().Add({.hi = 0, .lo = from + i}, MakeSeries(from + i).canonical());
         applied.inserted.push_back({.id = from + i + 1, .batch = 0, .index = i});
       }
@@ -94,8 +108,21 @@ void Ask(benchmark::State& state, Endpoint endpoint, std::string_view parameters
   void name(benchmark::State& state) { Ask(state, answer, parameters, label, min_bytes); } \
   BENCHMARK(name)->Unit(benchmark::kMillisecond)
 
+#define MI_ALWAYS "start=1600000000&end=1800000000"
+#define MI_NEVER "start=1600000000&end=1600003600"
+#define MI_NOW "start=1699996400&end=1700000000"
+
 MI_QUESTION(MetricNames, &AnswerLabelValues, "", "__name__", 25'000);
-MI_QUESTION(MetricNamesInRange, &AnswerLabelValues, "start=1699999000&end=1700001000", "__name__", 25'000);
+MI_QUESTION(MetricNamesAlways, &AnswerLabelValues, MI_ALWAYS, "__name__", 25'000);
+MI_QUESTION(MetricNamesNever, &AnswerLabelValues, MI_NEVER, "__name__", 20);
+MI_QUESTION(MetricNamesNow, &AnswerLabelValues, MI_NOW, "__name__", 25'000);
+MI_QUESTION(LabelsNow, &AnswerLabels, MI_NOW, "", 100);
+MI_QUESTION(Pods, &AnswerLabelValues, "", "pod", kSeries / kSeriesOfPod * 20);
+MI_QUESTION(PodsNow, &AnswerLabelValues, MI_NOW, "pod", kSeries / kSeriesOfPod * 13);
+MI_QUESTION(SeriesOfMetricNow, &AnswerSeries, "match[]=container_metric_1_100_total&limit=1000&" MI_NOW, "", 150'000);
+MI_QUESTION(LabelsOfMetricNow, &AnswerLabels, "match[]=container_metric_1_100_total&" MI_NOW, "", 100);
+MI_QUESTION(PodsOfMetricNow, &AnswerLabelValues, "match[]=container_metric_1_100_total&" MI_NOW, "pod",
+            kSeries / kSeriesOfPod * 2);
 MI_QUESTION(Labels, &AnswerLabels, "", "", 100);
 MI_QUESTION(LabelsOfOnePod, &AnswerLabels, "match[]={pod=\"service-0-6d4b75cb6d-00007\"}", "", 100);
 MI_QUESTION(LabelsOfACluster, &AnswerLabels, "match[]={cluster=\"prod-eu-1\"}", "", 100);

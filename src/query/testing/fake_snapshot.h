@@ -73,6 +73,10 @@ class FakeSnapshot : public catalog::Snapshot {
     });
     return {names.begin(), names.end()};
   }
+  std::vector<std::string_view> LabelNamesIn(model::TimeRange range,
+                                             const std::function<bool()>& give_up) const override {
+    return LabelNamesIn(SeenIn(All(), range), give_up);
+  }
   void ForEachValue(std::string_view name,
                     const std::function<bool(std::string_view, catalog::PairId)>& visit) const override {
     for (const auto& [pair, id] : pairs_) {
@@ -108,11 +112,18 @@ class FakeSnapshot : public catalog::Snapshot {
   bool AnyWithPair(catalog::PairId pair, const catalog::SeriesSet& within) const override {
     return WithPair(pair).Intersects(within);
   }
+  bool AnyWithPair(catalog::PairId pair, model::TimeRange range) const override {
+    return std::ranges::any_of(series_, [&](const Series& s) { return Has(s, pair) && IsIn(s, range); });
+  }
   catalog::SeriesSet SeenIn(const catalog::SeriesSet& set, model::TimeRange range) const override {
-    catalog::SeriesSet seen =
-        Where([&](const Series& s) { return s.first_seen_ms <= range.end_ms && s.last_seen_ms >= range.start_ms; });
+    catalog::SeriesSet seen = Where([&](const Series& s) { return IsIn(s, range); });
     seen &= set;
     return seen;
+  }
+  catalog::Coverage CoverageOf(model::TimeRange range) const override {
+    const uint64_t seen = SeenIn(All(), range).size();
+    if (seen == 0) return catalog::Coverage::kNone;
+    return seen == series() ? catalog::Coverage::kAll : catalog::Coverage::kSome;
   }
   void Read(catalog::Ordinal ordinal, catalog::SeriesView& out) const override {
     const Series& s = series_.at(ordinal);
@@ -135,6 +146,9 @@ class FakeSnapshot : public catalog::Snapshot {
  private:
   using Pair = std::pair<std::string, std::string>;
 
+  static bool IsIn(const Series& s, model::TimeRange range) {
+    return s.first_seen_ms <= range.end_ms && s.last_seen_ms >= range.start_ms;
+  }
   bool Has(const Series& s, catalog::PairId pair) const {
     const auto label = s.labels.find(pair_list_.at(pair).first);
     return label != s.labels.end() && label->second == pair_list_.at(pair).second;
