@@ -6,14 +6,12 @@
 #include "base/format.h"
 #include "base/quote.h"
 #include "catalog/interner.h"
+#include "catalog/read_ahead.h"
 #include "catalog/stored_snapshot.h"
-#include "model/identity.h"
 
 namespace mi::catalog {
 namespace {
 
-// More labels than any receiver accepts. Bounds the size of a posting list's tail.
-constexpr size_t kMaxLabels = 65'535;
 constexpr uint64_t kMaxPairs = kNoPair;
 // All damaged rows are counted, but only the first are logged.
 constexpr uint64_t kMaxLoggedRows = 10;
@@ -80,38 +78,24 @@ Status Catalog::Add(uint64_t id, std::string_view tenant, std::span<const model:
   return {};
 }
 
-Status Catalog::AddStored(const store::StoredSeries& series) {
-  const SeenTimes times = SeenTimes::FromMs(series.first_seen_ms, series.last_seen_ms);
-  const auto labels = identity_.Read(series.content);
-  if (!labels) {
-    CountDamaged(series, labels.error().message());
+Status Catalog::AddStored(const DecodedSeries& series) {
+  if (!series.damage.empty()) {
+    CountDamaged(series);
     return {};
   }
-  if (labels->size() > kMaxLabels) {
-    CountDamaged(series, format("{} labels, limit {}", labels->size(), kMaxLabels));
-    return {};
-  }
-  if (stored_fingerprint_) {
-    const std::optional<model::Fingerprint> fingerprint = (*stored_fingerprint_)(series.tenant, *labels);
-    if (fingerprint != series.fingerprint) {
-      if (fingerprint) damaged_fingerprints_.push_back(*fingerprint);
-      CountDamaged(series, "tenant and content do not have its fingerprint");
-      return {};
-    }
-  }
-  if (!series.has_times) {
-    CountDamaged(series, "its times are lost");
-    return {};
-  }
-  return Add(series.id, series.tenant, *labels, times);
+  const store::StoredSeries& stored = series.stored;
+  return Add(stored.id, stored.tenant, series.labels, SeenTimes::FromMs(stored.first_seen_ms, stored.last_seen_ms));
 }
 
-void Catalog::CountDamaged(const store::StoredSeries& series, std::string_view why) {
+void Catalog::CountDamaged(const DecodedSeries& series) {
   ++damaged_;
-  damaged_fingerprints_.push_back(series.fingerprint);
+  damaged_fingerprints_.push_back(series.stored.fingerprint);
+  if (series.of_its_content && series.of_its_content != series.stored.fingerprint) {
+    damaged_fingerprints_.push_back(*series.of_its_content);
+  }
   if (options_.logger == nullptr || damaged_ > kMaxLoggedRows) return;
-  options_.logger->Error("catalogue: series {} is damaged in the store and skipped: {}: {}", series.id, why,
-                         Quoted(series.content));
+  options_.logger->Error("catalogue: series {} is damaged in the store and skipped: {}: {}", series.stored.id,
+                         series.damage, Quoted(series.stored.content));
 }
 
 // Logged once: a full catalogue refuses every further series.
@@ -126,10 +110,10 @@ Status Catalog::MayLoad() const {
 }
 
 // Returns whether the reading goes on. `added` is why not.
-bool Catalog::AddUnknown(const store::StoredSeries& series, Status& added) {
+bool Catalog::AddUnknown(const DecodedSeries& series, Status& added) {
   if (loading_stopped_) {
     added = MayLoad();
-  } else if (!storage_->series.Find(series.id)) {
+  } else if (!storage_->series.Find(series.stored.id)) {
     added = AddStored(series);
     if (!added) CountRefused(added.error());
   }
@@ -158,26 +142,30 @@ Status Catalog::Load(store::CatalogReader& reader) {
 // with the row that failed, and reports no gap twice. Rows that were read before the error become visible.
 Status Catalog::LoadSeries(store::CatalogReader& reader, NewSeries& loaded) {
   Status added;
-  const Status read = reader.ReadSeries(read_through_, [&](const store::StoredSeries& series) {
-    if (!AddUnknown(series, added)) return false;
-    if (series.id > read_through_ + 1) loaded.skipped.push_back({read_through_ + 1, series.id - 1});
-    loaded.newest_id = series.id;
-    loaded.newest = series.fingerprint;
-    read_through_ = series.id;
-    return true;
-  });
+  const Status read = ReadAhead([&](const auto& visit) { return reader.ReadSeries(read_through_, visit); }, Verifier(),
+                                [&](const DecodedSeries& series) {
+                                  if (!AddUnknown(series, added)) return false;
+                                  const uint64_t id = series.stored.id;
+                                  if (id > read_through_ + 1) loaded.skipped.push_back({read_through_ + 1, id - 1});
+                                  loaded.newest_id = id;
+                                  loaded.newest = series.stored.fingerprint;
+                                  read_through_ = id;
+                                  return true;
+                                });
   return Finish(read, added);
 }
 
 Status Catalog::LoadMissing(store::CatalogReader& reader, std::span<const store::IdRange> gaps,
                             std::vector<store::IdRange>& found) {
   Status added;
-  const Status read = reader.ReadSeriesIn(gaps, [&](const store::StoredSeries& series) {
-    if (!AddUnknown(series, added)) return false;
-    if (found.empty() || found.back().last + 1 != series.id) found.push_back({series.id, series.id});
-    found.back().last = series.id;
-    return true;
-  });
+  const Status read = ReadAhead([&](const auto& visit) { return reader.ReadSeriesIn(gaps, visit); }, Verifier(),
+                                [&](const DecodedSeries& series) {
+                                  if (!AddUnknown(series, added)) return false;
+                                  const uint64_t id = series.stored.id;
+                                  if (found.empty() || found.back().last + 1 != id) found.push_back({id, id});
+                                  found.back().last = id;
+                                  return true;
+                                });
   if (found.empty() && added) return read;
   return Finish(read, added);
 }
@@ -194,8 +182,8 @@ Status Catalog::LoadAll(store::CatalogReader& reader) {
   Status added;
   damaged_ = 0;  // all of them are read again
   damaged_fingerprints_.clear();
-  const Status read =
-      reader.ReadSeries(0, [&](const store::StoredSeries& series) { return AddUnknown(series, added); });
+  const Status read = ReadAhead([&](const auto& visit) { return reader.ReadSeries(0, visit); }, Verifier(),
+                                [&](const DecodedSeries& series) { return AddUnknown(series, added); });
   return Finish(read, added);
 }
 

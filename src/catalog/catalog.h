@@ -16,7 +16,6 @@
 #include "base/mutex.h"
 #include "base/result.h"
 #include "catalog/snapshot.h"
-#include "model/identity.h"
 #include "model/identity_fingerprinter.h"
 #include "model/series_batch.h"
 #include "store/ports.h"
@@ -26,6 +25,7 @@ namespace mi::catalog {
 
 class Interner;
 class StoredSnapshot;
+struct DecodedSeries;
 struct SeenTimes;
 struct Storage;
 
@@ -53,7 +53,8 @@ class Catalog {
   // belong to a series cannot be told. At most two per damaged row of the store, which are kept until they are taken.
   std::vector<model::Fingerprint> TakeDamaged() { return std::exchange(damaged_fingerprints_, {}); }
 
-  // Reads every series above the highest id that was read before, and the metadata. Returns the reader's error, or
+  // Reads every series above the highest id that was read before, and the metadata. A long load uses a second thread
+  // (read_ahead.h). Returns the reader's error, or
   // kTooLarge above max_series; what was read until then is visible. kCorrupt: the store knows of more series than can
   // be read. A damaged row is skipped, logged, and counted in stats().damaged: it must not prevent the start.
   Status Load(store::CatalogReader& reader);
@@ -100,17 +101,17 @@ class Catalog {
   void Publish();
   Status Add(uint64_t id, std::string_view tenant, std::span<const model::Label> labels, SeenTimes times);
   bool AppendOne(const store::InsertedSeries& inserted, const model::SeriesBatch& batch);
-  Status AddStored(const store::StoredSeries& series);
+  Status AddStored(const DecodedSeries& series);
   Status MayLoad() const;
-  bool AddUnknown(const store::StoredSeries& series, Status& added);
+  model::IdentityFingerprinter* Verifier() { return stored_fingerprint_ ? &*stored_fingerprint_ : nullptr; }
+  bool AddUnknown(const DecodedSeries& series, Status& added);
   Status Finish(const Status& read, const Status& added);
-  void CountDamaged(const store::StoredSeries& series, std::string_view why);
+  void CountDamaged(const DecodedSeries& series);
   void CountRefused(const Error& error);
 
   const CatalogOptions options_;
   const std::shared_ptr<Storage> storage_;  // shared with the snapshots
   const std::unique_ptr<Interner> interner_;
-  model::IdentityReader identity_;    // reused
   std::vector<model::Label> labels_;  // reused
   std::optional<model::IdentityFingerprinter> stored_fingerprint_;
   std::vector<model::Fingerprint> damaged_fingerprints_;
