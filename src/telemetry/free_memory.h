@@ -10,7 +10,8 @@ namespace mi::telemetry {
 
 // Every two seconds, returns the pages that were free all the time. What a steady load frees and takes again is thus
 // kept. What exceeds a sixteenth of the memory that the process may use is returned within a quarter of a second, so
-// that free pages never fill a small container. Without gperftools (builds with a sanitizer) it does nothing.
+// that free pages never fill a small container. Limits what the threads keep for themselves to 4 MB. Without gperftools
+// (builds with a sanitizer) it does nothing.
 class FreeMemory {
  public:
   FreeMemory();
