@@ -64,10 +64,8 @@ Canonicaliser::Outcome Canonicaliser::operator()(const RequestScan& scan, const 
   outcome.refusal = Collect(scan, series, limits);
   outcome.examined_bytes = examined_bytes_;
   if (outcome.refusal != Refusal::kNone) return outcome;
-  outcome.key_is_fingerprint = series.key_kind == KeyKind::kFingerprint;
   if (sent_canonically_) {
     outcome.canonical = series.labels;
-    outcome.key_is_fingerprint |= series.key_kind == KeyKind::kRaw;
     return outcome;
   }
   bytes_.clear();

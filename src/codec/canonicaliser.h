@@ -18,9 +18,8 @@ class Canonicaliser {
  public:
   struct Outcome {
     Refusal refusal = Refusal::kNone;
-    std::string_view canonical;       // valid until the next call, and as long as the decoded request
-    bool key_is_fingerprint = false;  // the labels were sent in canonical form, so the key is fingerprinter(canonical)
-    size_t examined_bytes = 0;        // of written-out labels, as far as they were examined; also of a refused series
+    std::string_view canonical;  // valid until the next call, and as long as the decoded request
+    size_t examined_bytes = 0;   // of written-out labels, as far as they were examined; also of a refused series
   };
 
   // Also for series without items: their labels are checked like all others.

@@ -80,16 +80,12 @@ void BM_Decompress(benchmark::State& state, Compression compression, Schema sche
 
 void BM_Scan(benchmark::State& state, Schema schema, Traffic traffic, Order order) {
   const std::string raw = Request(schema, traffic, order);
-  const model::Fingerprinter fingerprinter("", {});
+  const model::LocalHashKey key;
+  const model::LocalHasher hasher(key, model::Fingerprinter("", {}));
   RequestScan scan;
   for (auto _ : state) {
-    Check(scan.Scan(schema, raw, fingerprinter).has_value());
-    Check(scan.series().size() == kSeries && scan.series().back().key_kind != KeyKind::kNone);
-  }
-  Canonicaliser canonicalise;
-  for (const ScannedSeries& series : scan.series()) {
-    const auto outcome = canonicalise(scan, series, {});
-    Check(outcome.key_is_fingerprint == (series.key == fingerprinter(outcome.canonical)));
+    Check(scan.Scan(schema, raw, hasher).has_value());
+    Check(scan.keys().size() == kSeries && scan.keys().back() != model::Fingerprint());
   }
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kSeries));
 }
@@ -98,7 +94,8 @@ void BM_Scan(benchmark::State& state, Schema schema, Traffic traffic, Order orde
 void BM_Canonicalise(benchmark::State& state, Schema schema, Order order) {
   const std::string raw = Request(schema, Traffic::kKubernetes, order);
   RequestScan scan;
-  Check(scan.Scan(schema, raw, model::Fingerprinter("", {})).has_value());
+  const model::LocalHashKey key;
+  Check(scan.Scan(schema, raw, model::LocalHasher(key, model::Fingerprinter("", {}))).has_value());
   Canonicaliser canonicalise;
   for (auto _ : state) {
     for (const ScannedSeries& series : scan.series()) {

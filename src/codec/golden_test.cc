@@ -11,6 +11,9 @@
 namespace mi::codec {
 namespace {
 
+const model::LocalHashKey kGoldenKey;
+const model::LocalHasher kGoldenHasher(kGoldenKey, model::Fingerprinter("", {}));
+
 struct Golden {
   std::string folder;
   std::string number;
@@ -86,7 +89,7 @@ class GoldenRequest : public testing::TestWithParam<Golden> {
 
 TEST_P(GoldenRequest, HasItsIdentitiesAndCountsOnTheFastPath) {
   FastPath path;
-  const auto request = DecodeFast(GetParam().schema, Decoded(GetParam()), {}, model::Fingerprinter("", {}), path);
+  const auto request = DecodeFast(GetParam().schema, Decoded(GetParam()), {}, kGoldenHasher, path);
   ASSERT_TRUE(request) << request.error().message();
   Expect(*request);
 }
@@ -101,28 +104,21 @@ TEST_P(GoldenRequest, IsReadTheSameOnBothPaths) {
   EXPECT_EQ(FirstDisagreement(GetParam().schema, Decoded(GetParam()), {}), "");
 }
 
-// Real senders send labels in canonical form: so a repeated series is known by the hash of its bytes.
-TEST_P(GoldenRequest, HasFingerprintsAsKeysWithoutTheSlowPath) {
+// Each series of a real sender gets a key, so it is known without the slow path when it comes again.
+TEST_P(GoldenRequest, HasKeys) {
   const std::string decoded = Decoded(GetParam());
-  const model::Fingerprinter fingerprinter("", {});
   RequestScan scan;
-  ASSERT_TRUE(scan.Scan(GetParam().schema, decoded, fingerprinter));
-  Canonicaliser canonicalise;
-  for (const ScannedSeries& series : scan.series()) {
-    const auto outcome = canonicalise(scan, series, {});
-    EXPECT_TRUE(outcome.key_is_fingerprint);
-    EXPECT_EQ(series.key, fingerprinter(outcome.canonical));
-  }
+  ASSERT_TRUE(scan.Scan(GetParam().schema, decoded, kGoldenHasher));
+  for (const model::Fingerprint& key : scan.keys()) EXPECT_NE(key, model::Fingerprint());
 }
 
 // A body that is truncated anywhere is refused, or contains fewer series.
 TEST_P(GoldenRequest, IsSafeToTruncateAnywhere) {
   const std::string decoded = Decoded(GetParam());
   RequestScan scan;
-  const model::Fingerprinter fingerprinter("", {});
   for (size_t cut = 0; cut < decoded.size(); cut += 1 + decoded.size() / 97) {
     const std::string piece = decoded.substr(0, cut);  // its own memory, so that a sanitizer sees the end
-    const bool read = scan.Scan(GetParam().schema, piece, fingerprinter).has_value();
+    const bool read = scan.Scan(GetParam().schema, piece, kGoldenHasher).has_value();
     EXPECT_LE(read ? scan.series().size() : 0, GetParam().series);
     EXPECT_EQ(FirstDisagreement(GetParam().schema, piece, {}), "");
   }
@@ -136,8 +132,8 @@ INSTANTIATE_TEST_SUITE_P(Senders, GoldenRequest, testing::ValuesIn(kGolden), [](
 
 TEST(GoldenRequests, HaveTheSameIdentityInBothSchemas) {
   FastPath path;
-  const auto v1 = DecodeFast(Schema::kV1, Decoded(kGolden[0]), {}, model::Fingerprinter("", {}), path);
-  const auto v2 = DecodeFast(Schema::kV2, Decoded(kGolden[3]), {}, model::Fingerprinter("", {}), path);
+  const auto v1 = DecodeFast(Schema::kV1, Decoded(kGolden[0]), {}, kGoldenHasher, path);
+  const auto v2 = DecodeFast(Schema::kV2, Decoded(kGolden[3]), {}, kGoldenHasher, path);
   ASSERT_TRUE(v1 && v2);
   auto identities = [](const PlainRequest& request) {
     std::set<std::string> all;
@@ -152,7 +148,7 @@ TEST(GoldenRequests, HaveTheSameIdentityInBothSchemas) {
 TEST(GoldenRequests, HaveTheSameMetadataFamiliesInBothSchemas) {
   const auto texts_of = [](const Golden& golden) {
     FastPath path;
-    const auto request = DecodeFast(golden.schema, Decoded(golden), {}, model::Fingerprinter("", {}), path);
+    const auto request = DecodeFast(golden.schema, Decoded(golden), {}, kGoldenHasher, path);
     std::set<std::tuple<std::string, std::string, std::string>> texts;
     for (const model::MetricMetadata& said : request.value().metadata) texts.emplace(said.family, said.type, said.help);
     return texts;

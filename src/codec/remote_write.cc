@@ -55,24 +55,24 @@ size_t CountFields(std::string_view decoded) {
   return count;
 }
 
-Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter,
+Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::LocalHasher& hasher,
                          const ScanBounds& bounds) {
   schema_ = schema;
   max_label_bytes_ = MaxLabelBytes(decoded.size());
   Restart(series_);
+  Restart(keys_);
   Restart(metadata_);
   symbols_.Clear();
-  if (!rebuilt_) rebuilt_ = std::make_unique_for_overwrite<char[]>(Walk::kRebuiltCapacity);
   refused_items_ = 0;
   first_refused_item_.clear();
-  if (schema == Schema::kV1) return V1Walk(*this, decoded, fingerprinter, bounds).Run();
-  return V2Walk(*this, decoded, fingerprinter, bounds).Run();
+  if (schema == Schema::kV1) return V1Walk(*this, decoded, hasher, bounds).Run();
+  return V2Walk(*this, decoded, hasher, bounds).Run();
 }
 
-void RequestScan::Add(std::string_view canonical, const model::Fingerprint& fingerprint) {
+void RequestScan::Add(std::string_view canonical, const model::Fingerprint& key) {
   assert(schema_ == Schema::kV1);
-  series_.push_back(
-      {.key = fingerprint, .message = canonical, .labels = canonical, .samples = 1, .key_kind = KeyKind::kFingerprint});
+  series_.push_back({.message = canonical, .labels = canonical, .samples = 1});
+  keys_.push_back(key);
 }
 
 Result<model::MetricMetadata> RequestScan::Decode(const ScannedMetadata& metadata, const SeriesLimits& limits,

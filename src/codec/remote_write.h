@@ -1,7 +1,8 @@
 // Remote write 1.0 and 2.0, as the receiver reads them (docs/formats/remote-write.md).
 //
-// The fast path is one walk over the decoded request, which copies nothing: each series gets a 128-bit key, which is
-// looked up in the seen table. Only series that are not known go to the Canonicaliser (canonicaliser.h).
+// The fast path is one walk over the decoded request, which copies nothing: each series gets a key, the local hash of
+// its labels as they were sent, which is looked up among the aliases of the seen table. Only series that are not known
+// go to the Canonicaliser (canonicaliser.h).
 #pragma once
 
 #include <algorithm>
@@ -15,10 +16,10 @@
 
 #include "base/result.h"
 #include "codec/histogram.h"
-#include "codec/label_pieces.h"
 #include "codec/series_limits.h"
 #include "codec/symbol_table.h"
 #include "model/fingerprint.h"
+#include "model/local_hash.h"
 #include "model/series_batch.h"
 
 namespace mi::codec {
@@ -46,22 +47,13 @@ constexpr uint64_t MaxLabelBytes(size_t decoded_bytes) {
   return std::max<uint64_t>(16 << 20, uint64_t{16} * decoded_bytes);
 }
 
-// The meaning of ScannedSeries::key.
-enum class KeyKind : uint8_t {
-  kNone,         // none: use the Canonicaliser
-  kRaw,          // the hash of the labels as they were sent: the fingerprint if they are canonical, otherwise an alias
-  kFingerprint,  // the fingerprint
-};
-
 // One TimeSeries message of a request. Views point into the decoded request.
 struct ScannedSeries {
-  model::Fingerprint key;
   std::string_view message;
   std::string_view labels;  // 1.0: the label fields, 2.0: the packed references; empty if they are not in one piece
   uint32_t samples = 0;
   uint32_t histograms = 0;
-  uint32_t exemplars = 0;  // without refused ones
-  KeyKind key_kind = KeyKind::kNone;
+  uint32_t exemplars = 0;            // without refused ones
   Refusal refusal = Refusal::kNone;  // found by the walk; applies to known series too
   bool stale_only = false;           // all samples and histograms are stale markers: neither active nor new
 
@@ -71,7 +63,7 @@ struct ScannedSeries {
 
 // Metadata of a metric family, not decoded: most requests repeat what is known.
 struct ScannedMetadata {
-  uint64_t hash = 0;         // of tenant and content; the same in every request, so known metadata is not decoded
+  uint64_t hash = 0;  // local, of tenant and content; the same in every request, so known metadata is not decoded
   std::string_view message;  // 1.0: MetricMetadata, 2.0: Metadata
   uint32_t series = 0;       // 2.0: the series that carried it
 };
@@ -99,20 +91,21 @@ class RequestScan {
  public:
   // kInvalid, kTooLarge: the whole request is refused; the result must not be used. kTooLarge also if it exceeds the
   // bounds; the walk ends where that shows.
-  Status Scan(Schema schema, std::string_view decoded, const model::Fingerprinter& fingerprinter,
-              const ScanBounds& bounds = {});
+  Status Scan(Schema schema, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds = {});
 
   // Room for the series of one Scan(), so that it allocates once.
   void Reserve(size_t series) { series_.reserve(series); }
 
   // Adds a series that did not come by remote write (OpenTSDB), with one sample. `canonical`: its labels, borrowed
-  // until the next Scan(). `fingerprint` must be that of the labels.
-  // Requires: schema() == Schema::kV1.
-  void Add(std::string_view canonical, const model::Fingerprint& fingerprint);
+  // until the next Scan(). `key`: their local hash. Requires: schema() == Schema::kV1.
+  void Add(std::string_view canonical, const model::Fingerprint& key);
 
   Schema schema() const { return schema_; }
   uint64_t max_label_bytes() const { return max_label_bytes_; }  // MaxLabelBytes() of the request
   std::span<const ScannedSeries> series() const { return series_; }
+  // One per series: equal keys, equal labels. All zeros: none, because the series has no items, or labels that are not
+  // in one piece or too many.
+  std::span<const model::Fingerprint> keys() const { return keys_; }
   std::span<const ScannedMetadata> metadata() const { return metadata_; }
 
   // Items that are refused although their series is accepted (2.0: exemplars and metadata with references beyond the
@@ -141,13 +134,12 @@ class RequestScan {
   Schema schema_ = Schema::kV1;
   uint64_t max_label_bytes_ = UINT64_MAX;
   std::vector<ScannedSeries> series_;
+  std::vector<model::Fingerprint> keys_;
   std::vector<ScannedMetadata> metadata_;
   SymbolTable symbols_;  // 2.0
-  LabelPieces pieces_;   // 2.0
   uint64_t refused_items_ = 0;
   std::string first_refused_item_;
-  Histogram histogram_;              // scratch
-  std::unique_ptr<char[]> rebuilt_;  // the canonical bytes of the current series, if the walk built them
+  Histogram histogram_;  // scratch
 };
 
 }  // namespace mi::codec

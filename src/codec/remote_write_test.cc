@@ -9,11 +9,11 @@
 namespace mi::codec {
 namespace {
 
-using model::Fingerprinter;
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 using testing::HasSubstr;
 
-const Fingerprinter kFingerprinter("", {});
+const model::LocalHashKey kKey;
+const model::LocalHasher kHasher(kKey, model::Fingerprinter("", {}));
 const double kStale = std::bit_cast<double>(kStaleMarker);
 
 std::string Encode(Schema schema, const WireSeries& series) {
@@ -32,8 +32,7 @@ Result<model::MetricMetadata> Decode(const RequestScan& scan, size_t i, const Se
 // The result of a request with one series. Both paths must agree.
 struct Reading {
   std::string identity;  // or "refused: <reason>", or "request refused"
-  KeyKind key_kind = KeyKind::kNone;
-  bool key_is_fingerprint = false;
+  bool has_key = false;
   ScannedSeries series;
   std::string why;
 };
@@ -42,7 +41,7 @@ Reading ReadBothWays(Schema schema, const std::string& request, const SeriesLimi
   EXPECT_EQ(FirstDisagreement(schema, request, limits), "");
   RequestScan scan;
   Reading reading;
-  if (Status scanned = scan.Scan(schema, request, kFingerprinter); !scanned) {
+  if (Status scanned = scan.Scan(schema, request, kHasher); !scanned) {
     reading.identity = "request refused";
     reading.why = scanned.error().message();
     return reading;
@@ -54,8 +53,7 @@ Reading ReadBothWays(Schema schema, const std::string& request, const SeriesLimi
   reading.series = scan.series()[0];
   Canonicaliser canonicalise;
   const auto outcome = canonicalise(scan, scan.series()[0], limits);
-  reading.key_kind = scan.series()[0].key_kind;
-  reading.key_is_fingerprint = outcome.key_is_fingerprint;
+  reading.has_key = scan.keys()[0] != model::Fingerprint();
   if (outcome.refusal != Refusal::kNone) {
     reading.identity = "refused: " + std::string(ToString(outcome.refusal));
     reading.why = canonicalise.Explain(scan, scan.series()[0], limits);
@@ -183,7 +181,7 @@ TEST_P(BothSchemas, ItemsOfAllKindsAreCounted) {
 TEST_P(BothSchemas, SeriesWithoutItemsHaveNoKeyButAreChecked) {
   const Reading good = ReadBothWays(GetParam(), Encode(GetParam(), {.labels = {{"__name__", "m"}}}));
   EXPECT_FALSE(good.series.has_items());
-  EXPECT_EQ(good.key_kind, KeyKind::kNone);
+  EXPECT_FALSE(good.has_key);
   EXPECT_EQ(good.identity, "m{}");
   EXPECT_EQ(ReadBothWays(GetParam(), Encode(GetParam(), {.labels = {{"", "m"}}})).identity,
             "refused: empty_label_name");
@@ -209,11 +207,30 @@ TEST_P(BothSchemas, ARefusedSeriesDoesNotHaveTheKeyOfAnother) {
   }
 }
 
-TEST_P(BothSchemas, UnsortedLabelsHaveTheFingerprintAsKey) {
-  const Reading reading =
-      ReadBothWays(GetParam(), Encode(GetParam(), Series({{"__name__", "m"}, {"zone", "b"}, {"area", "1"}})));
-  EXPECT_EQ(reading.key_kind, KeyKind::kFingerprint);
-  EXPECT_TRUE(reading.key_is_fingerprint);
+TEST_P(BothSchemas, KeysAreThoseOfTheLabelsAsTheyWereSent) {
+  const auto key = [](const Pairs& labels, double value) {
+    WireSeries series = Series(labels);
+    series.samples[0].value = value;
+    const std::string request = Encode(GetParam(), series);
+    RequestScan scan;
+    EXPECT_TRUE(scan.Scan(GetParam(), request, kHasher));
+    return scan.keys()[0];
+  };
+  const auto sorted = key({{"__name__", "m"}, {"area", "1"}, {"zone", "b"}}, 1);
+  EXPECT_NE(sorted, model::Fingerprint());
+  EXPECT_EQ(sorted, key({{"__name__", "m"}, {"area", "1"}, {"zone", "b"}}, 2));
+  EXPECT_NE(sorted, key({{"__name__", "m"}, {"zone", "b"}, {"area", "1"}}, 1));
+  EXPECT_NE(sorted, key({{"__name__", "m"}, {"area", "1"}, {"zone", "c"}}, 1));
+}
+
+TEST_P(BothSchemas, KeysOfTenantsDiffer) {
+  const std::string request = Encode(GetParam(), Series({{"__name__", "m"}}));
+  const model::LocalHasher other(kKey, model::Fingerprinter("", model::Tenant::Parse("team-a").value()));
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(GetParam(), request, kHasher));
+  const model::Fingerprint key = scan.keys()[0];
+  ASSERT_TRUE(scan.Scan(GetParam(), request, other));
+  EXPECT_NE(scan.keys()[0], key);
 }
 
 TEST_P(BothSchemas, UnknownFieldsAreSkippedEverywhere) {
@@ -260,7 +277,7 @@ TEST_P(BothSchemas, TheNumberOfSeriesIsInProportionToTheRequest) {
     const std::string unknown = bytes_each == 2 ? "" : BytesField(9, std::string(bytes_each - 4, 'x'));
     for (size_t i = 0; i < series; ++i) request += BytesField(GetParam() == Schema::kV1 ? 1 : 5, unknown);
     RequestScan scan;
-    const Status status = scan.Scan(GetParam(), request, kFingerprinter);
+    const Status status = scan.Scan(GetParam(), request, kHasher);
     EXPECT_EQ(status.has_value(), limit.empty());
     if (status) return;
     EXPECT_EQ(status.error().code(), Errc::kTooLarge);
@@ -280,7 +297,7 @@ TEST_P(BothSchemas, TheNumberOfHistogramsIsInProportionToTheRequest) {
     for (size_t i = 0; i < count; ++i) histograms += BytesField(GetParam() == Schema::kV1 ? 4 : 3, "");
     const std::string request = GetParam() == Schema::kV2 ? BytesField(4, "") : "";
     RequestScan scan;
-    return scan.Scan(GetParam(), request + BytesField(GetParam() == Schema::kV1 ? 1 : 5, histograms), kFingerprinter);
+    return scan.Scan(GetParam(), request + BytesField(GetParam() == Schema::kV1 ? 1 : 5, histograms), kHasher);
   };
   EXPECT_TRUE(scan_of(10'000));
   EXPECT_EQ(scan_of(10'001).error().code(), Errc::kTooLarge);
@@ -292,9 +309,9 @@ TEST_P(BothSchemas, AScanEndsAtTheBoundsOfItsCaller) {
   for (int i = 0; i < 100; ++i) encoder.Add(Series({{"__name__", format("m{}", i)}, {"a", std::string(100, 'x')}}));
   const std::string request = encoder.Finish();
   RequestScan scan;
-  EXPECT_TRUE(scan.Scan(GetParam(), request, kFingerprinter, {.series = 100}));
-  EXPECT_EQ(scan.Scan(GetParam(), request, kFingerprinter, {.series = 99}).error().code(), Errc::kTooLarge);
-  const Status scanned = scan.Scan(GetParam(), request, kFingerprinter, {.label_bytes = 10'000});
+  EXPECT_TRUE(scan.Scan(GetParam(), request, kHasher, {.series = 100}));
+  EXPECT_EQ(scan.Scan(GetParam(), request, kHasher, {.series = 99}).error().code(), Errc::kTooLarge);
+  const Status scanned = scan.Scan(GetParam(), request, kHasher, {.label_bytes = 10'000});
   EXPECT_EQ(scanned.has_value(), GetParam() == Schema::kV1) << "the labels of 1.0 are no larger than the request";
 }
 
@@ -306,46 +323,39 @@ TEST_P(BothSchemas, AScanCanBeReused) {
     return encoder.Finish();
   }();
   const std::string small = Encode(GetParam(), Series({{"__name__", "m"}}));
-  ASSERT_TRUE(scan.Scan(GetParam(), large, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(GetParam(), large, kHasher));
   EXPECT_EQ(scan.series().size(), 1000U);
-  ASSERT_TRUE(scan.Scan(GetParam(), small, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(GetParam(), small, kHasher));
   EXPECT_EQ(scan.series().size(), 1U);
 }
 
 INSTANTIATE_TEST_SUITE_P(RemoteWrite, BothSchemas, testing::Values(Schema::kV1, Schema::kV2),
                          [](const auto& schema) { return schema.param == Schema::kV1 ? "V1" : "V2"; });
 
-TEST(RemoteWrite, HasTheSameKeysInBothSchemas) {
-  const WireSeries series = Series({{"__name__", "m"}, {"b", "1"}, {"a", "2"}});
-  EXPECT_EQ(ReadBothWays(Schema::kV1, Encode(Schema::kV1, series)).series.key,
-            ReadBothWays(Schema::kV2, Encode(Schema::kV2, series)).series.key);
-}
-
 std::string V1(const std::string& series) { return BytesField(1, series); }
 
 TEST(RemoteWriteV1, ReadsLabelsAfterSamples) {
   const std::string name = LabelField("__name__", "m");
   const std::string a = LabelField("a", "1");
-  auto f = [](const std::string& series, KeyKind kind) {
+  auto f = [](const std::string& series, bool has_key) {
     const Reading reading = ReadBothWays(Schema::kV1, V1(series));
     EXPECT_EQ(reading.identity, R"(m{a="1"})");
-    EXPECT_EQ(reading.key_kind, kind);
+    EXPECT_EQ(reading.has_key, has_key);
   };
-  f(name + a + SampleField(), KeyKind::kFingerprint);
-  f(SampleField() + name + a, KeyKind::kFingerprint);
-  f(name + SampleField() + a, KeyKind::kNone);  // its first labels alone are another series
-  f(name + VarintField(9, 1) + a + SampleField(), KeyKind::kNone);
-  f(name + PaddedVarint(0x0a) + a.substr(1) + SampleField(), KeyKind::kNone);
+  f(name + a + SampleField(), true);
+  f(SampleField() + name + a, true);
+  f(name + SampleField() + a, false);  // its first labels alone are another series
+  f(name + VarintField(9, 1) + a + SampleField(), false);
+  f(name + PaddedVarint(0x0a) + a.substr(1) + SampleField(), false);
 }
 
-TEST(RemoteWriteV1, UnusualEncodingsAreTheSameSeriesWithAnotherKey) {
+TEST(RemoteWriteV1, UnusualEncodingsAreTheSameSeries) {
   const std::string name = LabelField("__name__", "m");
   const std::string inside = BytesField(1, "a") + BytesField(2, "1");
   auto f = [&](const std::string& label) {
     const Reading reading = ReadBothWays(Schema::kV1, V1(name + label + SampleField()));
     EXPECT_EQ(reading.identity, R"(m{a="1"})");
-    EXPECT_EQ(reading.key_kind, KeyKind::kRaw);
-    EXPECT_FALSE(reading.key_is_fingerprint);
+    EXPECT_TRUE(reading.has_key);
   };
   f("\x0a" + PaddedVarint(inside.size()) + inside);
   f(BytesField(1, BytesField(2, "1") + BytesField(1, "a")));
@@ -365,27 +375,6 @@ TEST(RemoteWriteV1, RefusesMalformedLabels) {
   f("\x0b");
 }
 
-TEST(RemoteWriteV1, SortsTheLabelsIfTheSenderDoesNot) {
-  RequestEncoder encoder(Schema::kV1);
-  for (int i = 0; i < 300; ++i) {
-    Pairs labels = {{"__name__", "m"}, {"z", format("{}", i)}};
-    if (i >= 100 && i < 200) std::swap(labels[0], labels[1]);
-    encoder.Add(Series(labels));
-  }
-  const std::string request = encoder.Finish();
-  RequestScan scan;
-  ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
-  Canonicaliser canonicalise;
-  int aliases = 0;
-  for (const ScannedSeries& series : scan.series()) {
-    const auto outcome = canonicalise(scan, series, {});
-    EXPECT_EQ(outcome.key_is_fingerprint, series.key == kFingerprinter(outcome.canonical));
-    aliases += outcome.key_is_fingerprint ? 0 : 1;
-  }
-  EXPECT_GT(aliases, 0);  // those before a probe noticed
-  EXPECT_LT(aliases, 64);
-}
-
 TEST(RemoteWriteV1, ReadsMetadata) {
   RequestEncoder encoder(Schema::kV1);
   const model::MetricMetadata http{"http_requests_total", "counter", "Requests.", "requests"};
@@ -396,7 +385,7 @@ TEST(RemoteWriteV1, ReadsMetadata) {
                                                                    VarintField(11, 7) + VarintField(12, 1));
   EXPECT_EQ(FirstDisagreement(Schema::kV1, request, {}), "");
   RequestScan scan;
-  ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(Schema::kV1, request, kHasher));
   ASSERT_EQ(scan.metadata().size(), 3U);
   EXPECT_EQ(Decode(scan, 0), http);
   EXPECT_EQ(Decode(scan, 1)->type, "stateset");
@@ -410,7 +399,7 @@ TEST(RemoteWriteV1, RefusesSingleMetadataEntries) {
     encoder.AddMetadata(metadata);
     const std::string request = encoder.Finish();
     RequestScan scan;
-    ASSERT_TRUE(scan.Scan(Schema::kV1, request, kFingerprinter));
+    ASSERT_TRUE(scan.Scan(Schema::kV1, request, kHasher));
     EXPECT_EQ(Decode(scan, 0, limits).error().code(), code);
     EXPECT_EQ(FirstDisagreement(Schema::kV1, request, limits), "");
   };
@@ -428,17 +417,17 @@ std::string V2(const std::string& series) {
 }
 
 TEST(RemoteWriteV2, ReadsReferencesInEveryEncoding) {
-  auto f = [](const std::string& references, KeyKind kind) {
+  auto f = [](const std::string& references, bool has_key) {
     const Reading reading = ReadBothWays(Schema::kV2, V2(references + SampleField() + VarintField(6, 1)));
     EXPECT_EQ(reading.identity, R"(m{a="1"})");
-    EXPECT_EQ(reading.key_kind, kind);
+    EXPECT_EQ(reading.has_key, has_key);
   };
-  f(BytesField(1, "\x01\x02\x03\x04"), KeyKind::kFingerprint);
-  f(BytesField(1, "\x03\x04\x01\x02"), KeyKind::kFingerprint);
-  f(BytesField(1, std::string("\x81\x00\x02\x03\x04", 5)), KeyKind::kFingerprint);
-  f(VarintField(1, 1) + VarintField(1, 2) + VarintField(1, 3) + VarintField(1, 4), KeyKind::kNone);
-  f(BytesField(1, "\x01\x02") + BytesField(1, "\x03\x04"), KeyKind::kNone);
-  f(BytesField(1, "\x01") + VarintField(1, 2) + BytesField(1, "\x03\x04"), KeyKind::kNone);
+  f(BytesField(1, "\x01\x02\x03\x04"), true);
+  f(BytesField(1, "\x03\x04\x01\x02"), true);
+  f(BytesField(1, std::string("\x81\x00\x02\x03\x04", 5)), true);
+  f(VarintField(1, 1) + VarintField(1, 2) + VarintField(1, 3) + VarintField(1, 4), false);
+  f(BytesField(1, "\x01\x02") + BytesField(1, "\x03\x04"), false);
+  f(BytesField(1, "\x01") + VarintField(1, 2) + BytesField(1, "\x03\x04"), false);
 }
 
 TEST(RemoteWriteV2, RefusesSeriesWithBadReferences) {
@@ -460,7 +449,7 @@ TEST(RemoteWriteV2, TheNumberOfSymbolsIsInProportionToTheRequest) {
   const auto scan_of = [](size_t count, std::string_view symbol) {
     std::string request = BytesField(4, "");
     for (size_t i = 1; i < count; ++i) request += BytesField(4, symbol);
-    return RequestScan().Scan(Schema::kV2, request, kFingerprinter);
+    return RequestScan().Scan(Schema::kV2, request, kHasher);
   };
   EXPECT_TRUE(scan_of(10'000, ""));
   EXPECT_THAT(scan_of(10'001, "").error().message(), HasSubstr("more than 10000 symbols"));
@@ -499,7 +488,7 @@ TEST(RemoteWriteV2, RefusesOnlyTheItemsWithBadReferences) {
     const std::string request = V2(BytesField(1, "\x01\x02") + SampleField() + item);
     EXPECT_EQ(FirstDisagreement(Schema::kV2, request, {}), "");
     RequestScan scan;
-    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
     EXPECT_EQ(scan.refused_items(), refused);
     EXPECT_THAT(scan.first_refused_item(), HasSubstr(std::string(why)));
     EXPECT_EQ(scan.series()[0].refusal, Refusal::kNone);
@@ -525,12 +514,12 @@ TEST(RemoteWriteV2, MetadataHasTheSameHashInEveryRequest) {
   const std::string request = encode("a");
   const std::string other = encode("zzz");
   RequestScan scan;
-  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
   ASSERT_EQ(scan.metadata().size(), 2U);  // the second b repeats the first, c has none
   EXPECT_EQ(Decode(scan, 0), (model::MetricMetadata{"a", "gauge", "Help of a", "s"}));
   EXPECT_EQ(Decode(scan, 1), (model::MetricMetadata{"b", "gauge", "Help of b", "s"}));
   const uint64_t hash_of_b = scan.metadata()[1].hash;
-  ASSERT_TRUE(scan.Scan(Schema::kV2, other, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(Schema::kV2, other, kHasher));
   EXPECT_EQ(scan.metadata()[1].hash, hash_of_b);
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
 }
@@ -545,7 +534,7 @@ TEST(RemoteWriteV2, FilesMetadataUnderTheFamilyThatItsTypeAndNameTell) {
     encoder.Add(series);
     const std::string request = encoder.Finish();
     RequestScan scan;
-    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
     EXPECT_EQ(Decode(scan, 0), (model::MetricMetadata{family, type, "Help.", ""}));
     const uint64_t hash = scan.metadata()[0].hash;
     EXPECT_EQ(hashes.try_emplace({type, family}, hash).first->second, hash) << name;
@@ -580,7 +569,7 @@ TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
   };
   const auto reading = [&](size_t count, const std::string& last) {
     RequestScan scan;
-    const Status status = scan.Scan(Schema::kV2, request_of(count, last), kFingerprinter);
+    const Status status = scan.Scan(Schema::kV2, request_of(count, last), kHasher);
     if (status) return std::string("read");
     EXPECT_EQ(status.error().code(), Errc::kTooLarge);
     EXPECT_THAT(status.error().message(), HasSubstr("limit 16 MiB"));
@@ -593,22 +582,6 @@ TEST(RemoteWriteV2, LimitsTheExpandedLabelsOfARequest) {
   EXPECT_EQ(reading(300, Varint(2) + Varint(1)), "refused");
 }
 
-// Names that differ only at their ends are expensive to sort.
-TEST(RemoteWriteV2, LimitsTheComparedNamesOfARequest) {
-  std::string request = BytesField(4, "") + BytesField(4, "v");
-  std::string references;
-  for (int i = 0; i < 60; ++i) {
-    request += BytesField(4, std::string(400, 'n') + format("{:02}", 99 - i));
-    references += Varint(static_cast<uint64_t>(i) + 2) + Varint(1);
-  }
-  const std::string series = BytesField(5, BytesField(1, references) + SampleField());
-  for (size_t i = 0; i < 200; ++i) request += series;
-  RequestScan scan;
-  const Status status = scan.Scan(Schema::kV2, request, kFingerprinter);
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().code(), Errc::kTooLarge);
-}
-
 // Two bytes refer to a help text of 64 KiB, on every series: beyond the limit it is neither copied nor examined.
 TEST(RemoteWriteV2, MetadataHasABudget) {
   RequestEncoder encoder(Schema::kV2);
@@ -619,7 +592,7 @@ TEST(RemoteWriteV2, MetadataHasABudget) {
   }
   const std::string request = encoder.Finish();
   RequestScan scan;
-  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
   MetadataBudget budget{.limit = 399};
   std::vector<Errc> refused;
   for (const ScannedMetadata& metadata : scan.metadata()) {
@@ -630,20 +603,20 @@ TEST(RemoteWriteV2, MetadataHasABudget) {
   EXPECT_EQ(budget.used, 300U);
 }
 
-// More labels than the cache holds, of all lengths around the step in which they are copied.
-TEST(RemoteWriteV2, RebuildsMoreLabelsThanItsCacheHolds) {
-  RequestEncoder encoder(Schema::kV2);
-  for (size_t i = 0; i < 3000; ++i) {
-    encoder.Add(Series({{"__name__", "m"}, {"a", std::string(i % 700, 'v') + format("{}", i)}, {"b", "same"}}));
-  }
-  const std::string request = encoder.Finish();
-  RequestScan scan;
-  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
-  Canonicaliser canonicalise;
-  for (const ScannedSeries& series : scan.series()) {
-    ASSERT_EQ(series.key_kind, KeyKind::kFingerprint);
-    ASSERT_EQ(series.key, kFingerprinter(canonicalise(scan, series, {}).canonical));
-  }
+// More than the key of the local hash has blocks for.
+TEST(RemoteWriteV2, SeriesOfVeryManyReferencesHaveNoKey) {
+  auto f = [](size_t labels, bool has_key) {
+    std::string references;
+    for (size_t i = 0; i < labels; ++i) references += "\x01\x02";
+    const std::string request = BytesField(4, "") + BytesField(4, "__name__") + BytesField(4, "m") +
+                                BytesField(5, BytesField(1, references) + SampleField());
+    RequestScan scan;
+    ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
+    EXPECT_EQ(scan.keys()[0] != model::Fingerprint(), has_key) << labels;
+  };
+  f(1, true);
+  f(model::LocalHasher::kMaxSequence / 2, true);
+  f(model::LocalHasher::kMaxSequence / 2 + 1, false);
 }
 
 // 60 bytes of references to one long symbol must not cost a gigabyte or minutes.
@@ -653,7 +626,7 @@ TEST(RemoteWriteV2, LongSymbolsAreNotCopiedPerReference) {
   const std::string request = BytesField(4, "") + BytesField(4, "__name__") + BytesField(4, std::string(1 << 20, 'x')) +
                               BytesField(5, BytesField(1, references) + SampleField());
   RequestScan scan;
-  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kFingerprinter));
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
   Canonicaliser canonicalise;
   EXPECT_EQ(canonicalise(scan, scan.series()[0], {}).refusal, Refusal::kValueTooLong);
 }

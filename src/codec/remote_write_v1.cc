@@ -1,14 +1,13 @@
 // WriteRequest{1 timeseries, 3 metadata}, TimeSeries{1 labels, 2 samples, 3 exemplars, 4 histograms}.
 //
-// One pass, front to back; nothing is copied but the labels that must be sorted. Usual senders write the labels of a
+// One pass, front to back; nothing is copied. Usual senders write the labels of a
 // series as one run of fields, which has the form of the canonical bytes:
 //
 //   TimeSeries:  0a len label  0a len label  ...  12 len sample  ...
 //                |---- hashed in place ----|
 //
-// If the labels are sorted, this hash is the fingerprint. If not, it is the hash of an alias, or the labels are sorted
-// first (MakeKey). A series with labels in several runs gets no key and takes the slow path. Cost: linear in the bytes;
-// sorting is bounded by LabelSorter::kMaxLabels and kMaxRebuiltBytes per series.
+// The hash is the key of the series, however its labels are encoded or sorted. A series with labels in several runs
+// gets no key and takes the slow path. Cost: linear in the bytes.
 #include <algorithm>
 
 #include "base/format.h"
@@ -23,36 +22,6 @@ using wire::Type;
 
 constexpr unsigned char kLabels = Tag(1, Type::kBytes);
 constexpr unsigned char kSamples = Tag(2, Type::kBytes);
-
-constexpr size_t kProbeEvery = 64;
-
-// Reads a minimal length of one or two bytes; null for all others.
-const char* ReadUsualLength(const char* at, const char* end, size_t& size) {
-  if (at == end) return nullptr;
-  const auto low = static_cast<unsigned char>(at[0]);
-  size = low;
-  if (low < 0x80) return at + 1;
-  if (end - at < 2) return nullptr;
-  const auto high = static_cast<unsigned char>(at[1]);
-  size = (low & 0x7fU) | static_cast<size_t>(high) << 7;
-  return high == 0 || high >= 0x80 ? nullptr : at + 2;
-}
-
-// Reads a label field that is exactly in canonical form. Returns the position after it, or null.
-const char* ReadUsualLabel(const char* at, const char* end, model::Label& label) {
-  size_t size = 0;
-  at = ReadUsualLength(at + 1, end, size);
-  if (at == nullptr || size > static_cast<size_t>(end - at)) return nullptr;
-  end = at + size;
-  for (std::string_view* text : {&label.name, &label.value}) {
-    if (at == end || *at != (text == &label.name ? 0x0a : 0x12)) return nullptr;
-    at = ReadUsualLength(at + 1, end, size);
-    if (at == nullptr || size > static_cast<size_t>(end - at)) return nullptr;
-    *text = {at, size};
-    at += size;
-  }
-  return at == end && !label.name.empty() && !label.value.empty() ? at : nullptr;
-}
 
 // Returns the position after the run of label fields that begins at `at`. Reads only their lengths: the slow path
 // checks the contents. That is enough, because labels that were never accepted are never found in the seen table by
@@ -107,6 +76,7 @@ bool V1Walk::TakeTopLevel(const Field& field) {
 
 bool V1Walk::WalkSeries(std::string_view message) {
   ScannedSeries& series = scan_.series_.emplace_back();
+  model::Fingerprint& key = scan_.keys_.emplace_back();
   series.message = message;
   bool in_one_piece = true;
   Begin();
@@ -138,51 +108,9 @@ bool V1Walk::WalkSeries(std::string_view message) {
   if (!in_one_piece) {
     series.labels = {};
   } else if (!series.labels.empty() && series.has_items()) {
-    MakeKey(series);
+    key = hasher_(series.labels);
   }
   return true;
-}
-
-// Most senders sort their labels, so hashing the bytes in place gives the fingerprint. To check that they are sorted
-// costs as much as the hash. vmagent appends its own labels after the others, on every series that it sends: an alias
-// for each would take a second entry in the seen table. So one series in kProbeEvery is checked; if it is not sorted,
-// the labels of the following series are sorted before they are hashed.
-void V1Walk::MakeKey(ScannedSeries& series) {
-  const bool probe = (scan_.series_.size() - 1) % kProbeEvery == 0;
-  if (probe || sorting_) {
-    const std::string_view canonical = Canonical(series.labels);
-    if (probe) sorting_ = canonical.data() != series.labels.data();
-    if (!canonical.empty()) {
-      series.key = fingerprinter_(canonical);
-      series.key_kind = KeyKind::kFingerprint;
-      return;
-    }
-  }
-  series.key = fingerprinter_(series.labels);
-  series.key_kind = KeyKind::kRaw;
-}
-
-// The canonical bytes of labels that are encoded as every sender encodes them, in any order; otherwise nothing. Also
-// nothing if a value is empty: such a label does not exist in the canonical bytes, but the slow path must check its
-// name. If the series were known by its other labels, the name would never be checked.
-std::string_view V1Walk::Canonical(std::string_view labels) {
-  if (labels.size() > kMaxRebuiltBytes) return {};
-  sorter_.Clear();
-  const char* const end = labels.data() + labels.size();
-  for (const char* at = labels.data(); at != end;) {
-    model::Label label;
-    const char* const next = ReadUsualLabel(at, end, label);
-    if (next == nullptr) return {};
-    const std::string_view field(at, static_cast<size_t>(next - at));
-    if (!sorter_.Add(OrderOf(label.name, end), label.name, field)) return {};
-    at = next;
-  }
-  if (sorter_.has_repeated_name()) return {};
-  if (sorter_.was_sorted()) return labels;
-  char* const begin = scan_.rebuilt_.get();
-  char* out = begin;
-  for (size_t i = 0; i < sorter_.size(); ++i) out = std::ranges::copy(sorter_[i], out).out;
-  return {begin, static_cast<size_t>(out - begin)};
 }
 
 bool V1Walk::TakeItem(uint32_t number, std::string_view message, ScannedSeries& series) {
@@ -208,7 +136,7 @@ bool V1Walk::WalkMetadata(std::string_view message) {
     const bool is_text = field.number == 2 || field.number == 4 || field.number == 5;
     if (is_text && field.type != Type::kBytes) return false;
   }
-  scan_.metadata_.push_back({.hash = fingerprinter_(message).lo, .message = message, .series = 0});
+  scan_.metadata_.push_back({.hash = hasher_(message).lo, .message = message, .series = 0});
   return reader.ok();
 }
 

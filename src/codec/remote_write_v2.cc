@@ -1,8 +1,7 @@
 // Request{4 symbols, 5 timeseries}, TimeSeries{1 labels_refs, 2 samples, 3 histograms, 4 exemplars, 5 metadata}.
 //
-// The labels are references into the request's table of strings. The canonical bytes are rebuilt in one reused buffer,
-// from one piece per label, and hashed. So the key is the fingerprint itself, the same as for a 1.0 sender of the
-// series, and needs no second entry in the seen table. README.md has the costs of this and of the alternative.
+// The labels are references into the request's table of strings. Each string is hashed once. The key of a series is a
+// hash over the hashes of its strings, in the order of its references. So nothing of a known series is put together.
 #include <algorithm>
 #include <array>
 
@@ -15,6 +14,7 @@ namespace {
 using wire::Field;
 using wire::Tag;
 using wire::Type;
+using LocalHash = model::LocalHashKey::Block;
 
 // Reads a reference; null if there is none. It branches on the length on purpose: all series of a sender have the same
 // shape, so a predicted branch lets the next label begin early, whereas a computed length would make it wait.
@@ -59,9 +59,9 @@ uint32_t RequestScan::NameOf(const ScannedSeries& series) const {
 }
 
 // Two passes: the first collects all symbols and lists the series; the second reads the series. A few bytes of
-// references may stand for kilobytes of symbols, so the time is not linear in the size of the request by itself. It is
-// bounded: rebuilt_bytes_ counts what is rebuilt or compared, also for series that are given up, and the request is
-// refused above MaxLabelBytes. Metadata is only listed here; it is decoded later, if it is not known.
+// references may stand for kilobytes of symbols. That costs nothing here, but it does where series are unknown. So
+// label_bytes_ counts the bytes, and the request is refused above MaxLabelBytes. Metadata is only listed here; it is
+// decoded later, if it is not known.
 Status V2Walk::Run() {
   if (Status collected = CollectTopLevel(); !collected) return collected;
   const SymbolTable& symbols = scan_.symbols_;
@@ -72,16 +72,17 @@ Status V2Walk::Run() {
   if (looks_like_v1_ && symbols.empty()) {
     return Fail(Errc::kInvalid, "the body is a remote write 1.0 request, the Content-Type says 2.0");
   }
-  scan_.pieces_.Begin(symbols);
+  scan_.symbols_.Hash(hasher_);
+  scan_.keys_.resize(scan_.series_.size());
   const uint64_t limit = max_label_bytes_;
   for (ScannedSeries& series : scan_.series_) {
     if (!WalkSeries(series)) return Broken(series.message.data());
-    if (rebuilt_bytes_ > limit) {
+    if (label_bytes_ > limit) {
       return Fail(
           Errc::kTooLarge,
           format(
               "the labels of the request are {} or more if written out, limit {} for {} decoded: send smaller requests",
-              FormatBytesAbove(rebuilt_bytes_, limit), FormatBytes(limit), FormatBytes(decoded_.size())));
+              FormatBytesAbove(label_bytes_, limit), FormatBytes(limit), FormatBytes(decoded_.size())));
     }
   }
   return {};
@@ -105,7 +106,7 @@ Status V2Walk::CollectTopLevel() {
     }
     if (at == nullptr) return Broken(begin);
     if ((field.number == 4 || field.number == 5) && field.type != Type::kBytes) return Broken(begin);
-    if (field.number == 4) scan_.symbols_.Add(field.bytes, end);
+    if (field.number == 4) scan_.symbols_.Add(field.bytes);
     if (field.number == 5) scan_.series_.emplace_back().message = field.bytes;
     looks_like_v1_ |= field.Is(1, Type::kBytes) || field.Is(3, Type::kBytes);  // reserved in 2.0
     if (scan_.series_.size() > max_series_) return TooMany("series", max_series_);
@@ -118,8 +119,8 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   bool in_one_piece = true;
   Begin();
   metadata_ = {};
-  metric_name_ = 0;
   references_good_ = true;
+  reference_count_ = 0;
   const char* at = series.message.data();
   const char* const end = at + series.message.size();
   while (at != end) {
@@ -150,26 +151,12 @@ bool V2Walk::WalkSeries(ScannedSeries& series) {
   series.stale_only = IsStaleOnly(series);
   if (!in_one_piece) {
     series.labels = {};
-    size_t count = 0;
-    bool in_range = true;
-    size_t bytes = 0;
-    const bool read = ForEachReference(series.message, [&](uint32_t reference) {
-      in_range &= reference < scan_.symbols_.size();
-      if (in_range && bytes < kMaxRebuiltBytes) bytes += scan_.symbols_.text(reference).size();
-      ++count;
-    });
-    if (!read) return false;
-    rebuilt_bytes_ += std::min(bytes, kMaxRebuiltBytes);
-    NoteReferences(series, in_range, count);
+    TakeReferences(series);
   } else if (!series.labels.empty()) {
-    const std::string_view canonical = Rebuild(series);
-    if (broken_) return false;
-    rebuilt_bytes_ += canonical.size();
-    if (!canonical.empty() && series.has_items()) {
-      series.key = fingerprinter_(canonical);
-      series.key_kind = KeyKind::kFingerprint;
-    }
+    const model::Fingerprint key = MakeKey(series);
+    if (series.has_items()) scan_.keys_[static_cast<size_t>(&series - scan_.series_.data())] = key;
   }
+  if (broken_) return false;
   if (!metadata_.message.empty()) TakeMetadata(metadata_, series);
   return true;
 }
@@ -237,107 +224,68 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
                     scan_.symbols_.size());
     });
   }
-  metadata.name = metric_name_ != 0 || !references_good_ ? metric_name_ : scan_.NameOf(series);
+  metadata.name = MetricNameOf(series);
   if (metadata.name == 0 || metadata.SameAs(last_metadata_)) return;
   last_metadata_ = metadata;
   const std::string_view name = scan_.symbols_.text(metadata.name);
   const std::string_view family = scan_.FamilyOf(series, name, metadata.type);
-  const std::array<uint64_t, 4> content = {
-      metadata.type,
-      family.size() == name.size() ? scan_.symbols_.HashOf(metadata.name, fingerprinter_)
-                                   : SymbolTable::Hash(family, fingerprinter_),
-      scan_.symbols_.HashOf(metadata.help, fingerprinter_), scan_.symbols_.HashOf(metadata.unit, fingerprinter_)};
+  const model::LocalHasher::Part* const parts = scan_.symbols_.parts();
+  const auto family_hash = family.size() == name.size() ? parts[metadata.name].hash : hasher_.OfPart(family).hash;
+  const std::array<LocalHash, 4> content = {LocalHash{metadata.type, 0}, family_hash, parts[metadata.help].hash,
+                                            parts[metadata.unit].hash};
   const std::string_view bytes(reinterpret_cast<const char*>(content.data()), sizeof content);
-  scan_.metadata_.push_back({.hash = fingerprinter_(bytes).lo,
+  scan_.metadata_.push_back({.hash = hasher_(bytes).lo,
                              .message = metadata.message,
                              .series = static_cast<uint32_t>(&series - scan_.series_.data())});
 }
 
+// The metric name comes first unless a label's name has an upper-case letter.
+uint32_t V2Walk::MetricNameOf(const ScannedSeries& series) const {
+  if (reference_count_ >= 2 && scan_.symbols_.IsMetricName(references_[0]) &&
+      !scan_.symbols_.text(references_[1]).empty()) {
+    return references_[1];
+  }
+  return references_good_ ? scan_.NameOf(series) : 0;
+}
+
 // The hottest loop for 2.0. Everything is in local variables: the compiler must assume that a write through `out`
 // changes members, and would load them again.
-std::string_view V2Walk::Rebuild(ScannedSeries& series) {
-  LabelPieces& pieces = scan_.pieces_;
-  char* const begin = scan_.rebuilt_.get();
-  char* const full = begin + kMaxRebuiltBytes;
-  char* out = begin;
+model::Fingerprint V2Walk::MakeKey(ScannedSeries& series) {
   const char* at = series.labels.data();
   const char* const end = at + series.labels.size();
-  uint64_t order_before = 0;  // the empty string: below every name
-  uint32_t before = 0;
-  uint32_t metric_name = 0;
+  uint32_t* out = references_.data();
+  const uint32_t* const full = out + references_.size();
+  uint32_t highest = 0;
   while (at != end) {
-    uint32_t name = 0;
-    uint32_t value = 0;
-    at = ReadReference(at, end, name);
-    if (at != nullptr) at = ReadReference(at, end, value);
-    if (at == nullptr || out > full) return RebuildUnsorted(series, static_cast<size_t>(out - begin));
-    const LabelPieces::Piece* const piece = pieces.Find(name, value);
-    if (piece == nullptr) return RebuildUnsorted(series, static_cast<size_t>(out - begin));
-    if (piece->order <= order_before && !IsBefore(before, order_before, name, piece->order)) {
-      return RebuildUnsorted(series, static_cast<size_t>(out - begin));
-    }
-    before = name;
-    order_before = piece->order;
-    if (piece->order == kMetricNameOrder && scan_.symbols_.IsMetricName(name)) metric_name = value;
-    out = LabelPieces::Append(*piece, out);
+    uint32_t reference = 0;
+    at = ReadReference(at, end, reference);
+    if (at == nullptr || out == full) return TakeReferences(series), model::Fingerprint();
+    highest = std::max(highest, reference);
+    *out++ = reference;
   }
-  metric_name_ = metric_name;
-  return {begin, static_cast<size_t>(out - begin)};
+  const auto count = static_cast<size_t>(out - references_.data());
+  if (highest >= scan_.symbols_.size() || count % 2 != 0) return TakeReferences(series), model::Fingerprint();
+  reference_count_ = count;
+  uint64_t bytes = 0;
+  const auto key = hasher_.OfSequence(scan_.symbols_.parts(), std::span(references_).first(count), bytes);
+  label_bytes_ += std::min(bytes, kMaxCountedBytes);
+  return key;
 }
 
-bool V2Walk::IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const {
-  return order_a != order_b ? order_a < order_b : scan_.symbols_.text(a) < scan_.symbols_.text(b);
-}
-
-// Handles every series that the loop above gave up on: finds the reason, and sorts the labels if they are only
-// unsorted.
-std::string_view V2Walk::RebuildUnsorted(ScannedSeries& series, size_t copied) {
-  const SymbolTable& symbols = scan_.symbols_;
-  uint32_t name = 0;
+// Handles every series that gets no key: checks its references, and counts the bytes that they stand for.
+void V2Walk::TakeReferences(ScannedSeries& series) {
+  const uint32_t symbols = scan_.symbols_.size();
   size_t count = 0;
-  size_t bytes = 0;  // as far as the slow path may examine them
+  uint64_t bytes = 0;
   bool in_range = true;
-  bool usual = true;
-  metric_name_ = 0;
-  sorter_.Clear();
-  const Field field{.number = 1, .type = Type::kBytes, .bytes = series.labels};
-  const bool read = wire::ReadRepeatedVarint(field, [&](uint64_t wide) {
-    const auto reference = static_cast<uint32_t>(wide);
-    in_range &= reference < symbols.size();
-    usual = usual && in_range && symbols.text(reference).size() <= LabelPieces::kMaxSymbolBytes;
-    if (++count % 2 != 0) {
-      name = reference;
-      return;
-    }
-    if (in_range && bytes < kMaxRebuiltBytes) bytes += symbols.text(name).size() + symbols.text(reference).size();
-    if (usual) {
-      usual = bytes <= kMaxRebuiltBytes / 2 && !symbols.text(name).empty() && !symbols.text(reference).empty() &&
-              sorter_.Add(symbols.order(name), symbols.text(name), {name, reference});
-    }
+  broken_ = !ForEachReference(series.message, [&](uint32_t reference) {
+    in_range &= reference < symbols;
+    if (in_range) bytes += scan_.symbols_.parts()[reference].bytes;
+    ++count;
   });
-  if (!read) return broken_ = true, std::string_view();
-  NoteReferences(series, in_range, count);
-  rebuilt_bytes_ += sorter_.tied_bytes();
-  // The slow path refuses a name that occurs twice, and checks the name of a label whose value is empty.
-  if (!usual || !references_good_ || sorter_.has_repeated_name()) {
-    rebuilt_bytes_ += copied + std::min(bytes, kMaxRebuiltBytes);
-    return {};
-  }
-  char* const begin = scan_.rebuilt_.get();
-  char* out = begin;
-  for (size_t i = 0; i < sorter_.size(); ++i) {
-    const SymbolPair label = sorter_[i];
-    const LabelPieces::Piece* const piece = scan_.pieces_.Find(label.name, label.value);
-    if (symbols.IsMetricName(label.name)) metric_name_ = label.value;
-    out = LabelPieces::Append(*piece, out);
-  }
-  return {begin, static_cast<size_t>(out - begin)};
-}
-
-void V2Walk::NoteReferences(ScannedSeries& series, bool in_range, size_t count) {
-  const bool good = in_range && count % 2 == 0;
-  if (!good && series.refusal == Refusal::kNone) series.refusal = Refusal::kBadReference;
-  references_good_ = good;
+  label_bytes_ += std::min(bytes, kMaxCountedBytes);
+  references_good_ = in_range && count % 2 == 0;
+  if (!references_good_ && series.refusal == Refusal::kNone) series.refusal = Refusal::kBadReference;
 }
 
 }  // namespace mi::codec

@@ -2,28 +2,21 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string_view>
 
-#include "codec/label_sorter.h"
 #include "codec/remote_write.h"
 #include "codec/wire.h"
 
 namespace mi::codec {
 
 class Walk {
- public:
-  // The most bytes of labels that the fast path rebuilds. A larger series takes the slow path, which checks the limits
-  // before it copies anything. This also limits the cost of a few bytes of references to long symbols; MaxLabelBytes
-  // limits the cost of many such series.
-  static constexpr size_t kMaxRebuiltBytes = 64 << 10;
-  static constexpr size_t kRebuiltCapacity = kMaxRebuiltBytes + LabelPieces::kMaxPieceBytes + LabelPieces::kCopyStep;
-
  protected:
-  Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter, const ScanBounds& bounds)
+  Walk(RequestScan& scan, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds)
       : scan_(scan),
         decoded_(decoded),
-        fingerprinter_(fingerprinter),
+        hasher_(hasher),
         max_series_(std::min(MaxSeries(decoded.size()), bounds.series)) {}
 
   // Each reads one message of the current series. False: the message, and so the request, is broken.
@@ -53,7 +46,7 @@ class Walk {
 
   RequestScan& scan_;
   std::string_view decoded_;
-  const model::Fingerprinter& fingerprinter_;
+  const model::LocalHasher& hasher_;
   const size_t max_series_;  // and metadata messages, and histograms
 
  private:
@@ -80,30 +73,26 @@ class Walk {
 
 class V1Walk : Walk {
  public:
-  V1Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter,
-         const ScanBounds& bounds)
-      : Walk(scan, decoded, fingerprinter, bounds) {}
+  V1Walk(RequestScan& scan, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds)
+      : Walk(scan, decoded, hasher, bounds) {}
   Status Run();
 
  private:
   bool WalkSeries(std::string_view message);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool WalkMetadata(std::string_view message);
-  void MakeKey(ScannedSeries& series);
-  std::string_view Canonical(std::string_view labels);
   bool TakeTopLevel(const wire::Field& field);
 
-  LabelSorter<std::string_view> sorter_;  // of label fields
-  bool sorting_ = false;
   bool looks_like_v2_ = false;
 };
 
 class V2Walk : Walk {
  public:
-  V2Walk(RequestScan& scan, std::string_view decoded, const model::Fingerprinter& fingerprinter,
-         const ScanBounds& bounds)
-      : Walk(scan, decoded, fingerprinter, bounds),
-        max_label_bytes_(std::min(scan.max_label_bytes(), bounds.label_bytes)) {}
+  // The most bytes of labels that count for one series: the slow path refuses a larger one before it copies anything.
+  static constexpr uint64_t kMaxCountedBytes = 64 << 10;
+
+  V2Walk(RequestScan& scan, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds)
+      : Walk(scan, decoded, hasher, bounds), max_label_bytes_(std::min(scan.max_label_bytes(), bounds.label_bytes)) {}
   Status Run();
 
  private:
@@ -117,10 +106,6 @@ class V2Walk : Walk {
       return name == other.name && type == other.type && help == other.help && unit == other.unit;
     }
   };
-  struct SymbolPair {
-    uint32_t name;
-    uint32_t value;
-  };
 
   Status CollectTopLevel();
   bool WalkSeries(ScannedSeries& series);
@@ -129,24 +114,22 @@ class V2Walk : Walk {
   bool ReadMetadata(std::string_view message);
   void TakeMetadata(Metadata metadata, const ScannedSeries& series);
 
-  // The canonical bytes of a series whose references are in one piece. Empty if only the slow path can build them, or
-  // if the references are invalid (then series.refusal or broken_ is set).
-  std::string_view Rebuild(ScannedSeries& series);
-  // `copied`: the bytes that were rebuilt before.
-  std::string_view RebuildUnsorted(ScannedSeries& series, size_t copied);
-  bool IsBefore(uint32_t a, uint64_t order_a, uint32_t b, uint64_t order_b) const;
-  void NoteReferences(ScannedSeries& series, bool in_range, size_t count);
+  // The key of a series whose references are in one piece. All zeros if there is none, or if the references are invalid
+  // (then series.refusal or broken_ is set).
+  model::Fingerprint MakeKey(ScannedSeries& series);
+  void TakeReferences(ScannedSeries& series);
+  uint32_t MetricNameOf(const ScannedSeries& series) const;
 
   const uint64_t max_label_bytes_;
-  LabelSorter<SymbolPair> sorter_;
   bool looks_like_v1_ = false;
   bool broken_ = false;
   bool references_good_ = true;  // of the current series
-  uint32_t metric_name_ = 0;     // of the current series; 0: none
-  uint64_t rebuilt_bytes_ = 0;   // of the request so far
-  Metadata metadata_;            // of the current series
-  Metadata metadata_read_;       // the last message that was decoded
-  Metadata last_metadata_;       // the last metadata that was kept
+  size_t reference_count_ = 0;   // of the current series, in references_; 0 if they are not in one piece
+  std::array<uint32_t, model::LocalHasher::kMaxSequence> references_;
+  uint64_t label_bytes_ = 0;  // of the request so far, with the references resolved
+  Metadata metadata_;         // of the current series
+  Metadata metadata_read_;    // the last message that was decoded
+  Metadata last_metadata_;    // the last metadata that was kept
 };
 
 }  // namespace mi::codec

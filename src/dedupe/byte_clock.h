@@ -48,12 +48,12 @@ class ActivityWindows {
   uint8_t ClockOf(uint64_t key) const { return clock_[Turned(key)]; }
   // The number of the key's window.
   int64_t NumberOf(uint64_t key) const { return number_ + (Turned(key) ? 1 : 0); }
+  // When the key's window ends, in unix seconds.
+  int64_t EndOf(uint64_t key) const { return (NumberOf(key) + 1) * interval_s_ - static_cast<int64_t>(PhaseOf(key)); }
 
  private:
-  bool Turned(uint64_t key) const {
-    const uint64_t phase = (uint64_t{static_cast<uint32_t>(key)} * interval_s_) >> 32;
-    return phase >= turned_from_;
-  }
+  uint64_t PhaseOf(uint64_t key) const { return (uint64_t{static_cast<uint32_t>(key)} * interval_s_) >> 32; }
+  bool Turned(uint64_t key) const { return PhaseOf(key) >= turned_from_; }
 
   uint32_t interval_s_;
   int64_t number_;
@@ -65,8 +65,10 @@ class ActivityWindows {
 class ConfirmClock {
  public:
   ConfirmClock(int64_t now_s, uint64_t confirm_after_s)
-      : units_(static_cast<uint32_t>(confirm_after_s / UnitOf(confirm_after_s))),
-        now_(ClockOfUnit(now_s / static_cast<int64_t>(UnitOf(confirm_after_s)))) {}
+      : unit_s_(static_cast<int64_t>(UnitOf(confirm_after_s))),
+        units_(static_cast<uint32_t>(confirm_after_s / UnitOf(confirm_after_s))),
+        number_(now_s / unit_s_),
+        now_(ClockOfUnit(number_)) {}
 
   static uint64_t UnitOf(uint64_t confirm_after_s) { return std::max<uint64_t>(1, (confirm_after_s + 99) / 100); }
 
@@ -75,13 +77,21 @@ class ConfirmClock {
 
   // Due at an age between 75 % and 100 % of confirm_after, which depends on the key. Clocks are rounded down, so `>`
   // and not `>=`: no entry is due before 75 %.
-  bool Due(uint64_t key, uint8_t confirmed) const {
-    const uint64_t jitter = ((key * 0x9e3779b97f4a7c15) >> 32) * (units_ / 4 + 1) >> 32;
-    return Age(now_, confirmed) > (uint64_t{units_} * 3 + 3) / 4 + jitter;
+  bool Due(uint64_t key, uint8_t confirmed) const { return Age(now_, confirmed) > UndueUnits(key); }
+  // When that will be, in unix seconds, or in the past.
+  int64_t DueAt(uint64_t key, uint8_t confirmed) const {
+    return (number_ - Age(now_, confirmed) + UndueUnits(key) + 1) * unit_s_;
   }
 
  private:
+  uint32_t UndueUnits(uint64_t key) const {
+    const uint64_t jitter = ((key * 0x9e3779b97f4a7c15) >> 32) * (units_ / 4 + 1) >> 32;
+    return static_cast<uint32_t>((uint64_t{units_} * 3 + 3) / 4 + jitter);
+  }
+
+  int64_t unit_s_;
   uint32_t units_;
+  int64_t number_;
   uint8_t now_;
 };
 

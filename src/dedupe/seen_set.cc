@@ -1,6 +1,7 @@
 #include "dedupe/seen_set.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 
 namespace mi::dedupe {
@@ -45,8 +46,46 @@ struct SeenSet::Now {
   }
 };
 
+// The clock of the aliases. Its unit is a hundredth of an activity window, or of confirm_after if that is shorter. An
+// alias has one byte that says when it ends:
+//
+//   unit of the end - unit of now, modulo 256:   1 ... kLongest  it answers  |  the others: it does not
+//
+// The units count modulo 255 (ClockOfUnit). So the difference is one too large if the count turned in between, and
+// never too small: an alias of n units gives n or n + 1. An alias that ended long ago would look new again after 135
+// units, so aliases are believed only while the last sweep is at most kLongest units ago, and a sweep that comes later
+// drops all. The end is rounded down: an alias never answers longer than the fingerprint would answer kKnown.
+class SeenSet::AliasClock {
+ public:
+  // `longest_s`: the longest life of an alias.
+  AliasClock(int64_t now_s, int64_t longest_s)
+      : unit_s_((longest_s + kUnits - 1) / kUnits), number_(now_s / unit_s_), now_(ClockOfUnit(number_)) {}
+
+  int64_t number() const { return number_; }
+  uint8_t now() const { return now_; }
+  bool Answers(uint8_t end) const { return static_cast<uint8_t>(end - now_ - 1) < kLongest; }
+  bool EndedRecently(uint8_t end) const { return static_cast<uint8_t>(now_ - end) <= kKept; }
+  // The clock of an alias that ends at this time. Ends now if it would not last for a unit.
+  uint8_t EndAt(int64_t time_s) const {
+    const int64_t units = std::clamp<int64_t>(time_s / unit_s_ - number_, 0, kUnits);
+    return ClockOfUnit(number_ + units);
+  }
+  // Whether the aliases were swept recently enough to be believed.
+  bool Believes(int64_t swept) const { return number_ >= swept && number_ - swept <= kLongest; }
+
+ private:
+  static constexpr int64_t kUnits = 100;
+  static constexpr uint8_t kLongest = kUnits + 1;
+  static constexpr uint8_t kKept = 20;  // by a sweep: most of them are renewed in their place by the next sample
+
+  int64_t unit_s_;
+  int64_t number_;
+  uint8_t now_;
+};
+
 namespace {
 
+constexpr size_t kAliasesAtOnce = 64;
 constexpr uint32_t kMaxIntervalS = 1U << 30;
 
 // A one-byte clock that nobody moves would wrap around and look young again. The sweep holds it at this age.
@@ -61,8 +100,15 @@ SeenSet::SeenSet(const SeenOptions& options, const Clock& clock)
     : clock_(clock),
       interval_s_(static_cast<uint32_t>(std::clamp<uint64_t>(options.activity_interval_s, 1, kMaxIntervalS))),
       idle_expire_s_(options.idle_expire_s),
-      confirm_after_s_(options.confirm_after_s) {
+      confirm_after_s_(options.confirm_after_s),
+      aliases_swept_(ReadAliasClock().number()) {
   table_.SetMaxEntries(options.max_series);
+}
+
+SeenSet::AliasClock SeenSet::ReadAliasClock() const {
+  const uint64_t confirm_after_s = confirm_after_s_.load(std::memory_order_relaxed);
+  const uint64_t longest_s = confirm_after_s == 0 ? interval_s_ : std::min<uint64_t>(interval_s_, confirm_after_s);
+  return {std::max<int64_t>(0, clock_.NowSeconds()), static_cast<int64_t>(longest_s)};
 }
 
 SeenSet::Now SeenSet::ReadClock() const {
@@ -135,9 +181,7 @@ size_t SeenSet::Insert(Fingerprint fingerprint, int64_t last_seen_ms) {
 void SeenSet::Forget(std::span<const Fingerprint> fingerprints) {
   if (fingerprints.empty()) return;
   table_.Remove(fingerprints);
-  for (size_t shard = 0; shard < kShards; ++shard) {
-    aliases_.Visit(shard, [](const Entry&) { return Verdict::kDrop; });
-  }
+  DropAliases();
 }
 
 void SeenSet::Confirm(std::span<const Fingerprint> fingerprints) {
@@ -147,28 +191,65 @@ void SeenSet::Confirm(std::span<const Fingerprint> fingerprints) {
   });
 }
 
-void SeenSet::LookupAliases(std::span<const Fingerprint> aliases, std::span<Seen> answers) {
-  assert(aliases.size() == answers.size());
-  const Now now = ReadClock();
-  const auto answer = [&](uint8_t clock, uint64_t key) {
-    return clock == now.windows.ClockOf(key) ? Seen::kKnown : Seen::kUnknown;
-  };
-  const auto at_home = [&](size_t index, Line& line, unsigned slot, uint64_t key) {
-    answers[index] = answer(line.Clock(&Line::active, slot), key);
-    return true;
+void SeenSet::FindUnknown(std::span<const Fingerprint> aliases, std::vector<uint32_t>& unknown) {
+  const AliasClock now = ReadAliasClock();
+  const auto add = [&](size_t index) { unknown.push_back(static_cast<uint32_t>(index)); };
+  if (!now.Believes(aliases_swept_.load(std::memory_order_relaxed))) {
+    for (size_t index = 0; index < aliases.size(); ++index) add(index);
+    return;
+  }
+  const auto at_home = [&](size_t, Line& line, unsigned slot, uint64_t) {
+    return now.Answers(line.Clock(&Line::active, slot));
   };
   aliases_.FindEach(aliases, at_home, [&](size_t index, const Entry& entry) {
-    answers[index] = entry ? answer(entry.Clock(&Line::active), entry.key) : Seen::kUnknown;
+    if (!entry || !now.Answers(entry.Clock(&Line::active))) add(index);
   });
 }
 
-void SeenSet::InsertAliases(std::span<const Fingerprint> aliases) {
+// In pieces that fit on the stack, so that nothing is allocated.
+void SeenSet::RememberAliases(std::span<const Alias> aliases) {
+  aliases_.SetMaxEntries(2 * table_.slots());
+  while (!aliases.empty()) {
+    const size_t count = std::min(aliases.size(), kAliasesAtOnce);
+    RememberSome(aliases.first(count));
+    aliases = aliases.subspan(count);
+  }
+}
+
+// An alias must not outlive its series: Forget removes the fingerprints first and the aliases then, so the series are
+// looked up again after their aliases were inserted. Either Forget comes later and removes the alias, or this sees that
+// the series has gone.
+void SeenSet::RememberSome(std::span<const Alias> aliases) {
   const Now now = ReadClock();
-  aliases_.SetMaxEntries(table_.slots() / 4);
-  const auto clocks_of = [&](size_t, uint64_t key) {
-    return LineTable::Clocks{.active = now.windows.ClockOf(key), .confirmed = now.confirm.now()};
+  const AliasClock clock = ReadAliasClock();
+  std::array<Fingerprint, kAliasesAtOnce> keys;
+  std::array<Fingerprint, kAliasesAtOnce> series;
+  std::array<uint8_t, kAliasesAtOnce> ends;
+  for (size_t i = 0; i < aliases.size(); ++i) series[i] = aliases[i].series;
+  ends.fill(clock.now());
+  table_.FindEach(std::span(series).first(aliases.size()), [&](size_t index, const Entry& entry) {
+    if (!entry) return;
+    int64_t end_s = now.windows.EndOf(entry.key);
+    if (now.confirm.enabled()) end_s = std::min(end_s, now.confirm.DueAt(entry.key, entry.Clock(&Line::confirmed)));
+    ends[index] = clock.EndAt(end_s);
+  });
+  size_t count = 0;  // of those that are in the table and do not end at once
+  for (size_t i = 0; i < aliases.size(); ++i) {
+    if (ends[i] == clock.now()) continue;
+    keys[count] = aliases[i].alias;
+    series[count] = aliases[i].series;
+    ends[count] = ends[i];
+    ++count;
+  }
+  const auto clocks_of = [&](size_t index, uint64_t) {
+    return LineTable::Clocks{.active = ends[index], .confirmed = kPendingClock};
   };
-  aliases_.InsertEach(aliases, clocks_of, [&](size_t, const Entry& entry) { now.TouchActivity(entry); });
+  aliases_.InsertEach(std::span(keys).first(count), clocks_of, [&](size_t index, const Entry& entry) {
+    entry.Advance(&Line::active, ends[index], [&](uint8_t end) { return end != ends[index]; });
+  });
+  table_.FindEach(std::span(series).first(count), [&](size_t index, const Entry& entry) {
+    if (!entry) aliases_.Remove({&keys[index], 1});
+  });
 }
 
 // Visits shard after shard, each under its own lock and page by page: O(all slots) in total, but no other call waits
@@ -178,12 +259,15 @@ void SeenSet::InsertAliases(std::span<const Fingerprint> aliases) {
 // Readers that found an entry just before it is dropped answer as if they had come earlier (Entry::Advance checks the
 // key again).
 void SeenSet::Sweep() {
+  const AliasClock begun = ReadAliasClock();
+  const bool in_time = begun.Believes(aliases_swept_);
   for (size_t shard = 0; shard < kShards; ++shard) {
     SweepSeries(shard);
-    SweepAliases(shard);
+    SweepAliases(shard, in_time ? Verdict::kKeep : Verdict::kDrop);
     table_.Shrink(shard);
     aliases_.Shrink(shard);
   }
+  aliases_swept_ = begun.number();
   table_.Collect();
   aliases_.Collect();
 }
@@ -208,18 +292,27 @@ void SeenSet::SweepSeries(size_t shard) {
   });
 }
 
-void SeenSet::SweepAliases(size_t shard) {
-  const Now now = ReadClock();
+// `current`: what becomes of aliases that answer, or have just ended.
+void SeenSet::SweepAliases(size_t shard, Verdict current) {
+  const AliasClock now = ReadAliasClock();
   aliases_.Visit(shard, [&](const Entry& entry) {
-    const bool current = Age(now.windows.ClockOf(entry.key), entry.Clock(&Line::active)) == 0;
-    return current ? Verdict::kKeep : Verdict::kDrop;
+    const uint8_t end = entry.Clock(&Line::active);
+    return now.Answers(end) || now.EndedRecently(end) ? current : Verdict::kDrop;
   });
+}
+
+void SeenSet::DropAliases() {
+  for (size_t shard = 0; shard < kShards; ++shard) SweepAliases(shard, Verdict::kDrop);
 }
 
 void SeenSet::Reconfigure(const SeenOptions& options) {
   table_.SetMaxEntries(options.max_series);
   idle_expire_s_ = options.idle_expire_s;
   const uint64_t before = confirm_after_s_.exchange(options.confirm_after_s);
+  if (before != options.confirm_after_s) {  // the aliases end when a confirmation was due, and have the old unit
+    DropAliases();
+    aliases_swept_ = ReadAliasClock().number();
+  }
   if (ConfirmClock::UnitOf(before) == ConfirmClock::UnitOf(options.confirm_after_s)) return;
   // The stored clocks have the old unit and mean nothing now. So every entry counts as confirmed now; the jitter
   // spreads the next look-ups in Redis.

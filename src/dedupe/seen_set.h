@@ -1,7 +1,9 @@
 // Remembers which series are already durable, so that each one is published only once.
 //
-// Two tables of fingerprints: the series, and the aliases (see LookupAliases). Each entry has two one-byte clocks: when
-// the series was last active, and when the shared tier last confirmed it. line_table.h says how the tables grow.
+// Two tables. The table of series holds fingerprints, each with two one-byte clocks: when the series was last active,
+// and when the shared tier last confirmed it. The table of aliases holds local hashes (model/local_hash.h) of the bytes
+// by which senders named series of the first table, each with the time until which it may answer for it. Nearly every
+// look-up ends there (docs/adr/0017). line_table.h says how the tables grow.
 //
 // Threads: safe. Lookup takes no lock and never waits, also while a table grows. Insert locks a shard for microseconds,
 //          never across I/O.
@@ -19,6 +21,7 @@
 #include "dedupe/line_table.h"
 #include "dedupe/options.h"
 #include "model/fingerprint.h"
+#include "model/local_hash.h"
 
 namespace mi::dedupe {
 
@@ -65,12 +68,22 @@ class SeenSet {
   // The shared tier has confirmed these series. Not an activity. Ignores unknown ones.
   void Confirm(std::span<const model::Fingerprint> fingerprints);
 
-  // An alias is the hash of another encoding (unsorted labels, 2.0 symbols) of a known series. It is answered kKnown
-  // until its activity window ends, and is then forgotten, so that the true fingerprint is looked up, and its activity
-  // counted, again. Aliases take at most a quarter of the table's slots and do not count in stats().entries.
-  // Requires: aliases.size() == answers.size().
-  void LookupAliases(std::span<const model::Fingerprint> aliases, std::span<Seen> answers);
-  void InsertAliases(std::span<const model::Fingerprint> aliases);
+  // The key of the hashes that are aliases of this table. Lives as long as the table.
+  const model::LocalHashKey& alias_key() const { return alias_key_; }
+
+  // An alias is the local hash of one encoding of a known series. It answers until Lookup would answer anything else
+  // than kKnown for that series: until its activity window ends, or its confirmation is due. Then the fingerprint must
+  // be looked up again. Appends the indices of those that are no alias now. Changes nothing in the tables.
+  void FindUnknown(std::span<const model::Fingerprint> aliases, std::vector<uint32_t>& unknown);
+
+  struct Alias {
+    model::Fingerprint alias;
+    model::Fingerprint series;
+  };
+  // Remembers aliases of series for which Lookup has answered an activity. Ignores series that are not in the table, so
+  // a forgotten series gets none. There are at most twice as many aliases as the table of series has slots, for two
+  // encodings of each series. They do not count in stats().entries.
+  void RememberAliases(std::span<const Alias> aliases);
 
   // Removes idle entries and frees memory that is no longer needed. Call it every cleanup_interval, from one thread.
   // Works in slices: no lookup or insert waits longer than a slice, well below a millisecond.
@@ -96,6 +109,7 @@ class SeenSet {
 
  private:
   struct Now;
+  class AliasClock;
 
   template <bool kConfirms>
   void LookupAt(const Now& now, std::span<const model::Fingerprint> fingerprints, std::span<const Touch> touches,
@@ -103,9 +117,12 @@ class SeenSet {
   template <typename ActiveOf>
   size_t InsertSeen(std::span<const model::Fingerprint> fingerprints, const Now& now, ActiveOf active_of);
   void SweepSeries(size_t shard);
-  void SweepAliases(size_t shard);
+  void SweepAliases(size_t shard, LineTable::Verdict current);
+  void DropAliases();
+  void RememberSome(std::span<const Alias> aliases);
   uint32_t IdleAge() const;
   Now ReadClock() const;
+  AliasClock ReadAliasClock() const;
 
   const Clock& clock_;
   const uint32_t interval_s_;
@@ -113,7 +130,9 @@ class SeenSet {
   std::atomic<uint64_t> confirm_after_s_;
   std::atomic<uint64_t> refused_inserts_ = 0;
   LineTable table_;
+  const model::LocalHashKey alias_key_;
   LineTable aliases_;
+  std::atomic<int64_t> aliases_swept_;  // AliasClock's unit
 };
 
 }  // namespace mi::dedupe

@@ -15,10 +15,12 @@ using model::Fingerprint;
 using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
+using testing::AliasOf;
+using testing::AliasRange;
+using testing::CountKnownAliases;
 using ::testing::Each;
 using testing::kMany;
 using testing::Look;
-using testing::LookAliases;
 using testing::Series;
 using testing::SeriesRange;
 
@@ -77,9 +79,12 @@ TEST_F(SeenSetTest, ForgetsAtAnyMomentOfAGrowth) {
 TEST_F(SeenSetTest, ForgetsEveryAliasWithASeries) {
   const auto seen = Make();
   seen->Insert(SeriesRange(0, 10));
-  seen->InsertAliases(SeriesRange(100, 110));
+  seen->RememberAliases(AliasRange(0, 10));
+  EXPECT_EQ(CountKnownAliases(*seen, 0, 10), 10U);
   seen->Forget(std::vector{Series(1)});
-  EXPECT_THAT(LookAliases(*seen, SeriesRange(100, 110)), Each(Seen::kUnknown));
+  EXPECT_EQ(CountKnownAliases(*seen, 0, 10), 0U);
+  seen->RememberAliases(AliasRange(0, 10));
+  EXPECT_EQ(CountKnownAliases(*seen, 0, 10), 9U) << "a forgotten series has no alias";
 }
 
 TEST_F(SeenSetTest, AcceptsAFingerprintOfZeros) {
@@ -304,34 +309,108 @@ TEST_F(SeenSetTest, ReusesTheRoomOfIdleEntries) {
   EXPECT_EQ(seen->Insert(SeriesRange(1000, 2000)), 1000);
 }
 
-TEST_F(SeenSetTest, AliasesAreKnownUntilTheirWindowEnds) {
+TEST_F(SeenSetTest, AnAliasIsNoFingerprint) {
   const auto seen = Make();
-  seen->Insert(SeriesRange(0, 1000));
-  const auto aliases = SeriesRange(10'000, 11'000);
-  seen->InsertAliases(aliases);
-  EXPECT_THAT(LookAliases(*seen, aliases), Each(Seen::kKnown));
-  EXPECT_THAT(Look(*seen, aliases), Each(Seen::kUnknown));
-  clock_.Advance(minutes(30));
-  const auto answers = LookAliases(*seen, aliases);
-  EXPECT_NEAR(std::ranges::count(answers, Seen::kKnown), 500, 100);
-  clock_.Advance(minutes(30));
-  EXPECT_THAT(LookAliases(*seen, aliases), Each(Seen::kUnknown));
-  seen->InsertAliases(aliases);
-  EXPECT_THAT(LookAliases(*seen, aliases), Each(Seen::kKnown));
-  EXPECT_EQ(seen->stats().entries, 1000);
-  EXPECT_EQ(seen->stats().alias_entries, 1000);
-  clock_.Advance(hours(1));
-  seen->Sweep();
-  EXPECT_EQ(seen->stats().alias_entries, 0);
+  seen->Insert(SeriesRange(0, 10));
+  seen->RememberAliases(AliasRange(0, 10));
+  EXPECT_EQ(Look(*seen, AliasOf(1)), Seen::kUnknown);
+  std::vector<uint32_t> unknown = {7};
+  seen->FindUnknown(std::vector{AliasOf(1), Series(1), AliasOf(2), AliasOf(10)}, unknown);
+  EXPECT_THAT(unknown, ::testing::ElementsAre(7, 1, 3)) << "appended";
+  EXPECT_EQ(seen->stats().entries, 10U);
+  EXPECT_EQ(seen->stats().alias_entries, 10U);
 }
 
-TEST_F(SeenSetTest, AliasesTakeAtMostAQuarterOfTheTable) {
+// So no activity is missed: at any time, an alias answers only if its series would answer kKnown.
+TEST_F(SeenSetTest, AliasesEndBeforeTheWindowOfTheirSeries) {
   const auto seen = Make();
-  seen->Insert(SeriesRange(0, 15'000));
+  constexpr size_t kCount = 1000;
+  seen->Insert(SeriesRange(0, kCount));
+  size_t answered = 0;
+  size_t looked_up = 0;
+  for (int minute = 0; minute < 180; ++minute) {
+    seen->Sweep();
+    for (uint64_t number = 0; number < kCount; ++number) {
+      const bool known = CountKnownAliases(*seen, number, number + 1) == 1;
+      const Seen answer = Look(*seen, Series(number));
+      if (known) EXPECT_EQ(answer, Seen::kKnown) << number << " after " << minute << " minutes";
+      (known ? answered : looked_up) += 1;
+      seen->RememberAliases(AliasRange(number, number + 1));
+    }
+    clock_.Advance(minutes(1));
+  }
+  // Once when its window ends, and at most once more in the hundredth of a window before.
+  EXPECT_GE(looked_up, 3 * kCount);
+  EXPECT_LE(looked_up, 180 * kCount / 15);
+  EXPECT_EQ(seen->stats().alias_entries, kCount);
+}
+
+TEST_F(SeenSetTest, AliasesEndBeforeTheConfirmationOfTheirSeriesIsDue) {
+  const auto seen = Make({.confirm_after_s = 1800});
+  constexpr size_t kCount = 500;
+  seen->Insert(SeriesRange(0, kCount));
+  size_t confirmed = 0;
+  size_t answered = 0;
+  for (int minute = 0; minute < 120; ++minute) {
+    seen->Sweep();
+    for (uint64_t number = 0; number < kCount; ++number) {
+      const bool known = CountKnownAliases(*seen, number, number + 1) == 1;
+      const Seen answer = Look(*seen, Series(number));
+      if (known) EXPECT_EQ(answer, Seen::kKnown) << number << " after " << minute << " minutes";
+      answered += known ? 1 : 0;
+      confirmed += answer == Seen::kKnownConfirm ? 1 : 0;
+      seen->RememberAliases(AliasRange(number, number + 1));
+    }
+    clock_.Advance(minutes(1));
+  }
+  EXPECT_GE(confirmed, 3 * kCount);
+  EXPECT_GE(answered, 100 * kCount);
+}
+
+TEST_F(SeenSetTest, AliasesEndWhenConfirmationsBegin) {
+  const auto seen = Make();
+  seen->Insert(SeriesRange(0, 10));
+  seen->RememberAliases(AliasRange(0, 10));
+  seen->Reconfigure({.confirm_after_s = 60});
+  EXPECT_EQ(CountKnownAliases(*seen, 0, 10), 0U);
+}
+
+// Their clock would turn, and they would look new.
+TEST_F(SeenSetTest, AliasesThatNobodySweepsAreNotBelieved) {
+  const auto seen = Make();
+  seen->Insert(SeriesRange(0, 100));
+  seen->RememberAliases(AliasRange(0, 100));
+  for (int minute = 0; minute < 10 * 60; ++minute) {
+    clock_.Advance(minutes(1));
+    if (minute > 60) EXPECT_EQ(CountKnownAliases(*seen, 0, 100), 0U) << minute;
+  }
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().alias_entries, 0U);
+  seen->RememberAliases(AliasRange(0, 100));
+  EXPECT_GT(CountKnownAliases(*seen, 0, 100), 90U);
+}
+
+TEST_F(SeenSetTest, AliasesAreNotBelievedWhileTheClockIsSetBack) {
+  const auto seen = Make();
+  clock_.Advance(hours(1000));
+  seen->Sweep();
+  seen->Insert(SeriesRange(0, 100));
+  seen->RememberAliases(AliasRange(0, 100));
+  clock_.Advance(-hours(500));
+  EXPECT_EQ(CountKnownAliases(*seen, 0, 100), 0U);
+  seen->Sweep();
+  EXPECT_EQ(seen->stats().alias_entries, 0U);
+}
+
+TEST_F(SeenSetTest, AliasesAreAtMostTwiceAsManyAsTheTableHasSlots) {
+  const auto seen = Make();
+  seen->Insert(SeriesRange(0, 10'000));
   const uint64_t slots = 64 * 384;
-  seen->InsertAliases(SeriesRange(100'000, 200'000));
-  EXPECT_GE(seen->stats().alias_entries, slots / 4);
-  EXPECT_LE(seen->stats().alias_entries, 2 * slots / 4);
+  std::vector<SeenSet::Alias> aliases;
+  for (uint64_t i = 0; i < 100'000; ++i) aliases.push_back({AliasOf(i), Series(i % 10'000)});
+  seen->RememberAliases(aliases);
+  EXPECT_GT(seen->stats().alias_entries, 2 * slots - slots / 10);
+  EXPECT_LE(seen->stats().alias_entries, 2 * slots);
 }
 
 TEST_F(SeenSetTest, GrowsAndShrinksWithinItsBytesPerEntry) {

@@ -10,7 +10,6 @@
 namespace mi::receive {
 namespace {
 
-using codec::KeyKind;
 using codec::Refusal;
 using codec::ScannedSeries;
 using dedupe::Seen;
@@ -36,10 +35,11 @@ Items ItemsOf(const ScannedSeries& series) { return {series.samples, series.hist
 
 // How a series is looked up, each step only for what the step before did not find:
 //
-//   key, the hash of the labels as they were sent -> seen table    known: done, nothing decoded
-//   the same key                                  -> aliases       known: done
-//   fingerprint, of the canonical labels          -> seen table    known: remember the key as an alias
-//                                                                  unknown: new
+//   key, the local hash of the labels as they were sent -> aliases      known: done, nothing decoded
+//   fingerprint, of the labels as they were sent        -> seen table   known: they are canonical; remember the key
+//   fingerprint, of the canonical labels                -> seen table   known: remember the key
+//                                                                       unknown: new
+// The second step is for 1.0, where most senders sort their labels: it saves decoding them.
 Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant& tenant,
                             const model::Fingerprinter& fingerprinter, const ReceiveOptions& options,
                             MemoryHold& memory) {
@@ -50,11 +50,13 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   counts.first_refusal = scan.first_refused_item();
   Restart();
 
-  LookUpKeys(context);
-  if (!alias_series_.empty()) LookUpAliases(context);
+  CountItems(context);
+  deps_.seen.FindUnknown(scan.keys(), unknown_);
   if (!unknown_.empty()) {
+    if (scan.schema() == codec::Schema::kV1) LookUpSent(context);
     ResolveUnknown(context);
     if (context.sorted.memory) LookUpResolved(context);
+    deps_.seen.RememberAliases(aliases_);
   }
   if (!due_.empty()) ResolveDue(context);
   if (context.sorted.memory && !scan.metadata().empty()) SortMetadata(context);
@@ -69,13 +71,12 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
 
 // Also the buffers that this request may not use: so each gives back memory that it no longer needs.
 void Intake::Restart() {
+  mi::Restart(unknown_);
+  mi::Restart(looked_up_);
   mi::Restart(keys_);
   mi::Restart(touches_);
   mi::Restart(answers_);
-  mi::Restart(key_series_);
-  mi::Restart(unknown_);
-  mi::Restart(alias_series_);
-  mi::Restart(resolved_);
+  mi::Restart(aliases_);
   mi::Restart(canonical_);
   mi::Restart(canonical_ends_);
   mi::Restart(metadata_taken_);
@@ -84,76 +85,64 @@ void Intake::Restart() {
   refused_.fill(0);
 }
 
-// The answer of a look-up changes the table: kKnownNewWindow and kKnownConfirm are given to one caller only. So a
-// series is looked up again only if it was not found, and such an answer must not be dropped: NoteKnown keeps it.
-void Intake::LookUpKeys(Context& context) {
-  const auto all = context.scan.series();
-  // Sized once: an append per series costs more than the rest of this loop.
-  keys_.resize(all.size());
-  touches_.resize(all.size());
-  key_series_.resize(all.size());
-  size_t count = 0;
-  for (uint32_t i = 0; i < all.size(); ++i) {
-    const ScannedSeries& series = all[i];
-    if (series.refusal != Refusal::kNone) {
-      Refuse(context, series, series.refusal);
-    } else if (series.key_kind == KeyKind::kNone) {
-      unknown_.push_back(i);
-    } else {
-      keys_[count] = series.key;
-      touches_[count] = TouchOf(series);
-      key_series_[count] = i;
-      ++count;
-    }
-  }
-  keys_.resize(count);
-  touches_.resize(count);
-  key_series_.resize(count);
-  answers_.resize(count);
-  deps_.seen.Lookup(keys_, touches_, answers_);
+// Counts the items of all series, as if all were accepted, and refuses what the walk found, also of known series.
+void Intake::CountItems(Context& context) {
   Items written;
-  for (size_t k = 0; k < count; ++k) {
-    const ScannedSeries& series = all[key_series_[k]];
-    if (answers_[k] != Seen::kUnknown) {
-      if (answers_[k] != Seen::kKnown) NoteKnown(key_series_[k], keys_[k], answers_[k]);
-      written += ItemsOf(series);
-    } else if (series.key_kind == KeyKind::kRaw) {
-      alias_series_.push_back(key_series_[k]);
-    } else {
-      unknown_.push_back(key_series_[k]);
-    }
+  bool refused = false;
+  for (const ScannedSeries& series : context.scan.series()) {
+    written += ItemsOf(series);
+    refused |= series.refusal != Refusal::kNone;
   }
-  context.sorted.counts.written += written;
+  context.sorted.counts.written = written;
+  if (!refused) return;
+  for (const ScannedSeries& series : context.scan.series()) {
+    if (series.refusal != Refusal::kNone) Refuse(context, series, series.refusal);
+  }
 }
 
-void Intake::LookUpAliases(Context& context) {
+// The answer of a look-up changes the table: kKnownNewWindow and kKnownConfirm are given to one caller only. So a
+// series is looked up again only if it was not found, and such an answer must not be dropped: NoteKnown keeps it.
+void Intake::LookUpSent(Context& context) {
   const auto all = context.scan.series();
-  keys_.clear();
-  for (const uint32_t i : alias_series_) keys_.push_back(all[i].key);
-  answers_.resize(keys_.size());
-  deps_.seen.LookupAliases(keys_, answers_);
-  for (size_t k = 0; k < keys_.size(); ++k) {
-    if (answers_[k] == Seen::kUnknown) {
-      unknown_.push_back(alias_series_[k]);
+  size_t left = 0;
+  for (const uint32_t i : unknown_) {
+    const ScannedSeries& series = all[i];
+    if (series.refusal == Refusal::kNone && !series.labels.empty() && series.has_items()) {
+      looked_up_.push_back(i);
+      keys_.push_back(context.fingerprinter(series.labels));
+      touches_.push_back(TouchOf(series));
     } else {
-      context.sorted.counts.written += ItemsOf(all[alias_series_[k]]);
+      unknown_[left++] = i;
     }
   }
+  answers_.resize(keys_.size());
+  deps_.seen.Lookup(keys_, touches_, answers_);
+  unknown_.resize(left);
+  for (size_t k = 0; k < keys_.size(); ++k) {
+    if (answers_[k] == Seen::kUnknown) {
+      unknown_.push_back(looked_up_[k]);
+    } else {
+      NoteKnown(context, looked_up_[k], keys_[k], answers_[k]);
+    }
+  }
+  std::ranges::sort(unknown_);
 }
 
 // The slow path, several times as expensive as a known series. It ends once max_decoded_bytes of labels were examined,
 // or what is in proportion to the request; the other series are refused. The canonical bytes are copied to one string,
-// because the canonicaliser reuses its buffer; the batch gets them only if the second look-up does not find the
-// fingerprint either.
+// because the canonicaliser reuses its buffer; the batch gets them only if the look-up does not find the fingerprint
+// either.
 void Intake::ResolveUnknown(Context& context) {
+  looked_up_.clear();
   keys_.clear();
   const uint64_t limit = std::min(context.options.max_decoded_bytes, context.scan.max_label_bytes());
   uint64_t examined = 0;
   for (const uint32_t i : unknown_) {
     const ScannedSeries& series = context.scan.series()[i];
+    if (series.refusal != Refusal::kNone) continue;
     // In 2.0 two bytes refer to a long value: so the expanded size has a limit too, and refused series count.
     if (examined >= limit) {
-      RefuseExcess(context, examined, limit);
+      RefuseExcess(context, series, examined, limit);
       continue;
     }
     const auto outcome = canonicaliser_(context.scan, series, context.options.series);
@@ -162,11 +151,10 @@ void Intake::ResolveUnknown(Context& context) {
       Refuse(context, series, outcome.refusal);
       continue;
     }
-    context.sorted.counts.written += ItemsOf(series);
     if (!IsActive(series)) continue;
     if (!Take(context, outcome.canonical.size() * kCopies)) return;
-    keys_.push_back(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical));
-    resolved_.push_back({.series = i, .aliased = series.key_kind == KeyKind::kRaw && !outcome.key_is_fingerprint});
+    looked_up_.push_back(i);
+    keys_.push_back(context.fingerprinter(outcome.canonical));
     canonical_.append(outcome.canonical);
     canonical_ends_.push_back(canonical_.size());
   }
@@ -176,23 +164,18 @@ void Intake::LookUpResolved(Context& context) {
   touches_.assign(keys_.size(), Touch::kActive);
   answers_.resize(keys_.size());
   deps_.seen.Lookup(keys_, touches_, answers_);
-  std::vector<Fingerprint> aliases;
   NewSeries& fresh = context.sorted.fresh;
   for (size_t k = 0; k < keys_.size(); ++k) {
-    const ScannedSeries& series = context.scan.series()[resolved_[k].series];
     if (answers_[k] != Seen::kUnknown) {
-      NoteKnown(resolved_[k].series, keys_[k], answers_[k]);
-      // Only if the answer asks for nothing else: found by its alias, the series would not get such an answer again.
-      if (resolved_[k].aliased && answers_[k] == Seen::kKnown) aliases.push_back(series.key);
+      NoteKnown(context, looked_up_[k], keys_[k], answers_[k]);
       continue;
     }
     CreateBatch(fresh, context);
     const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
     const std::string_view canonical = std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin);
-    fresh.Add(keys_[k], canonical, resolved_[k].aliased ? series.key : Fingerprint(), ItemsOf(series));
+    fresh.Add(keys_[k], canonical, ItemsOf(context.scan.series()[looked_up_[k]]));
     ++context.sorted.counts.fresh;
   }
-  if (!aliases.empty()) deps_.seen.InsertAliases(aliases);
 }
 
 // Few known series are due, and only now and then. Their labels are needed in case they must be published again.
@@ -205,7 +188,7 @@ void Intake::ResolveDue(Context& context) {
     const auto outcome = canonicaliser_(context.scan, series, context.options.series);
     if (outcome.refusal != Refusal::kNone) continue;  // the limits have changed since
     CreateBatch(due, context);
-    due.Add(outcome.key_is_fingerprint ? series.key : context.fingerprinter(outcome.canonical), outcome.canonical);
+    due.Add(context.fingerprinter(outcome.canonical), outcome.canonical);
   }
 }
 
@@ -247,10 +230,11 @@ void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refus
   RequestCounts& counts = context.sorted.counts;
   if (counts.refused++ == 0)
     counts.first_refusal = canonicaliser_.Explain(context.scan, series, context.options.series);
+  counts.written -= ItemsOf(series);
   ++refused_[static_cast<size_t>(refusal)];
 }
 
-void Intake::RefuseExcess(Context& context, uint64_t bytes, uint64_t limit) {
+void Intake::RefuseExcess(Context& context, const ScannedSeries& series, uint64_t bytes, uint64_t limit) {
   RequestCounts& counts = context.sorted.counts;
   if (counts.refused++ == 0) {
     const bool of_all = limit == context.options.max_decoded_bytes;
@@ -258,16 +242,16 @@ void Intake::RefuseExcess(Context& context, uint64_t bytes, uint64_t limit) {
         format("the labels of the new series are {} when written out, limit {} ({})", FormatBytes(bytes),
                FormatBytes(limit), of_all ? "receive.max_decoded_bytes" : "fixed: 16 times the decoded request");
   }
+  counts.written -= ItemsOf(series);
   ++refused_[static_cast<size_t>(Refusal::kRequestTooLarge)];
 }
 
-void Intake::NoteKnown(uint32_t series, const Fingerprint& fingerprint, Seen answer) {
-  if (answer == Seen::kKnown) return;
-  if (answer == Seen::kKnownNewWindow) {
-    active_.push_back(fingerprint);
-  } else {
-    due_.push_back(series);
-  }
+// Stale markers get no alias: they do not count as the activity of the window, and later samples must.
+void Intake::NoteKnown(const Context& context, uint32_t series, const Fingerprint& fingerprint, Seen answer) {
+  const Fingerprint key = context.scan.keys()[series];
+  if (key != Fingerprint() && IsActive(context.scan.series()[series])) aliases_.push_back({key, fingerprint});
+  if (answer == Seen::kKnownNewWindow) active_.push_back(fingerprint);
+  if (answer == Seen::kKnownConfirm) due_.push_back(series);
 }
 
 void Intake::CreateBatch(NewSeries& to, const Context& context) const {

@@ -1,7 +1,7 @@
 // Sorts the series of a request into known, new and refused: the path from receive to dedupe.
 //
-// A series whose key is in the seen table costs a hash and a lookup; nothing of it is decoded. The others go through
-// the Canonicaliser, and are looked up again by their true fingerprint.
+// A series whose key is an alias in the seen table costs a local hash and a look-up; nothing of it is decoded. The
+// others are looked up by their fingerprint.
 #pragma once
 
 #include <string>
@@ -54,8 +54,8 @@ class Intake {
     NewSeries to_confirm;  // known, but due to be looked up in the shared tier again
     Status memory = {};    // of TakeMemory(); if it failed, `counts` and `fresh` are incomplete
   };
-  // `scan` must have been made with `fingerprinter`, which must be that of `tenant`. `memory` grows with the new series
-  // if they are large.
+  // `scan` must have been made with LocalHasher(seen.alias_key(), fingerprinter). `fingerprinter` must be that of
+  // `tenant`. `memory` grows with the new series if they are large.
   Sorted Sort(const codec::RequestScan& scan, const model::Tenant& tenant, const model::Fingerprinter& fingerprinter,
               const ReceiveOptions& options, MemoryHold& memory);
 
@@ -69,37 +69,31 @@ class Intake {
     Sorted sorted = {};
     uint64_t not_taken = 0;  // bytes that were written, or will be, and are not in `memory` yet
   };
-  // A series that was not known by its key, and whose true fingerprint is known now.
-  struct Resolved {
-    uint32_t series;
-    bool aliased;  // its key is an alias
-  };
 
   void Restart();
-  void LookUpKeys(Context& context);
-  void LookUpAliases(Context& context);
+  void CountItems(Context& context);
+  void LookUpSent(Context& context);
   void ResolveUnknown(Context& context);
   void LookUpResolved(Context& context);
   void ResolveDue(Context& context);
   void SortMetadata(Context& context);
   bool Take(Context& context, uint64_t bytes) const;
   void Refuse(Context& context, const codec::ScannedSeries& series, codec::Refusal refusal);
-  void RefuseExcess(Context& context, uint64_t bytes, uint64_t limit);
-  // A known series may need to be published as active, or confirmed.
-  void NoteKnown(uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
+  void RefuseExcess(Context& context, const codec::ScannedSeries& series, uint64_t bytes, uint64_t limit);
+  // A known series may need to be published as active, or confirmed. Its key is remembered as an alias.
+  void NoteKnown(const Context& context, uint32_t series, const model::Fingerprint& fingerprint, dedupe::Seen answer);
   void CreateBatch(NewSeries& to, const Context& context) const;
 
   IntakeDeps deps_;
   codec::Canonicaliser canonicaliser_;
 
-  std::vector<model::Fingerprint> keys_;
-  std::vector<dedupe::Touch> touches_;
-  std::vector<dedupe::Seen> answers_;
-  std::vector<uint32_t> key_series_;  // the series of each key
-  std::vector<uint32_t> unknown_;     // series that are not known by their key
-  std::vector<uint32_t> alias_series_;
-  std::vector<Resolved> resolved_;
-  std::string canonical_;                                  // of resolved_, concatenated
+  std::vector<uint32_t> unknown_;                          // series that are not known so far
+  std::vector<uint32_t> looked_up_;                        // series whose fingerprints are looked up,
+  std::vector<model::Fingerprint> keys_;                   // these, or the keys of metadata,
+  std::vector<dedupe::Touch> touches_;                     // what they are,
+  std::vector<dedupe::Seen> answers_;                      // and the answers
+  std::vector<dedupe::SeenSet::Alias> aliases_;            // to be remembered
+  std::string canonical_;                                  // labels of the series that were resolved, concatenated
   std::vector<size_t> canonical_ends_;                     // the end of each
   std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats the metadata of a family on each series
   std::vector<model::Fingerprint> active_;                 // the first activity in their window

@@ -23,12 +23,17 @@ struct Items {
     exemplars += other.exemplars;
     return *this;
   }
+  Items& operator-=(const Items& other) {
+    samples -= other.samples;
+    histograms -= other.histograms;
+    exemplars -= other.exemplars;
+    return *this;
+  }
 };
 
 struct NewSeries {
   std::shared_ptr<model::SeriesBatch> batch;      // series and metadata; null if there is nothing
   std::vector<model::Fingerprint> fingerprints;   // of the batch's series, in order
-  std::vector<model::Fingerprint> aliases;        // the alias of each series (seen_set.h); all zero if it has none
   std::vector<Items> items;                       // of each series; counted as written only if the series is durable
   std::vector<model::Fingerprint> metadata_keys;  // of the batch's metadata, in order
 
@@ -48,12 +53,10 @@ struct NewSeries {
   }
 
   // Requires: batch != nullptr.
-  void Add(const model::Fingerprint& fingerprint, std::string_view canonical, const model::Fingerprint& alias = {},
-           const Items& its_items = {}) {
+  void Add(const model::Fingerprint& fingerprint, std::string_view canonical, const Items& its_items = {}) {
     assert(batch != nullptr);
     batch->Add(fingerprint, canonical);
     fingerprints.push_back(fingerprint);
-    aliases.push_back(alias);
     items.push_back(its_items);
   }
 };

@@ -22,7 +22,7 @@ std::shared_ptr<const NewSeries> Pick(const std::shared_ptr<const NewSeries>& al
   auto picked = std::make_shared<NewSeries>();
   picked->batch = std::make_shared<model::SeriesBatch>(all->batch->tenant(), all->batch->seen_at_ms());
   for (const size_t i : indices) {
-    picked->Add(all->fingerprints[i], (*all->batch)[i].labels.canonical(), all->aliases[i], all->items[i]);
+    picked->Add(all->fingerprints[i], (*all->batch)[i].labels.canonical(), all->items[i]);
   }
   for (const model::MetricMetadata& metadata : all->batch->metadata()) picked->batch->AddMetadata(metadata);
   picked->metadata_keys = all->metadata_keys;
@@ -203,14 +203,11 @@ void PublishOnce::OnPublished(const Batch& batch, const stream::PublishResult& r
 // Marks the durable series seen and settles their claims. Returns their fingerprints.
 std::vector<Fingerprint> PublishOnce::MarkSeen(const NewSeries& series, const std::vector<bool>& durable) {
   std::vector<Fingerprint> fingerprints;
-  std::vector<Fingerprint> aliases;
   for (size_t i = 0; i < durable.size(); ++i) {
     if (!durable[i]) continue;
     fingerprints.push_back(series.fingerprints[i]);
-    if (series.aliases[i] != Fingerprint()) aliases.push_back(series.aliases[i]);
   }
   dedupe::SettlePublished(fingerprints, {}, deps_.seen, deps_.claims);
-  if (!aliases.empty()) deps_.seen.InsertAliases(aliases);
   return fingerprints;
 }
 

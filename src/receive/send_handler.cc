@@ -207,12 +207,13 @@ void SendHandler::Read(std::string_view body, Unread request) const {
 Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& points, Unread& request,
                                          const ReceiveOptions& options) const {
   const model::Fingerprinter fingerprinter(options.identity_secret, request.tenant);
+  const model::LocalHasher hasher(deps_.intake.seen.alias_key(), fingerprinter);
   codec::RequestScan scan;
   std::unordered_set<model::Fingerprint> added;
   for (const OpenTsdbPoint& point : points) {
     if (!point.fault.empty()) continue;
-    const model::Fingerprint fingerprint = fingerprinter(point.canonical);
-    if (added.insert(fingerprint).second) scan.Add(point.canonical, fingerprint);
+    const model::Fingerprint key = hasher(point.canonical);
+    if (added.insert(key).second) scan.Add(point.canonical, key);
   }
   Intake intake(deps_.intake);
   Intake::Sorted sorted = intake.Sort(scan, request.tenant, fingerprinter, options, request.memory);

@@ -112,10 +112,11 @@ Status WriteHandler::Read(std::string_view body, uint64_t max_decoded_bytes, con
   return Scan(TRY(workspace.decompressor.Decode(compression, body, max_decoded_bytes)), bounds, request);
 }
 
-Status WriteHandler::Scan(std::string_view decoded, const codec::ScanBounds& bounds, Unsorted& request) {
+Status WriteHandler::Scan(std::string_view decoded, const codec::ScanBounds& bounds, Unsorted& request) const {
   Workspace& workspace = *request.workspace;
   workspace.fingerprinter.emplace(request.options->identity_secret, request.tenant);
-  return workspace.scan.Scan(request.pending.form.schema, decoded, *workspace.fingerprinter, bounds);
+  const model::LocalHasher hasher(deps_.intake.seen.alias_key(), *workspace.fingerprinter);
+  return workspace.scan.Scan(request.pending.form.schema, decoded, hasher, bounds);
 }
 
 void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {

@@ -80,7 +80,7 @@ class WriteHandler final : public net::Handler {
   // Decompresses and scans a body. kTooLarge: it exceeds the bounds, or is refused.
   Status Read(std::string_view body, uint64_t max_decoded_bytes, const codec::ScanBounds& bounds,
               Unsorted& request) const;
-  static Status Scan(std::string_view decoded, const codec::ScanBounds& bounds, Unsorted& request);
+  Status Scan(std::string_view decoded, const codec::ScanBounds& bounds, Unsorted& request) const;
   void Defer(const net::Request& request, Unsorted unsorted);
   Status ReadDeferred(Unsorted& request) const;
   void Finish(Unsorted& request);

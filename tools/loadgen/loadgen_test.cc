@@ -40,14 +40,15 @@ TEST(Traffic, CoversEverySeriesOnceInValidRequests) {
     const Traffic traffic({.schema = schema, .compression = codec::Compression::kZstd, .series = 250, .batch = 100});
     codec::Decompressor decompressor;
     codec::RequestScan scan;
-    const model::Fingerprinter fingerprinter("", model::Tenant());
+    const model::LocalHashKey key;
+    const model::LocalHasher hasher(key, model::Fingerprinter("", model::Tenant()));
     std::set<model::Fingerprint> keys;
     for (const Request& request : traffic.steady()) {
       const auto decoded = decompressor.Decode(codec::Compression::kZstd, request.body, 1 << 20);
       ASSERT_TRUE(decoded);
-      ASSERT_TRUE(scan.Scan(schema, *decoded, fingerprinter));
+      ASSERT_TRUE(scan.Scan(schema, *decoded, hasher));
       EXPECT_EQ(scan.series().size(), request.count);
-      for (const auto& series : scan.series()) keys.insert(series.key);
+      keys.insert(scan.keys().begin(), scan.keys().end());
     }
     EXPECT_EQ(traffic.steady().size(), 3U);
     EXPECT_EQ(keys.size(), 250U);

@@ -291,21 +291,6 @@ std::string CanonicalOf(const OwnedLabels& owned) {
   return model::Labels::FromUnsorted(labels)->canonical();
 }
 
-// The series without its invalid labels; empty if that is not a valid series.
-std::string CanonicalOfTheGood(const OwnedLabels& labels, const SeriesLimits& limits) {
-  SeriesLimits any = limits;
-  any.require_metric_name = false;
-  OwnedLabels good;
-  for (const auto& label : labels) {
-    if (label.second.empty() || !AreLabelsGood({label}, any)) continue;
-    good.push_back(label);
-    if (!AreLabelsGood(good, any)) good.pop_back();  // its name occurs twice
-  }
-  if (!AreLabelsGood(good, limits)) return {};
-  std::string canonical = CanonicalOf(good);
-  return canonical.size() <= limits.max_series_bytes ? canonical : std::string();
-}
-
 PlainSeries CheckSeries(const RawSeries& raw, const SeriesLimits& limits) {
   PlainSeries series;
   series.samples = static_cast<uint32_t>(raw.samples.size());
@@ -323,16 +308,6 @@ PlainSeries CheckSeries(const RawSeries& raw, const SeriesLimits& limits) {
   series.canonical = CanonicalOf(raw.labels);
   series.refused = series.canonical.size() > limits.max_series_bytes;
   if (series.refused) series.canonical.clear();
-  return series;
-}
-
-// Checks the next series of the request.
-PlainSeries CheckNext(const RawSeries& raw, const SeriesLimits& limits, PlainRequest& request) {
-  PlainSeries series = CheckSeries(raw, limits);
-  if (series.refused) {
-    request.impostors.push_back(
-        {.series = request.series.size(), .key = {}, .canonical = CanonicalOfTheGood(raw.labels, limits)});
-  }
   return series;
 }
 
@@ -375,7 +350,7 @@ PlainRequest DecodeV1(std::string_view decoded, const SeriesLimits& limits) {
     metadata += reader.tag() == 3 ? 1 : 0;
     any |= reader.tag() == 1 || reader.tag() == 3;
     switch (reader.tag()) {
-      case 1: request.series.push_back(CheckNext(ReadSeriesV1(Bytes(reader)), limits, request)); break;
+      case 1: request.series.push_back(CheckSeries(ReadSeriesV1(Bytes(reader)), limits)); break;
       case 3: Keep(ReadMetadataV1(Bytes(reader)), limits, request); break;
       default:
         foreign |= (reader.tag() == 4 || reader.tag() == 5) && reader.wire_type() == pbf_wire_type::length_delimited;
@@ -413,7 +388,7 @@ PlainSeries Resolve(RawSeries raw, const std::vector<std::string>& symbols, cons
       metadata.family = raw.labels.back().second;
     }
   }
-  PlainSeries series = CheckNext(raw, limits, request);
+  PlainSeries series = CheckSeries(raw, limits);
   if (!good) series.refused = true;
   if (!raw.has_metadata || (raw.type | raw.help | raw.unit) == 0) return series;
   if (raw.help >= symbols.size() || raw.unit >= symbols.size()) return ++request.refused_items, series;
@@ -447,6 +422,9 @@ PlainRequest DecodeV2(std::string_view decoded, const SeriesLimits& limits) {
   return request;
 }
 
+// What the Canonicaliser makes of labels.
+using PlainLabels = std::pair<bool, std::string>;  // refused, canonical
+
 std::string Describe(const PlainSeries& s) {
   return format("refused {} items {} stale {} counts {}/{}/{} labels {}", s.refused, s.has_items, s.stale_only,
                 s.samples, s.histograms, s.exemplars, model::FormatIdentity(model::LabelsView(s.canonical)));
@@ -463,11 +441,14 @@ Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const 
 }
 
 Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
-                                const model::Fingerprinter& fingerprinter, FastPath& path) {
+                                const model::LocalHasher& hasher, FastPath& path) {
   auto& [scan, canonicalise] = path;
-  if (Status scanned = scan.Scan(schema, decoded, fingerprinter); !scanned) return Fail(scanned.error());
+  if (Status scanned = scan.Scan(schema, decoded, hasher); !scanned) return Fail(scanned.error());
   PlainRequest request;
-  for (const ScannedSeries& series : scan.series()) {
+  std::map<model::Fingerprint, PlainLabels> of_key;
+  std::map<std::string_view, model::Fingerprint> of_labels;
+  for (size_t i = 0; i < scan.series().size(); ++i) {
+    const ScannedSeries& series = scan.series()[i];
     const Canonicaliser::Outcome outcome = canonicalise(scan, series, limits);
     const bool refused = outcome.refusal != Refusal::kNone;
     request.series.push_back({.refused = refused,
@@ -477,16 +458,15 @@ Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const S
                               .samples = series.samples,
                               .histograms = series.histograms,
                               .exemplars = series.exemplars});
-    if (refused && series.key_kind == KeyKind::kNone) canonicalise.Explain(scan, series, limits);
-    if (refused && series.refusal == Refusal::kNone && series.key_kind != KeyKind::kNone) {
-      request.impostors.push_back({.series = request.series.size() - 1, .key = series.key, .canonical = {}});
+    if (refused) canonicalise.Explain(scan, series, limits);
+    const model::Fingerprint key = scan.keys()[i];
+    if (key == model::Fingerprint() || series.refusal != Refusal::kNone) continue;
+    const PlainLabels labels{refused, refused ? "" : std::string(outcome.canonical)};
+    if (of_key.try_emplace(key, labels).first->second != labels) {
+      return Fail(Errc::kInternal, format("series {} has the key of a series with other labels", i));
     }
-    const bool is_fingerprint = !refused && series.key == fingerprinter(outcome.canonical);
-    if (!refused && outcome.key_is_fingerprint != is_fingerprint) {
-      return Fail(Errc::kInternal, "a key claims to be the fingerprint and is not, or the other way round");
-    }
-    if (!refused && series.key_kind == KeyKind::kFingerprint && !is_fingerprint) {
-      return Fail(Errc::kInternal, "a 2.0 key is not the fingerprint");
+    if (of_labels.try_emplace(series.labels, key).first->second != key) {
+      return Fail(Errc::kInternal, format("series {} has another key than a series with the same labels", i));
     }
   }
   MetadataBudget budget{.limit = UINT64_MAX};
@@ -498,31 +478,16 @@ Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const S
   return request;
 }
 
-namespace {
-
-// A refused series must not have the key of a valid series that may be known. Empty if there is no such key.
-std::string FirstImpostor(const PlainRequest& fast, const PlainRequest& plain,
-                          const model::Fingerprinter& fingerprinter) {
-  std::map<size_t, std::string_view> good;
-  for (const PlainImpostor& impostor : plain.impostors) good[impostor.series] = impostor.canonical;
-  for (const PlainImpostor& impostor : fast.impostors) {
-    const std::string_view canonical = good[impostor.series];
-    if (canonical.empty() || impostor.key != fingerprinter(canonical)) continue;
-    return format("series {} is refused, but has the key of {}", impostor.series,
-                  model::FormatIdentity(model::LabelsView(canonical)));
-  }
-  return "";
-}
-
-}  // namespace
-
 std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits, FastPath& path) {
-  const model::Fingerprinter fingerprinter("secret", model::Tenant());
-  const auto fast = DecodeFast(schema, decoded, limits, fingerprinter, path);
+  using Engine = model::LocalHashKey::Engine;
+  static const model::LocalHashKey kPortable(Engine::kPortable, 1);
+  static const model::LocalHashKey kBest(model::LocalHashKey::BestEngine(), 1);
+  const bool portable = decoded.size() % 2 == 0;  // the engines take turns
+  const model::LocalHasher hasher(portable ? kPortable : kBest, model::Fingerprinter("secret", model::Tenant()));
+  const auto fast = DecodeFast(schema, decoded, limits, hasher, path);
   const auto plain = DecodePlain(schema, decoded, limits);
   if (!fast && fast.error().code() == Errc::kInternal) return fast.error().message();
-  // What the walk counts depends on how it sorts, which compares a name with up to 64 others.
-  const bool may_be_too_large = plain && 65 * plain->label_bytes > MaxLabelBytes(decoded.size());
+  const bool may_be_too_large = plain && plain->label_bytes > MaxLabelBytes(decoded.size());
   if (!fast && fast.error().code() == Errc::kTooLarge && may_be_too_large) return "";
   if (fast.has_value() != plain.has_value()) {
     return fast ? "only the plain path refuses: " + plain.error().message()
@@ -534,7 +499,6 @@ std::string FirstDisagreement(Schema schema, std::string_view decoded, const Ser
     if (fast->series[i] == plain->series[i]) continue;
     return format("series {}: fast {}, plain {}", i, Describe(fast->series[i]), Describe(plain->series[i]));
   }
-  if (std::string impostor = FirstImpostor(*fast, *plain, fingerprinter); !impostor.empty()) return impostor;
   if (fast->refused_items != plain->refused_items) {
     return format("refused items: fast {}, plain {}", fast->refused_items, plain->refused_items);
   }

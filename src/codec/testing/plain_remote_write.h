@@ -24,19 +24,11 @@ struct PlainSeries {
   friend bool operator==(const PlainSeries&, const PlainSeries&) = default;
 };
 
-// A series whose labels are refused, so its key must not be that of a known series.
-struct PlainImpostor {
-  size_t series = 0;
-  model::Fingerprint key;  // fast path: the key of the walk
-  std::string canonical;   // plain path: of its valid labels, if they are a series
-};
-
 struct PlainRequest {
   std::vector<PlainSeries> series;
   std::vector<model::MetricMetadata> metadata;  // in order, with repetitions, without what Decode would refuse
   uint64_t refused_items = 0;                   // as RequestScan::refused_items
   uint64_t label_bytes = 0;                     // 2.0: of all labels, with the references resolved
-  std::vector<PlainImpostor> impostors;
 };
 
 Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const SeriesLimits& limits);
@@ -47,9 +39,10 @@ struct FastPath {
   Canonicaliser canonicalise;
 };
 
-// The same with the fast path and, for every series, the Canonicaliser. kInternal: the kind of a key is wrong.
+// The same with the fast path and, for every series, the Canonicaliser. kInternal: two series with one key have other
+// labels, or two with the same labels other keys.
 Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
-                                const model::Fingerprinter& fingerprinter, FastPath& path);
+                                const model::LocalHasher& hasher, FastPath& path);
 
 // Empty if both paths agree on what is accepted, on identities, keys and counts; otherwise the first difference.
 std::string FirstDisagreement(Schema schema, std::string_view decoded, const SeriesLimits& limits, FastPath& path);

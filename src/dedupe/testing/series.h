@@ -44,10 +44,22 @@ inline Seen Look(SeenSet& seen, model::Fingerprint series, Touch touch = Touch::
   return Look(seen, std::vector{series}, touch).front();
 }
 
-inline std::vector<Seen> LookAliases(SeenSet& seen, const std::vector<model::Fingerprint>& aliases) {
-  std::vector<Seen> answers(aliases.size());
-  seen.LookupAliases(aliases, answers);
-  return answers;
+// The alias of a series with the same number.
+inline model::Fingerprint AliasOf(uint64_t number) { return Series(1'000'000'000 + number); }
+
+inline std::vector<SeenSet::Alias> AliasRange(uint64_t begin, uint64_t end) {
+  std::vector<SeenSet::Alias> aliases;
+  for (uint64_t number = begin; number < end; ++number) aliases.push_back({AliasOf(number), Series(number)});
+  return aliases;
+}
+
+// How many of them answer.
+inline size_t CountKnownAliases(SeenSet& seen, uint64_t begin, uint64_t end) {
+  std::vector<model::Fingerprint> aliases;
+  for (uint64_t number = begin; number < end; ++number) aliases.push_back(AliasOf(number));
+  std::vector<uint32_t> unknown;
+  seen.FindUnknown(aliases, unknown);
+  return aliases.size() - unknown.size();
 }
 
 }  // namespace mi::dedupe::testing
