@@ -35,7 +35,8 @@ std::shared_ptr<void> ShowServer(net::Server& server, telemetry::Metrics& metric
 
 std::shared_ptr<void> ShowSeenTable(const dedupe::SeenSet& seen, telemetry::Metrics& metrics) {
   auto& entries = metrics.GetGauge("seen_entries", "Series that the local table knows to be durable.");
-  auto& aliases = metrics.GetGauge("seen_alias_entries", "Encodings of known series that are recognised without their fingerprint.");
+  auto& aliases = metrics.GetGauge("seen_alias_entries",
+                                   "Encodings of known series that are recognised without their fingerprint.");
   auto& bytes = metrics.GetGauge("seen_bytes", "Memory of the local table.");
   auto& refused = metrics.GetGauge("seen_refused_inserts",
                                    "Series that the local table had no room for "

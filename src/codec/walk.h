@@ -79,6 +79,7 @@ class V1Walk : Walk {
 
  private:
   bool WalkSeries(std::string_view message);
+  bool WalkOddSeries(ScannedSeries& series, model::Fingerprint& key);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool WalkMetadata(std::string_view message);
   bool TakeTopLevel(const wire::Field& field);

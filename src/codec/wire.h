@@ -55,10 +55,21 @@ inline const char* ReadLongVarint(const char* at, const char* end, uint64_t& val
   return ReadLongVarint(at, end, value);
 }
 
+// The same, for numbers that mostly have one or two bytes.
+[[gnu::always_inline]] inline const char* ReadShortVarint(const char* at, const char* end, uint64_t& value) {
+  if (end - at >= 2) {
+    const auto low = static_cast<unsigned char>(at[0]);
+    const auto high = static_cast<unsigned char>(at[1]);
+    if (low < 0x80) return value = low, at + 1;
+    if (high < 0x80) return value = (low & 0x7fU) | static_cast<uint64_t>(high) << 7, at + 2;
+  }
+  return ReadVarint(at, end, value);
+}
+
 // Length and bytes, after the tag.
 inline const char* ReadBytes(const char* at, const char* end, std::string_view& bytes) {
   uint64_t size = 0;
-  at = ReadVarint(at, end, size);
+  at = ReadShortVarint(at, end, size);
   if (at == nullptr || size > static_cast<uint64_t>(end - at)) return nullptr;
   bytes = {at, static_cast<size_t>(size)};
   return at + size;
