@@ -184,8 +184,13 @@ void Standalone::LoadCatalog() {
     listener_->health().SetWaiting("catalog", loaded.error().message());
     if (!stop_loading_.WaitFor(kLoadRetry)) return;
   }
-  // What is damaged is not durable, so it must count as new when it is sent again.
-  receiver_->seen().Forget(catalog.TakeDamaged());
+  // What is damaged is not durable, so it must count as new when it is sent again. Then the store finds the row by
+  // this.
+  const std::vector<store::DamagedRow> damaged = catalog.TakeDamaged();
+  std::vector<model::Fingerprint> not_durable;
+  for (const store::DamagedRow& row : damaged) not_durable.push_back(row.fingerprint);
+  receiver_->seen().Forget(not_durable);
+  store_->NoteDamaged(damaged);
   query_service_.SetReady();
   query_service_.ReportTo(listener_->health());
   loaded_ = true;

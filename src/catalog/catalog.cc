@@ -89,9 +89,9 @@ Status Catalog::AddStored(const DecodedSeries& series) {
 
 void Catalog::CountDamaged(const DecodedSeries& series) {
   ++damaged_;
-  damaged_fingerprints_.push_back(series.stored.fingerprint);
+  damaged_rows_.push_back({series.stored.id, series.stored.fingerprint});
   if (series.of_its_content && series.of_its_content != series.stored.fingerprint) {
-    damaged_fingerprints_.push_back(*series.of_its_content);
+    damaged_rows_.push_back({series.stored.id, *series.of_its_content});
   }
   if (options_.logger == nullptr || damaged_ > kMaxLoggedRows) return;
   options_.logger->Error("catalogue: series {} is damaged in the store and skipped: {}: {}", series.stored.id,
@@ -181,7 +181,7 @@ Status Catalog::LoadMetadata(store::CatalogReader& reader) {
 Status Catalog::LoadAll(store::CatalogReader& reader) {
   Status added;
   damaged_ = 0;  // all of them are read again
-  damaged_fingerprints_.clear();
+  damaged_rows_.clear();
   const Status read = ReadAhead([&](const auto& visit) { return reader.ReadSeries(0, visit); }, Verifier(),
                                 [&](const DecodedSeries& series) { return AddUnknown(series, added); });
   return Finish(read, added);

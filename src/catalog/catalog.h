@@ -49,9 +49,9 @@ class Catalog {
 
   // From now on a row is damaged also if its fingerprint is not that of its tenant and content.
   void VerifyFingerprints(std::string identity_secret) { stored_fingerprint_.emplace(std::move(identity_secret)); }
-  // The fingerprints that damaged rows have, and those that their contents have, since the last call: which of them
-  // belong to a series cannot be told. At most two per damaged row of the store, which are kept until they are taken.
-  std::vector<model::Fingerprint> TakeDamaged() { return std::exchange(damaged_fingerprints_, {}); }
+  // The damaged rows since the last call: with the fingerprint that stands in each, and with that of its content. Which
+  // of them belong to a series cannot be told. At most two per damaged row, which are kept until they are taken.
+  std::vector<store::DamagedRow> TakeDamaged() { return std::exchange(damaged_rows_, {}); }
 
   // Reads every series above the highest id that was read before, and the metadata. A long load uses a second thread
   // (read_ahead.h). Returns the reader's error, or
@@ -114,7 +114,7 @@ class Catalog {
   const std::unique_ptr<Interner> interner_;
   std::vector<model::Label> labels_;  // reused
   std::optional<model::IdentityFingerprinter> stored_fingerprint_;
-  std::vector<model::Fingerprint> damaged_fingerprints_;
+  std::vector<store::DamagedRow> damaged_rows_;
   uint64_t read_through_ = 0;  // the highest id that was read, also of a damaged row
   uint64_t damaged_ = 0;
   uint64_t refused_ = 0;

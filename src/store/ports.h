@@ -52,6 +52,13 @@ struct ApplyResult {
   uint64_t existing = 0;  // series that were known before, or repeated within the call, updated or not
 };
 
+// A damaged row, and a fingerprint of the series that it may belong to: what stands in the row, or what its content
+// has.
+struct DamagedRow {
+  uint64_t id;
+  model::Fingerprint fingerprint;
+};
+
 // Writes the catalogue.
 //
 // Threads: confined to one thread. Each index worker has a store of its own.
@@ -78,6 +85,10 @@ class SeriesStore {
   // The stored position of a partition, or nothing if there is none. Also checks, as Apply does, whether any known
   // position went back.
   virtual Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) = 0;
+
+  // What a reader has found. If the series of such a fingerprint comes again, the store looks at the row, and heals it
+  // (ApplyResult::healed). Does nothing in a store that does not heal.
+  virtual void NoteDamaged(std::span<const DamagedRow> /*rows*/) {}
 
   // Makes what is committed independent of any log beside the database (SQLite: checkpoints the WAL and syncs). Returns
   // the positions that are covered: what is before them survives a power cut and may leave the stream. If few series

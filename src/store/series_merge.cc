@@ -22,11 +22,9 @@ std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model
 //
 //   same content, and the row is whole               kOurs
 //   its content has this fingerprint, too            kAnother: two series with one fingerprint
-//   its content has not, and the row has it          kDamaged: the content was this series', who else would have it
-//   neither the content nor the row has it           kElsewhere: the index leads to the row of another series
+//   its content has not, but the row has it          kDamaged: the content was this series', who else would have it
 //
-// A row with the same content that lacks something, or whose own fingerprint is damaged, is kDamaged as well. Its
-// fingerprint stays as it is, since the index does not have what stands there.
+// A row with the same content that lacks something, or whose fingerprint is damaged, is kDamaged as well.
 SeriesMerge::StoredAs SeriesMerge::Compare(const StoredIdentity& row, const PlannedSeries& series) {
   text_.clear();
   model::AppendIdentity(plan_.LabelsOf(series), text_);
@@ -34,7 +32,7 @@ SeriesMerge::StoredAs SeriesMerge::Compare(const StoredIdentity& row, const Plan
   const bool whole = row.complete && row.fingerprint == series.fingerprint;
   if (same) return whole ? StoredAs::kOurs : StoredAs::kDamaged;
   if (stored_(row.tenant, row.content) == series.fingerprint) return StoredAs::kAnother;
-  return row.fingerprint == series.fingerprint ? StoredAs::kDamaged : StoredAs::kElsewhere;
+  return StoredAs::kDamaged;
 }
 
 // The fingerprint finds a row, but the content decides. Of several identities with this fingerprint at most one is the
@@ -45,9 +43,7 @@ void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
   bool healed = false;
   for (const PlannedSeries& series : plan_.runs()[run]) {
     const StoredAs stored = Compare(row, series);
-    if (stored == StoredAs::kElsewhere) {
-      index_is_damaged_ = true;
-    } else if (stored == StoredAs::kAnother || healed) {
+    if (stored == StoredAs::kAnother || healed) {
       Refuse(series, row.content);
     } else {
       healed = stored == StoredAs::kDamaged;

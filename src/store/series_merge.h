@@ -2,7 +2,6 @@
 // which are new, and which ids the new ones get. Both stores use it; it knows no SQL. A store calls, in this order:
 //
 //   MatchStored()       for each row that it finds under a fingerprint of plan.runs()
-//   IndexIsDamaged()    then ends the call
 //   CollectNew()        everything else is new; asks the dictionaries for the texts of the new series
 //   RefuseClashes()     once the store has settled the dictionaries
 //   AssignIds()         with ids that the database reserved for new_series().size() series
@@ -50,7 +49,7 @@ struct StoredIdentity {
   std::string_view tenant;
   int64_t first_seen_ms;
   int64_t last_seen_ms;
-  model::Fingerprint fingerprint = {};  // of the row itself, not of the index in which it was found
+  model::Fingerprint fingerprint = {};  // as it stands in the row
   bool complete = true;                 // its times and its row of metric_basic_label are there
 };
 
@@ -60,6 +59,7 @@ struct NewSeries {
   Hash16 fingerprint;
   struct LabelSlots {
     size_t name, value;
+    friend bool operator==(const LabelSlots&, const LabelSlots&) = default;
   };
   uint64_t id = 0;
   size_t basic_label = 0;          // slot in dictionaries.basic_labels
@@ -85,8 +85,6 @@ class SeriesMerge {
 
   // The database has `row` under the fingerprint of plan.runs()[run]. Requires: once per run.
   void MatchStored(size_t run, const StoredIdentity& row);
-  // A row was found under a fingerprint that is not its own.
-  bool IndexIsDamaged() const { return index_is_damaged_; }
   void CollectNew();
   // Drops the series with a text that a dictionary refused; they become collisions. Requires: the dictionaries are
   // settled.
@@ -109,7 +107,7 @@ class SeriesMerge {
   ApplyResult TakeResult(std::span<const SeenUpdate> moved);
 
  private:
-  enum class StoredAs { kOurs, kAnother, kDamaged, kElsewhere };
+  enum class StoredAs { kOurs, kAnother, kDamaged };
   StoredAs Compare(const StoredIdentity& row, const PlannedSeries& series);
   void Match(const PlannedSeries& series, const StoredIdentity& row, bool heals);
   NewSeries Resolve(const PlannedSeries& series);
@@ -122,7 +120,6 @@ class SeriesMerge {
   const int64_t now_ms_;
   model::IdentityFingerprinter& stored_;
   std::vector<bool> matched_;  // by run
-  bool index_is_damaged_ = false;
   std::vector<SeenUpdate> moved_;
   std::vector<NewSeries> new_;
   std::vector<NewSeries> healed_;

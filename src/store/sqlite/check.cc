@@ -33,7 +33,8 @@ class SqliteCheck {
   struct LabelSum {
     uint64_t id;
     uint64_t sum;
-    bool comparable;  // the content is intact
+    uint64_t fingerprint;  // the second half
+    bool comparable;       // the content is intact
   };
 
   Status RunPart(std::string_view name, Status (SqliteCheck::*part)());
@@ -44,6 +45,7 @@ class SqliteCheck {
   void CheckOneSeries(const sqlite::Statement& row);
   void CheckBasicLabels(const sqlite::Statement& row, std::span<const model::Label> labels);
   Status CheckLabels();
+  void CheckFingerprints();
   Status CheckMetadata();
   uint64_t SumOf(std::string_view name, std::string_view value);
 
@@ -69,6 +71,7 @@ Result<CheckReport> SqliteCheck::Run() {
   TRY(RunPart("a dictionary", &SqliteCheck::CheckDictionaries));
   TRY(RunPart("metric", &SqliteCheck::CheckSeries));
   TRY(RunPart("metric_label", &SqliteCheck::CheckLabels));
+  CheckFingerprints();
   TRY(RunPart("metric_metadata", &SqliteCheck::CheckMetadata));
   return std::move(report_);
 }
@@ -116,7 +119,8 @@ void SqliteCheck::CheckOneSeries(const sqlite::Statement& row) {
     report_.Add(format("metric {}: stands behind {}", row.Int(0), sums_.back().id));
     return;
   }
-  LabelSum& sum = sums_.emplace_back(LabelSum{.id = series.id, .sum = 0, .comparable = false});
+  LabelSum& sum = sums_.emplace_back(
+      LabelSum{.id = series.id, .sum = 0, .fingerprint = series.fingerprint.lo, .comparable = false});
   if (row.IsNull(1)) return report_.Add(format("metric {}: its row of metric_basic_label is missing", series.id));
   if (row.IsNull(4)) report_.Add(format("metric {}: its row of metric_seen is missing", series.id));
   const auto labels = identity_.Read(series.content);
@@ -151,9 +155,9 @@ uint64_t SqliteCheck::SumOf(std::string_view name, std::string_view value) {
   return label_hash_(key_).lo;
 }
 
-// Compares what metric_label says of all series with what their contents say, in one pass over metric_label: its rows
-// are sorted by names and values, so each pair is looked up and hashed once, and is subtracted from the sums of the
-// series that have it. What is left of a sum is a label too few or too many.
+// Compares what metric_label says of all series with what their contents say, in one pass over metric_label: the series
+// of a block are neighbours, so its pair is looked up and hashed once, and is subtracted from the sums of the series
+// that have it. What is left of a sum is a label too few or too many.
 Status SqliteCheck::CheckLabels() {
   sqlite::Statement pair =
       TRY(database_.Prepare("SELECT (SELECT name FROM metric_label_name WHERE id = ?1), (SELECT value FROM "
@@ -184,6 +188,16 @@ Status SqliteCheck::CheckLabels() {
     report_.Add(format("metric {}: its labels in metric_label are not those of its content", series.id));
   }
   return {};
+}
+
+// No index keeps two rows from having one fingerprint. Sorts sums_ by fingerprint.
+void SqliteCheck::CheckFingerprints() {
+  std::erase_if(sums_, [](const LabelSum& series) { return !series.comparable; });
+  std::ranges::sort(sums_, {}, [](const LabelSum& series) { return std::pair(series.fingerprint, series.id); });
+  for (size_t i = 1; i < sums_.size(); ++i) {
+    if (sums_[i].fingerprint != sums_[i - 1].fingerprint) continue;
+    report_.Add(format("metric {}: has the fingerprint of {}", sums_[i].id, sums_[i - 1].id));
+  }
 }
 
 Status SqliteCheck::CheckMetadata() {

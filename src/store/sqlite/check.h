@@ -28,10 +28,11 @@ struct CheckReport {
 
 // Checks:
 //   - the file's structure and its indexes: SQLite's integrity_check
-//   - each series against its fingerprint, the columns of metric_basic_label, metric_seen and its rows in metric_label
+//   - each series against its fingerprint, which no other may have, the columns of metric_basic_label, metric_seen and
+//   its rows in metric_label
 //   - each row of a dictionary against its hash
 // Works on the state at its beginning, in one read transaction, while services may use the file. Takes about 10 s and
-// 16 MB of memory per million series.
+// 32 MB of memory per million series.
 // Errors: kUnavailable: cannot be read. kInvalid: not a catalogue of this secret, or of a newer version.
 // Damage is no error but in the report.
 Result<CheckReport> CheckSqliteCatalog(const CheckOptions& options);

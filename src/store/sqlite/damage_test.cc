@@ -2,6 +2,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "base/format.h"
 #include "model/identity.h"
 #include "sqlite/database.h"
 #include "store/dictionary.h"
@@ -65,14 +66,18 @@ class SqliteDamageTest : public testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
   void WriteFile(const std::string& content) { std::ofstream(directory_.catalog(), std::ios::binary) << content; }
-  // Flips a bit of the fingerprint of a series, in the table only.
-  void DamageFingerprintOf(const model::Series& series) {
-    std::string content = ReadFile();
+  // Where the row of a series has its fingerprint.
+  static size_t FingerprintIn(const std::string& content, const model::Series& series) {
     const std::string text = model::FormatIdentity(series.labels);
     const Hash16 bytes = series.fingerprint.ToBytes();
     const size_t at = content.find(std::string(View(bytes)) + text);
-    ASSERT_NE(at, std::string::npos);
-    content[at + 5] ^= 4;
+    EXPECT_NE(at, std::string::npos);
+    return at;
+  }
+  // Flips a bit of the fingerprint of a series.
+  void DamageFingerprintOf(const model::Series& series, size_t byte = 5) {
+    std::string content = ReadFile();
+    content[FingerprintIn(content, series) + byte] ^= 4;
     WriteFile(content);
   }
 
@@ -110,8 +115,15 @@ TEST_F(SqliteDamageTest, ACheckFindsEachKindOfDamage) {
   f("DELETE FROM metric WHERE id = 7", "102 series have times in metric_seen, but metric has 101");
   f("UPDATE metric_label_value SET value = 'apj' WHERE value = 'api'", "its text does not have its hash: 'apj'");
   f("UPDATE metric_label_value SET value = 'apj' WHERE value = 'api'", "metric 101: its labels in metric_label");
-  f("DELETE FROM metric_label WHERE metric_id = 101", "metric 101: its labels in metric_label");
-  f("UPDATE metric_label SET metric_id = 999 WHERE metric_id = 101", "metric_label: there is no series 999");
+  f("DELETE FROM metric WHERE id = 7", "metric_label: there is no series 7");
+  f("DELETE FROM metric_label_block WHERE first_metric_id = 101", "metric 101: its labels in metric_label");
+  for (const char* ids : {"[1]", "[]", "[0", "[[0,1]]", "", "[[]]", "{}", "[1e300]"}) {
+    f(format("UPDATE metric_label_block SET metric_ids = '{}' WHERE first_metric_id = 101", ids),
+      "its labels in metric_label");
+  }
+  f("INSERT INTO metric SELECT 200, metric_basic_label_id, fingerprint, metric FROM metric WHERE id = 7;"
+    "INSERT INTO metric_seen VALUES (200, 1, 1)",
+    "metric 200: has the fingerprint of 7");
   f("DELETE FROM metric_label_name WHERE name = 'job'", "metric_label: there is no name");
   f("PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql = 'CREATE TABLE x(' WHERE name = 'metric'", "malformed");
 }
@@ -141,18 +153,49 @@ TEST_F(SqliteDamageTest, ASeriesThatComesAgainHealsItsRow) {
   f("UPDATE metric SET metric_basic_label_id = 9999 WHERE id = 101");
   f("UPDATE metric_basic_label SET tenant = 'acmf' WHERE tenant = 'acme'");
   f("DELETE FROM metric_seen WHERE metric_id = 101");
-  f("UPDATE metric SET metric = '' WHERE id = 101; DELETE FROM metric_label WHERE metric_id = 101");
   f("UPDATE metric SET metric = 'x' WHERE id = 101; DELETE FROM metric_seen WHERE metric_id = 101");
+  f("UPDATE metric SET metric = '' WHERE id = 101; DELETE FROM metric_label_block WHERE first_metric_id = 101");
+  f("UPDATE metric SET metric = '' WHERE id = 101; UPDATE metric_label_block SET metric_ids = '[' WHERE "
+    "first_metric_id = 101");
   EXPECT_THAT(fatal_.messages(), IsEmpty());
 }
 
-TEST_F(SqliteDamageTest, ARowWhoseFingerprintIsDamagedIsReportedAsHealedWhenItsSeriesComesAgain) {
+TEST_F(SqliteDamageTest, ARowWhoseFingerprintIsDamagedIsHealedWhenItsSeriesComesAgain) {
   DamageFingerprintOf(acme_[0]);
   const ApplyResult result = SendAgain(acme_);
   ASSERT_THAT(result.healed, SizeIs(1));
   EXPECT_EQ(result.healed[0].id, 101u);
   EXPECT_THAT(result.inserted, IsEmpty());
   EXPECT_EQ(Ask("SELECT count(*) FROM metric"), 102);
+  EXPECT_THAT(Check().shown, IsEmpty());
+}
+
+// By the first bytes the store looks for the row.
+TEST_F(SqliteDamageTest, ARowWhoseFirstBytesOfTheFingerprintAreDamagedIsHealedOnceAReaderHasFoundIt) {
+  for (size_t byte = 0; byte < 16; ++byte) {
+    DamageFingerprintOf(acme_[0], byte);
+    Open();
+    store_->NoteDamaged(std::vector<DamagedRow>{{101, acme_[0].fingerprint}});
+    const ApplyResult result = Apply(acme_, 3);
+    ASSERT_THAT(result.healed, SizeIs(1)) << byte;
+    EXPECT_EQ(result.healed[0].id, 101u);
+    EXPECT_THAT(result.inserted, IsEmpty());
+    Close();
+    EXPECT_THAT(Check().shown, IsEmpty());
+  }
+}
+
+TEST_F(SqliteDamageTest, ARowWhoseContentBecameThatOfAnotherSeriesIsNotTakenForIt) {
+  Run("UPDATE metric SET metric = (SELECT metric FROM metric WHERE id = 50) WHERE id = 40");
+  Open();
+  store_->NoteDamaged(std::vector<DamagedRow>{{40, pods_[39].fingerprint}, {40, pods_[49].fingerprint}});
+  const ApplyResult result = Apply(pods_, 3);
+  ASSERT_THAT(result.healed, SizeIs(1));
+  EXPECT_EQ(result.healed[0].id, 40u);
+  EXPECT_EQ(result.healed[0].index, 39u);
+  EXPECT_EQ(result.existing, 100u);
+  Close();
+  EXPECT_THAT(Check().shown, IsEmpty());
 }
 
 TEST_F(SqliteDamageTest, TwoSeriesWithOneFingerprintAreStillRefused) {
@@ -164,17 +207,11 @@ TEST_F(SqliteDamageTest, TwoSeriesWithOneFingerprintAreStillRefused) {
   EXPECT_THAT(result.healed, IsEmpty());
 }
 
-TEST_F(SqliteDamageTest, AnIndexThatLeadsToAnotherRowIsFatal) {
+TEST_F(SqliteDamageTest, APageThatCannotBeReadIsFatal) {
   std::string content = ReadFile();
-  const auto id_of = [&](size_t i) -> char& {
-    const Hash16 bytes = pods_[i].fingerprint.ToBytes();
-    for (size_t at = content.find(View(bytes)); at != std::string::npos; at = content.find(View(bytes), at + 1)) {
-      if (content[at + 16] == static_cast<char>(i + 1)) return content[at + 16];
-    }
-    ADD_FAILURE();
-    return content[0];
-  };
-  std::swap(id_of(40), id_of(50));
+  constexpr size_t kPageBytes = 4096;
+  const size_t page = FingerprintIn(content, pods_[40]) / kPageBytes * kPageBytes;
+  content.replace(page, 8, 8, '\xa5');
   WriteFile(content);
   Open();
   const Result<ApplyResult> result = store_->Apply({&pods_, 1}, {});
@@ -215,8 +252,8 @@ TEST_F(SqliteDamageTest, ReadersGiveDamagedRowsTooAndNoteIdsThatDoNotAscend) {
 TEST_F(SqliteDamageTest, ARepairKeepsWhatIsProvedByItsFingerprint) {
   Run("UPDATE metric SET metric = replace(metric, '{', '{x') WHERE id = 7;"
       "UPDATE metric SET metric_basic_label_id = 9999 WHERE id = 101;"  // another row proves that there is this tenant
-      "DELETE FROM metric_seen WHERE metric_id = 9; DELETE FROM metric_label; DELETE FROM metric_label_name");
-  DamageFingerprintOf(pods_[20]);  // the index proves it
+      "DELETE FROM metric_seen WHERE metric_id = 9; DELETE FROM metric_label_block; DELETE FROM metric_label_name");
+  DamageFingerprintOf(pods_[20]);
   const std::string to = directory_.path() + "/new.db";
   const RepairReport report =
       RepairSqliteCatalog({.from = directory_.catalog(), .to = to, .secrets = {}, .now_ms = 5000}).value();

@@ -87,7 +87,7 @@ TEST(SqliteForPeople, AnswersTheDocumentedQueriesInTheStockShellWhileItWrites) {
   EXPECT_THAT(answers[4], HasSubstr("job|2|"));
   EXPECT_THAT(answers[5], HasSubstr("0\nup{job=\"api\"}|2020-09-13T12:26:40Z\n"));
   EXPECT_THAT(answers[6], HasSubstr("|up{job=\"api\"}|49b159f4de24987febf30f0030a889e9|1600000000000|"));
-  EXPECT_THAT(answers[6], HasSubstr("\n|gauge||1 if it is up\njournal|0|42\n2|" + catalog.uuid() + "|"));
+  EXPECT_THAT(answers[6], HasSubstr("\n|gauge||1 if it is up\njournal|0|42\n3|" + catalog.uuid() + "|"));
 }
 
 TEST(SqliteForPeople, KeysDictionaryRowsByHashesThatPeopleCanCompute) {

@@ -55,7 +55,7 @@ class Salvage {
   const std::unique_ptr<SeriesStore> to_;
   model::IdentityFingerprinter fingerprint_;
   RepairReport& report_;
-  sqlite::Statement rows_, probe_, tenant_, times_, by_fingerprint_;
+  sqlite::Statement rows_, probe_, tenant_, times_;
   model::IdentityReader identity_;
   std::set<std::string, std::less<>> tenants_{""};
   std::vector<model::SeriesBatch> batches_;
@@ -69,7 +69,6 @@ Status Salvage::Prepare() {
       {probe_, "SELECT id FROM metric NOT INDEXED WHERE id >= ? ORDER BY id LIMIT 1"},
       {tenant_, "SELECT tenant FROM metric_basic_label WHERE id = ?"},
       {times_, "SELECT first_seen, last_seen FROM metric_seen WHERE metric_id = ?"},
-      {by_fingerprint_, "SELECT id FROM metric WHERE fingerprint = ?"},
   });
 }
 
@@ -190,17 +189,9 @@ std::optional<std::string> Salvage::TenantOf(const sqlite::Statement& row, std::
   return std::nullopt;
 }
 
-// Also accepts the index as a witness, which has a fingerprint of its own.
 bool Salvage::HasFingerprint(std::string_view tenant, std::span<const model::Label> labels,
                              const sqlite::Statement& row) {
-  const std::optional<model::Fingerprint> fingerprint = fingerprint_(tenant, labels);
-  if (!fingerprint) return false;
-  if (*fingerprint == FingerprintAt(row, 2)) return true;
-  const Hash16 bytes = fingerprint->ToBytes();
-  const Result<bool> found = by_fingerprint_.BindBlob(1, View(bytes)).Step();
-  const bool same = found && *found && by_fingerprint_.Int(0) == row.Int(0);
-  by_fingerprint_.Reset();
-  return same;
+  return fingerprint_(tenant, labels) == FingerprintAt(row, 2);
 }
 
 Salvage::Times Salvage::TimesOf(int64_t id) {

@@ -7,12 +7,21 @@
 
 #include "base/format.h"
 #include "store/rows.h"
+#include "store/sqlite/label_blocks.h"
 
 namespace mi::store {
 namespace {
 
+// `sql`, then `move` (which moves rows that SQL cannot move), then `then`.
+struct Migration {
+  std::string_view sql;
+  Status (*move)(sqlite::Database&) = nullptr;
+  std::string_view then;
+};
+
 // kMigrations[n] leads from version n to n + 1. Never edit one that was released; add the next one.
-constexpr std::array<std::string_view, kSqliteSchemaVersion> kMigrations = {R"sql(
+constexpr std::array<Migration, kSqliteSchemaVersion> kMigrations = {
+    {{R"sql(
 CREATE TABLE schema_version (
   version INTEGER NOT NULL,
   catalog_uuid TEXT NOT NULL,
@@ -75,8 +84,8 @@ SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
 FROM metric_label l
 JOIN metric_label_name n ON n.id = l.metric_label_name_id
 JOIN metric_label_value v ON v.id = l.metric_label_value_id;
-)sql",
-                                                                            R"sql(
+)sql"},
+     {R"sql(
 ALTER TABLE schema_version RENAME TO schema_version_1;
 CREATE TABLE schema_version (
   id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -101,7 +110,59 @@ CREATE TABLE metric_metadata (
 );
 INSERT INTO metric_metadata SELECT tenant, metric_family, 0, type, help, unit, last_seen FROM metric_metadata_1;
 DROP TABLE metric_metadata_1;
-)sql"};
+)sql"},
+     {R"sql(
+DROP VIEW v_series_label;
+DROP VIEW v_series;
+
+CREATE TABLE metric_3 (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- an id that was given is never given again
+  metric_basic_label_id INTEGER NOT NULL,
+  fingerprint BLOB NOT NULL,            -- before the long column: reading it need not pass over the content
+  metric TEXT NOT NULL
+);
+INSERT INTO metric_3 SELECT * FROM metric;
+DELETE FROM sqlite_sequence WHERE name = 'metric_3';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'metric_3', seq FROM sqlite_sequence WHERE name = 'metric';
+DROP TABLE metric;
+ALTER TABLE metric_3 RENAME TO metric;
+
+ALTER TABLE metric_label RENAME TO metric_label_2;
+CREATE TABLE metric_label_block (
+  metric_label_name_id INTEGER NOT NULL,
+  metric_label_value_id INTEGER NOT NULL,
+  first_metric_id INTEGER NOT NULL,
+  metric_ids TEXT NOT NULL,             -- a JSON array of n and [from,to], distances to first_metric_id
+  PRIMARY KEY (metric_label_name_id, metric_label_value_id, first_metric_id)
+) WITHOUT ROWID;
+CREATE VIEW metric_label AS
+SELECT b.metric_label_name_id AS metric_label_name_id, b.metric_label_value_id AS metric_label_value_id,
+       s.metric_id AS metric_id
+FROM metric_label_block b
+JOIN json_each(iif(json_valid(b.metric_ids), b.metric_ids, '[]')) j
+JOIN metric_seen s
+  ON s.metric_id BETWEEN b.first_metric_id + iif(j.type = 'array', json_extract(j.value, '$[0]'), j.value)
+                     AND b.first_metric_id + iif(j.type = 'array', json_extract(j.value, '$[1]'), j.value);
+
+CREATE VIEW v_series AS
+SELECT m.id AS id, b.tenant AS tenant, b.env AS env, b.service AS service, b.__name__ AS name, m.metric AS content,
+       lower(hex(m.fingerprint)) AS fingerprint, s.first_seen AS first_seen, s.last_seen AS last_seen,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.first_seen / 1000, 'unixepoch') AS first_seen_utc,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.last_seen / 1000, 'unixepoch') AS last_seen_utc
+FROM metric m
+JOIN metric_basic_label b ON b.id = m.metric_basic_label_id
+JOIN metric_seen s ON s.metric_id = m.id;
+
+CREATE VIEW v_series_label AS
+SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
+FROM metric_label l
+JOIN metric_label_name n ON n.id = l.metric_label_name_id
+JOIN metric_label_value v ON v.id = l.metric_label_value_id;
+)sql",
+      [](sqlite::Database& database) { return MakeLabelBlocks(database, "metric_label_2"); },
+      R"sql(
+DROP TABLE metric_label_2;
+)sql"}}};
 
 constexpr std::string_view kSqliteTables =
     "'metric', 'metric_basic_label', 'metric_seen', 'metric_label', 'metric_label_name', 'metric_label_value', "
@@ -166,10 +227,17 @@ Result<CatalogIdentity> CheckRow(const sqlite::Database& database, const SchemaR
   return CheckSchemaRow(row, kSqliteSchemaVersion, configured_secret, database.path(), "app.data_dir");
 }
 
+Status RunMigration(sqlite::Database& database, const Migration& migration) {
+  TRY(database.Exec(std::string(migration.sql)));
+  if (migration.move != nullptr) TRY(migration.move(database));
+  return database.Exec(std::string(migration.then));
+}
+
+// Debian's SQLite writes zeros over the pages of a table that is dropped, through the WAL.
 Status Migrate(sqlite::Database& database, uint64_t from) {
+  TRY(database.Exec("PRAGMA secure_delete=OFF"));
   for (size_t version = from; version < kMigrations.size(); ++version) {
-    TRY_WITHIN(database.Exec(std::string(kMigrations[version])),
-               format("schema migration {} to {}", version, version + 1));
+    TRY_WITHIN(RunMigration(database, kMigrations[version]), format("schema migration {} to {}", version, version + 1));
   }
   return {};
 }
@@ -192,7 +260,7 @@ std::string SqliteSchemaText(const IdentitySecrets& secrets) {
       "-- metric-index: schema version {} of the catalogue. sqlite3 <app.data_dir>/catalog.db < this file\n"
       "BEGIN IMMEDIATE;",
       kSqliteSchemaVersion);
-  for (const std::string_view migration : kMigrations) sql += migration;
+  for (const Migration& migration : kMigrations) sql.append(migration.sql).append(migration.then);
   sql += format(
       "\nINSERT INTO schema_version (id, version, catalog_uuid, secret_check, identity_secret)\n"
       "SELECT 1, {}, uuid, '{}', '{}' FROM ({});\nCOMMIT;\n",

@@ -10,7 +10,7 @@
 
 namespace mi::store {
 
-inline constexpr int64_t kSqliteSchemaVersion = 2;
+inline constexpr int64_t kSqliteSchemaVersion = 3;
 
 // kInvalid, with what to do: the tables are not ours (the older service's, or another program's). Only reads.
 Status RefuseForeignSqlite(sqlite::Database& database);

@@ -71,7 +71,7 @@ TEST_F(SqliteSchemaTest, MakesTheTablesOnceIfManyProcessesStartAtOnce) {
 TEST_F(SqliteSchemaTest, RefusesANewerSchema) {
   const SqliteCatalog catalog = Open().value();
   Run("UPDATE schema_version SET version = 99");
-  ExpectRefused(Open(), Errc::kInvalid, AllOf(HasSubstr("catalog.db"), HasSubstr("version 99"), HasSubstr("up to 2")));
+  ExpectRefused(Open(), Errc::kInvalid, AllOf(HasSubstr("catalog.db"), HasSubstr("version 99"), HasSubstr("up to 3")));
   EXPECT_EQ(catalog.OpenStore(IgnoreFatal).error().code(), Errc::kInvalid);
   EXPECT_EQ(catalog.OpenReader().error().code(), Errc::kInvalid);
   EXPECT_EQ(Ask("SELECT version FROM schema_version"), 99);
@@ -137,7 +137,7 @@ TEST_F(SqliteSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
   const SqliteCatalog catalog = Open({.if_new = "random"}).value();
   EXPECT_EQ(catalog.uuid(), uuid);
   EXPECT_EQ(catalog.identity_secret(), "");
-  EXPECT_EQ(Ask("SELECT version FROM schema_version"), 2);
+  EXPECT_EQ(Ask("SELECT version FROM schema_version"), kSqliteSchemaVersion);
   EXPECT_EQ(Ask("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'schema_version%'"), 1);
   EXPECT_EQ(Open({.if_new = "random"}).value().uuid(), uuid);
   model::SeriesBatch batch = MakeBatch("", 3000, {{{"__name__", "up"}, {"job", "api"}}});
@@ -207,8 +207,7 @@ TEST_F(SqliteSchemaTest, NeverReusesAnId) {
   const model::SeriesBatch batch = MakePodBatch("", 1000, 3, 1);
   auto store = catalog.OpenStore(IgnoreFatal).value();
   ASSERT_TRUE(store->Apply({&batch, 1}, {}));
-  Run("DELETE FROM metric WHERE id >= 2; DELETE FROM metric_seen WHERE metric_id >= 2; "
-      "DELETE FROM metric_label WHERE metric_id >= 2");
+  Run("DELETE FROM metric WHERE id >= 2; DELETE FROM metric_seen WHERE metric_id >= 2");
   const ApplyResult again = store->Apply({&batch, 1}, {}).value();
   ASSERT_EQ(again.inserted.size(), 2u);
   EXPECT_EQ(again.inserted[0].id, 4u);

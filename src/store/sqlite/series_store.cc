@@ -36,21 +36,18 @@ Result<std::unique_ptr<SeriesStore>> SqliteSeriesStore::Create(sqlite::Database 
 Status SqliteSeriesStore::Prepare() {
   TRY(database_.PrepareEach(
       {{find_,
-        // `k` is the index and `m` the table, whose columns may be damaged independently.
         "SELECT m.id, m.metric, b.tenant, s.first_seen, s.last_seen, m.fingerprint, b.id IS NULL OR s.metric_id IS "
-        "NULL "
-        "FROM metric k JOIN metric m ON m.id = k.id LEFT JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
-        "LEFT JOIN metric_seen s ON s.metric_id = m.id WHERE k.fingerprint = ?"},
-       // The sequence alone would do, if it were never damaged.
-       {next_id_,
-        "SELECT 1 + max(ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'metric'), 0), "
-        "ifnull((SELECT max(id) FROM metric), 0))"},
-       {heal_series_, "UPDATE metric SET metric_basic_label_id = ?, metric = ? WHERE id = ?"},
+        "NULL FROM metric m LEFT JOIN metric_basic_label b ON b.id = m.metric_basic_label_id "
+        "LEFT JOIN metric_seen s ON s.metric_id = m.id WHERE m.id = ?"},
+       {find_id_, "SELECT fingerprint FROM metric WHERE id = ?"},
+       // The sequence alone would do for the next id, if it were never damaged.
+       {last_ids_,
+        "SELECT ifnull((SELECT max(id) FROM metric), 0), "
+        "ifnull((SELECT seq FROM sqlite_sequence WHERE name = 'metric'), 0)"},
+       {fingerprints_, "SELECT id, fingerprint FROM metric WHERE id > ? ORDER BY id"},
+       {heal_series_, "UPDATE metric SET metric_basic_label_id = ?, fingerprint = ?, metric = ? WHERE id = ?"},
        {heal_seen_, "INSERT OR IGNORE INTO metric_seen (metric_id, first_seen, last_seen) VALUES (?, ?, ?)"},
-       {heal_label_,
-        "INSERT OR IGNORE INTO metric_label (metric_label_name_id, metric_label_value_id, metric_id) VALUES (?, ?, ?)"},
        {update_seen_, "UPDATE metric_seen SET first_seen = ?, last_seen = ? WHERE metric_id = ?"},
-       {find_id_, "SELECT id FROM metric WHERE fingerprint = ?"},
        {advance_seen_,
         "UPDATE metric_seen SET last_seen = ?1 WHERE metric_id = ?2 AND (last_seen < ?1 OR last_seen > max(?1, ?3)) "
         "RETURNING first_seen"},
@@ -66,8 +63,7 @@ Status SqliteSeriesStore::Prepare() {
        {positions_, "SELECT stream, partition_id, next_offset FROM stream_position"}}));
   insert_series_ = TRY(SqliteBulkInsert::Open(database_, "metric (id, metric_basic_label_id, fingerprint, metric)"));
   insert_seen_ = TRY(SqliteBulkInsert::Open(database_, "metric_seen (metric_id, first_seen, last_seen)"));
-  insert_postings_ =
-      TRY(SqliteBulkInsert::Open(database_, "metric_label (metric_label_name_id, metric_label_value_id, metric_id)"));
+  label_blocks_ = TRY(LabelBlocks::Open(database_));
   for (size_t i = 0; i < dictionary_rows_.size(); ++i) {
     const DictionaryTable& table = dictionaries_.all()[i]->table();
     std::string columns;
@@ -84,8 +80,8 @@ Status SqliteSeriesStore::Prepare() {
   return database_.OwnCheckpoints();
 }
 
-// One transaction. It asks for what exists in the order of the fingerprints and writes the postings sorted, so that
-// each page of an index is touched once. The ids of dictionary rows are remembered only after the commit: a rolled-back
+// One transaction. It writes the series in the order of their ids, which is at the end of the tables, and one row per
+// label pair. The ids of dictionary rows are remembered only after the commit: a rolled-back
 // transaction gives them to others.
 Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::SeriesBatch> batches,
                                                     std::span<const StreamPosition> positions) {
@@ -93,6 +89,7 @@ Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::Serie
   const ApplyPlan plan(batches);
   SeriesMerge merge(plan, dictionaries_, SystemClock().NowMs(), stored_fingerprint_);
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
+  TRY(LearnFingerprints());
   TRY(FindKnown(plan, merge));
   merge.CollectNew();
   for (size_t i = 0; i < dictionary_rows_.size(); ++i) {
@@ -109,6 +106,8 @@ Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::Serie
 
   // Only ids that are behind a position: see MysqlSeriesStore::TryApply.
   if (!positions.empty()) dictionaries_.Remember();
+  for (const NewSeries* series : merge.NewSeriesById()) index_.Add(series->planned->fingerprint, series->id);
+  if (!merge.NewSeriesById().empty()) indexed_through_ = static_cast<int64_t>(merge.NewSeriesById().back()->id);
   known_positions_.NoteCommitted(positions);
   ApplyResult result = merge.TakeResult(moved);
   inserted_since_checkpoint_ += result.inserted.size();
@@ -116,10 +115,59 @@ Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::Serie
   return result;
 }
 
+std::unexpected<Error> SqliteSeriesStore::IdsAreUsedUp(uint64_t id) const {
+  return Fail(Errc::kInternal, format("{}: series {} is above the highest id, {}: begin a new catalogue",
+                                      database_.path(), id, FingerprintIndex::kMaxId));
+}
+
+// Reads the rows above those that are known: all of them at the first call, later what other writers have inserted. A
+// table that ends before the known rows has lost some, and is read anew. What was rolled back is not in index_, because
+// rows are added to it after the commit.
+Status SqliteSeriesStore::LearnFingerprints() {
+  TRY(last_ids_.Step());
+  const int64_t last = last_ids_.Int(0);
+  next_id_ = 1 + std::max(last, last_ids_.Int(1));
+  last_ids_.Reset();
+  if (last < indexed_through_) {
+    index_.Clear();
+    indexed_through_ = 0;
+  }
+  if (last == indexed_through_) return {};
+  if (static_cast<uint64_t>(last) > FingerprintIndex::kMaxId) return IdsAreUsedUp(static_cast<uint64_t>(last));
+  fingerprints_.Bind(1, indexed_through_);
+  while (TRY(fingerprints_.Step())) {
+    if (fingerprints_.Int(0) <= indexed_through_) {
+      const int64_t id = fingerprints_.Int(0);
+      fingerprints_.Reset();
+      return Fail(Errc::kCorrupt, format("{}: row {} stands behind row {}", database_.path(), id, indexed_through_));
+    }
+    indexed_through_ = fingerprints_.Int(0);
+    index_.Add(FingerprintAt(fingerprints_, 1), static_cast<uint64_t>(indexed_through_));
+  }
+  return {};
+}
+
+// The row that has the fingerprint, else the row whose content has it: then its own fingerprint is damaged. A row of
+// another series can have the same tag.
+Result<bool> SqliteSeriesStore::FindRow(const model::Fingerprint& fingerprint) {
+  bool has_candidates = false;
+  const auto stand_on = [&](uint64_t id, auto belongs) -> Result<bool> {
+    has_candidates = true;
+    if (!TRY(find_.Bind(1, static_cast<int64_t>(id)).Step())) return false;
+    if (belongs()) return true;
+    find_.Reset();
+    return false;
+  };
+  const auto by_row = [&] { return FingerprintAt(find_, 5) == fingerprint; };
+  const bool found = TRY(index_.Find(fingerprint, [&](uint64_t id) { return stand_on(id, by_row); }));
+  if (found || !has_candidates) return found;
+  const auto by_content = [&] { return stored_fingerprint_(find_.Text(2), find_.Text(1)) == fingerprint; };
+  return index_.Find(fingerprint, [&](uint64_t id) { return stand_on(id, by_content); });
+}
+
 Status SqliteSeriesStore::FindKnown(const ApplyPlan& plan, SeriesMerge& merge) {
   for (size_t run = 0; run < plan.runs().size(); ++run) {
-    const Hash16 fingerprint = plan.runs()[run].front().fingerprint.ToBytes();
-    if (!TRY(find_.BindBlob(1, View(fingerprint)).Step())) continue;
+    if (!TRY(FindRow(plan.runs()[run].front().fingerprint))) continue;
     merge.MatchStored(run, {.id = static_cast<uint64_t>(find_.Int(0)),
                             .content = find_.Text(1),
                             .tenant = find_.Text(2),
@@ -129,8 +177,7 @@ Status SqliteSeriesStore::FindKnown(const ApplyPlan& plan, SeriesMerge& merge) {
                             .complete = find_.Int(6) == 0});
     find_.Reset();
   }
-  if (!merge.IndexIsDamaged()) return {};
-  return Fail(Errc::kCorrupt, format("{}: the index of the fingerprints leads to wrong rows", database_.path()));
+  return {};
 }
 
 Status SqliteSeriesStore::SettleDictionary(Dictionary& dictionary, DictionaryRows& rows) {
@@ -164,18 +211,16 @@ Status SqliteSeriesStore::SettleByFound(const DictionaryTable& table, Dictionary
   return {};
 }
 
-// The fingerprint of a row stays as it is: see SeriesMerge::Compare.
 Status SqliteSeriesStore::HealDamaged(const SeriesMerge& merge) {
   for (const NewSeries& series : merge.healed()) {
     const auto id = static_cast<int64_t>(series.id);
-    heal_series_.Bind(1, static_cast<int64_t>(merge.BasicLabelOf(series))).BindText(2, series.content);
-    TRY(heal_series_.Bind(3, id).Run());
+    heal_series_.Bind(1, static_cast<int64_t>(merge.BasicLabelOf(series)));
+    heal_series_.BindBlob(2, View(series.fingerprint)).BindText(3, series.content);
+    TRY(heal_series_.Bind(4, id).Run());
     heal_seen_.Bind(1, id).Bind(2, series.planned->first_seen_ms);
     TRY(heal_seen_.Bind(3, series.planned->last_seen_ms).Run());
     for (const auto& [name, value] : series.labels) {
-      heal_label_.Bind(1, static_cast<int64_t>(dictionaries_.names.IdAt(name)));
-      heal_label_.Bind(2, static_cast<int64_t>(dictionaries_.values.IdAt(value)));
-      TRY(heal_label_.Bind(3, id).Run());
+      TRY(label_blocks_.InsertMissing(dictionaries_.names.IdAt(name), dictionaries_.values.IdAt(value), series.id));
     }
   }
   return {};
@@ -183,10 +228,9 @@ Status SqliteSeriesStore::HealDamaged(const SeriesMerge& merge) {
 
 Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
   if (merge.new_series().empty()) return {};
-  TRY(next_id_.Step());
-  const int64_t first_id = next_id_.Int(0);
-  next_id_.Reset();
-  merge.AssignIds(static_cast<uint64_t>(first_id));
+  const uint64_t last = static_cast<uint64_t>(next_id_) + merge.new_series().size() - 1;
+  if (last > FingerprintIndex::kMaxId) return IdsAreUsedUp(last);
+  merge.AssignIds(static_cast<uint64_t>(next_id_));
   const std::span<const NewSeries* const> series = merge.NewSeriesById();
   TRY(insert_series_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
     insert.Bind(at, static_cast<int64_t>(series[i]->id));
@@ -197,11 +241,7 @@ Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
     insert.Bind(at, static_cast<int64_t>(series[i]->id));
     insert.Bind(at + 1, series[i]->planned->first_seen_ms).Bind(at + 2, series[i]->planned->last_seen_ms);
   }));
-  const std::vector<Posting> postings = merge.Postings();
-  return insert_postings_.Insert(postings.size(), [&](size_t i, sqlite::Statement& insert, int at) {
-    insert.Bind(at, static_cast<int64_t>(postings[i].name)).Bind(at + 1, static_cast<int64_t>(postings[i].value));
-    insert.Bind(at + 2, static_cast<int64_t>(postings[i].series));
-  });
+  return label_blocks_.Insert(series, dictionaries_);
 }
 
 Status SqliteSeriesStore::UpdateSeen(std::span<const SeenUpdate> moved) {
@@ -255,11 +295,15 @@ Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplySightings(std::span<cons
   TRY(MakeRoomInWal());
   sqlite::Transaction transaction = TRY(sqlite::Transaction::Begin(database_));
   std::vector<std::pair<int64_t, int64_t>> known;  // id, last_seen
+  TRY(LearnFingerprints());
   for (const auto& [fingerprint, last_seen_ms] : MergeActivity(batches)) {
-    const Hash16 bytes = fingerprint.ToBytes();
-    if (!TRY(find_id_.BindBlob(1, View(bytes)).Step())) continue;
-    known.emplace_back(find_id_.Int(0), last_seen_ms);
-    find_id_.Reset();
+    TRY(index_.Find(fingerprint, [&](uint64_t id) -> Result<bool> {
+      if (!TRY(find_id_.Bind(1, static_cast<int64_t>(id)).Step())) return false;
+      const bool found = FingerprintAt(find_id_, 0) == fingerprint;
+      find_id_.Reset();
+      if (found) known.emplace_back(id, last_seen_ms);
+      return found;
+    }));
   }
   std::ranges::sort(known);
   std::vector<SeenUpdate> updated;
@@ -287,6 +331,12 @@ Result<ApplyResult> SqliteSeriesStore::Apply(std::span<const model::SeriesBatch>
 
 Result<std::vector<SeenUpdate>> SqliteSeriesStore::ApplyActivity(std::span<const model::ActivityBatch> batches) {
   return FatalIfDamaged(ApplySightings(batches));
+}
+
+void SqliteSeriesStore::NoteDamaged(std::span<const DamagedRow> rows) {
+  for (const DamagedRow& row : rows) {
+    if (row.id > 0 && row.id <= FingerprintIndex::kMaxId) index_.Add(row.fingerprint, row.id);
+  }
 }
 
 Result<std::vector<StreamPosition>> SqliteSeriesStore::Checkpoint() { return FatalIfDamaged(MakeCheckpoint()); }

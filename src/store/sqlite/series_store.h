@@ -21,6 +21,8 @@
 #include "store/series_merge.h"
 #include "store/sqlite/bulk_insert.h"
 #include "store/sqlite/catalog.h"
+#include "store/sqlite/fingerprint_index.h"
+#include "store/sqlite/label_blocks.h"
 
 namespace mi::store {
 
@@ -35,6 +37,7 @@ class SqliteSeriesStore final : public SeriesStore {
                             std::span<const StreamPosition> positions) override;
   Result<std::vector<SeenUpdate>> ApplyActivity(std::span<const model::ActivityBatch> batches) override;
   Result<std::optional<int64_t>> Position(const std::string& stream, int32_t partition) override;
+  void NoteDamaged(std::span<const DamagedRow> rows) override;
   Result<std::vector<StreamPosition>> Checkpoint() override;
 
  private:
@@ -54,6 +57,12 @@ class SqliteSeriesStore final : public SeriesStore {
   template <typename T>
   Result<T> FatalIfDamaged(Result<T> result) const;
 
+  std::unexpected<Error> IdsAreUsedUp(uint64_t id) const;
+  // Brings index_ up to date with the table. Inside each transaction that uses it.
+  Status LearnFingerprints();
+  // Finds the row that has a fingerprint, or whose content has it. After true, find_ stands on the row.
+  Result<bool> FindRow(const model::Fingerprint& fingerprint);
+
   // The parts of ApplyBatches, inside its transaction.
   Status FindKnown(const ApplyPlan& plan, SeriesMerge& merge);
   Status SettleDictionary(Dictionary& dictionary, DictionaryRows& rows);
@@ -72,9 +81,10 @@ class SqliteSeriesStore final : public SeriesStore {
 
   const SqliteCatalogOptions options_;
   sqlite::Database database_;
-  SqliteBulkInsert insert_series_, insert_seen_, insert_postings_;
-  sqlite::Statement find_, next_id_, update_seen_, find_id_, advance_seen_;
-  sqlite::Statement heal_series_, heal_seen_, heal_label_;
+  SqliteBulkInsert insert_series_, insert_seen_;
+  LabelBlocks label_blocks_;
+  sqlite::Statement find_, find_id_, last_ids_, fingerprints_, update_seen_, advance_seen_;
+  sqlite::Statement heal_series_, heal_seen_;
   sqlite::Statement metadata_, upsert_metadata_, upsert_position_, positions_;
 
   Dictionaries dictionaries_;
@@ -83,6 +93,9 @@ class SqliteSeriesStore final : public SeriesStore {
   bool went_back_ = false;  // known_positions_ has called fatal_
   KnownPositions known_positions_;
   model::IdentityFingerprinter stored_fingerprint_;
+  FingerprintIndex index_;               // of rows that are committed
+  int64_t indexed_through_ = 0;          // the highest id in it
+  int64_t next_id_ = 0;                  // since LearnFingerprints
   std::vector<StreamPosition> covered_;  // by the last complete checkpoint
   uint64_t inserted_since_checkpoint_ = 0;
   uint64_t truncate_at_bytes_;  // a larger WAL is worth waiting for readers
