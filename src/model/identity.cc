@@ -57,13 +57,15 @@ const char* FindSpecial(const char* at, const char* end) {
 
 void AppendQuoted(std::string_view text, std::string& out) {
   out.push_back('"');
-  for (const char c : text) {
-    switch (c) {
-      case '\\': out += "\\\\"; break;
-      case '"': out += "\\\""; break;
-      case '\n': out += "\\n"; break;
-      default: out.push_back(c);
-    }
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (;;) {
+    const char* const special = FindSpecial(at, end);
+    out.append(at, special);
+    if (special == end) break;
+    out.push_back('\\');
+    out.push_back(*special == '\n' ? 'n' : *special);
+    at = special + 1;
   }
   out.push_back('"');
 }

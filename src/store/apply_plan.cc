@@ -1,9 +1,39 @@
 #include "store/apply_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <unordered_map>
+#include <utility>
 
 namespace mi::store {
+namespace {
+
+struct Entry {
+  model::Fingerprint fingerprint;
+  Occurrence at;
+  auto operator<=>(const Entry&) const = default;
+};
+
+// Fingerprints are hashes, so their first bits tell nearly where an entry belongs: one bucket per entry, and few
+// buckets with more than two. If they are not, it is as fast as a sort.
+std::vector<Entry> Sorted(const std::vector<Entry>& entries) {
+  const int bits = std::bit_width(entries.size());
+  const auto bucket_of = [&](const Entry& entry) { return entry.fingerprint.hi >> (64 - bits); };
+  std::vector<size_t> ends(size_t{1} << bits);  // first the size of each bucket, then where its next entry goes
+  std::vector<Entry> sorted(entries.size());
+  if (entries.empty()) return sorted;
+  for (const Entry& entry : entries) ++ends[bucket_of(entry)];
+  for (size_t begin = 0; size_t& end : ends) begin += std::exchange(end, begin);
+  for (const Entry& entry : entries) sorted[ends[bucket_of(entry)]++] = entry;
+  for (size_t begin = 0; const size_t end : ends) {
+    if (end - begin > 1)
+      std::sort(sorted.begin() + static_cast<ptrdiff_t>(begin), sorted.begin() + static_cast<ptrdiff_t>(end));
+    begin = end;
+  }
+  return sorted;
+}
+
+}  // namespace
 
 std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<const model::ActivityBatch> batches) {
   std::unordered_map<model::Fingerprint, int64_t> seen;
@@ -18,20 +48,14 @@ std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<cons
   return sorted;
 }
 
-// Sorting all occurrences by fingerprint brings those of one identity together: O(n log n) over 32-byte entries, and no
-// hash table over label sets. Within a fingerprint nearly always all occurrences have one identity; AddFingerprint
-// splits those that do not.
+// Sorting all occurrences by fingerprint brings those of one identity together, without a hash table over label sets.
+// Within a fingerprint nearly always all occurrences have one identity; AddFingerprint splits those that do not.
 ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(batches) {
-  struct Entry {
-    model::Fingerprint fingerprint;
-    Occurrence at;
-    auto operator<=>(const Entry&) const = default;
-  };
   std::vector<Entry> entries;
   for (size_t b = 0; b < batches.size(); ++b) {
     for (size_t i = 0; i < batches[b].size(); ++i) entries.push_back({batches[b][i].fingerprint, {b, i}});
   }
-  std::ranges::sort(entries);
+  entries = Sorted(entries);
 
   occurrences_.reserve(entries.size());
   series_.reserve(entries.size());

@@ -40,6 +40,7 @@ class ApplyPlan {
   ApplyPlan(const ApplyPlan&) = delete;
   ApplyPlan& operator=(const ApplyPlan&) = delete;
 
+  std::span<const model::SeriesBatch> batches() const { return batches_; }
   std::span<const PlannedSeries> series() const { return series_; }
   // Per fingerprint, ascending, the series that have it. If there are several they collide: at most one can be stored.
   std::span<const std::span<const PlannedSeries>> runs() const { return runs_; }

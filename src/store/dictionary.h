@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cassert>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -18,7 +19,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/format.h"
 #include "store/id_cache.h"
 
 namespace mi::store {
@@ -33,7 +33,12 @@ Hash16 DictionaryHash(std::string_view bytes);
 inline std::string_view View(const Hash16& bytes) { return {bytes.data(), bytes.size()}; }
 
 // Appends "<size>:<text>,". Two different lists of texts never give the same key.
-inline void AppendNetstring(std::string_view text, std::string& key) { AppendFormat(key, "{}:{},", text.size(), text); }
+inline void AppendNetstring(std::string_view text, std::string& key) {
+  std::array<char, 20> digits;
+  key.append(digits.data(), std::to_chars(digits.begin(), digits.end(), text.size()).ptr);
+  key.push_back(':');
+  key.append(text).push_back(',');
+}
 
 struct DictionaryTable {
   std::string_view name;

@@ -56,8 +56,8 @@ void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
 void SeriesMerge::Match(const PlannedSeries& series, const StoredIdentity& row, bool heals) {
   result_.existing += series.occurrences.size();
   if (heals) {
-    healed_.push_back(Resolve(series));
-    healed_.back().id = row.id;
+    healed_.push_back({.planned = &series, .id = row.id});
+    Resolve(healed_.back());
   }
   const int64_t first_seen_ms = row.complete ? std::min(row.first_seen_ms, series.first_seen_ms) : series.first_seen_ms;
   const int64_t last_seen_ms = LastSeen(row.last_seen_ms, series.last_seen_ms, now_ms_);
@@ -69,24 +69,53 @@ void SeriesMerge::Match(const PlannedSeries& series, const StoredIdentity& row, 
 // What no stored row matched is new. Of several identities under one new fingerprint the one that arrived first is
 // stored, since ApplyPlan puts it first; the others collide with it, as they would in a later call.
 void SeriesMerge::CollectNew() {
+  new_.reserve(static_cast<size_t>(std::ranges::count(matched_, false)));
   for (size_t run = 0; run < matched_.size(); ++run) {
     if (matched_[run]) continue;
     const std::span<const PlannedSeries> variants = plan_.runs()[run];
-    new_.push_back(Resolve(variants.front()));
+    new_.push_back({.planned = &variants.front()});
     for (const PlannedSeries& other : variants.subspan(1)) {
-      Refuse(other, new_.back().content);
+      Refuse(other, model::FormatIdentity(plan_.LabelsOf(variants.front())));
     }
   }
+  for (NewSeries* series : NewInOrderOfArrival()) Resolve(*series);
 }
 
-// What the tables have to hold for a series. Asks the dictionaries for its texts.
-NewSeries SeriesMerge::Resolve(const PlannedSeries& planned) {
+// new_ in the order in which the series stand in the batches. Each has a place of its own there, so nothing is sorted.
+std::vector<NewSeries*> SeriesMerge::NewInOrderOfArrival() {
+  std::vector<size_t> begins;  // the place of the first series of each batch
+  size_t places = 0;
+  for (const model::SeriesBatch& batch : plan_.batches()) {
+    begins.push_back(places);
+    places += batch.size();
+  }
+  std::vector<NewSeries*> by_place(places);
+  for (NewSeries& series : new_) {
+    const Occurrence& at = series.planned->first();
+    by_place[begins[at.batch] + at.index] = &series;
+  }
+  std::erase(by_place, nullptr);
+  return by_place;
+}
+
+// Sets what the tables have to hold for a series. Asks the dictionaries for its texts, except those that the series
+// before has at the same place: the series of one scrape share most of them.
+void SeriesMerge::Resolve(NewSeries& series) {
+  const PlannedSeries& planned = *series.planned;
   const model::LabelsView labels = plan_.LabelsOf(planned);
-  NewSeries series{.planned = &planned, .fingerprint = planned.fingerprint.ToBytes()};
+  series.fingerprint = planned.fingerprint.ToBytes();
+  size_t place = 0;
   for (const model::Label& label : labels) {
     if (IsBasicLabel(label.name)) continue;
-    series.labels.push_back({.name = dictionaries_.names.Want(label.name, {&label.name, 1}),
-                             .value = dictionaries_.values.Want(label.value, {&label.value, 1})});
+    if (place == previous_.size()) previous_.push_back({{}, {SIZE_MAX, SIZE_MAX}});
+    ResolvedLabel& previous = previous_[place++];
+    const bool same_name = previous.slots.name != SIZE_MAX && previous.label.name == label.name;
+    if (!same_name) previous.slots.name = dictionaries_.names.Want(label.name, {&label.name, 1});
+    if (!same_name || previous.label.value != label.value) {
+      previous.slots.value = dictionaries_.values.Want(label.value, {&label.value, 1});
+    }
+    previous.label = label;
+    series.labels.push_back(previous.slots);
   }
 
   const std::array<std::string_view, 4> basic = BasicLabelsOf(plan_.TenantOf(planned), labels);
@@ -95,7 +124,6 @@ NewSeries SeriesMerge::Resolve(const PlannedSeries& planned) {
   series.basic_label = dictionaries_.basic_labels.Want(text_, basic);
 
   series.content = model::FormatIdentity(labels);
-  return series;
 }
 
 void SeriesMerge::RefuseClashes() {
@@ -132,9 +160,7 @@ const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
 // In the order of arrival, because the series of one scrape then are neighbours: their postings are short, and the
 // pages of an index stay together.
 void SeriesMerge::AssignIds(uint64_t first) {
-  std::vector<NewSeries*> by_arrival;
-  for (NewSeries& series : new_) by_arrival.push_back(&series);
-  std::ranges::sort(by_arrival, {}, [](const NewSeries* series) { return series->planned->first(); });
+  const std::vector<NewSeries*> by_arrival = NewInOrderOfArrival();
   by_id_.assign(by_arrival.begin(), by_arrival.end());
   for (NewSeries* series : by_arrival) {
     series->id = first++;

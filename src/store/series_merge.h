@@ -55,8 +55,8 @@ struct StoredIdentity {
 
 // A series that the database does not have yet, or whose row is damaged.
 struct NewSeries {
-  const PlannedSeries* planned;
-  Hash16 fingerprint;
+  const PlannedSeries* planned = nullptr;
+  Hash16 fingerprint = {};
   struct LabelSlots {
     size_t name, value;
     friend bool operator==(const LabelSlots&, const LabelSlots&) = default;
@@ -110,7 +110,8 @@ class SeriesMerge {
   enum class StoredAs { kOurs, kAnother, kDamaged };
   StoredAs Compare(const StoredIdentity& row, const PlannedSeries& series);
   void Match(const PlannedSeries& series, const StoredIdentity& row, bool heals);
-  NewSeries Resolve(const PlannedSeries& series);
+  void Resolve(NewSeries& series);
+  std::vector<NewSeries*> NewInOrderOfArrival();
   void Refuse(const PlannedSeries& series, std::string_view stored_content);
   // The dictionary that refused a text of the series, or nullptr.
   const Dictionary* ClashOf(const NewSeries& series) const;
@@ -124,6 +125,12 @@ class SeriesMerge {
   std::vector<NewSeries> new_;
   std::vector<NewSeries> healed_;
   std::vector<const NewSeries*> by_id_;  // since AssignIds
+  // The label at each place of the series that was resolved last.
+  struct ResolvedLabel {
+    model::Label label;
+    NewSeries::LabelSlots slots;
+  };
+  std::vector<ResolvedLabel> previous_;
   std::string text_;
   ApplyResult result_;
 };
