@@ -5,6 +5,7 @@
 
 #include "store/rows.h"
 #include "store/sqlite/catalog.h"
+#include "store/sqlite/check.h"
 #include "store/testing/contract_test.h"
 #include "store/testing/test_directory.h"
 
@@ -147,6 +148,40 @@ TEST_F(SqliteSchemaTest, MigratesVersion1AndKeepsItsIdentity) {
   EXPECT_EQ(Ask("SELECT last_seen FROM metric_seen"), 3000);
   EXPECT_EQ(AskText("SELECT group_concat(slot || ' ' || help || ' ' || last_seen) FROM metric_metadata ORDER BY slot"),
             "0 old 2000,1 new 3000");
+}
+
+TEST_F(SqliteSchemaTest, MigratesWhatVersion1WroteWithEverySeriesLabelAndId) {
+  Run(ReadFile(MI_SOURCE_DIR "/tests/data/catalog-version-1-series-sqlite.sql"));
+  const std::string series_sql = "SELECT group_concat(id || metric || hex(fingerprint), char(10)) FROM metric";
+  const std::string labels_sql =
+      "SELECT group_concat(l, char(10)) FROM (SELECT metric_label_name_id || ' ' || metric_label_value_id || ' ' || "
+      "metric_id AS l FROM metric_label ORDER BY 1)";
+  const std::string series = AskText(series_sql);
+  const std::string labels = AskText(labels_sql);
+  Run("UPDATE sqlite_sequence SET seq = 70 WHERE name = 'metric'");  // series that somebody has deleted
+
+  const SqliteCatalog catalog = Open().value();
+  EXPECT_EQ(AskText(series_sql), series);
+  EXPECT_EQ(AskText(labels_sql), labels);
+  EXPECT_EQ(Ask("SELECT count(*) FROM sqlite_schema WHERE name GLOB '*_[23]'"), 0);
+  const CheckReport report = CheckSqliteCatalog({.path = directory_.catalog(), .configured_secret = ""}).value();
+  EXPECT_THAT(report.shown, testing::IsEmpty());
+  EXPECT_EQ(report.intact, 30u);
+  const model::SeriesBatch batch = MakePodBatch("", 1000, 1, 1);
+  EXPECT_EQ(catalog.OpenStore(IgnoreFatal).value()->Apply({&batch, 1}, {}).value().inserted.at(0).id, 71u);
+}
+
+// As at a start that a kill interrupts: all of the migration is in one transaction.
+TEST_F(SqliteSchemaTest, LeavesVersion1AsItIsIfTheMigrationFails) {
+  Run(ReadFile(MI_SOURCE_DIR "/tests/data/catalog-version-1-series-sqlite.sql"));
+  const std::string tables_sql = "SELECT group_concat(sql, char(10)) FROM sqlite_schema";
+  const std::string tables = AskText(tables_sql);
+  Run("CREATE TABLE metric_label_block (id INTEGER)");
+  EXPECT_FALSE(Open());
+  Run("DROP TABLE metric_label_block");
+  EXPECT_EQ(AskText(tables_sql), tables);
+  EXPECT_EQ(Ask("SELECT count(*) FROM metric_label"), 270);
+  EXPECT_TRUE(Open());
 }
 
 TEST_F(SqliteSchemaTest, PrintsTheSqlOfACatalogueWithItsSecret) {

@@ -1,0 +1,469 @@
+-- A catalogue as version 1 wrote it (the binary of that time, 30 series of two tenants, without identity.secret): its dump.
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE schema_version (
+  version INTEGER NOT NULL,
+  catalog_uuid TEXT NOT NULL,
+  secret_check TEXT NOT NULL            -- 16 hex digits
+);
+INSERT INTO schema_version VALUES(1,'7e8a70e3-d37c-4dfc-a7e3-76cd9731c4bd','43fb0e1097670711');
+CREATE TABLE metric_basic_label (
+  id INTEGER PRIMARY KEY,
+  tenant TEXT NOT NULL,
+  env TEXT NOT NULL,
+  service TEXT NOT NULL,
+  __name__ TEXT NOT NULL,
+  hash BLOB NOT NULL UNIQUE
+);
+INSERT INTO metric_basic_label VALUES(1,'','','','http_requests_handled_seconds_total',X'fb19cca187e97d8ff3dfdf9290b3291a');
+INSERT INTO metric_basic_label VALUES(2,'','','','process_cpu_handled_seconds_total',X'ef8677f7eadb485594ae9e291f19930b');
+INSERT INTO metric_basic_label VALUES(3,'','','','node_disk_handled_seconds_total',X'84c559b38d89e14f4983afc3f99ec364');
+INSERT INTO metric_basic_label VALUES(4,'','','','go_gc_handled_seconds_total',X'28a53d9ddc0fcc9c386c6cab1f82739a');
+INSERT INTO metric_basic_label VALUES(5,'','','','grpc_server_handled_seconds_total',X'cc2d92edc02df88d1ee8ec6282436436');
+INSERT INTO metric_basic_label VALUES(6,'','','','container_handled_seconds_total',X'96b05715806bb4775800de8456b129ea');
+INSERT INTO metric_basic_label VALUES(7,'','','','kube_state_handled_seconds_total',X'd52ef263ad8c58364a252b69adc64211');
+INSERT INTO metric_basic_label VALUES(8,'','','','rest_client_handled_seconds_total',X'9ff1dfebd7e5bba881a90f6b96a6784f');
+INSERT INTO metric_basic_label VALUES(9,'','','','http_requests_received_seconds_total',X'41cf39630cd9b08a4cdec0baa23792e3');
+INSERT INTO metric_basic_label VALUES(10,'','','','process_cpu_received_seconds_total',X'e66ff8feec717d97f8c2e99828b8d126');
+INSERT INTO metric_basic_label VALUES(11,'','','','node_disk_received_seconds_total',X'214334854e7f3925e656e1fad2985933');
+INSERT INTO metric_basic_label VALUES(12,'','','','go_gc_received_seconds_total',X'211d3163d57b27b4ba52595113d8de29');
+INSERT INTO metric_basic_label VALUES(13,'','','','grpc_server_received_seconds_total',X'85f5fd59d1410be17765ede2766ba642');
+INSERT INTO metric_basic_label VALUES(14,'','','','container_received_seconds_total',X'259a7174914dbd2c5bef65a6365f4667');
+INSERT INTO metric_basic_label VALUES(15,'','','','kube_state_received_seconds_total',X'03cc4132de133b2b133cca2177606506');
+INSERT INTO metric_basic_label VALUES(16,'','','','rest_client_received_seconds_total',X'86f6d13bbe61c50eace51df32d8884af');
+INSERT INTO metric_basic_label VALUES(17,'','','','http_requests_duration_seconds_total',X'14c0bf6400f9c2598bcf583159e490d0');
+INSERT INTO metric_basic_label VALUES(18,'','','','process_cpu_duration_seconds_total',X'789a183dbc6ce186a8f670e914a0424a');
+INSERT INTO metric_basic_label VALUES(19,'','','','node_disk_duration_seconds_total',X'5cd719d7642d9defa1a683fa1f0ac0fa');
+INSERT INTO metric_basic_label VALUES(20,'','','','go_gc_duration_seconds_total',X'8a798eb5df63600a5db524e376bab672');
+INSERT INTO metric_basic_label VALUES(21,'acme','','','http_requests_handled_seconds_total',X'0b269f9080da982146f8ed5643765c6d');
+INSERT INTO metric_basic_label VALUES(22,'acme','','','process_cpu_handled_seconds_total',X'd6d6aa94389672dc83df566d7be4533e');
+INSERT INTO metric_basic_label VALUES(23,'acme','','','node_disk_handled_seconds_total',X'389c8715acf55b4334a1f56e5c994a85');
+INSERT INTO metric_basic_label VALUES(24,'acme','','','go_gc_handled_seconds_total',X'c41f4132f92347dec27d8e97b734ca16');
+INSERT INTO metric_basic_label VALUES(25,'acme','','','grpc_server_handled_seconds_total',X'7ca4f6efaf7be527dc5f7ac235c890b0');
+INSERT INTO metric_basic_label VALUES(26,'acme','','','container_handled_seconds_total',X'b045b461846ce147c93a92df10e01ea7');
+INSERT INTO metric_basic_label VALUES(27,'acme','','','kube_state_handled_seconds_total',X'5cd2dd9959e242a75411417390c576b3');
+INSERT INTO metric_basic_label VALUES(28,'acme','','','rest_client_handled_seconds_total',X'e762340e16e7dd6df6787d542093bbda');
+INSERT INTO metric_basic_label VALUES(29,'acme','','','http_requests_received_seconds_total',X'f772e6628b057fb147aa1494cc620c53');
+INSERT INTO metric_basic_label VALUES(30,'acme','','','process_cpu_received_seconds_total',X'31237f50914ecea70f0e644afa860d42');
+CREATE TABLE metric (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- an id that was given is never given again
+  metric_basic_label_id INTEGER NOT NULL,
+  fingerprint BLOB NOT NULL UNIQUE,     -- before the long column: reading it need not pass over the content
+  metric TEXT NOT NULL
+);
+INSERT INTO metric VALUES(1,1,X'3e889395eb6f2beaa4dea7862c20912c','http_requests_handled_seconds_total{cluster="production-europe-west4-1",code="200",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="GET",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(2,2,X'34980ca030efb1057be6f31c7ca1e1ee','process_cpu_handled_seconds_total{cluster="production-europe-west4-1",code="204",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="POST",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(3,3,X'c9339d60563646bd533aa76ac7376b92','node_disk_handled_seconds_total{cluster="production-europe-west4-1",code="400",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="PUT",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(4,4,X'e2d60cc823346107c0cdbab63c56af1f','go_gc_handled_seconds_total{cluster="production-europe-west4-1",code="404",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="DELETE",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(5,5,X'cefb60f1c3c57e539fde3113622195d1','grpc_server_handled_seconds_total{cluster="production-europe-west4-1",code="500",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="GET",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(6,6,X'a0b412e1531a7467afc969f5e396a4e4','container_handled_seconds_total{cluster="production-europe-west4-1",code="200",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="POST",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(7,7,X'0c1952ad03e89d597d4cad3c1d5c00be','kube_state_handled_seconds_total{cluster="production-europe-west4-1",code="204",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="PUT",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(8,8,X'd8471deb3f71899895b488686129de86','rest_client_handled_seconds_total{cluster="production-europe-west4-1",code="400",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="DELETE",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(9,9,X'55fc99628996da9cfa8ca3483f5b5b42','http_requests_received_seconds_total{cluster="production-europe-west4-1",code="404",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="GET",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(10,10,X'e6d70094cda4c7bc1efd87ce0aea99eb','process_cpu_received_seconds_total{cluster="production-europe-west4-1",code="500",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="POST",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(11,11,X'a8fe634d2642e3bf010d35f88fba6e8f','node_disk_received_seconds_total{cluster="production-europe-west4-1",code="200",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="PUT",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(12,12,X'e86bffbfc7215cc6deb95c4f98bf4363','go_gc_received_seconds_total{cluster="production-europe-west4-1",code="204",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="DELETE",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(13,13,X'ad9e30c9f9fbf92e233310ca4084eca7','grpc_server_received_seconds_total{cluster="production-europe-west4-1",code="400",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="GET",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(14,14,X'd457d653c2b642b13fbc02408c878c4b','container_received_seconds_total{cluster="production-europe-west4-1",code="404",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="POST",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(15,15,X'287ebd9a812fbbca9381d4ab1843320b','kube_state_received_seconds_total{cluster="production-europe-west4-1",code="500",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="PUT",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(16,16,X'0e83437855dee95052abf252cc38b83c','rest_client_received_seconds_total{cluster="production-europe-west4-1",code="200",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="DELETE",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(17,17,X'594f44a98ad0829b3598e684c3d3c4c5','http_requests_duration_seconds_total{cluster="production-europe-west4-1",code="204",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="GET",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(18,18,X'5ec5a6cde63e490a18a3d34bbc9eeb20','process_cpu_duration_seconds_total{cluster="production-europe-west4-1",code="400",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="POST",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(19,19,X'e2401019a2880e1557173c368947eaf5','node_disk_duration_seconds_total{cluster="production-europe-west4-1",code="404",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="PUT",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(20,20,X'0eba3659cc0be9ae3bfa0d62c2ef19cb','go_gc_duration_seconds_total{cluster="production-europe-west4-1",code="500",container="service-0000-container",endpoint="https-metrics-main",id="/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88",instance="10.0.0.0:8443",job="service-0000-monitoring",method="DELETE",namespace="team-00-production",node="ip-10-0-0.eu-west-4.compute.internal",pod="service-0000-e220a839-dcdaf"}');
+INSERT INTO metric VALUES(21,21,X'71816d712a1d4a1949ba2a7b50da88eb','http_requests_handled_seconds_total{cluster="c1",device="disk0",instance="10.0.0.0:9100",job="node",mode="GET"}');
+INSERT INTO metric VALUES(22,22,X'a73efacff842ee47668274125ab9247d','process_cpu_handled_seconds_total{cluster="c1",device="disk1",instance="10.0.0.0:9100",job="node",mode="POST"}');
+INSERT INTO metric VALUES(23,23,X'5ccfcd5b9e9e3160ca2d14e5d2552657','node_disk_handled_seconds_total{cluster="c1",device="disk2",instance="10.0.0.0:9100",job="node",mode="PUT"}');
+INSERT INTO metric VALUES(24,24,X'0e6dca52dd65f8857b958037a318bb2a','go_gc_handled_seconds_total{cluster="c1",device="disk3",instance="10.0.0.0:9100",job="node",mode="DELETE"}');
+INSERT INTO metric VALUES(25,25,X'e34026a10d83e1c8113be3ecb60b1fd8','grpc_server_handled_seconds_total{cluster="c1",device="disk4",instance="10.0.0.0:9100",job="node",mode="GET"}');
+INSERT INTO metric VALUES(26,26,X'724a962d871d2d3583b19c48065b2d7a','container_handled_seconds_total{cluster="c1",device="disk5",instance="10.0.0.0:9100",job="node",mode="POST"}');
+INSERT INTO metric VALUES(27,27,X'4e9e33e508e1a4b83465de9d0f12c85c','kube_state_handled_seconds_total{cluster="c1",device="disk6",instance="10.0.0.0:9100",job="node",mode="PUT"}');
+INSERT INTO metric VALUES(28,28,X'a869584a15380faf11b718cd7d8091e7','rest_client_handled_seconds_total{cluster="c1",device="disk0",instance="10.0.0.0:9100",job="node",mode="DELETE"}');
+INSERT INTO metric VALUES(29,29,X'45fa9fe49e0f72d208aedb5ad71e8ab9','http_requests_received_seconds_total{cluster="c1",device="disk1",instance="10.0.0.0:9100",job="node",mode="GET"}');
+INSERT INTO metric VALUES(30,30,X'9a89a366107fca722b0403a150f3f66c','process_cpu_received_seconds_total{cluster="c1",device="disk2",instance="10.0.0.0:9100",job="node",mode="POST"}');
+CREATE TABLE metric_seen (
+  metric_id INTEGER PRIMARY KEY,
+  first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL
+);
+INSERT INTO metric_seen VALUES(1,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(2,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(3,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(4,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(5,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(6,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(7,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(8,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(9,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(10,1796078605239,1796078605239);
+INSERT INTO metric_seen VALUES(11,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(12,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(13,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(14,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(15,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(16,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(17,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(18,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(19,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(20,1796078605370,1796078605370);
+INSERT INTO metric_seen VALUES(21,1796078605549,1796078605549);
+INSERT INTO metric_seen VALUES(22,1796078605549,1796078605549);
+INSERT INTO metric_seen VALUES(23,1796078605549,1796078605549);
+INSERT INTO metric_seen VALUES(24,1796078605549,1796078605549);
+INSERT INTO metric_seen VALUES(25,1796078605549,1796078605549);
+INSERT INTO metric_seen VALUES(26,1796078605719,1796078605719);
+INSERT INTO metric_seen VALUES(27,1796078605719,1796078605719);
+INSERT INTO metric_seen VALUES(28,1796078605719,1796078605719);
+INSERT INTO metric_seen VALUES(29,1796078605719,1796078605719);
+INSERT INTO metric_seen VALUES(30,1796078605719,1796078605719);
+CREATE TABLE metric_label_name (id INTEGER PRIMARY KEY, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE);
+INSERT INTO metric_label_name VALUES(1,'cluster',X'164cf1ca8391532e4f239c556c0c1958');
+INSERT INTO metric_label_name VALUES(2,'code',X'5694d08a2e53ffcae0c3103e5ad6f607');
+INSERT INTO metric_label_name VALUES(3,'container',X'a42d519714d616e9411dbceec4b52808');
+INSERT INTO metric_label_name VALUES(4,'endpoint',X'b6bf7bc8d96f3ea9d132c83b3da8e776');
+INSERT INTO metric_label_name VALUES(5,'id',X'a56145270ce6b3bebd1dd012b7394867');
+INSERT INTO metric_label_name VALUES(6,'instance',X'5e8c03a94c7835b87dd82c690f9f85c0');
+INSERT INTO metric_label_name VALUES(7,'job',X'5e8c9902207afaeb7120430c585a445f');
+INSERT INTO metric_label_name VALUES(8,'method',X'5b7e6bf2dc4a32a6aa4770cd5639c2c7');
+INSERT INTO metric_label_name VALUES(9,'namespace',X'9359f3bb2efa7aabd0264fb67fb1d99f');
+INSERT INTO metric_label_name VALUES(10,'node',X'545ea538461003efdc8c81c244531b00');
+INSERT INTO metric_label_name VALUES(11,'pod',X'425c89ed5bb78a7623fae60fd8a6f648');
+INSERT INTO metric_label_name VALUES(12,'device',X'263a4dbe41488fb87214b0032339dbb9');
+INSERT INTO metric_label_name VALUES(13,'mode',X'e642b12901a6ee51456f654c48cd0aa6');
+CREATE TABLE metric_label_value (id INTEGER PRIMARY KEY, value TEXT NOT NULL, hash BLOB NOT NULL UNIQUE);
+INSERT INTO metric_label_value VALUES(1,'production-europe-west4-1',X'266127e271ca1969d61d3143d03f9537');
+INSERT INTO metric_label_value VALUES(2,'200',X'27badc983df1780b60c2b3fa9d3a19a0');
+INSERT INTO metric_label_value VALUES(3,'service-0000-container',X'81b018431e4c3c975b3282c864615744');
+INSERT INTO metric_label_value VALUES(4,'https-metrics-main',X'e85bb17fb288ff7566dc4928b2bf8b03');
+INSERT INTO metric_label_value VALUES(5,'/kubepods.slice/kubepods-burstable.slice/pode220a8397b1dcdaf/d536d18eb3e1ed88',X'151b5f7b1d1363cdb0653012f972714a');
+INSERT INTO metric_label_value VALUES(6,'10.0.0.0:8443',X'138a222cd62aa78c7f6139a392c06f1d');
+INSERT INTO metric_label_value VALUES(7,'service-0000-monitoring',X'e47c20257b536443743a255fa4a9d6c1');
+INSERT INTO metric_label_value VALUES(8,'GET',X'14e30cd163c732912e048c4c837e15c4');
+INSERT INTO metric_label_value VALUES(9,'team-00-production',X'eb15fde4c6f4b16259c3bef480f9c4bc');
+INSERT INTO metric_label_value VALUES(10,'ip-10-0-0.eu-west-4.compute.internal',X'29cdc9744a7152617362cccd253408dc');
+INSERT INTO metric_label_value VALUES(11,'service-0000-e220a839-dcdaf',X'18604bfffe35679ee04d62d445365d48');
+INSERT INTO metric_label_value VALUES(12,'204',X'fc56dbc6d4652b315b86b71c8d688c1c');
+INSERT INTO metric_label_value VALUES(13,'POST',X'9aee6b1bcdf617d8e39bb1f2b624c68e');
+INSERT INTO metric_label_value VALUES(14,'400',X'26d228663f13a88592a12d16cf9587ca');
+INSERT INTO metric_label_value VALUES(15,'PUT',X'907bf9a40f9ce9967d9811779df472fa');
+INSERT INTO metric_label_value VALUES(16,'404',X'6b3c238ebcf1f3c07cf0e556faa82c6b');
+INSERT INTO metric_label_value VALUES(17,'DELETE',X'65daeb378bdec35d90224389f6e10917');
+INSERT INTO metric_label_value VALUES(18,'500',X'0604cd3138feed202ef293e062da2f47');
+INSERT INTO metric_label_value VALUES(19,'c1',X'd0f631ca1ddba8db3bcfcb9e057cdc98');
+INSERT INTO metric_label_value VALUES(20,'disk0',X'b8c9291a5c7c0b653be2d7a88774fea2');
+INSERT INTO metric_label_value VALUES(21,'10.0.0.0:9100',X'b93a7b316e1393029c9bb1355152e5f2');
+INSERT INTO metric_label_value VALUES(22,'node',X'545ea538461003efdc8c81c244531b00');
+INSERT INTO metric_label_value VALUES(23,'disk1',X'cbde7003b291dbdca40c046984204281');
+INSERT INTO metric_label_value VALUES(24,'disk2',X'e6774d8cc6e76721d6a31920350b4c31');
+INSERT INTO metric_label_value VALUES(25,'disk3',X'e8e9e706a59605b93b49a26e5224c5ce');
+INSERT INTO metric_label_value VALUES(26,'disk4',X'00d6a07c613cc8dfe8fc22a91cef2889');
+INSERT INTO metric_label_value VALUES(27,'disk5',X'c676dc8ff62ad5aca9c4a2e2c9d49cc1');
+INSERT INTO metric_label_value VALUES(28,'disk6',X'aa6c427e69520dd69512be08144be00f');
+CREATE TABLE metric_label (
+  metric_label_name_id INTEGER NOT NULL,
+  metric_label_value_id INTEGER NOT NULL,
+  metric_id INTEGER NOT NULL,
+  PRIMARY KEY (metric_label_name_id, metric_label_value_id, metric_id)
+) WITHOUT ROWID;
+INSERT INTO metric_label VALUES(1,1,1);
+INSERT INTO metric_label VALUES(1,1,2);
+INSERT INTO metric_label VALUES(1,1,3);
+INSERT INTO metric_label VALUES(1,1,4);
+INSERT INTO metric_label VALUES(1,1,5);
+INSERT INTO metric_label VALUES(1,1,6);
+INSERT INTO metric_label VALUES(1,1,7);
+INSERT INTO metric_label VALUES(1,1,8);
+INSERT INTO metric_label VALUES(1,1,9);
+INSERT INTO metric_label VALUES(1,1,10);
+INSERT INTO metric_label VALUES(1,1,11);
+INSERT INTO metric_label VALUES(1,1,12);
+INSERT INTO metric_label VALUES(1,1,13);
+INSERT INTO metric_label VALUES(1,1,14);
+INSERT INTO metric_label VALUES(1,1,15);
+INSERT INTO metric_label VALUES(1,1,16);
+INSERT INTO metric_label VALUES(1,1,17);
+INSERT INTO metric_label VALUES(1,1,18);
+INSERT INTO metric_label VALUES(1,1,19);
+INSERT INTO metric_label VALUES(1,1,20);
+INSERT INTO metric_label VALUES(1,19,21);
+INSERT INTO metric_label VALUES(1,19,22);
+INSERT INTO metric_label VALUES(1,19,23);
+INSERT INTO metric_label VALUES(1,19,24);
+INSERT INTO metric_label VALUES(1,19,25);
+INSERT INTO metric_label VALUES(1,19,26);
+INSERT INTO metric_label VALUES(1,19,27);
+INSERT INTO metric_label VALUES(1,19,28);
+INSERT INTO metric_label VALUES(1,19,29);
+INSERT INTO metric_label VALUES(1,19,30);
+INSERT INTO metric_label VALUES(2,2,1);
+INSERT INTO metric_label VALUES(2,2,6);
+INSERT INTO metric_label VALUES(2,2,11);
+INSERT INTO metric_label VALUES(2,2,16);
+INSERT INTO metric_label VALUES(2,12,2);
+INSERT INTO metric_label VALUES(2,12,7);
+INSERT INTO metric_label VALUES(2,12,12);
+INSERT INTO metric_label VALUES(2,12,17);
+INSERT INTO metric_label VALUES(2,14,3);
+INSERT INTO metric_label VALUES(2,14,8);
+INSERT INTO metric_label VALUES(2,14,13);
+INSERT INTO metric_label VALUES(2,14,18);
+INSERT INTO metric_label VALUES(2,16,4);
+INSERT INTO metric_label VALUES(2,16,9);
+INSERT INTO metric_label VALUES(2,16,14);
+INSERT INTO metric_label VALUES(2,16,19);
+INSERT INTO metric_label VALUES(2,18,5);
+INSERT INTO metric_label VALUES(2,18,10);
+INSERT INTO metric_label VALUES(2,18,15);
+INSERT INTO metric_label VALUES(2,18,20);
+INSERT INTO metric_label VALUES(3,3,1);
+INSERT INTO metric_label VALUES(3,3,2);
+INSERT INTO metric_label VALUES(3,3,3);
+INSERT INTO metric_label VALUES(3,3,4);
+INSERT INTO metric_label VALUES(3,3,5);
+INSERT INTO metric_label VALUES(3,3,6);
+INSERT INTO metric_label VALUES(3,3,7);
+INSERT INTO metric_label VALUES(3,3,8);
+INSERT INTO metric_label VALUES(3,3,9);
+INSERT INTO metric_label VALUES(3,3,10);
+INSERT INTO metric_label VALUES(3,3,11);
+INSERT INTO metric_label VALUES(3,3,12);
+INSERT INTO metric_label VALUES(3,3,13);
+INSERT INTO metric_label VALUES(3,3,14);
+INSERT INTO metric_label VALUES(3,3,15);
+INSERT INTO metric_label VALUES(3,3,16);
+INSERT INTO metric_label VALUES(3,3,17);
+INSERT INTO metric_label VALUES(3,3,18);
+INSERT INTO metric_label VALUES(3,3,19);
+INSERT INTO metric_label VALUES(3,3,20);
+INSERT INTO metric_label VALUES(4,4,1);
+INSERT INTO metric_label VALUES(4,4,2);
+INSERT INTO metric_label VALUES(4,4,3);
+INSERT INTO metric_label VALUES(4,4,4);
+INSERT INTO metric_label VALUES(4,4,5);
+INSERT INTO metric_label VALUES(4,4,6);
+INSERT INTO metric_label VALUES(4,4,7);
+INSERT INTO metric_label VALUES(4,4,8);
+INSERT INTO metric_label VALUES(4,4,9);
+INSERT INTO metric_label VALUES(4,4,10);
+INSERT INTO metric_label VALUES(4,4,11);
+INSERT INTO metric_label VALUES(4,4,12);
+INSERT INTO metric_label VALUES(4,4,13);
+INSERT INTO metric_label VALUES(4,4,14);
+INSERT INTO metric_label VALUES(4,4,15);
+INSERT INTO metric_label VALUES(4,4,16);
+INSERT INTO metric_label VALUES(4,4,17);
+INSERT INTO metric_label VALUES(4,4,18);
+INSERT INTO metric_label VALUES(4,4,19);
+INSERT INTO metric_label VALUES(4,4,20);
+INSERT INTO metric_label VALUES(5,5,1);
+INSERT INTO metric_label VALUES(5,5,2);
+INSERT INTO metric_label VALUES(5,5,3);
+INSERT INTO metric_label VALUES(5,5,4);
+INSERT INTO metric_label VALUES(5,5,5);
+INSERT INTO metric_label VALUES(5,5,6);
+INSERT INTO metric_label VALUES(5,5,7);
+INSERT INTO metric_label VALUES(5,5,8);
+INSERT INTO metric_label VALUES(5,5,9);
+INSERT INTO metric_label VALUES(5,5,10);
+INSERT INTO metric_label VALUES(5,5,11);
+INSERT INTO metric_label VALUES(5,5,12);
+INSERT INTO metric_label VALUES(5,5,13);
+INSERT INTO metric_label VALUES(5,5,14);
+INSERT INTO metric_label VALUES(5,5,15);
+INSERT INTO metric_label VALUES(5,5,16);
+INSERT INTO metric_label VALUES(5,5,17);
+INSERT INTO metric_label VALUES(5,5,18);
+INSERT INTO metric_label VALUES(5,5,19);
+INSERT INTO metric_label VALUES(5,5,20);
+INSERT INTO metric_label VALUES(6,6,1);
+INSERT INTO metric_label VALUES(6,6,2);
+INSERT INTO metric_label VALUES(6,6,3);
+INSERT INTO metric_label VALUES(6,6,4);
+INSERT INTO metric_label VALUES(6,6,5);
+INSERT INTO metric_label VALUES(6,6,6);
+INSERT INTO metric_label VALUES(6,6,7);
+INSERT INTO metric_label VALUES(6,6,8);
+INSERT INTO metric_label VALUES(6,6,9);
+INSERT INTO metric_label VALUES(6,6,10);
+INSERT INTO metric_label VALUES(6,6,11);
+INSERT INTO metric_label VALUES(6,6,12);
+INSERT INTO metric_label VALUES(6,6,13);
+INSERT INTO metric_label VALUES(6,6,14);
+INSERT INTO metric_label VALUES(6,6,15);
+INSERT INTO metric_label VALUES(6,6,16);
+INSERT INTO metric_label VALUES(6,6,17);
+INSERT INTO metric_label VALUES(6,6,18);
+INSERT INTO metric_label VALUES(6,6,19);
+INSERT INTO metric_label VALUES(6,6,20);
+INSERT INTO metric_label VALUES(6,21,21);
+INSERT INTO metric_label VALUES(6,21,22);
+INSERT INTO metric_label VALUES(6,21,23);
+INSERT INTO metric_label VALUES(6,21,24);
+INSERT INTO metric_label VALUES(6,21,25);
+INSERT INTO metric_label VALUES(6,21,26);
+INSERT INTO metric_label VALUES(6,21,27);
+INSERT INTO metric_label VALUES(6,21,28);
+INSERT INTO metric_label VALUES(6,21,29);
+INSERT INTO metric_label VALUES(6,21,30);
+INSERT INTO metric_label VALUES(7,7,1);
+INSERT INTO metric_label VALUES(7,7,2);
+INSERT INTO metric_label VALUES(7,7,3);
+INSERT INTO metric_label VALUES(7,7,4);
+INSERT INTO metric_label VALUES(7,7,5);
+INSERT INTO metric_label VALUES(7,7,6);
+INSERT INTO metric_label VALUES(7,7,7);
+INSERT INTO metric_label VALUES(7,7,8);
+INSERT INTO metric_label VALUES(7,7,9);
+INSERT INTO metric_label VALUES(7,7,10);
+INSERT INTO metric_label VALUES(7,7,11);
+INSERT INTO metric_label VALUES(7,7,12);
+INSERT INTO metric_label VALUES(7,7,13);
+INSERT INTO metric_label VALUES(7,7,14);
+INSERT INTO metric_label VALUES(7,7,15);
+INSERT INTO metric_label VALUES(7,7,16);
+INSERT INTO metric_label VALUES(7,7,17);
+INSERT INTO metric_label VALUES(7,7,18);
+INSERT INTO metric_label VALUES(7,7,19);
+INSERT INTO metric_label VALUES(7,7,20);
+INSERT INTO metric_label VALUES(7,22,21);
+INSERT INTO metric_label VALUES(7,22,22);
+INSERT INTO metric_label VALUES(7,22,23);
+INSERT INTO metric_label VALUES(7,22,24);
+INSERT INTO metric_label VALUES(7,22,25);
+INSERT INTO metric_label VALUES(7,22,26);
+INSERT INTO metric_label VALUES(7,22,27);
+INSERT INTO metric_label VALUES(7,22,28);
+INSERT INTO metric_label VALUES(7,22,29);
+INSERT INTO metric_label VALUES(7,22,30);
+INSERT INTO metric_label VALUES(8,8,1);
+INSERT INTO metric_label VALUES(8,8,5);
+INSERT INTO metric_label VALUES(8,8,9);
+INSERT INTO metric_label VALUES(8,8,13);
+INSERT INTO metric_label VALUES(8,8,17);
+INSERT INTO metric_label VALUES(8,13,2);
+INSERT INTO metric_label VALUES(8,13,6);
+INSERT INTO metric_label VALUES(8,13,10);
+INSERT INTO metric_label VALUES(8,13,14);
+INSERT INTO metric_label VALUES(8,13,18);
+INSERT INTO metric_label VALUES(8,15,3);
+INSERT INTO metric_label VALUES(8,15,7);
+INSERT INTO metric_label VALUES(8,15,11);
+INSERT INTO metric_label VALUES(8,15,15);
+INSERT INTO metric_label VALUES(8,15,19);
+INSERT INTO metric_label VALUES(8,17,4);
+INSERT INTO metric_label VALUES(8,17,8);
+INSERT INTO metric_label VALUES(8,17,12);
+INSERT INTO metric_label VALUES(8,17,16);
+INSERT INTO metric_label VALUES(8,17,20);
+INSERT INTO metric_label VALUES(9,9,1);
+INSERT INTO metric_label VALUES(9,9,2);
+INSERT INTO metric_label VALUES(9,9,3);
+INSERT INTO metric_label VALUES(9,9,4);
+INSERT INTO metric_label VALUES(9,9,5);
+INSERT INTO metric_label VALUES(9,9,6);
+INSERT INTO metric_label VALUES(9,9,7);
+INSERT INTO metric_label VALUES(9,9,8);
+INSERT INTO metric_label VALUES(9,9,9);
+INSERT INTO metric_label VALUES(9,9,10);
+INSERT INTO metric_label VALUES(9,9,11);
+INSERT INTO metric_label VALUES(9,9,12);
+INSERT INTO metric_label VALUES(9,9,13);
+INSERT INTO metric_label VALUES(9,9,14);
+INSERT INTO metric_label VALUES(9,9,15);
+INSERT INTO metric_label VALUES(9,9,16);
+INSERT INTO metric_label VALUES(9,9,17);
+INSERT INTO metric_label VALUES(9,9,18);
+INSERT INTO metric_label VALUES(9,9,19);
+INSERT INTO metric_label VALUES(9,9,20);
+INSERT INTO metric_label VALUES(10,10,1);
+INSERT INTO metric_label VALUES(10,10,2);
+INSERT INTO metric_label VALUES(10,10,3);
+INSERT INTO metric_label VALUES(10,10,4);
+INSERT INTO metric_label VALUES(10,10,5);
+INSERT INTO metric_label VALUES(10,10,6);
+INSERT INTO metric_label VALUES(10,10,7);
+INSERT INTO metric_label VALUES(10,10,8);
+INSERT INTO metric_label VALUES(10,10,9);
+INSERT INTO metric_label VALUES(10,10,10);
+INSERT INTO metric_label VALUES(10,10,11);
+INSERT INTO metric_label VALUES(10,10,12);
+INSERT INTO metric_label VALUES(10,10,13);
+INSERT INTO metric_label VALUES(10,10,14);
+INSERT INTO metric_label VALUES(10,10,15);
+INSERT INTO metric_label VALUES(10,10,16);
+INSERT INTO metric_label VALUES(10,10,17);
+INSERT INTO metric_label VALUES(10,10,18);
+INSERT INTO metric_label VALUES(10,10,19);
+INSERT INTO metric_label VALUES(10,10,20);
+INSERT INTO metric_label VALUES(11,11,1);
+INSERT INTO metric_label VALUES(11,11,2);
+INSERT INTO metric_label VALUES(11,11,3);
+INSERT INTO metric_label VALUES(11,11,4);
+INSERT INTO metric_label VALUES(11,11,5);
+INSERT INTO metric_label VALUES(11,11,6);
+INSERT INTO metric_label VALUES(11,11,7);
+INSERT INTO metric_label VALUES(11,11,8);
+INSERT INTO metric_label VALUES(11,11,9);
+INSERT INTO metric_label VALUES(11,11,10);
+INSERT INTO metric_label VALUES(11,11,11);
+INSERT INTO metric_label VALUES(11,11,12);
+INSERT INTO metric_label VALUES(11,11,13);
+INSERT INTO metric_label VALUES(11,11,14);
+INSERT INTO metric_label VALUES(11,11,15);
+INSERT INTO metric_label VALUES(11,11,16);
+INSERT INTO metric_label VALUES(11,11,17);
+INSERT INTO metric_label VALUES(11,11,18);
+INSERT INTO metric_label VALUES(11,11,19);
+INSERT INTO metric_label VALUES(11,11,20);
+INSERT INTO metric_label VALUES(12,20,21);
+INSERT INTO metric_label VALUES(12,20,28);
+INSERT INTO metric_label VALUES(12,23,22);
+INSERT INTO metric_label VALUES(12,23,29);
+INSERT INTO metric_label VALUES(12,24,23);
+INSERT INTO metric_label VALUES(12,24,30);
+INSERT INTO metric_label VALUES(12,25,24);
+INSERT INTO metric_label VALUES(12,26,25);
+INSERT INTO metric_label VALUES(12,27,26);
+INSERT INTO metric_label VALUES(12,28,27);
+INSERT INTO metric_label VALUES(13,8,21);
+INSERT INTO metric_label VALUES(13,8,25);
+INSERT INTO metric_label VALUES(13,8,29);
+INSERT INTO metric_label VALUES(13,13,22);
+INSERT INTO metric_label VALUES(13,13,26);
+INSERT INTO metric_label VALUES(13,13,30);
+INSERT INTO metric_label VALUES(13,15,23);
+INSERT INTO metric_label VALUES(13,15,27);
+INSERT INTO metric_label VALUES(13,17,24);
+INSERT INTO metric_label VALUES(13,17,28);
+CREATE TABLE metric_metadata (
+  tenant TEXT NOT NULL,
+  metric_family TEXT NOT NULL,
+  type TEXT NOT NULL,
+  help TEXT NOT NULL,
+  unit TEXT NOT NULL,
+  last_seen INTEGER NOT NULL,
+  PRIMARY KEY (tenant, metric_family)
+);
+CREATE TABLE stream_position (
+  stream TEXT NOT NULL,
+  partition_id INTEGER NOT NULL,
+  next_offset INTEGER NOT NULL,
+  PRIMARY KEY (stream, partition_id)
+) WITHOUT ROWID;
+INSERT INTO stream_position VALUES('1f91153956b877147d05affaa665edb4',0,5);
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence VALUES('metric',30);
+CREATE VIEW v_series AS
+SELECT m.id AS id, b.tenant AS tenant, b.env AS env, b.service AS service, b.__name__ AS name, m.metric AS content,
+       lower(hex(m.fingerprint)) AS fingerprint, s.first_seen AS first_seen, s.last_seen AS last_seen,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.first_seen / 1000, 'unixepoch') AS first_seen_utc,
+       strftime('%Y-%m-%dT%H:%M:%SZ', s.last_seen / 1000, 'unixepoch') AS last_seen_utc
+FROM metric m
+JOIN metric_basic_label b ON b.id = m.metric_basic_label_id
+JOIN metric_seen s ON s.metric_id = m.id;
+CREATE VIEW v_series_label AS
+SELECT l.metric_id AS metric_id, n.name AS name, v.value AS value
+FROM metric_label l
+JOIN metric_label_name n ON n.id = l.metric_label_name_id
+JOIN metric_label_value v ON v.id = l.metric_label_value_id;
+COMMIT;
