@@ -275,6 +275,17 @@ TEST(Utf8, IsCheckedToTheLetterOfTheStandard) {
   invalid("\xf4\x90\x80\x80");  // above U+10FFFF
   invalid("\xf8\x88\x80\x80\x80");
   invalid("\xe5\xb9");  // cut
+  for (size_t size = 1; size < 40; ++size) {
+    for (size_t at = 0; at < size; ++at) {
+      std::string text(size, 'x');
+      text[at] = '\x80';
+      invalid(text);
+      if (at + 1 == size) continue;
+      text[at] = '\xc2';
+      text[at + 1] = '\x80';
+      valid(text);
+    }
+  }
 }
 
 TEST(Utf8, IsReadACharacterAtATime) {

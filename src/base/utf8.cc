@@ -24,15 +24,34 @@ Utf8Character FirstUtf8(std::string_view text) {
   return {size, true, code};
 }
 
-// Most text is ASCII, which is checked eight bytes at a time.
+namespace {
+
+template <typename Word>
+Word LoadAt(const char* at) {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// Eight bytes at a time, or four. The last words overlap those before, so no byte is left over.
+bool IsAscii(std::string_view text) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  if (text.size() >= 8) {
+    uint64_t any = LoadAt<uint64_t>(end - 8);
+    for (; end - at > 8; at += 8) any |= LoadAt<uint64_t>(at);
+    return (any & 0x8080808080808080) == 0;
+  }
+  if (text.size() >= 4) return ((LoadAt<uint32_t>(at) | LoadAt<uint32_t>(end - 4)) & 0x80808080) == 0;
+  return text.empty() || ((text.front() | text[text.size() / 2] | text.back()) & 0x80) == 0;
+}
+
+}  // namespace
+
+// Most text is ASCII.
 bool IsValidUtf8(std::string_view text) {
+  if (IsAscii(text)) return true;
   while (!text.empty()) {
-    uint64_t word = 0x80;
-    if (text.size() >= sizeof word) std::memcpy(&word, text.data(), sizeof word);
-    if ((word & 0x8080808080808080) == 0) {
-      text.remove_prefix(sizeof word);
-      continue;
-    }
     if (static_cast<unsigned char>(text.front()) < 0x80) {
       text.remove_prefix(1);
       continue;

@@ -98,7 +98,9 @@ void AppendIdentity(LabelsView labels, std::string& out) {
 }
 
 std::string FormatIdentity(LabelsView labels) {
+  constexpr size_t kMostlyEnough = 64;  // for quotes and commas, beyond the bytes of names and values
   std::string out;
+  out.reserve(labels.canonical().size() + kMostlyEnough);
   AppendIdentity(labels, out);
   return out;
 }

@@ -33,6 +33,21 @@ const char* ReadField(char tag, const char* at, const char* end, std::string_vie
   return at + size;
 }
 
+// ReadLabel for a label whose lengths take one byte each, as nearly all do; null for any other bytes. The name and the
+// value are inside of the message, which is inside of the buffer, so no byte outside is read.
+const char* ReadShortLabel(const char* at, const char* end, Label& label) {
+  constexpr size_t kEmptyLabel = 6;
+  const auto left = static_cast<size_t>(end - at);
+  if (left < kEmptyLabel || at[0] != kLabelTag || at[2] != kNameTag) return nullptr;
+  const size_t message = static_cast<unsigned char>(at[1]);
+  const size_t name = static_cast<unsigned char>(at[3]);
+  if (message >= 0x80 || message > left - 2 || name + 4 > message || at[4 + name] != kValueTag) return nullptr;
+  const size_t value = static_cast<unsigned char>(at[5 + name]);
+  if (name + 4 + value != message) return nullptr;
+  label = {{at + 4, name}, {at + 6 + name, value}};
+  return at + 2 + message;
+}
+
 // The position after the label at `at`; null if there is no canonical label.
 //
 //   0a len  0a len name  12 len value
@@ -41,6 +56,7 @@ const char* ReadField(char tag, const char* at, const char* end, std::string_vie
 // Each length is compared with the bytes that are left before the position moves, so damaged bytes are never followed
 // outside the buffer. The order of labels is not checked here; IsCanonical does that.
 const char* ReadLabel(const char* at, const char* end, Label& label) {
+  if (const char* after = ReadShortLabel(at, end, label)) return after;
   std::string_view message;
   const char* next = ReadField(kLabelTag, at, end, message);
   if (next == nullptr) return nullptr;

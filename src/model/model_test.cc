@@ -64,6 +64,24 @@ TEST(Labels, AreCanonicalOnlyInExactlyOneForm) {
     "b"sv);  // not sorted
 }
 
+// The lengths of a label take one byte up to 127.
+TEST(LabelsView, ReadsLabelsOfEveryLengthAndNothingOfOneThatIsCut) {
+  for (const size_t name : {1, 2, 60, 61, 62, 63, 120, 123, 124, 127, 128, 200}) {
+    for (const size_t value : {1, 2, 60, 61, 62, 63, 120, 122, 123, 124, 127, 128, 200}) {
+      std::string bytes;
+      AppendCanonical({std::string(name, 'n'), std::string(value, 'v')}, bytes);
+      ASSERT_TRUE(IsCanonical(bytes)) << name << ' ' << value;
+      ASSERT_EQ(LabelsView(bytes).CountLabels(), 1u);
+      EXPECT_EQ((*LabelsView(bytes).begin()).name.size(), name);
+      EXPECT_EQ((*LabelsView(bytes).begin()).value, std::string(value, 'v'));
+      for (size_t cut = 1; cut < bytes.size(); ++cut) {
+        const std::vector<char> left(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(cut));
+        EXPECT_FALSE(IsCanonical({left.data(), left.size()}));
+      }
+    }
+  }
+}
+
 TEST(LabelsView, NeverReadsOutsideBytesThatAreNotCanonical) {
   const std::string good = Make({{"abc", "def"}, {"ghi", "jkl"}}).canonical();
   for (size_t at = 0; at < good.size(); ++at) {

@@ -25,6 +25,24 @@ TEST(ApplyPlan, HasEachIdentityOnceSortedWithItsTimesMerged) {
   }
 }
 
+TEST(ApplyPlan, IsSortedWhateverTheFirstBitsOfTheFingerprints) {
+  for (const uint64_t mask : {~uint64_t{0}, uint64_t{0xff}, uint64_t{0}}) {
+    model::SeriesBatch batch(model::Tenant(), 1);
+    const model::SeriesBatch pods = MakePodBatch("", 1, 300, 1);
+    for (size_t i = 0; i < 2 * pods.size(); ++i) {
+      const model::Series series = pods[i % pods.size()];
+      batch.Add({series.fingerprint.hi & mask, series.fingerprint.lo}, series.labels.canonical());
+    }
+    const ApplyPlan plan({&batch, 1});
+    ASSERT_THAT(plan.series(), SizeIs(pods.size())) << mask;
+    EXPECT_TRUE(std::ranges::is_sorted(plan.series(), {}, &PlannedSeries::fingerprint));
+    for (const PlannedSeries& series : plan.series()) {
+      ASSERT_THAT(series.occurrences, SizeIs(2));
+      EXPECT_EQ(series.occurrences[0].index + pods.size(), series.occurrences[1].index);
+    }
+  }
+}
+
 TEST(ApplyPlan, KeepsIdentitiesApartThatShareAFingerprint) {
   const model::SeriesBatch up = MakeBatch("", 1, {{{"__name__", "up"}}});
   const model::SeriesBatch down = MakeBatch("", 2, {{{"__name__", "down"}}});

@@ -11,10 +11,16 @@
 namespace mi::store {
 namespace {
 
-// The columns of metric_basic_label. Views of the arguments.
-std::array<std::string_view, 4> BasicLabelsOf(const model::Tenant& tenant, model::LabelsView labels) {
-  return {tenant.name(), labels.Get("env"), labels.Get("service"), labels.metric_name()};
-}
+// The row of metric_basic_label. Views of the tenant and the labels.
+struct BasicLabels {
+  std::array<std::string_view, 4> columns;  // tenant, env, service, __name__
+
+  // Where the value of a label belongs; null if it is not one of these.
+  std::string_view* ColumnOf(std::string_view name) {
+    if (!IsBasicLabel(name)) return nullptr;
+    return &columns[name == "env" ? 1 : name == "service" ? 2 : 3];
+  }
+};
 
 }  // namespace
 
@@ -104,9 +110,14 @@ void SeriesMerge::Resolve(NewSeries& series) {
   const PlannedSeries& planned = *series.planned;
   const model::LabelsView labels = plan_.LabelsOf(planned);
   series.fingerprint = planned.fingerprint.ToBytes();
+  series.labels.reserve(previous_.size());
+  BasicLabels basic{{plan_.TenantOf(planned).name(), "", "", ""}};
   size_t place = 0;
   for (const model::Label& label : labels) {
-    if (IsBasicLabel(label.name)) continue;
+    if (std::string_view* column = basic.ColumnOf(label.name)) {
+      *column = label.value;
+      continue;
+    }
     if (place == previous_.size()) previous_.push_back({{}, {SIZE_MAX, SIZE_MAX}});
     ResolvedLabel& previous = previous_[place++];
     const bool same_name = previous.slots.name != SIZE_MAX && previous.label.name == label.name;
@@ -118,10 +129,9 @@ void SeriesMerge::Resolve(NewSeries& series) {
     series.labels.push_back(previous.slots);
   }
 
-  const std::array<std::string_view, 4> basic = BasicLabelsOf(plan_.TenantOf(planned), labels);
   text_.clear();
-  for (const std::string_view value : basic) AppendNetstring(value, text_);
-  series.basic_label = dictionaries_.basic_labels.Want(text_, basic);
+  for (const std::string_view value : basic.columns) AppendNetstring(value, text_);
+  series.basic_label = dictionaries_.basic_labels.Want(text_, basic.columns);
 
   series.content = model::FormatIdentity(labels);
 }
