@@ -60,7 +60,8 @@ class SqliteCheck {
 
 Status SqliteCheck::RunPart(std::string_view name, Status (SqliteCheck::*part)()) {
   const Status done = (this->*part)();
-  if (done || done.error().code() != Errc::kCorrupt) return done;
+  // kInternal: SQLite does not understand the query, because the text of a table or view in the file is damaged.
+  if (done || (done.error().code() != Errc::kCorrupt && done.error().code() != Errc::kInternal)) return done;
   report_.Add(format("{} cannot be read to its end: {}", name, done.error().message()));
   return {};
 }

@@ -220,6 +220,13 @@ TEST_F(SqliteDamageTest, APageThatCannotBeReadIsFatal) {
   EXPECT_THAT(fatal_.messages(), ElementsAre(HasSubstr("`metric-index repair`")));
 }
 
+TEST_F(SqliteDamageTest, AViewWhoseTextIsDamagedIsFoundAndStopsNoStore) {
+  Run("PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql = replace(sql, 'j.value', 'j.vqlue') WHERE type = "
+      "'view'");
+  EXPECT_THAT(Check().shown, testing::Contains(HasSubstr("vqlue")));
+  EXPECT_EQ(SendAgain(acme_).existing, 2u);
+}
+
 TEST_F(SqliteDamageTest, ALostSequenceGivesNoIdTwice) {
   Run("DELETE FROM sqlite_sequence");
   Open();

@@ -52,11 +52,15 @@ Result<LabelBlocks> LabelBlocks::Open(sqlite::Database& database) {
   LabelBlocks blocks;
   blocks.insert_ = TRY(SqliteBulkInsert::Open(
       database, "metric_label_block (metric_label_name_id, metric_label_value_id, first_metric_id, metric_ids)"));
-  // REPLACE: a block that begins with the series and does not have it is damaged.
+  // REPLACE: a block that begins with the series and does not have it is damaged. The service uses no view: its text in
+  // the file may be damaged, too.
   blocks.insert_missing_ = TRY(database.Prepare(
       "INSERT OR REPLACE INTO metric_label_block (metric_label_name_id, metric_label_value_id, first_metric_id, "
-      "metric_ids) SELECT ?1, ?2, ?3, '[0]' WHERE NOT EXISTS (SELECT 1 FROM metric_label WHERE metric_label_name_id = "
-      "?1 AND metric_label_value_id = ?2 AND metric_id = ?3)"));
+      "metric_ids) SELECT ?1, ?2, ?3, '[0]' WHERE NOT EXISTS (SELECT 1 FROM metric_label_block b "
+      "JOIN json_each(iif(json_valid(b.metric_ids), b.metric_ids, '[]')) j WHERE b.metric_label_name_id = ?1 "
+      "AND b.metric_label_value_id = ?2 AND b.first_metric_id <= ?3 AND ?3 - b.first_metric_id BETWEEN "
+      "iif(j.type = 'array', json_extract(j.value, '$[0]'), j.value) AND "
+      "iif(j.type = 'array', json_extract(j.value, '$[1]'), j.value))"));
   return blocks;
 }
 
