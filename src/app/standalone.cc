@@ -128,9 +128,9 @@ Status Standalone::OpenFiles() {
       store::SqliteCatalog::Open({.path = catalog, .synchronous = config_.journal.synchronous, .secrets = secrets})));
   identity_secret_ = file.identity_secret();
   WarnIfEmpty(identity_secret_, deps_.log);
-  store_ = TRY(file.OpenStore(deps_.fatal));
-  reader_ = TRY(file.OpenReader());
-  binding_reader_ = TRY(file.OpenReader());
+  store_ = TRY(WithAdvice(file.OpenStore(deps_.fatal)));
+  reader_ = TRY(WithAdvice(file.OpenReader()));
+  binding_reader_ = TRY(WithAdvice(file.OpenReader()));
   journal.secret_check = model::SecretCheck(identity_secret_);
   if (secrets.configured.empty()) journal.kept_secret = identity_secret_;
   journal_ = TRY(stream::Journal::Open(journal, {deps_.clock, deps_.log, deps_.metrics, deps_.fatal},

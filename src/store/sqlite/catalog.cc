@@ -25,6 +25,13 @@ Result<sqlite::Database> OpenDatabase(const SqliteCatalogOptions& options, bool 
   return database;
 }
 
+// SQLite does not understand the store's own SQL: the text of a table in the file is damaged.
+template <typename T>
+Result<T> CorruptIfNotUnderstood(Result<T> opened) {
+  if (opened || opened.error().code() != Errc::kInternal) return opened;
+  return Fail(Errc::kCorrupt, opened.error().message());
+}
+
 }  // namespace
 
 Error DamagedCatalog(const Error& found) {
@@ -46,12 +53,12 @@ Result<SqliteCatalog> SqliteCatalog::Open(SqliteCatalogOptions options) {
 }
 
 Result<std::unique_ptr<SeriesStore>> SqliteCatalog::OpenStore(FatalHandler fatal) const {
-  return SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)), options_, identity_.secret,
-                                   std::move(fatal));
+  return CorruptIfNotUnderstood(SqliteSeriesStore::Create(TRY(Connect(false, options_.page_cache_bytes)), options_,
+                                                          identity_.secret, std::move(fatal)));
 }
 
 Result<std::unique_ptr<CatalogReader>> SqliteCatalog::OpenReader() const {
-  return SqliteCatalogReader::Create(TRY(Connect(true, options_.page_cache_bytes / 10)));
+  return CorruptIfNotUnderstood(SqliteCatalogReader::Create(TRY(Connect(true, options_.page_cache_bytes / 10))));
 }
 
 // Each store and reader opens the file by its name. A file that was put in its place since Open() has another uuid, or

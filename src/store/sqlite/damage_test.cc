@@ -227,6 +227,18 @@ TEST_F(SqliteDamageTest, AViewWhoseTextIsDamagedIsFoundAndStopsNoStore) {
   EXPECT_EQ(SendAgain(acme_).existing, 2u);
 }
 
+TEST_F(SqliteDamageTest, ATableWhoseTextIsDamagedIsCorrupt) {
+  for (const char* column : {"hash", "first_seen"}) {
+    const std::string intact = ReadFile();
+    Run(format("PRAGMA writable_schema=1; UPDATE sqlite_schema SET sql = replace(sql, '{}', 'x') WHERE type = 'table'",
+               column));
+    EXPECT_FALSE(Check().ok()) << column;
+    const SqliteCatalog catalog = SqliteCatalog::Open({.path = directory_.catalog()}).value();
+    EXPECT_EQ(catalog.OpenStore(fatal_.Handler()).error().code(), Errc::kCorrupt) << column;
+    WriteFile(intact);
+  }
+}
+
 TEST_F(SqliteDamageTest, ALostSequenceGivesNoIdTwice) {
   Run("DELETE FROM sqlite_sequence");
   Open();
