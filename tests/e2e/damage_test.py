@@ -2,7 +2,6 @@
 """Damaged, replaced and restored catalogues: no wrong answer, no silent loss, and what is lost returns when it is sent again."""
 import contextlib
 import fcntl
-import pathlib
 import random
 import shutil
 import sqlite3

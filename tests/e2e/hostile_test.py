@@ -181,7 +181,7 @@ class Hostile(support.TestCase):
         stop.set()
         for thread in threads:
             thread.join(60)
-        grown = peak(service) - before
+        grown = service.peak() - before
         print(f"grew by {grown // MIB} MiB; answers: "
               f"{dict(collections.Counter(answered))}, to the good sender: {dict(collections.Counter(sender.statuses))}")
         self.assertLess(grown, 180 * MIB)

@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import support
-from support import BINARY, request, wait_for
+from support import BINARY, wait_for
 
 
 def run(*arguments, env=None, timeout=30, cwd=None):
