@@ -45,9 +45,6 @@ Status CheckTexts(std::span<const MetadataText> texts, MetadataBudget& budget) {
 
 }  // namespace
 
-// The arrays are emptied, not freed (base/restart.h): after a few requests a scan allocates nothing. The result refers
-// to the decoded request and, for 2.0, to symbols_, so it is valid only until the next Scan. If a walk fails, the lists
-// may hold a part of the request; the caller must not use them.
 size_t CountFields(std::string_view decoded) {
   wire::FieldReader fields(decoded);
   size_t count = 0;
@@ -55,6 +52,9 @@ size_t CountFields(std::string_view decoded) {
   return count;
 }
 
+// The arrays are emptied, not freed (base/restart.h): after a few requests a scan allocates nothing. The result refers
+// to the decoded request and, for 2.0, to symbols_, so it is valid only until the next Scan. If a walk fails, the lists
+// may hold a part of the request; the caller must not use them.
 Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::LocalHasher& hasher,
                          const ScanBounds& bounds) {
   schema_ = schema;

@@ -124,6 +124,11 @@ class Process:
     def output(self):
         return self.log.read_text(errors="replace")
 
+    def cpu_seconds(self):
+        """The processor time that all threads have used so far, in the kernel too."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def resident(self):
         """The resident memory in bytes."""
         return self._memory("VmRSS:")
