@@ -4,6 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstring>
+#include <thread>
 #include <vector>
 
 namespace mi {
@@ -46,6 +49,26 @@ TEST(Block, GoesBackToTheSystemAtOnce) {
   }
   unsigned char page = 0;
   EXPECT_EQ(mincore(const_cast<char*>(data), 1, &page), -1) << "still mapped";
+}
+
+// Nothing but the kernel orders the threads: an address that one of them gives back may be the other's next.
+TEST(Block, IsOfOneThreadEvenIfAnotherHadItsAddressBefore) {
+  std::atomic<int> running = 2;
+  const auto grow_and_shrink = [&running] {
+    running.fetch_sub(1, std::memory_order_relaxed);
+    while (running.load(std::memory_order_relaxed) > 0) std::this_thread::yield();
+    for (int i = 0; i < 30; ++i) {
+      Block block(Block::kMappedBytes);
+      block.Resize(Block::kMappedBytes * 4);
+      std::memset(block.data(), i, block.capacity());
+      block.Resize(Block::kMappedBytes * 2);
+      block.data()[0] = 'a';
+    }
+  };
+  std::thread one(grow_and_shrink);
+  std::thread other(grow_and_shrink);
+  one.join();
+  other.join();
 }
 
 TEST(Block, CopiesAndMoves) {
