@@ -14,7 +14,7 @@ BlockPool::Shelf* BlockPool::ShelfOf(size_t capacity) {
 }
 
 Block BlockPool::Take(size_t capacity) {
-  const size_t rounded = std::bit_ceil(capacity);
+  const size_t rounded = Rounded(capacity);
   Shelf* const shelf = ShelfOf(rounded);
   if (shelf == nullptr || shelf->free.empty()) return Block(rounded);
   Block block = std::move(shelf->free.back());
@@ -25,9 +25,10 @@ Block BlockPool::Take(size_t capacity) {
 }
 
 void BlockPool::Return(Block block) {
-  if (block.data() == nullptr || kept_bytes_ + block.capacity() > max_kept_bytes_) return;
   Shelf* const shelf = ShelfOf(block.capacity());
-  if (shelf == nullptr) return;
+  if (block.data() == nullptr || shelf == nullptr) return;
+  if (kept_bytes_ + block.capacity() > max_kept_bytes_) Trim();
+  if (kept_bytes_ + block.capacity() > max_kept_bytes_) return;
   kept_bytes_ += block.capacity();
   shelf->free.push_back(std::move(block));
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -20,8 +21,11 @@ class BlockPool {
   // Keeps at most `max_kept_bytes` of free blocks: no budget counts them.
   explicit BlockPool(size_t max_kept_bytes = kLargestShelf) : max_kept_bytes_(max_kept_bytes) {}
 
-  // `capacity` bytes, rounded up to a power of two.
+  static size_t Rounded(size_t capacity) { return std::bit_ceil(capacity); }
+
+  // Rounded(capacity) bytes.
   Block Take(size_t capacity);
+  // Makes room for the block by Trim() if there is none.
   void Return(Block block);
   // Frees the blocks that nobody has needed since the last call.
   void Trim();

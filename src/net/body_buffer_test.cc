@@ -113,6 +113,10 @@ TEST(BlockPool, KeepsABoundedAmount) {
   EXPECT_EQ(small.kept_bytes(), 0);
   small.Return(small.Take(1 << 20));
   EXPECT_EQ(small.kept_bytes(), 1 << 20);
+  small.Return(small.Take(1 << 19));
+  EXPECT_EQ(small.kept_bytes(), 1 << 20) << "the larger one was needed lately";
+  small.Return(small.Take(1 << 19));
+  EXPECT_EQ(small.kept_bytes(), 1 << 19) << "and now no more";
 }
 
 std::string Joined(const OutputQueue& queue) {

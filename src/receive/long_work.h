@@ -36,6 +36,8 @@ class LongWork {
   LongWork(const LongWork&) = delete;
   LongWork& operator=(const LongWork&) = delete;
 
+  unsigned threads() const { return options_.threads; }
+
   // Never blocks. `peer`: whose turn it is.
   void Add(std::string_view peer, Job job);
 

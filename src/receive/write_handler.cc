@@ -35,7 +35,12 @@ struct WriteHandler::Workspace {
   Intake intake;
 };
 
-WriteHandler::WriteHandler(WriteHandlerDeps deps) : deps_(std::move(deps)) {}
+// Large requests come one after the other (vmagent sends 10,000 series in each). Memory from the kernel for each of
+// them would cost as much as reading them.
+WriteHandler::WriteHandler(WriteHandlerDeps deps)
+    : deps_(std::move(deps)),
+      max_idle_large_(deps_.memory.limit() / 4 / deps_.long_work.threads()),
+      copies_(deps_.memory.limit() / 16) {}
 WriteHandler::~WriteHandler() = default;
 
 void WriteHandler::RegisterRoutes(net::Router& router) {
@@ -93,11 +98,11 @@ void WriteHandler::Handle(const net::Request& request, const Form& form, net::Re
   Unsorted unsorted{.pending = std::move(pending),
                     .tenant = *std::move(tenant),
                     .options = std::move(options),
-                    .workspace = Borrow(),
+                    .workspace = Borrow(idle_),
                     .memory = MemoryHold(deps_.memory)};
   const Status read = Read(request.body(), std::min(kShortBytes, max_decoded_bytes), kShort, unsorted);
   if (!read) {
-    Return(std::move(unsorted.workspace));
+    GiveBack(unsorted);
     if (read.error().code() == Errc::kTooLarge) return Defer(request, std::move(unsorted));
     return AnswerError(unsorted.pending, read.error());
   }
@@ -120,50 +125,48 @@ Status WriteHandler::Scan(std::string_view decoded, const codec::ScanBounds& bou
 }
 
 void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
-  if (const Status taken = TakeMemory(unsorted.memory, request.body().size(), request.body().size()); !taken) {
+  const std::string_view body = request.body();
+  if (const Status taken = TakeMemory(unsorted.memory, net::BlockPool::Rounded(body.size()), body.size()); !taken) {
     return AnswerError(unsorted.pending, taken.error());
   }
-  unsorted.body = Block::CopyOf(request.body());
+  {
+    const MutexLock lock(mutex_);
+    unsorted.copy = copies_.Take(body.size());
+  }
+  std::ranges::copy(body, unsorted.copy.data());
+  unsorted.body = {unsorted.copy.data(), body.size()};
   if (deps_.forwarder) unsorted.pending.forward = deps_.forwarder(request, unsorted.tenant);
   deps_.long_work.Add(request.peer(), [this, unsorted = std::move(unsorted)](const Status& run) mutable {
     Status ready = run;
     const Pending& pending = unsorted.pending;
     if (ready) ready = CheckWaited(deps_.intake.clock.Steady() - pending.begun, pending.timeout);
     if (ready) ready = ReadDeferred(unsorted);
-    if (!ready) return AnswerError(unsorted.pending, ready.error());
-    Finish(unsorted);
+    if (ready) return Finish(unsorted);
+    GiveBack(unsorted);
+    AnswerError(unsorted.pending, ready.error());
   });
 }
 
 // Memory is taken before it is used: the decoded bytes, then the list entries of the scan.
-Status WriteHandler::ReadDeferred(Unsorted& request) const {
+Status WriteHandler::ReadDeferred(Unsorted& request) {
   const uint64_t max_decoded_bytes = request.options->max_decoded_bytes;
-  const std::string_view body(request.body.data(), request.body.capacity());
-  TRY(TakeMemory(request.memory, codec::DecodedSizeBound(body, max_decoded_bytes)));
-  request.workspace = std::make_unique<Workspace>(deps_.intake);
+  TRY(TakeMemory(request.memory, codec::DecodedSizeBound(request.body, max_decoded_bytes)));
+  request.workspace = Borrow(idle_large_);
   Workspace& workspace = *request.workspace;
   const std::string_view decoded =
-      TRY(workspace.decompressor.Decode(request.pending.form.compression, body, max_decoded_bytes));
+      TRY(workspace.decompressor.Decode(request.pending.form.compression, request.body, max_decoded_bytes));
   const size_t fields = codec::CountFields(decoded);
   TRY(TakeMemory(request.memory, fields * kBytesPerField));
   workspace.scan.Reserve(std::min(fields, codec::MaxSeries(decoded.size()) + 1));
   return Scan(decoded, {}, request);
 }
 
-// The large workspace of a deferred request is freed, not kept.
 void WriteHandler::Finish(Unsorted& request) {
   Pending& pending = request.pending;
   Workspace& workspace = *request.workspace;
   Intake::Sorted sorted =
       workspace.intake.Sort(workspace.scan, request.tenant, *workspace.fingerprinter, *request.options, request.memory);
-  const bool was_deferred = request.body.data() != nullptr;
-  if (was_deferred) {
-    request.workspace.reset();
-    request.body = Block();
-  } else {
-    Return(std::move(request.workspace));
-  }
-  request.memory.Clear();
+  GiveBack(request);
   if (!sorted.to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted.to_confirm));
   if (!sorted.memory) return AnswerError(pending, sorted.memory.error());
   pending.counts = std::move(sorted.counts);
@@ -207,21 +210,22 @@ void WriteHandler::CountRequest(const Form& form, int status, steady_clock::time
   deps_.intake.metrics.CountRequest(form.protocol, form.encoding, status, took.count());
 }
 
-std::unique_ptr<WriteHandler::Workspace> WriteHandler::Borrow() {
-  {
-    MutexLock lock(mutex_);
-    if (!idle_.empty()) {
-      std::unique_ptr<Workspace> workspace = std::move(idle_.back());
-      idle_.pop_back();
-      return workspace;
-    }
-  }
-  return std::make_unique<Workspace>(deps_.intake);
+std::unique_ptr<WriteHandler::Workspace> WriteHandler::Borrow(FreeList<Workspace>& idle) {
+  auto workspace = idle.Take();
+  return workspace ? std::move(workspace) : std::make_unique<Workspace>(deps_.intake);
 }
 
-void WriteHandler::Return(std::unique_ptr<Workspace> workspace) {
-  MutexLock lock(mutex_);
-  idle_.push_back(std::move(workspace));
+void WriteHandler::GiveBack(Unsorted& request) {
+  const bool was_deferred = request.copy.data() != nullptr;
+  if (!was_deferred) {
+    idle_.Put(std::move(request.workspace));
+  } else {
+    if (request.workspace && request.memory.bytes() <= max_idle_large_) idle_large_.Put(std::move(request.workspace));
+    request.workspace.reset();
+    const MutexLock lock(mutex_);
+    copies_.Return(std::exchange(request.copy, {}));
+  }
+  request.memory.Clear();
 }
 
 }  // namespace mi::receive

@@ -1,5 +1,7 @@
 #include "receive/write_handler.h"
 
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <fstream>
 #include <future>
@@ -389,6 +391,19 @@ TEST_F(WriteHandlerTest, LongRequestsAreAnsweredAsShortOnesAre) {
   SetOptions([](ReceiveOptions& options) { options.max_decoded_bytes = 2 << 20; });
   EXPECT_THAT(SendNow(codec::Compress(Compression::kSnappy, std::string(3 << 20, 'x'))).body,
               testing::HasSubstr("limit 2 MiB (receive.max_decoded_bytes)"));
+}
+
+TEST_F(WriteHandlerTest, LongRequestsUseTheMemoryOfEarlierOnesAgain) {
+  const std::string body = Body(UpTo(600, 3000));  // decodes to 1.8 MB, which are 440 pages
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(SendNow(body).status, 204);
+  const auto page_faults = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+  };
+  const long before = page_faults();
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(SendNow(body).status, 204);
+  EXPECT_LT(page_faults() - before, 2000) << "10 requests of 440 pages each";
 }
 
 TEST_F(WriteHandlerTest, RefusesABodyThatExpandsAThousandfold) {

@@ -173,9 +173,10 @@ class Hostile(support.TestCase):
 
         before = service.resident()
         threads = [threading.Thread(target=attack, args=(seed,), daemon=True) for seed in range(16)]
-        for thread in threads:
-            thread.start()
         with GoodSender(service) as sender:
+            sender.wait_for(1)  # its series are known: they need no memory
+            for thread in threads:
+                thread.start()
             wait_for(lambda: len(ended) >= 250 or not service.alive(), 120, "250 bodies")
             sender.wait_for(20)
         stop.set()
