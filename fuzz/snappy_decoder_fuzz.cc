@@ -26,8 +26,10 @@ void Compare(std::string_view body) {
   const auto out = std::make_unique_for_overwrite<char[]>(size + mi::codec::kSnappySlack);
   const auto reference = std::make_unique_for_overwrite<char[]>(size);
   const bool good = snappy::RawUncompress(body.data(), body.size(), reference.get());
-  Check(mi::codec::UncompressSnappy(body, out.get()) == good);
-  Check(!good || std::equal(reference.get(), reference.get() + size, out.get()));
+  for (const auto engine : {mi::codec::SnappyEngine::kPortable, mi::codec::BestSnappyEngine()}) {
+    Check(mi::codec::UncompressSnappy(body, out.get(), engine) == good);
+    Check(!good || std::equal(reference.get(), reference.get() + size, out.get()));
+  }
 }
 
 }  // namespace

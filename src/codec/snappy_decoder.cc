@@ -15,6 +15,8 @@
 //   - the output has kSnappySlack bytes of room behind its end, so 64 bytes can be written at any position;
 //   - a byte that is written too much is written again by the next element, or is beyond the end.
 // What is left of the input is decoded by the careful loop, which reads no byte that it has not checked.
+//
+// The fast loop is compiled twice: with vectors of 32 bytes for processors that have AVX2, and of 16 bytes for others.
 #include "codec/snappy_decoder.h"
 
 #include <algorithm>
@@ -22,39 +24,42 @@
 
 #include "codec/wire.h"
 
-// Compiled twice, with and without AVX2, and chosen when the program starts. Not for sanitizers: their code must not
-// run while the program is being linked.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(__clang__)
-#define MI_BOTH_LEVELS [[gnu::target_clones("default", "arch=haswell")]]
-#else
-#define MI_BOTH_LEVELS
-#endif
-
 namespace mi::codec {
 namespace {
 
 using Byte = unsigned char;
 
 // May be unaligned, and may overlap what is written through another pointer: so a store is never moved before a load
-// that comes first in the code.
-using Wide [[gnu::vector_size(16), gnu::aligned(1), gnu::may_alias]] = uint64_t;
-using Wider [[gnu::vector_size(32), gnu::aligned(1), gnu::may_alias]] = uint64_t;
+// that comes first in the code. In structs, because a template argument would lose the attributes.
+struct Bytes16 {
+  using Vector [[gnu::vector_size(16), gnu::aligned(1), gnu::may_alias]] = uint64_t;
+};
+struct Bytes32 {
+  using Vector [[gnu::vector_size(32), gnu::aligned(1), gnu::may_alias]] = uint64_t;
+};
 
-constexpr size_t kStep = sizeof(Wide);
+constexpr size_t kStep = sizeof(Bytes16::Vector);
 constexpr ptrdiff_t kMargin = 1 + 64;
 
 constexpr unsigned kShortLiteral = 60;  // longer literals have their length in bytes of their own
 
 enum Kind : unsigned { kLiteral = 0, kCopy1 = 1, kCopy2 = 2, kCopy4 = 3 };
 
-[[gnu::always_inline]] inline void Move16(const Byte* from, Byte* to) {
-  *reinterpret_cast<Wide*>(to) = *reinterpret_cast<const Wide*>(from);
+template <typename Bytes>
+[[gnu::always_inline]] inline void Move(const Byte* from, Byte* to) {
+  using Vector = typename Bytes::Vector;
+  *reinterpret_cast<Vector*>(to) = *reinterpret_cast<const Vector*>(from);
 }
 
-// Requires: `from` is 32 bytes or more before `to`, or elsewhere.
+// Written out, because GCC leaves a loop of two steps. Requires: `from` is 32 bytes or more before `to`, or elsewhere.
+template <typename Bytes>
 [[gnu::always_inline]] inline void Move64(const Byte* from, Byte* to) {
-  *reinterpret_cast<Wider*>(to) = *reinterpret_cast<const Wider*>(from);
-  *reinterpret_cast<Wider*>(to + 32) = *reinterpret_cast<const Wider*>(from + 32);
+  Move<Bytes>(from, to);
+  if constexpr (sizeof(typename Bytes::Vector) == 16) {
+    Move<Bytes>(from + 16, to + 16);
+    Move<Bytes>(from + 48, to + 48);
+  }
+  Move<Bytes>(from + 32, to + 32);
 }
 
 // A copy whose distance is below 32. Distances below a step are doubled until they reach it: what was just written is
@@ -62,12 +67,12 @@ enum Kind : unsigned { kLiteral = 0, kCopy1 = 1, kCopy2 = 2, kCopy4 = 3 };
 void CopyNear(Byte* out, size_t distance, size_t length) {
   const Byte* const end = out + length;
   while (distance < kStep) {
-    Move16(out - distance, out);
+    Move<Bytes16>(out - distance, out);
     if (static_cast<size_t>(end - out) <= distance) return;
     out += distance;
     distance *= 2;
   }
-  for (; out < end; out += kStep) Move16(out - distance, out);
+  for (; out < end; out += kStep) Move<Bytes16>(out - distance, out);
 }
 
 // Where decoding is.
@@ -84,7 +89,7 @@ struct Position {
   if (distance - 1 >= static_cast<size_t>(at.out - at.out_begin)) return false;
   if (length > static_cast<size_t>(at.out_end - at.out)) return false;
   if (distance >= 32) [[likely]] {
-    Move64(at.out - distance, at.out);
+    Move64<Bytes16>(at.out - distance, at.out);
   } else {
     CopyNear(at.out, distance, length);
   }
@@ -122,8 +127,11 @@ bool DecodeElement(Position& at) {
 }
 
 // The fast loop keeps its position in two local variables, because what a function gets a reference to would be stored
-// and loaded again for every element. Calls that need the position get a copy.
-MI_BOTH_LEVELS bool Decode(const char* begin, const char* end, char* to, size_t size) {
+// and loaded again for every element. Calls that need the position get a copy. Each kind of element has code of its
+// own, the most frequent one first. The branches are mostly predicted: a table of lengths and distances, without
+// branches, makes each element wait for the one before, and takes nearly twice as long.
+template <typename Bytes>
+[[gnu::always_inline]] inline bool DecodeBy(const char* begin, const char* end, char* to, size_t size) {
   Position at{.in = reinterpret_cast<const Byte*>(begin),
               .in_end = reinterpret_cast<const Byte*>(end),
               .out = reinterpret_cast<Byte*>(to),
@@ -134,51 +142,43 @@ MI_BOTH_LEVELS bool Decode(const char* begin, const char* end, char* to, size_t 
   const Byte* const out_begin = at.out;
   const Byte* const out_end = at.out_end;
   Byte* out = at.out;
-  while (in < last) {
-    unsigned tag = *in;
-    if ((tag & 3U) == kLiteral) {
-      const size_t length = (tag >> 2U) + 1U;
-      if (length > kShortLiteral) [[unlikely]] {
-        Position slow{in, at.in_end, out, at.out_begin, at.out_end};
-        if (!DecodeElement(slow)) return false;
-        in = slow.in;
-        out = slow.out;
-        continue;
-      }
-      Move64(in + 1, out);
-      in += 1 + length;
-      out += length;
-      if (out > out_end) [[unlikely]]
-        return false;
-      continue;
-    }
-    size_t distance = wire::Load<uint16_t>(reinterpret_cast<const char*>(in) + 1);
-    size_t length = (tag >> 2U) + 1U;
-    const Byte* next = in + 3;
-    if ((tag & 3U) != kCopy2) {
-      if ((tag & 3U) == kCopy4) [[unlikely]] {
-        Position slow{in, at.in_end, out, at.out_begin, at.out_end};
-        if (!DecodeElement(slow)) return false;
-        in = slow.in;
-        out = slow.out;
-        continue;
-      }
-      distance = in[1] | (tag & 0xe0U) << 3U;
-      length = ((tag >> 2U) & 7U) + 4U;
-      next = in + 2;
-    }
+  const auto copy = [&](size_t distance, size_t length, auto move) __attribute__((always_inline)) {
     if (distance > static_cast<size_t>(out - out_begin)) [[unlikely]]
       return false;
     if (distance >= 32) [[likely]] {
-      Move64(out - distance, out);
+      move(out - distance, out);
     } else {
       if (distance == 0 || length > static_cast<size_t>(out_end - out)) return false;
       CopyNear(out, distance, length);
     }
-    in = next;
     out += length;
-    if (out > out_end) [[unlikely]]
-      return false;
+    return out <= out_end;
+  };
+  while (in < last) {
+    const unsigned tag = *in;
+    const size_t length = (tag >> 2U) + 1U;
+    if ((tag & 3U) == kCopy2) {
+      const size_t distance = wire::Load<uint16_t>(reinterpret_cast<const char*>(in) + 1);
+      in += 3;
+      if (!copy(distance, length, Move64<Bytes>)) [[unlikely]]
+        return false;
+    } else if ((tag & 3U) == kLiteral && length <= kShortLiteral) {
+      Move64<Bytes>(in + 1, out);
+      in += 1 + length;
+      out += length;
+      if (out > out_end) [[unlikely]]
+        return false;
+    } else if ((tag & 3U) == kCopy1) {
+      const size_t distance = in[1] | (tag & 0xe0U) << 3U;
+      in += 2;
+      if (!copy(distance, ((tag >> 2U) & 7U) + 4U, Move<Bytes16>)) [[unlikely]]
+        return false;
+    } else {
+      Position slow{in, at.in_end, out, at.out_begin, at.out_end};
+      if (!DecodeElement(slow)) return false;
+      in = slow.in;
+      out = slow.out;
+    }
   }
   at.in = in;
   at.out = out;
@@ -187,6 +187,18 @@ MI_BOTH_LEVELS bool Decode(const char* begin, const char* end, char* to, size_t 
   }
   return at.out == at.out_end;
 }
+
+bool DecodePortable(const char* begin, const char* end, char* to, size_t size) {
+  return DecodeBy<Bytes16>(begin, end, to, size);
+}
+
+#ifdef __x86_64__
+[[gnu::target("avx2")]] bool DecodeAvx2(const char* begin, const char* end, char* to, size_t size) {
+  return DecodeBy<Bytes32>(begin, end, to, size);
+}
+#else
+constexpr auto DecodeAvx2 = DecodePortable;
+#endif
 
 // The varint of the decoded size; null if there is none. Like libsnappy, it may be padded, but not above 32 bits.
 const char* ReadSize(std::string_view body, uint32_t& size) {
@@ -205,10 +217,19 @@ std::optional<uint32_t> SnappySize(std::string_view body) {
   return size;
 }
 
-bool UncompressSnappy(std::string_view body, char* out) {
+SnappyEngine BestSnappyEngine() {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) return SnappyEngine::kAvx2;
+#endif
+  return SnappyEngine::kPortable;
+}
+
+bool UncompressSnappy(std::string_view body, char* out, SnappyEngine engine) {
   uint32_t size = 0;
   const char* const begin = ReadSize(body, size);
-  return begin != nullptr && Decode(begin, body.data() + body.size(), out, size);
+  if (begin == nullptr) return false;
+  const auto decode = engine == SnappyEngine::kAvx2 ? DecodeAvx2 : DecodePortable;
+  return decode(begin, body.data() + body.size(), out, size);
 }
 
 }  // namespace mi::codec

@@ -10,15 +10,21 @@ namespace {
 
 // The decoded bytes, or nothing if the body is refused. Body and result are in memory of exactly the size that they may
 // use, so AddressSanitizer finds every access beyond it.
-std::optional<std::string> Decoded(std::string_view body) {
+std::optional<std::string> DecodedBy(SnappyEngine engine, std::string_view body) {
   const auto in = std::make_unique_for_overwrite<char[]>(body.size());
   std::ranges::copy(body, in.get());
   const std::string_view same(in.get(), body.size());
   const std::optional<uint32_t> size = SnappySize(same);
   if (!size || *size > 1 << 20) return std::nullopt;
   const auto out = std::make_unique_for_overwrite<char[]>(*size + kSnappySlack);
-  if (!UncompressSnappy(same, out.get())) return std::nullopt;
+  if (!UncompressSnappy(same, out.get(), engine)) return std::nullopt;
   return std::string(out.get(), *size);
+}
+
+std::optional<std::string> Decoded(std::string_view body) {
+  const auto decoded = DecodedBy(BestSnappyEngine(), body);
+  EXPECT_EQ(DecodedBy(SnappyEngine::kPortable, body), decoded) << testing::PrintToString(body);
+  return decoded;
 }
 
 std::optional<std::string> DecodedByTheReference(std::string_view body) {
