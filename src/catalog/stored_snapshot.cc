@@ -15,7 +15,7 @@ constexpr uint64_t kFewSeries = 4096;
 // This number of series is tested for one that is in a set before two sets are intersected.
 constexpr uint32_t kFewTests = 4096;
 // This number of series is read for their names before shapes are tested.
-constexpr uint64_t kFewNames = 2048;
+constexpr uint64_t kFewNames = 256;
 // Longer activity intervals mean "always", and must not overflow.
 constexpr uint64_t kLongestInterval = uint64_t{1} << 40;
 
