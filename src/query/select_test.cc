@@ -202,9 +202,10 @@ TEST_P(RandomCatalogues, AnswersEqualTheNaiveOnes) {
       }
     }
     EXPECT_EQ(List(Select(fleet, scope)), series);
-    EXPECT_THAT(LabelNames(fleet, scope).items, testing::ElementsAreArray(names));
+    using Texts = std::vector<std::string_view>;  // equal vectors cost less to compare than a matcher for each element
+    EXPECT_EQ(LabelNames(fleet, scope).items, Texts(names.begin(), names.end()));
     for (const char* name : {"__name__", "a", "id", "never"}) {
-      EXPECT_THAT(LabelValues(fleet, name, scope).items, testing::ElementsAreArray(values[name])) << name;
+      EXPECT_EQ(LabelValues(fleet, name, scope).items, Texts(values[name].begin(), values[name].end())) << name;
     }
     if (HasFailure()) FAIL() << "question " << i;
   }
