@@ -11,6 +11,7 @@
 #include "codec/canonicaliser.h"
 #include "codec/compression.h"
 #include "codec/journal_batch.h"
+#include "codec/kafka_record.h"
 #include "codec/remote_write.h"
 #include "codec/testing/request_encoder.h"
 
@@ -139,6 +140,35 @@ void BM_JournalDecode(benchmark::State& state, Traffic traffic) {
   state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kSeries));
 }
 
+void BM_KafkaEncode(benchmark::State& state, Traffic traffic) {
+  const model::SeriesBatch batch = NewSeries(traffic);
+  KafkaRecordText record;
+  for (auto _ : state) {
+    for (size_t i = 0; i < batch.size(); ++i) {
+      Check(EncodeSeriesRecord({}, 1'700'000'000'000, batch[i].labels, record) && record.value.ends_with('}'));
+    }
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kSeries));
+  state.counters["bytes"] = double(record.key.size() + record.value.size());
+}
+
+void BM_KafkaDecode(benchmark::State& state, Traffic traffic) {
+  const model::SeriesBatch batch = NewSeries(traffic);
+  std::vector<std::string> values;
+  for (size_t i = 0; i < batch.size(); ++i) {
+    KafkaRecordText record;
+    Check(EncodeSeriesRecord({}, 1'700'000'000'000, batch[i].labels, record).has_value());
+    values.push_back(record.value);
+  }
+  KafkaRecordDecoder decoder("");
+  for (auto _ : state) {
+    for (size_t i = 0; i < batch.size(); ++i) {
+      Check(decoder.Decode(values[i], 0)->labels.canonical() == batch[i].labels.canonical());
+    }
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kSeries));
+}
+
 constexpr auto kNode = Traffic::kNodeExporter;
 constexpr auto kKube = Traffic::kKubernetes;
 
@@ -160,6 +190,9 @@ BENCHMARK_CAPTURE(BM_Canonicalise, v2_sorted, Schema::kV2, Order::kSorted);
 BENCHMARK_CAPTURE(BM_JournalEncode, kubernetes, kKube);
 BENCHMARK_CAPTURE(BM_JournalEncode, node, kNode);
 BENCHMARK_CAPTURE(BM_JournalDecode, kubernetes, kKube);
+BENCHMARK_CAPTURE(BM_KafkaEncode, kubernetes, kKube);
+BENCHMARK_CAPTURE(BM_KafkaEncode, node, kNode);
+BENCHMARK_CAPTURE(BM_KafkaDecode, kubernetes, kKube);
 
 }  // namespace
 }  // namespace mi::codec

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/format.h"
 #include "base/json.h"
@@ -43,6 +44,78 @@ void StartKey(const model::Tenant& tenant, std::string& key) {
   key.push_back('|');
 }
 
+// Whether JSON shows `text` as it is, except for quotes: ASCII without '\\' and control characters. Eight bytes at a
+// time. Of the high bits only whether there is one counts: a borrow may set bits above the first that is right.
+bool IsPlain(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  const auto special = [](uint64_t word) {
+    const uint64_t backslash = word ^ (kOnes * '\\');
+    return word | ((word - kOnes * ' ') & ~word) | ((backslash - kOnes) & ~backslash);
+  };
+  const char* at = text.data();
+  size_t left = text.size();
+  uint64_t found = 0;
+  for (; left >= sizeof(uint64_t); at += sizeof(uint64_t), left -= sizeof(uint64_t)) {
+    found |= special(wire::Load<uint64_t>(at));
+  }
+  uint64_t rest = kOnes * ' ';
+  std::memcpy(&rest, at, left);
+  return ((found | special(rest)) & (kOnes << 7)) == 0;
+}
+
+// Writes behind `to` and returns the position after it.
+char* Write(std::string_view text, char* to) {
+  std::memcpy(to, text.data(), text.size());
+  return to + text.size();
+}
+
+// Nearly all series consist of texts that need no escapes. The identity shows that: it contains all of them, and has a
+// backslash if one of them has a quote or a backslash. Then only its own quotes are escaped. The size of the value is
+// bounded before it is written: so no piece is checked for room, which halves the time. The bound: each label has 6
+// bytes around its two texts in canonical form, and 23 here. Returns false, and writes nothing, for other series.
+bool WritePlainSeries(model::LabelsView labels, std::string_view content, std::string& value) {
+  constexpr std::string_view kBegin = R"({"labels":[)";
+  constexpr std::string_view kName = R"({"name":")";
+  constexpr std::string_view kValue = R"(","value":")";
+  constexpr std::string_view kLabelEnd = R"("},)";
+  constexpr std::string_view kContent = R"(],"content":")";
+  static_assert(kName.size() + kValue.size() + kLabelEnd.size() < 6 * 4);
+  if (!IsPlain(content)) return false;
+  const size_t most = kBegin.size() + 4 * labels.canonical().size() + kContent.size() + 2 * content.size() + 1;
+  value.resize_and_overwrite(most, [&](char* const begin, size_t) {
+    char* to = Write(kBegin, begin);
+    for (const model::Label& label : labels) {
+      to = Write(kName, to);
+      to = Write(label.name, to);
+      to = Write(kValue, to);
+      to = Write(label.value, to);
+      to = Write(kLabelEnd, to);
+    }
+    if (!labels.empty()) --to;  // the last comma
+    to = Write(kContent, to);
+    for (;;) {
+      const size_t quote = content.find('"');
+      to = Write(content.substr(0, quote), to);
+      if (quote == std::string_view::npos) break;
+      to = Write(R"(\")", to);
+      content.remove_prefix(quote + 1);
+    }
+    *to++ = '"';
+    return static_cast<size_t>(to - begin);
+  });
+  return true;
+}
+
+void WriteSeries(model::LabelsView labels, std::string_view content, std::string& value) {
+  value = R"({"labels":[)";
+  bool first = true;
+  for (const model::Label& label : labels) {
+    if (!std::exchange(first, false)) value.push_back(',');
+    AppendLabel(label, value);
+  }
+  AppendField(R"(],"content":)", content, value);
+}
+
 std::string KnownType(std::string_view type) {
   const bool is_known = std::ranges::find(model::kMetricTypes, type) != model::kMetricTypes.end();
   return std::string(is_known ? type : model::kMetricTypes[0]);
@@ -66,13 +139,8 @@ Status EncodeSeriesRecord(const model::Tenant& tenant, int64_t seen_at_ms, model
   StartKey(tenant, record.key);
   const size_t content_at = record.key.size();
   model::AppendIdentity(labels, record.key);
-  record.value = R"({"labels":[)";
-  bool first = true;
-  for (const model::Label& label : labels) {
-    if (!std::exchange(first, false)) record.value.push_back(',');
-    AppendLabel(label, record.value);
-  }
-  AppendField(R"(],"content":)", std::string_view(record.key).substr(content_at), record.value);
+  const std::string_view content = std::string_view(record.key).substr(content_at);
+  if (!WritePlainSeries(labels, content, record.value)) WriteSeries(labels, content, record.value);
   AppendTenantAndTime(tenant, seen_at_ms, record.value);
   return {};
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/format.h"
+#include "base/json.h"
 #include "model/identity.h"
 
 namespace mi::codec {
@@ -41,6 +42,39 @@ TEST_F(KafkaRecordTest, MatchesTheDocumentation) {
   const KafkaRecordText tenant = Encode("7:1", 5, {{"__name__", "up"}});
   EXPECT_EQ(tenant.key, "7:1|up{}");
   EXPECT_EQ(tenant.value, R"({"labels":[{"name":"__name__","value":"up"}],"content":"up{}","tenant":"7:1","ts":5})");
+}
+
+// What is written must not depend on whether all texts are plain.
+std::string ValueTextByText(const std::vector<model::Label>& labels) {
+  std::string value = R"({"labels":[)";
+  for (const model::Label& label : labels) {
+    value += value.ends_with('[') ? R"({"name":)" : R"(,{"name":)";
+    AppendJsonString(label.name, value);
+    value += R"(,"value":)";
+    AppendJsonString(label.value, value);
+    value += "}";
+  }
+  value += R"(],"content":)";
+  AppendJsonString(model::FormatIdentity(LabelsOf(labels).view()), value);
+  return value + R"(,"ts":5})";
+}
+
+TEST_F(KafkaRecordTest, WritesEachCharacterAtEachPlaceAsJson) {
+  constexpr size_t kLongest = 17;  // two words and a byte
+  std::vector<std::string> characters = {"é", "€", "🙂"};
+  for (char c = 0; c >= 0 && c < 127; ++c) characters.emplace_back(1, c);
+  characters.emplace_back(1, '\x7f');
+  for (const std::string& character : characters) {
+    for (size_t size = 0; size <= kLongest; ++size) {
+      for (size_t at = 0; at <= size; ++at) {
+        const std::string text = std::string(at, 'x') + character + std::string(size - at, 'y');
+        const std::vector<model::Label> in_value = {{"__name__", "up"}, {"job", text}, {"pod", "p"}};
+        ASSERT_EQ(Encode("", 5, in_value).value, ValueTextByText(in_value));
+        const std::vector<model::Label> in_name = {{text, "v"}};
+        ASSERT_EQ(Encode("", 5, in_name).value, ValueTextByText(in_name));
+      }
+    }
+  }
 }
 
 TEST_F(KafkaRecordTest, RoundTripsEveryLabel) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "base/ascii.h"
 #include "base/format.h"
@@ -55,52 +56,65 @@ const char* FindSpecial(const char* at, const char* end) {
   return at;
 }
 
-void AppendQuoted(std::string_view text, std::string& out) {
-  out.push_back('"');
+// Both write behind `to` and return the position after what they wrote.
+char* Write(std::string_view text, char* to) {
+  std::memcpy(to, text.data(), text.size());
+  return to + text.size();
+}
+
+// Writes at most 2 * text.size() + 2 bytes.
+char* WriteQuoted(std::string_view text, char* to) {
+  *to++ = '"';
   const char* at = text.data();
   const char* const end = at + text.size();
   for (;;) {
     const char* const special = FindSpecial(at, end);
-    out.append(at, special);
+    to = Write({at, special}, to);
     if (special == end) break;
-    out.push_back('\\');
-    out.push_back(*special == '\n' ? 'n' : *special);
+    *to++ = '\\';
+    *to++ = *special == '\n' ? 'n' : *special;
     at = special + 1;
   }
-  out.push_back('"');
+  *to++ = '"';
+  return to;
+}
+
+char* WriteIdentity(LabelsView labels, char* to) {
+  const std::string_view metric = labels.metric_name();
+  const bool bare = IsWord(metric, kStartsMetric, kInMetric);
+  if (bare) to = Write(metric, to);
+  *to++ = '{';
+  bool first = true;
+  if (!bare && !metric.empty()) {
+    to = WriteQuoted(metric, to);
+    first = false;
+  }
+  for (const Label& label : labels) {
+    if (label.name == kMetricName) continue;
+    if (!std::exchange(first, false)) *to++ = ',';
+    to = IsWord(label.name, kStartsLabel, kInLabel) ? Write(label.name, to) : WriteQuoted(label.name, to);
+    *to++ = '=';
+    to = WriteQuoted(label.value, to);
+  }
+  *to++ = '}';
+  return to;
 }
 
 }  // namespace
 
+// Writes to memory that is surely enough, since a check per piece costs as much as the piece. Each byte of a name or
+// value becomes at most two; what is around them (two pairs of quotes, '=' and ',') is no more than the 6 bytes around
+// them in canonical form.
 void AppendIdentity(LabelsView labels, std::string& out) {
-  const std::string_view metric = labels.metric_name();
-  const bool bare = IsWord(metric, kStartsMetric, kInMetric);
-  if (bare) out.append(metric);
-  out.push_back('{');
-  std::string_view separator;
-  if (!bare && !metric.empty()) {
-    AppendQuoted(metric, out);
-    separator = ",";
-  }
-  for (const Label& label : labels) {
-    if (label.name == kMetricName) continue;
-    out.append(separator);
-    separator = ",";
-    if (IsWord(label.name, kStartsLabel, kInLabel)) {
-      out.append(label.name);
-    } else {
-      AppendQuoted(label.name, out);
-    }
-    out.push_back('=');
-    AppendQuoted(label.value, out);
-  }
-  out.push_back('}');
+  const size_t before = out.size();
+  constexpr size_t kBraces = 2;
+  out.resize_and_overwrite(before + 2 * labels.canonical().size() + kBraces, [&](char* text, size_t) {
+    return static_cast<size_t>(WriteIdentity(labels, text + before) - text);
+  });
 }
 
 std::string FormatIdentity(LabelsView labels) {
-  constexpr size_t kMostlyEnough = 64;  // for quotes and commas, beyond the bytes of names and values
   std::string out;
-  out.reserve(labels.canonical().size() + kMostlyEnough);
   AppendIdentity(labels, out);
   return out;
 }

@@ -133,7 +133,9 @@ void SeriesMerge::Resolve(NewSeries& series) {
   for (const std::string_view value : basic.columns) AppendNetstring(value, text_);
   series.basic_label = dictionaries_.basic_labels.Want(text_, basic.columns);
 
-  series.content = model::FormatIdentity(labels);
+  text_.clear();
+  model::AppendIdentity(labels, text_);
+  series.content = text_;
 }
 
 void SeriesMerge::RefuseClashes() {
