@@ -187,10 +187,14 @@ Result<MysqlStatement*> MysqlConnection::Prepare(std::string_view sql) {
 // most 15 statements with a single row at the end. Rows that do not fit into one packet together go in smaller
 // statements.
 Status MysqlConnection::Insert(const MysqlRows& rows, std::string_view suffix) {
+  std::array<MysqlStatement*, kRowsPerInsert.size()> inserts{};
   for (size_t begin = 0; begin < rows.size();) {
     const size_t most = TRY(RowsThatFit(rows, begin, kRowsPerInsert.front()));
-    const size_t count = *std::ranges::find_if(kRowsPerInsert, [&](size_t n) { return n <= most; });
-    MysqlStatement* insert = TRY(Prepare(format("{} {}", InsertSql(rows.into(), count), suffix)));
+    size_t size = 0;
+    while (kRowsPerInsert[size] > most) ++size;
+    const size_t count = kRowsPerInsert[size];
+    MysqlStatement*& insert = inserts[size];
+    if (insert == nullptr) insert = TRY(Prepare(format("{} {}", InsertSql(rows.into(), count), suffix)));
     for (size_t row = begin; row < begin + count; ++row) {
       for (const MysqlValue& value : rows.Row(row)) insert->Bind(value);
     }

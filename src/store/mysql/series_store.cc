@@ -35,6 +35,7 @@
 namespace mi::store {
 namespace {
 
+constexpr size_t kPostingsAtOnce = 1'024;      // a multiple of the rows of an INSERT
 constexpr size_t kSeenPerTransaction = 5'000;  // times that activity changes at once: how long others wait
 
 // The key of a row of stream_position (stream, partition) or metric_metadata (tenant, family, and the slot unless it is
@@ -272,11 +273,19 @@ Status MysqlSeriesStore::InsertNew(MysqlConnection& connection, const SeriesMerg
   for (const NewSeries* series : merge.NewSeriesById()) {
     seen_rows.Add(series->id, series->planned->first_seen_ms, series->planned->last_seen_ms, now_ms);
   }
-  MysqlRows posting_rows("metric_label (metric_label_name_id, metric_label_value_id, metric_id)");
-  for (const Posting& posting : merge.Postings()) posting_rows.Add(posting.name, posting.value, posting.series);
   TRY(connection.Insert(series_rows));
   TRY(connection.Insert(seen_rows));
-  return connection.Insert(posting_rows);
+  // In parts that stay in the processor's cache: a call has ten times as many postings as series.
+  const std::vector<Posting> postings = merge.Postings();
+  for (size_t begin = 0; begin < postings.size(); begin += kPostingsAtOnce) {
+    MysqlRows rows("metric_label (metric_label_name_id, metric_label_value_id, metric_id)");
+    const size_t count = std::min(kPostingsAtOnce, postings.size() - begin);
+    for (const Posting& posting : std::span(postings).subspan(begin, count)) {
+      rows.Add(posting.name, posting.value, posting.series);
+    }
+    TRY(connection.Insert(rows));
+  }
+  return {};
 }
 
 // The labels may be there, since only the text of a row proves that it is damaged.

@@ -2,6 +2,7 @@
 
 #include <mysql.h>
 
+#include <algorithm>
 #include <cassert>
 #include <utility>
 
@@ -59,6 +60,10 @@ MysqlStatement::MysqlStatement(MysqlConnection& connection)
 
 Status MysqlStatement::Prepare(std::string_view sql) {
   if (mysql_stmt_prepare(handle_.get(), sql.data(), sql.size()) != 0) return Failed();
+  const size_t parameters = mysql_stmt_param_count(handle_.get());
+  numbers_.resize(parameters);
+  lengths_.resize(parameters);
+  bound_as_.resize(parameters);
   const Fields fields(mysql_stmt_result_metadata(handle_.get()));
   if (fields == nullptr) return {};
   for (unsigned int i = 0; i < mysql_num_fields(fields.get()); ++i) {
@@ -69,30 +74,43 @@ Status MysqlStatement::Prepare(std::string_view sql) {
   return {};
 }
 
-// The parameters leave parameters_ at once, so a run that fails leaves none behind for the next. Their texts are
-// borrowed and stay where they are: the library reads them in mysql_stmt_execute and not later. The whole answer is
-// stored in this process. So a caller may leave rows unread: the connection is free for other statements, and the next
-// Run frees them.
+// No parameter is left for the next run, also if this one fails. Their texts are borrowed and stay where they are: the
+// library reads them in mysql_stmt_execute and not later. The whole answer is stored in this process. So a caller may
+// leave rows unread: the connection is free for other statements, and the next Run frees them.
 Status MysqlStatement::Run() {
-  const std::vector<MysqlValue> parameters = std::exchange(parameters_, {});
-  assert(parameters.size() == mysql_stmt_param_count(handle_.get()));
   mysql_stmt_free_result(handle_.get());
-  std::vector<MYSQL_BIND> binds(parameters.size());
-  std::vector<unsigned long> lengths(parameters.size());
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    const MysqlValue& parameter = parameters[i];
-    if (parameter.is_text) {
-      lengths[i] = parameter.text.size();
-      binds[i] = TextBind(parameter.text.data(), lengths[i], &lengths[i]);
-    } else {
-      binds[i] = NumberBind(&parameter.number, !parameter.is_signed);
-    }
+  const bool ran = BindParameters() && mysql_stmt_execute(handle_.get()) == 0;
+  parameters_.clear();
+  if (!ran) {
+    std::ranges::fill(bound_as_, BoundAs::kNothing);  // the server may not have read the types
+    return Failed();
   }
-  if (!binds.empty() && mysql_stmt_bind_param(handle_.get(), binds.data()) != 0) return Failed();
-  if (mysql_stmt_execute(handle_.get()) != 0) return Failed();
   if (columns_.empty()) return {};
   if (mysql_stmt_store_result(handle_.get()) != 0) return Failed();
   return BindColumns();
+}
+
+// Telling the library where the parameters are costs more than the numbers themselves, and it then sends all types to
+// the server again. So it is told only of texts, which are elsewhere each time, and of numbers of another type.
+bool MysqlStatement::BindParameters() {
+  assert(parameters_.size() == numbers_.size());
+  bool same = true;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const MysqlValue& parameter = parameters_[i];
+    const auto as = parameter.is_text ? BoundAs::kText : parameter.is_signed ? BoundAs::kSigned : BoundAs::kUnsigned;
+    same = same && !parameter.is_text && as == bound_as_[i];
+    bound_as_[i] = as;
+    numbers_[i] = parameter.number;
+    lengths_[i] = parameter.text.size();
+  }
+  if (same) return true;
+  std::vector<MYSQL_BIND> binds(parameters_.size());
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const MysqlValue& parameter = parameters_[i];
+    binds[i] = parameter.is_text ? TextBind(parameter.text.data(), lengths_[i], &lengths_[i])
+                                 : NumberBind(&numbers_[i], !parameter.is_signed);
+  }
+  return mysql_stmt_bind_param(handle_.get(), binds.data()) == 0;
 }
 
 // The library copies each column of a row into a buffer. Once it has the whole answer it knows the longest text of each

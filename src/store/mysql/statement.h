@@ -71,12 +71,18 @@ class MysqlStatement {
   };
   explicit MysqlStatement(MysqlConnection& connection);
   Status Prepare(std::string_view sql);
+  bool BindParameters();
   Status BindColumns();
   std::unexpected<Error> Failed();
 
   MysqlConnection& connection_;
   const std::unique_ptr<st_mysql_stmt, Close> handle_;
   std::vector<MysqlValue> parameters_;
+  // What the library reads the parameters from: it has the addresses.
+  std::vector<uint64_t> numbers_;
+  std::vector<unsigned long> lengths_;
+  enum class BoundAs : char { kNothing, kText, kSigned, kUnsigned };
+  std::vector<BoundAs> bound_as_;  // what the library was told last
   std::vector<Column> columns_;
 };
 
