@@ -8,6 +8,7 @@
 #include <array>
 #include <cassert>
 #include <cerrno>
+#include <charconv>
 #include <string>
 #include <system_error>
 
@@ -41,6 +42,14 @@ class Key {
 
 std::string AddressOf(const RedisOptions& options) {
   return options.host.starts_with('/') ? options.host : format("{}:{}", options.host, options.port);
+}
+
+// A line of Redis' protocol: how many words or bytes follow.
+void AppendSize(char kind, size_t size, std::string& out) {
+  std::array<char, 20> digits;
+  out.push_back(kind);
+  out.append(digits.data(), std::to_chars(digits.begin(), digits.end(), size).ptr);
+  out += "\r\n";
 }
 
 // How error replies begin that a changed option prevents.
@@ -200,17 +209,17 @@ Status RedisConnection::SendProbe(Deadline deadline) {
   return {};
 }
 
+// As an array of texts: "*2\r\n$4\r\nMGET\r\n$3\r\nmi:\r\n". Not with redisAppendCommandArgv, which formats each number
+// with a printf of its own and copies the command twice; a new series costs a look-up and a SET.
 void RedisConnection::Append(std::span<const std::string_view> words) {
-  std::vector<const char*> texts;
-  std::vector<size_t> sizes;
-  texts.reserve(words.size());
-  sizes.reserve(words.size());
+  command_.clear();
+  AppendSize('*', words.size(), command_);
   for (const std::string_view word : words) {
-    texts.push_back(word.data());
-    sizes.push_back(word.size());
+    AppendSize('$', word.size(), command_);
+    command_ += word;
+    command_ += "\r\n";
   }
-  const auto count = static_cast<int>(words.size());
-  if (redisAppendCommandArgv(context_.get(), count, texts.data(), sizes.data()) != REDIS_OK) OutOfMemory();
+  if (redisAppendFormattedCommand(context_.get(), command_.data(), command_.size()) != REDIS_OK) OutOfMemory();
 }
 
 // hiredis has two buffers, of bytes to be sent and of bytes that have come; this loop moves both until the next reply

@@ -73,6 +73,7 @@ class RedisConnection {
   const RedisOptions& options_;
   const StopSignal& stop_;
   std::unique_ptr<redisContext, FreeContext> context_;  // null while there is no connection
+  std::string command_;                                 // a buffer of Append
 };
 
 }  // namespace mi::dedupe
