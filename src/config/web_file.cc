@@ -21,7 +21,7 @@ namespace {
 using Kind = YamlNode::Kind;
 
 constexpr uint64_t kMaxPemBytes = 4 * kMiB;  // a bundle of all public authorities has 250 KiB
-constexpr size_t kMaxFaults = 100;
+constexpr size_t kMaxWebFaults = 100;
 
 constexpr std::array<std::string_view, 5> kClientAuth = {"NoClientCert", "RequestClientCert", "RequireAnyClientCert",
                                                          "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"};
@@ -85,7 +85,7 @@ class Reader {
   };
 
   void AddFault(int line, std::string text) {
-    if (faults_.size() < kMaxFaults) faults_.push_back({line, std::move(text)});
+    if (faults_.size() < kMaxWebFaults) faults_.push_back({line, std::move(text)});
   }
   void Wants(const YamlNode& node, std::string_view key, std::string_view what) {
     AddFault(node.line, mi::format("{} wants {}", key, what));
