@@ -58,15 +58,22 @@ size_t CountFields(std::string_view decoded) {
 Status RequestScan::Scan(Schema schema, std::string_view decoded, const model::LocalHasher& hasher,
                          const ScanBounds& bounds) {
   schema_ = schema;
+  decoded_ = decoded;
   max_label_bytes_ = MaxLabelBytes(decoded.size());
   Restart(series_);
   Restart(keys_);
   Restart(metadata_);
   symbols_.Clear();
+  histograms_taken_ = 0;
   refused_items_ = 0;
   first_refused_item_.clear();
   if (schema == Schema::kV1) return V1Walk(*this, decoded, hasher, bounds).Run();
   return V2Walk(*this, decoded, hasher, bounds).Run();
+}
+
+Status RequestScan::Examine(std::span<const uint32_t> series, const model::LocalHasher& hasher) {
+  if (schema_ != Schema::kV1) return {};
+  return V1Walk(*this, decoded_, hasher, {}).Examine(series);
 }
 
 void RequestScan::Add(std::string_view canonical, const model::Fingerprint& key) {
@@ -149,7 +156,7 @@ bool Walk::ReadOddSample(std::string_view message, uint64_t& bits) {
 }
 
 bool Walk::TakeHistogram(std::string_view message, ScannedSeries& series) {
-  if (++histograms_taken_ > max_series_) return false;
+  if (++scan_.histograms_taken_ > max_series_) return false;
   if (!ReadHistogram(message, scan_.histogram_)) return false;
   ++series.histograms;
   active_ |= !scan_.histogram_.is_stale();
@@ -158,7 +165,7 @@ bool Walk::TakeHistogram(std::string_view message, ScannedSeries& series) {
 }
 
 std::unexpected<Error> Walk::Broken(const char* at) const {
-  if (histograms_taken_ > max_series_) return TooMany("histograms", max_series_);
+  if (scan_.histograms_taken_ > max_series_) return TooMany("histograms", max_series_);
   return Fail(Errc::kInvalid,
               format("the body is not a remote write {} request: broken after byte {} of {} (decoded)",
                      scan_.schema_ == Schema::kV1 ? "1.0" : "2.0", at - decoded_.data(), decoded_.size()));

@@ -56,6 +56,7 @@ struct ScannedSeries {
   uint32_t exemplars = 0;            // without refused ones
   Refusal refusal = Refusal::kNone;  // found by the walk; applies to known series too
   bool stale_only = false;           // all samples and histograms are stale markers: neither active nor new
+  bool examined = true;              // false: only by its end (Depth)
 
   // A series without samples, histograms and exemplars is not catalogued; it only carries metadata.
   bool has_items() const { return (samples | histograms | exemplars) != 0; }
@@ -75,10 +76,19 @@ struct MetadataBudget {
   uint64_t used = 0;
 };
 
+// How far Scan reads.
+//
+// kKeysFirst is for callers that know most series by their keys. A series of 1.0 that ends like nearly all, with one
+// sample in the usual form, gets the hash of what comes before as its key, and its labels are not read. If the key is
+// that of labels which were accepted before, those bytes are these labels, and nothing else is to be known about the
+// series. Otherwise Examine() must be called before the series is used: it may be anything.
+enum class Depth : uint8_t { kWhole, kKeysFirst };
+
 // What a caller does not want to read, although it could be. The defaults exclude nothing.
 struct ScanBounds {
   size_t series = kMaxSeriesPerRequest;  // and as many metadata messages
   uint64_t label_bytes = UINT64_MAX;     // 2.0, with the references resolved
+  Depth depth = Depth::kWhole;
 };
 
 // The fields of a decoded request, up to the first that is broken. Each becomes at most one series and one metadata
@@ -92,6 +102,9 @@ class RequestScan {
   // kInvalid, kTooLarge: the whole request is refused; the result must not be used. kTooLarge also if it exceeds the
   // bounds; the walk ends where that shows.
   Status Scan(Schema schema, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds = {});
+  // Reads those of these series that Scan has not examined. May change their keys. Errors as those of Scan. `hasher` as
+  // in Scan.
+  Status Examine(std::span<const uint32_t> series, const model::LocalHasher& hasher);
 
   // Room for the series of one Scan(), so that it allocates once.
   void Reserve(size_t series) { series_.reserve(series); }
@@ -132,6 +145,7 @@ class RequestScan {
   static std::string_view FamilyOf(const ScannedSeries& series, std::string_view metric_name, uint64_t type);
 
   Schema schema_ = Schema::kV1;
+  std::string_view decoded_;
   uint64_t max_label_bytes_ = UINT64_MAX;
   std::vector<ScannedSeries> series_;
   std::vector<model::Fingerprint> keys_;
@@ -139,6 +153,7 @@ class RequestScan {
   SymbolTable symbols_;  // 2.0
   uint64_t refused_items_ = 0;
   std::string first_refused_item_;
+  size_t histograms_taken_ = 0;
   Histogram histogram_;  // scratch
 };
 

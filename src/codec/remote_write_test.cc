@@ -393,6 +393,33 @@ TEST(RemoteWriteV1, ReadsMetadata) {
   EXPECT_NE(scan.metadata()[0].hash, scan.metadata()[1].hash);
 }
 
+TEST(RemoteWriteV1, ScansKeysFirstAndExaminesTheRestWhenAsked) {
+  const std::string labels = LabelField("__name__", "m") + LabelField("job", "j");
+  auto f = [&](const std::string& series, bool examined, bool good) {
+    const std::string request = BytesField(1, series);
+    EXPECT_EQ(FirstDisagreement(Schema::kV1, request, {}), "");
+    RequestScan scan;
+    const Status scanned = scan.Scan(Schema::kV1, request, kHasher, {.depth = Depth::kKeysFirst});
+    EXPECT_EQ(scanned.has_value(), good || !examined);
+    if (!scanned) return;
+    EXPECT_EQ(scan.series()[0].examined, examined) << testing::PrintToString(series);
+    const uint32_t first = 0;
+    EXPECT_EQ(scan.Examine({&first, 1}, kHasher).has_value(), good);
+    if (!good) return;
+    EXPECT_TRUE(scan.series()[0].examined);
+    EXPECT_EQ(scan.keys()[0], kHasher(labels));
+  };
+  f(labels + SampleField(), false, true);
+  f(labels + SampleField(kStale), false, true);
+  f(labels + SampleField() + SampleField(2), true, true);
+  f(labels + BytesField(2, VarintField(2, 1700000000000)), true, true);  // the value 0
+  f(labels + VarintField(9, 1) + SampleField(), false, true);
+  f(labels + BytesField(3, "") + SampleField(), false, true);
+  f("\x0a\x7f" + labels + SampleField(), false, false);
+  f("\x0b" + labels + SampleField(), false, false);
+  f(labels + SampleField() + "\x0b", true, false);
+}
+
 TEST(RemoteWriteV1, RefusesSingleMetadataEntries) {
   auto f = [](const model::MetricMetadata& metadata, const SeriesLimits& limits, Errc code) {
     RequestEncoder encoder(Schema::kV1);

@@ -7,7 +7,9 @@
 //                |---- hashed in place ----|
 //
 // The hash is the key of the series, however its labels are encoded or sorted. A series with labels in several runs
-// gets no key and takes the slow path. Cost: linear in the bytes.
+// gets no key and takes the slow path. Cost: linear in the bytes. With Depth::kKeysFirst the labels of usual series are
+// found from the end of the message, without reading them: label after label is a chain of loads, each of which waits
+// for the one before.
 #include <algorithm>
 
 #include "base/format.h"
@@ -90,23 +92,52 @@ bool V1Walk::TakeTopLevel(const Field& field) {
   return true;
 }
 
+// Nearly every series is one run of labels, then one sample. By its end alone it cannot be told from other series, such
+// as one with a histogram before the sample. With several samples it mostly can, and then the labels alone are hashed.
 bool V1Walk::WalkSeries(std::string_view message) {
   ScannedSeries& series = scan_.series_.emplace_back();
   model::Fingerprint& key = scan_.keys_.emplace_back();
   series.message = message;
-  const char* at = message.data();
-  const char* const end = at + message.size();
-  // Nearly every series: one run of labels, then one sample.
+  if (depth_ == Depth::kWhole || message.size() <= kUsualSampleBytes) return ExamineSeries(series, key);
+  const char* const sample = message.data() + message.size() - kUsualSampleBytes;
+  if (!IsUsualSample(sample)) return ExamineSeries(series, key);
+  if (message.size() > 2 * kUsualSampleBytes && IsUsualSample(sample - kUsualSampleBytes)) [[unlikely]] {
+    return ExamineSeries(series, key);
+  }
+  TakeUsual(series, key, sample);
+  series.examined = false;
+  return true;
+}
+
+Status V1Walk::Examine(std::span<const uint32_t> indices) {
+  for (const uint32_t i : indices) {
+    ScannedSeries& series = scan_.series_[i];
+    if (series.examined) continue;
+    series = {.message = series.message};
+    scan_.keys_[i] = {};
+    if (!ExamineSeries(series, scan_.keys_[i])) return Broken(series.message.data());
+  }
+  return {};
+}
+
+bool V1Walk::ExamineSeries(ScannedSeries& series, model::Fingerprint& key) {
+  const char* const at = series.message.data();
+  const char* const end = at + series.message.size();
   const char* const behind = SkipLabels(at, end);
   if (behind == nullptr) return false;
-  if (end - behind == ptrdiff_t{kUsualSampleBytes} && behind != at && IsUsualSample(behind)) {
-    series.labels = {at, static_cast<size_t>(behind - at)};
-    series.samples = 1;
-    series.stale_only = wire::Load<uint64_t>(behind + 3) == kStaleMarker;
-    key = hasher_(series.labels);
-    return true;
+  if (end - behind != ptrdiff_t{kUsualSampleBytes} || behind == at || !IsUsualSample(behind)) {
+    return WalkOddSeries(series, key);
   }
-  return WalkOddSeries(series, key);
+  TakeUsual(series, key, behind);
+  return true;
+}
+
+void V1Walk::TakeUsual(ScannedSeries& series, model::Fingerprint& key, const char* sample) {
+  const char* const at = series.message.data();
+  series.labels = {at, static_cast<size_t>(sample - at)};
+  series.samples = 1;
+  series.stale_only = wire::Load<uint64_t>(sample + 3) == kStaleMarker;
+  key = hasher_(series.labels);
 }
 
 bool V1Walk::WalkOddSeries(ScannedSeries& series, model::Fingerprint& key) {

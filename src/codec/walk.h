@@ -68,22 +68,25 @@ class Walk {
   static bool ReadOddSample(std::string_view message, uint64_t& bits);
 
   bool active_ = false;
-  size_t histograms_taken_ = 0;
 };
 
 class V1Walk : Walk {
  public:
   V1Walk(RequestScan& scan, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds)
-      : Walk(scan, decoded, hasher, bounds) {}
+      : Walk(scan, decoded, hasher, bounds), depth_(bounds.depth) {}
   Status Run();
+  Status Examine(std::span<const uint32_t> series);
 
  private:
   bool WalkSeries(std::string_view message);
+  bool ExamineSeries(ScannedSeries& series, model::Fingerprint& key);
+  void TakeUsual(ScannedSeries& series, model::Fingerprint& key, const char* sample);
   bool WalkOddSeries(ScannedSeries& series, model::Fingerprint& key);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool WalkMetadata(std::string_view message);
   bool TakeTopLevel(const wire::Field& field);
 
+  const Depth depth_;
   bool looks_like_v2_ = false;
 };
 

@@ -16,7 +16,7 @@ namespace {
 using codec::Compression;
 using codec::Schema;
 
-thread_local uint64_t allocations = 0;
+[[maybe_unused]] thread_local uint64_t allocations = 0;
 
 struct Sender {
   Schema schema;
@@ -26,7 +26,7 @@ struct Sender {
 
 class Allocations : public testing::TestWithParam<Sender> {};
 
-std::string BodyOf(const Sender& sender) {
+[[maybe_unused]] std::string BodyOf(const Sender& sender) {
   codec::RequestEncoder encoder(sender.schema);
   for (int i = 0; i < 500; ++i) {
     codec::WireSeries series{.labels = {{"__name__", "up"}, {"instance", format("{}", i)}, {"job", "api"}},
@@ -62,7 +62,7 @@ TEST_P(Allocations, KnownSeriesCostNone) {
   Intake intake({seen, seen_metadata, activity, clock, metrics});
   const auto receive = [&] {
     const auto decoded = decompressor.Decode(GetParam().compression, body, 1 << 20);
-    ASSERT_TRUE(decoded && scan.Scan(GetParam().schema, *decoded, hasher));
+    ASSERT_TRUE(decoded && scan.Scan(GetParam().schema, *decoded, hasher, {.depth = codec::Depth::kKeysFirst}));
     MemoryHold memory(budget);
     const Intake::Sorted sorted = intake.Sort(scan, tenant, fingerprinter, {}, memory);
     seen.Insert(sorted.fresh.fingerprints);

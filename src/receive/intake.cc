@@ -35,12 +35,13 @@ Items ItemsOf(const ScannedSeries& series) { return {series.samples, series.hist
 
 // How a series is looked up, each step only for what the step before did not find:
 //
-//   key, the local hash of the labels as they were sent -> aliases      known: done, nothing decoded
+//   key, the local hash of the labels as they were sent -> aliases      known: done, nothing decoded; the others are
+//                                                                       examined, which may show a broken request
 //   fingerprint, of the labels as they were sent        -> seen table   known: they are canonical; remember the key
 //   fingerprint, of the canonical labels                -> seen table   known: remember the key
 //                                                                       unknown: new
 // The second step is for 1.0, where most senders sort their labels: it saves decoding them.
-Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant& tenant,
+Intake::Sorted Intake::Sort(codec::RequestScan& scan, const model::Tenant& tenant,
                             const model::Fingerprinter& fingerprinter, const ReceiveOptions& options,
                             MemoryHold& memory) {
   Context context{scan, tenant, fingerprinter, options, memory};
@@ -50,18 +51,23 @@ Intake::Sorted Intake::Sort(const codec::RequestScan& scan, const model::Tenant&
   counts.first_refusal = scan.first_refused_item();
   Restart();
 
-  CountItems(context);
   deps_.seen.FindUnknown(scan.keys(), unknown_);
+  if (!unknown_.empty()) {
+    const model::LocalHasher hasher(deps_.seen.alias_key(), fingerprinter);
+    context.sorted.status = scan.Examine(unknown_, hasher);
+    if (!context.sorted.status) return std::move(context.sorted);
+  }
+  CountItems(context);
   if (!unknown_.empty()) {
     if (scan.schema() == codec::Schema::kV1) LookUpSent(context);
     ResolveUnknown(context);
-    if (context.sorted.memory) LookUpResolved(context);
+    if (context.sorted.status) LookUpResolved(context);
     deps_.seen.RememberAliases(aliases_);
   }
   if (!due_.empty()) ResolveDue(context);
-  if (context.sorted.memory && !scan.metadata().empty()) SortMetadata(context);
+  if (context.sorted.status && !scan.metadata().empty()) SortMetadata(context);
   if (!active_.empty()) deps_.activity.PublishActivity({deps_.clock.NowMs(), active_});
-  if (!context.sorted.memory) return std::move(context.sorted);
+  if (!context.sorted.status) return std::move(context.sorted);
 
   counts.known = counts.series - counts.refused - counts.fresh;
   deps_.metrics.known.Add(static_cast<double>(counts.known));
@@ -222,8 +228,8 @@ void Intake::SortMetadata(Context& context) {
 bool Intake::Take(Context& context, uint64_t bytes) const {
   context.not_taken += bytes;
   if (context.not_taken < kStepBytes) return true;
-  context.sorted.memory = TakeMemory(context.memory, std::exchange(context.not_taken, 0));
-  return context.sorted.memory.has_value();
+  context.sorted.status = TakeMemory(context.memory, std::exchange(context.not_taken, 0));
+  return context.sorted.status.has_value();
 }
 
 void Intake::Refuse(Context& context, const ScannedSeries& series, Refusal refusal) {

@@ -52,11 +52,13 @@ class Intake {
     RequestCounts counts;
     NewSeries fresh;
     NewSeries to_confirm;  // known, but due to be looked up in the shared tier again
-    Status memory = {};    // of TakeMemory(); if it failed, `counts` and `fresh` are incomplete
+    // kInvalid: the request is broken (RequestScan::Examine). Otherwise of TakeMemory(). If it failed, `counts` and
+    // `fresh` are incomplete.
+    Status status = {};
   };
-  // `scan` must have been made with LocalHasher(seen.alias_key(), fingerprinter). `fingerprinter` must be that of
-  // `tenant`. `memory` grows with the new series if they are large.
-  Sorted Sort(const codec::RequestScan& scan, const model::Tenant& tenant, const model::Fingerprinter& fingerprinter,
+  // `scan` must have been made with LocalHasher(seen.alias_key(), fingerprinter), at any depth: what is unknown is
+  // examined. `fingerprinter` must be that of `tenant`. `memory` grows with the new series if they are large.
+  Sorted Sort(codec::RequestScan& scan, const model::Tenant& tenant, const model::Fingerprinter& fingerprinter,
               const ReceiveOptions& options, MemoryHold& memory);
 
  private:

@@ -74,7 +74,7 @@ class Thread {
     const auto decoded = decompressor_.Decode(service_.compression, body, 64 << 20);
     Check(decoded.has_value());
     const model::LocalHasher hasher(service_.seen.alias_key(), service_.fingerprinter);
-    Check(scan_.Scan(service_.schema, *decoded, hasher).has_value());
+    Check(scan_.Scan(service_.schema, *decoded, hasher, {.depth = codec::Depth::kKeysFirst}).has_value());
     MemoryHold memory(service_.memory);
     const Intake::Sorted sorted = intake_.Sort(scan_, service_.tenant, service_.fingerprinter, {}, memory);
     service_.seen.Insert(sorted.fresh.fingerprints);

@@ -217,7 +217,7 @@ Result<Intake::Sorted> SendHandler::Sort(const std::vector<OpenTsdbPoint>& point
   }
   Intake intake(deps_.intake);
   Intake::Sorted sorted = intake.Sort(scan, request.tenant, fingerprinter, options, request.memory);
-  TRY(std::move(sorted.memory));
+  TRY(std::move(sorted.status));
   if (sorted.counts.refused > 0) return Fail(Errc::kTooLarge, sorted.counts.first_refusal);
   return sorted;
 }

@@ -15,7 +15,8 @@ using std::chrono::steady_clock;
 // What a thread of the server does itself. 2,000 series of a usual sender decode to 1 MiB and take less than a
 // millisecond, or 5 ms if all of them are new.
 constexpr uint64_t kShortBytes = 3 << 19;
-constexpr codec::ScanBounds kShort{.series = 2500, .label_bytes = 4 << 20};
+constexpr codec::ScanBounds kShort{.series = 2500, .label_bytes = 4 << 20, .depth = codec::Depth::kKeysFirst};
+constexpr codec::ScanBounds kAny{.depth = codec::Depth::kKeysFirst};
 
 constexpr uint64_t kBytesPerField = 128;  // of a scanned series, and of what the intake notes of it
 
@@ -158,7 +159,7 @@ Status WriteHandler::ReadDeferred(Unsorted& request) {
   const size_t fields = codec::CountFields(decoded);
   TRY(TakeMemory(request.memory, fields * kBytesPerField));
   workspace.scan.Reserve(std::min(fields, codec::MaxSeries(decoded.size()) + 1));
-  return Scan(decoded, {}, request);
+  return Scan(decoded, kAny, request);
 }
 
 void WriteHandler::Finish(Unsorted& request) {
@@ -168,7 +169,7 @@ void WriteHandler::Finish(Unsorted& request) {
       workspace.intake.Sort(workspace.scan, request.tenant, *workspace.fingerprinter, *request.options, request.memory);
   GiveBack(request);
   if (!sorted.to_confirm.empty()) deps_.publish_once.Confirm(std::move(sorted.to_confirm));
-  if (!sorted.memory) return AnswerError(pending, sorted.memory.error());
+  if (!sorted.status) return AnswerError(pending, sorted.status.error());
   pending.counts = std::move(sorted.counts);
   if (sorted.fresh.empty()) return OnDurable(std::move(pending), {});
   if (const Status taken = TakeMemory(pending.memory, sorted.fresh.memory_bytes()); !taken) {

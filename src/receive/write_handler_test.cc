@@ -357,6 +357,27 @@ TEST_F(WriteHandlerTest, RefusesAnUnreadableRequestWith400AndNamesTheOption) {
   f(Body({Up("a")}), "receive.max_decoded_bytes");
 }
 
+// The labels of a usual series are read only if it is unknown.
+TEST_F(WriteHandlerTest, RefusesARequestWhoseLabelsAreBrokenAlsoAfterKnownSeries) {
+  codec::RequestEncoder encoder(codec::Schema::kV1);
+  encoder.Add(Up("a"));
+  const std::string good = encoder.Finish();
+  encoder.Add(Up("new"));
+  std::string broken = good + encoder.Finish();
+  const size_t label = broken.rfind("\x0a\x08__name__");
+  ASSERT_NE(label, std::string::npos);
+  broken[label + 1] = 0x7f;  // longer than the label that contains it
+  EXPECT_EQ(SendNow(codec::Compress(Compression::kSnappy, good)).status, 204);
+  broken[label - 1] = 0x7f;  // longer than the series
+  for (int i = 0; i < 2; ++i) {
+    const net::Response response = SendNow(codec::Compress(Compression::kSnappy, broken));
+    EXPECT_EQ(response.status, 400);
+    EXPECT_THAT(response.body, testing::HasSubstr("broken after byte"));
+  }
+  EXPECT_EQ(publisher_.identities().size(), 1U);
+  EXPECT_EQ(SendNow(codec::Compress(Compression::kSnappy, good)).status, 204);
+}
+
 TEST_F(WriteHandlerTest, ReadsLongRequestsOnAThreadOfTheirOwnSoThatShortOnesDoNotWait) {
   for (const auto& long_series : {UpTo(600, 3000), UpTo(5000, 8)}) {  // many bytes; many series
     std::optional<BusyThread> busy(long_work_);

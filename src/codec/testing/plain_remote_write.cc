@@ -1,6 +1,8 @@
 #include "codec/testing/plain_remote_write.h"
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 #include <protozero/pbf_reader.hpp>
 #include <set>
 
@@ -430,6 +432,33 @@ std::string Describe(const PlainSeries& s) {
                 s.samples, s.histograms, s.exemplars, model::FormatIdentity(model::LabelsView(s.canonical)));
 }
 
+// Compares a scan of keys first, whose series are examined afterwards, with `whole`. Nothing if both are the same.
+std::string DisagreementOfDepths(Schema schema, std::string_view decoded, const model::LocalHasher& hasher,
+                                 const Status& of_whole, const RequestScan& whole) {
+  RequestScan scan;
+  const Status scanned = scan.Scan(schema, decoded, hasher, {.depth = Depth::kKeysFirst});
+  const std::vector<model::Fingerprint> first_keys(scan.keys().begin(), scan.keys().end());
+  const std::vector<ScannedSeries> first(scan.series().begin(), scan.series().end());
+  std::vector<uint32_t> all(scan.series().size());
+  std::iota(all.begin(), all.end(), 0);
+  Status status = scanned ? scan.Examine(all, hasher) : scanned;
+  if (status.has_value() != of_whole.has_value()) return "keys first: the request is refused by one only";
+  if (!status) return "";
+  const auto same = [](const ScannedSeries& a, const ScannedSeries& b) {
+    return a.message == b.message && a.labels == b.labels && a.samples == b.samples && a.histograms == b.histograms &&
+           a.exemplars == b.exemplars && a.refusal == b.refusal && a.stale_only == b.stale_only;
+  };
+  if (!std::ranges::equal(scan.series(), whole.series(), same)) return "keys first: other series";
+  if (!std::ranges::equal(scan.keys(), whole.keys())) return "keys first: other keys";
+  // What a caller relies on: a key that is known needs no examination.
+  const std::set<model::Fingerprint> known(whole.keys().begin(), whole.keys().end());
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (!known.contains(first_keys[i])) continue;
+    if (!same(first[i], whole.series()[i])) return format("keys first: series {} is another one once examined", i);
+  }
+  return "";
+}
+
 }  // namespace
 
 Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const SeriesLimits& limits) {
@@ -443,7 +472,10 @@ Result<PlainRequest> DecodePlain(Schema schema, std::string_view decoded, const 
 Result<PlainRequest> DecodeFast(Schema schema, std::string_view decoded, const SeriesLimits& limits,
                                 const model::LocalHasher& hasher, FastPath& path) {
   auto& [scan, canonicalise] = path;
-  if (Status scanned = scan.Scan(schema, decoded, hasher); !scanned) return Fail(scanned.error());
+  const Status scanned = scan.Scan(schema, decoded, hasher);
+  const std::string disagreement = DisagreementOfDepths(schema, decoded, hasher, scanned, scan);
+  if (!disagreement.empty()) return Fail(Errc::kInternal, disagreement);
+  if (!scanned) return Fail(scanned.error());
   PlainRequest request;
   std::map<model::Fingerprint, PlainLabels> of_key;
   std::map<std::string_view, model::Fingerprint> of_labels;
