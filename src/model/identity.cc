@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
-#include <utility>
 
 #include "base/ascii.h"
 #include "base/format.h"
@@ -79,37 +78,66 @@ char* WriteQuoted(std::string_view text, char* to) {
   return to;
 }
 
-char* WriteIdentity(LabelsView labels, char* to) {
-  const std::string_view metric = labels.metric_name();
-  const bool bare = IsWord(metric, kStartsMetric, kInMetric);
-  if (bare) to = Write(metric, to);
+// Writes at most 2 * metric_name.size() + 4 bytes.
+char* WriteBegin(std::string_view metric_name, char* to) {
+  const bool bare = IsWord(metric_name, kStartsMetric, kInMetric);
+  if (bare) to = Write(metric_name, to);
   *to++ = '{';
-  bool first = true;
-  if (!bare && !metric.empty()) {
-    to = WriteQuoted(metric, to);
-    first = false;
-  }
-  for (const Label& label : labels) {
-    if (label.name == kMetricName) continue;
-    if (!std::exchange(first, false)) *to++ = ',';
-    to = IsWord(label.name, kStartsLabel, kInLabel) ? Write(label.name, to) : WriteQuoted(label.name, to);
-    *to++ = '=';
-    to = WriteQuoted(label.value, to);
-  }
+  if (bare || metric_name.empty()) return to;
+  to = WriteQuoted(metric_name, to);
+  *to++ = ',';
+  return to;
+}
+
+// Writes at most 2 * (name + value) + 6 bytes.
+char* WriteLabel(const Label& label, char* to) {
+  to = IsWord(label.name, kStartsLabel, kInLabel) ? Write(label.name, to) : WriteQuoted(label.name, to);
+  *to++ = '=';
+  to = WriteQuoted(label.value, to);
+  *to++ = ',';
+  return to;
+}
+
+// Each part ends with a comma, and the last comma becomes the brace.
+char* WriteEnd(char* to) {
+  if (to[-1] == ',') --to;
   *to++ = '}';
   return to;
 }
 
+// Appends at most `most` bytes, which `write(to)` writes.
+template <typename WriteTo>
+void Append(size_t most, std::string& out, WriteTo write) {
+  const size_t before = out.size();
+  out.resize_and_overwrite(before + most,
+                           [&](char* text, size_t) { return static_cast<size_t>(write(text + before) - text); });
+}
+
 }  // namespace
+
+void BeginIdentity(std::string_view metric_name, std::string& out) {
+  Append(2 * metric_name.size() + 4, out, [&](char* to) { return WriteBegin(metric_name, to); });
+}
+
+void AppendIdentityLabel(const Label& label, std::string& out) {
+  Append(2 * (label.name.size() + label.value.size()) + 6, out, [&](char* to) { return WriteLabel(label, to); });
+}
+
+void EndIdentity(std::string& out) {
+  Append(1, out, [](char* to) { return WriteEnd(to); });
+}
 
 // Writes to memory that is surely enough, since a check per piece costs as much as the piece. Each byte of a name or
 // value becomes at most two; what is around them (two pairs of quotes, '=' and ',') is no more than the 6 bytes around
-// them in canonical form.
+// them in canonical form, twice.
 void AppendIdentity(LabelsView labels, std::string& out) {
-  const size_t before = out.size();
   constexpr size_t kBraces = 2;
-  out.resize_and_overwrite(before + 2 * labels.canonical().size() + kBraces, [&](char* text, size_t) {
-    return static_cast<size_t>(WriteIdentity(labels, text + before) - text);
+  Append(2 * labels.canonical().size() + kBraces, out, [&](char* to) {
+    to = WriteBegin(labels.metric_name(), to);
+    for (const Label& label : labels) {
+      if (label.name != kMetricName) to = WriteLabel(label, to);
+    }
+    return WriteEnd(to);
   });
 }
 

@@ -22,6 +22,12 @@ namespace mi::model {
 void AppendIdentity(LabelsView labels, std::string& out);
 std::string FormatIdentity(LabelsView labels);
 
+// The same text in parts, for callers that keep the parts of labels that many series share: the beginning with the
+// metric's name (which may be empty), each other label in order, the end.
+void BeginIdentity(std::string_view metric_name, std::string& out);
+void AppendIdentityLabel(const Label& label, std::string& out);
+void EndIdentity(std::string& out);
+
 // Reads identity texts without allocating memory per text. Reuse it: it keeps its buffers.
 // Threads: confined to one.
 class IdentityReader {

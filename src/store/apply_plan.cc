@@ -52,6 +52,9 @@ std::vector<std::pair<model::Fingerprint, int64_t>> MergeActivity(std::span<cons
 // Within a fingerprint nearly always all occurrences have one identity; AddFingerprint splits those that do not.
 ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(batches) {
   std::vector<Entry> entries;
+  size_t count = 0;
+  for (const model::SeriesBatch& batch : batches) count += batch.size();
+  entries.reserve(count);
   for (size_t b = 0; b < batches.size(); ++b) {
     for (size_t i = 0; i < batches[b].size(); ++i) entries.push_back({batches[b][i].fingerprint, {b, i}});
   }
@@ -63,7 +66,7 @@ ApplyPlan::ApplyPlan(std::span<const model::SeriesBatch> batches) : batches_(bat
   for (size_t begin = 0, end = 0; begin < entries.size(); begin = end) {
     while (end < entries.size() && entries[end].fingerprint == entries[begin].fingerprint) ++end;
     const size_t first = series_.size();
-    AddFingerprint(begin, end);
+    AddFingerprint(entries[begin].fingerprint, begin, end);
     runs_.push_back(std::span(series_).subspan(first));  // series_ was reserved, so it never moves
   }
 }
@@ -74,7 +77,8 @@ bool ApplyPlan::SameIdentity(const Occurrence& a, const Occurrence& b) const {
 
 // Takes the first occurrence as leader, moves those of its identity to the front, and repeats with the rest. Quadratic
 // in the number of identities under one fingerprint, of which there is nearly always one.
-void ApplyPlan::AddFingerprint(size_t begin, size_t end) {
+void ApplyPlan::AddFingerprint(const model::Fingerprint& fingerprint, size_t begin, size_t end) {
+  if (end - begin == 1) return AddIdentity(fingerprint, begin, end);  // reads no labels, which are far apart in memory
   const auto all = std::span(occurrences_);
   while (begin < end) {
     const auto run = all.subspan(begin, end - begin);
@@ -85,13 +89,13 @@ void ApplyPlan::AddFingerprint(size_t begin, size_t end) {
       std::ranges::sort(all.subspan(begin, next - begin));
       std::ranges::sort(others);
     }
-    AddIdentity(begin, next);
+    AddIdentity(fingerprint, begin, next);
     begin = next;
   }
 }
 
-void ApplyPlan::AddIdentity(size_t begin, size_t end) {
-  PlannedSeries series{.fingerprint = At(occurrences_[begin]).fingerprint,
+void ApplyPlan::AddIdentity(const model::Fingerprint& fingerprint, size_t begin, size_t end) {
+  PlannedSeries series{.fingerprint = fingerprint,
                        .occurrences = std::span(occurrences_).subspan(begin, end - begin),
                        .first_seen_ms = INT64_MAX,
                        .last_seen_ms = INT64_MIN};

@@ -45,16 +45,14 @@ class ApplyPlan {
   // Per fingerprint, ascending, the series that have it. If there are several they collide: at most one can be stored.
   std::span<const std::span<const PlannedSeries>> runs() const { return runs_; }
   const model::Tenant& TenantOf(const PlannedSeries& series) const { return batches_[series.first().batch].tenant(); }
-  // When the batch of the first occurrence was seen.
-  int64_t SeenAtMs(const PlannedSeries& series) const { return batches_[series.first().batch].seen_at_ms(); }
   model::LabelsView LabelsOf(const PlannedSeries& series) const { return At(series.first()).labels; }
 
  private:
   model::Series At(const Occurrence& at) const { return batches_[at.batch][at.index]; }
   bool SameIdentity(const Occurrence& a, const Occurrence& b) const;
   // Adds the series of one fingerprint, which all occurrences in [begin, end) have.
-  void AddFingerprint(size_t begin, size_t end);
-  void AddIdentity(size_t begin, size_t end);
+  void AddFingerprint(const model::Fingerprint& fingerprint, size_t begin, size_t end);
+  void AddIdentity(const model::Fingerprint& fingerprint, size_t begin, size_t end);
 
   std::span<const model::SeriesBatch> batches_;
   std::vector<Occurrence> occurrences_;

@@ -51,6 +51,10 @@ std::vector<Dictionary::Wanted*> Dictionary::Missing() {
   return missing;
 }
 
+bool Dictionary::HasRefused() const {
+  return std::ranges::any_of(wanted_, [](const Wanted& wanted) { return wanted.id == 0; });
+}
+
 void Dictionary::Remember() {
   for (const Wanted& wanted : wanted_) {
     if (wanted.id != 0) cache_.Put(wanted.key, wanted.id);

@@ -83,6 +83,9 @@ class Dictionary {
     return wanted_[slot].id;
   }
 
+  // Whether a text was refused. Requires: all are settled.
+  bool HasRefused() const;
+
   // Keeps the ids in memory. Requires: their rows are committed.
   void Remember();
   // Ends the call: forgets what was wanted, and borrows nothing any more.
@@ -103,6 +106,7 @@ struct Dictionaries {
   explicit Dictionaries(uint64_t cache_bytes);
 
   std::array<Dictionary*, 3> all() { return {&names, &values, &basic_labels}; }
+  bool HasRefused() const { return names.HasRefused() || values.HasRefused() || basic_labels.HasRefused(); }
   void Remember();
   void Discard();
   void Forget();

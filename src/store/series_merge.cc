@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <cstring>
 #include <utility>
 
 #include "base/format.h"
@@ -11,16 +12,24 @@
 namespace mi::store {
 namespace {
 
-// The row of metric_basic_label. Views of the tenant and the labels.
-struct BasicLabels {
-  std::array<std::string_view, 4> columns;  // tenant, env, service, __name__
+// The columns of metric_basic_label: tenant, env, service, __name__.
+constexpr size_t kTenantColumn = 0;
+constexpr size_t kMetricColumn = 3;
+constexpr size_t kNoColumn = 4;
 
-  // Where the value of a label belongs; null if it is not one of these.
-  std::string_view* ColumnOf(std::string_view name) {
-    if (!IsBasicLabel(name)) return nullptr;
-    return &columns[name == "env" ? 1 : name == "service" ? 2 : 3];
-  }
-};
+// Where the value of a label belongs.
+size_t ColumnOf(std::string_view name) {
+  if (!IsBasicLabel(name)) return kNoColumn;
+  return name == "env" ? 1 : name == "service" ? 2 : kMetricColumn;
+}
+
+// Compares labels that are parts of canonical bytes: equal sizes have the same bytes between the name and the value, so
+// one comparison covers both.
+bool AreSame(const model::Label& a, const model::Label& b) {
+  return a.name.size() == b.name.size() && a.value.size() == b.value.size() &&
+         std::memcmp(a.name.data(), b.name.data(),
+                     static_cast<size_t>(a.value.data() + a.value.size() - a.name.data())) == 0;
+}
 
 }  // namespace
 
@@ -62,7 +71,7 @@ void SeriesMerge::MatchStored(size_t run, const StoredIdentity& row) {
 void SeriesMerge::Match(const PlannedSeries& series, const StoredIdentity& row, bool heals) {
   result_.existing += series.occurrences.size();
   if (heals) {
-    healed_.push_back({.planned = &series, .id = row.id});
+    healed_.push_back({.planned = series, .at = series.first(), .id = row.id});
     Resolve(healed_.back());
   }
   const int64_t first_seen_ms = row.complete ? std::min(row.first_seen_ms, series.first_seen_ms) : series.first_seen_ms;
@@ -74,94 +83,138 @@ void SeriesMerge::Match(const PlannedSeries& series, const StoredIdentity& row, 
 
 // What no stored row matched is new. Of several identities under one new fingerprint the one that arrived first is
 // stored, since ApplyPlan puts it first; the others collide with it, as they would in a later call.
+//
+// The plan is in the order of fingerprints, so neighbours are far apart in memory. new_ is in the order of arrival:
+// each series has a place of its own in the batches, so nothing is sorted, and from here on all memory is read in its
+// order.
 void SeriesMerge::CollectNew() {
-  new_.reserve(static_cast<size_t>(std::ranges::count(matched_, false)));
+  std::vector<size_t> begins;  // the place of the first series of each batch
+  size_t places = 0;
+  size_t bytes = 0;
+  for (const model::SeriesBatch& batch : plan_.batches()) {
+    begins.push_back(places);
+    places += batch.size();
+    bytes += batch.byte_size();
+  }
+  std::vector<const PlannedSeries*> by_place(places);
+  size_t count = 0;
   for (size_t run = 0; run < matched_.size(); ++run) {
     if (matched_[run]) continue;
     const std::span<const PlannedSeries> variants = plan_.runs()[run];
-    new_.push_back({.planned = &variants.front()});
+    const Occurrence& at = variants.front().first();
+    by_place[begins[at.batch] + at.index] = &variants.front();
+    ++count;
     for (const PlannedSeries& other : variants.subspan(1)) {
       Refuse(other, model::FormatIdentity(plan_.LabelsOf(variants.front())));
     }
   }
-  for (NewSeries* series : NewInOrderOfArrival()) Resolve(*series);
+  if (count == 0) return;
+  new_.reserve(count);
+  // The text of a series is mostly shorter than its canonical labels.
+  contents_.reserve(contents_.size() + bytes / places * count);
+  for (size_t batch = 0; batch < begins.size(); ++batch) {
+    for (size_t i = 0; i < plan_.batches()[batch].size(); ++i) {
+      const PlannedSeries* planned = by_place[begins[batch] + i];
+      if (planned == nullptr) continue;
+      new_.push_back({.planned = *planned, .at = {batch, i}});
+      Resolve(new_.back());
+    }
+  }
 }
 
-// new_ in the order in which the series stand in the batches. Each has a place of its own there, so nothing is sorted.
-std::vector<NewSeries*> SeriesMerge::NewInOrderOfArrival() {
-  std::vector<size_t> begins;  // the place of the first series of each batch
-  size_t places = 0;
-  for (const model::SeriesBatch& batch : plan_.batches()) {
-    begins.push_back(places);
-    places += batch.size();
-  }
-  std::vector<NewSeries*> by_place(places);
-  for (NewSeries& series : new_) {
-    const Occurrence& at = series.planned->first();
-    by_place[begins[at.batch] + at.index] = &series;
-  }
-  std::erase(by_place, nullptr);
-  return by_place;
-}
-
-// Sets what the tables have to hold for a series. Asks the dictionaries for its texts, except those that the series
-// before has at the same place: the series of one scrape share most of them.
+// Sets what the tables have to hold for a series. The series of one scrape share most of their labels. So each label is
+// compared with the one that the series before has at the same place. If both are equal, it has the same pair and the
+// same part of the content; only other labels are looked up and written. All texts stand in one string, and all pairs
+// in one list, so a series allocates nothing.
 void SeriesMerge::Resolve(NewSeries& series) {
-  const PlannedSeries& planned = *series.planned;
-  const model::LabelsView labels = plan_.LabelsOf(planned);
-  series.fingerprint = planned.fingerprint.ToBytes();
-  series.labels.reserve(previous_.size());
-  BasicLabels basic{{plan_.TenantOf(planned).name(), "", "", ""}};
-  size_t place = 0;
-  for (const model::Label& label : labels) {
-    if (std::string_view* column = basic.ColumnOf(label.name)) {
-      *column = label.value;
+  const model::SeriesBatch& batch = plan_.batches()[series.at.batch];
+  series.fingerprint = series.planned.fingerprint.ToBytes();
+  series.pairs_begin = series_pairs_.size();
+  std::array<std::string_view, 4> basic;
+  basic[kTenantColumn] = batch.tenant().name();
+  size_t places = 0;
+  for (const model::Label& label : batch[series.at.index].labels) {
+    if (label.name == model::kMetricName) {
+      basic[kMetricColumn] = label.value;
       continue;
     }
-    if (place == previous_.size()) previous_.push_back({{}, {SIZE_MAX, SIZE_MAX}});
-    ResolvedLabel& previous = previous_[place++];
-    const bool same_name = previous.slots.name != SIZE_MAX && previous.label.name == label.name;
-    if (!same_name) previous.slots.name = dictionaries_.names.Want(label.name, {&label.name, 1});
-    if (!same_name || previous.label.value != label.value) {
-      previous.slots.value = dictionaries_.values.Want(label.value, {&label.value, 1});
+    if (places == previous_.size()) previous_.emplace_back();
+    ResolvedLabel& resolved = previous_[places++];
+    if (!AreSame(resolved.label, label)) ResolveLabel(label, resolved);
+    resolved.label = label;
+    if (resolved.column == kNoColumn) {
+      series_pairs_.push_back(resolved.pair);
+    } else {
+      basic[resolved.column] = label.value;
     }
-    previous.label = label;
-    series.labels.push_back(previous.slots);
   }
+  series.pairs_end = series_pairs_.size();
+  WantBasicLabels(basic, series);
 
-  text_.clear();
-  for (const std::string_view value : basic.columns) AppendNetstring(value, text_);
-  series.basic_label = dictionaries_.basic_labels.Want(text_, basic.columns);
+  series.content_begin = contents_.size();
+  model::BeginIdentity(basic[kMetricColumn], contents_);
+  for (size_t i = 0; i < places; ++i) contents_.append(previous_[i].text);
+  model::EndIdentity(contents_);
+  series.content_end = contents_.size();
+}
 
-  text_.clear();
-  model::AppendIdentity(labels, text_);
-  series.content = text_;
+// resolved.label is still that of the series before.
+void SeriesMerge::ResolveLabel(const model::Label& label, ResolvedLabel& resolved) {
+  if (resolved.label.name != label.name) {
+    resolved.column = ColumnOf(label.name);
+    if (resolved.column == kNoColumn) resolved.name = dictionaries_.names.Want(label.name, {&label.name, 1});
+  }
+  resolved.text.clear();
+  model::AppendIdentityLabel(label, resolved.text);
+  if (resolved.column != kNoColumn) return;
+  const PairSlots slots{resolved.name, dictionaries_.values.Want(label.value, {&label.value, 1})};
+  const auto next = static_cast<PairNumber>(pairs_.size());
+  const auto [pair, is_new] = pair_by_slots_.try_emplace(uint64_t{slots.name} << 32 | slots.value, next);
+  if (is_new) pairs_.push_back(slots);
+  resolved.pair = pair->second;
+}
+
+// Mostly only the metric's name, the last part of the key, differs from that of the series before.
+void SeriesMerge::WantBasicLabels(const std::array<std::string_view, 4>& columns, NewSeries& series) {
+  const auto shared = std::span(columns).first(kMetricColumn);
+  if (basic_prefix_ == 0 || !std::ranges::equal(shared, std::span(previous_basic_).first(kMetricColumn))) {
+    basic_key_.clear();
+    for (const std::string_view value : shared) AppendNetstring(value, basic_key_);
+    basic_prefix_ = basic_key_.size();
+    previous_basic_ = columns;
+  }
+  basic_key_.resize(basic_prefix_);
+  AppendNetstring(columns[kMetricColumn], basic_key_);
+  series.basic_label = dictionaries_.basic_labels.Want(basic_key_, columns);
 }
 
 void SeriesMerge::RefuseClashes() {
   const auto clashes = [this](const NewSeries& series) {
     const Dictionary* clash = ClashOf(series);
     if (clash == nullptr) return false;
-    Refuse(*series.planned, format("a row of {} has the hash of another text", clash->table().name));
+    Refuse(series.planned, format("a row of {} has the hash of another text", clash->table().name));
     return true;
   };
-  std::erase_if(new_, clashes);
-  std::erase_if(healed_, [&](const NewSeries& series) {
-    if (!clashes(series)) return false;
-    result_.existing -= series.planned->occurrences.size();
-    return true;
-  });
+  if (dictionaries_.HasRefused()) {
+    std::erase_if(new_, clashes);
+    std::erase_if(healed_, [&](const NewSeries& series) {
+      if (!clashes(series)) return false;
+      result_.existing -= series.planned.occurrences.size();
+      return true;
+    });
+  }
   std::ranges::sort(healed_, {}, &NewSeries::id);
   for (const NewSeries& series : healed_) {
-    result_.healed.push_back({series.id, series.planned->first().batch, series.planned->first().index});
+    result_.healed.push_back({series.id, series.at.batch, series.at.index});
   }
 }
 
 const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
   if (BasicLabelOf(series) == 0) return &dictionaries_.basic_labels;
-  for (const auto& [name, value] : series.labels) {
-    if (dictionaries_.names.IdAt(name) == 0) return &dictionaries_.names;
-    if (dictionaries_.values.IdAt(value) == 0) return &dictionaries_.values;
+  for (const PairNumber pair : PairsOf(series)) {
+    const auto [name, value] = IdsOf(pair);
+    if (name == 0) return &dictionaries_.names;
+    if (value == 0) return &dictionaries_.values;
   }
   return nullptr;
 }
@@ -172,26 +225,34 @@ const Dictionary* SeriesMerge::ClashOf(const NewSeries& series) const {
 // In the order of arrival, because the series of one scrape then are neighbours: their postings are short, and the
 // pages of an index stay together.
 void SeriesMerge::AssignIds(uint64_t first) {
-  const std::vector<NewSeries*> by_arrival = NewInOrderOfArrival();
-  by_id_.assign(by_arrival.begin(), by_arrival.end());
-  for (NewSeries* series : by_arrival) {
-    series->id = first++;
-    const PlannedSeries& planned = *series->planned;
-    result_.inserted.push_back({series->id, planned.first().batch, planned.first().index});
+  result_.inserted.reserve(new_.size());
+  for (NewSeries& series : new_) {
+    series.id = first++;
+    const PlannedSeries& planned = series.planned;
+    result_.inserted.push_back({series.id, series.at.batch, series.at.index});
     result_.existing += planned.occurrences.size() - 1;
-    const int64_t told_ms = plan_.SeenAtMs(planned);
+    const int64_t told_ms = plan_.batches()[series.at.batch].seen_at_ms();
     if (planned.first_seen_ms != told_ms || planned.last_seen_ms != told_ms) {
-      result_.updated.push_back({series->id, planned.first_seen_ms, planned.last_seen_ms});
+      result_.updated.push_back({series.id, planned.first_seen_ms, planned.last_seen_ms});
     }
   }
+}
+
+std::vector<const NewSeries*> SeriesMerge::NewSeriesByFingerprint() const {
+  std::vector<const NewSeries*> sorted;
+  sorted.reserve(new_.size());
+  for (const NewSeries& series : new_) sorted.push_back(&series);
+  std::ranges::sort(sorted, {}, [](const NewSeries* series) { return series->planned.fingerprint; });
+  return sorted;
 }
 
 // Sorted by the key of metric_label, so that each page of it is touched once.
 std::vector<Posting> SeriesMerge::Postings() const {
   std::vector<Posting> postings;
   for (const NewSeries& series : new_) {
-    for (const auto& [name, value] : series.labels) {
-      postings.push_back({dictionaries_.names.IdAt(name), dictionaries_.values.IdAt(value), series.id});
+    for (const PairNumber pair : PairsOf(series)) {
+      const auto [name, value] = IdsOf(pair);
+      postings.push_back({name, value, series.id});
     }
   }
   std::ranges::sort(postings);

@@ -10,11 +10,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "model/identity_fingerprinter.h"
@@ -53,18 +55,16 @@ struct StoredIdentity {
   bool complete = true;                 // its times and its row of metric_basic_label are there
 };
 
-// A series that the database does not have yet, or whose row is damaged.
+// A series that the database does not have yet, or whose row is damaged. SeriesMerge tells its texts and labels.
 struct NewSeries {
-  const PlannedSeries* planned = nullptr;
+  PlannedSeries planned;
+  Occurrence at;  // the first one
   Hash16 fingerprint = {};
-  struct LabelSlots {
-    size_t name, value;
-    friend bool operator==(const LabelSlots&, const LabelSlots&) = default;
-  };
   uint64_t id = 0;
-  size_t basic_label = 0;          // slot in dictionaries.basic_labels
-  std::vector<LabelSlots> labels;  // slots of the other labels, in dictionaries.names and values
-  std::string content;
+  size_t basic_label = 0;  // slot in dictionaries.basic_labels
+  // Places in what the series of a call share, see SeriesMerge.
+  size_t content_begin = 0, content_end = 0;
+  size_t pairs_begin = 0, pairs_end = 0;
 };
 
 // A row of metric_label.
@@ -92,10 +92,28 @@ class SeriesMerge {
   // Gives the ids first, first + 1, ... in the order of arrival.
   void AssignIds(uint64_t first);
 
-  // By fingerprint, the order in which several writers must insert them.
+  // In the order of arrival, which is that of their ids.
   std::span<const NewSeries> new_series() const { return new_; }
-  std::span<const NewSeries* const> NewSeriesById() const { return by_id_; }
+  // The order in which several writers must insert them.
+  std::vector<const NewSeries*> NewSeriesByFingerprint() const;
   uint64_t BasicLabelOf(const NewSeries& series) const { return dictionaries_.basic_labels.IdAt(series.basic_label); }
+  // Borrowed from the merge.
+  std::string_view ContentOf(const NewSeries& series) const {
+    return std::string_view(contents_).substr(series.content_begin, series.content_end - series.content_begin);
+  }
+  // The labels without those of metric_basic_label, as numbers of label pairs. A pair that many series have is one.
+  using PairNumber = uint32_t;
+  std::span<const PairNumber> PairsOf(const NewSeries& series) const {
+    return std::span(series_pairs_).subspan(series.pairs_begin, series.pairs_end - series.pairs_begin);
+  }
+  // The ids of a pair's name and value; 0 if a dictionary refused it.
+  struct PairIds {
+    uint64_t name, value;
+  };
+  PairIds IdsOf(PairNumber pair) const {
+    return {dictionaries_.names.IdAt(pairs_[pair].name), dictionaries_.values.IdAt(pairs_[pair].value)};
+  }
+  size_t pair_count() const { return pairs_.size(); }
   // Damaged rows, with their ids, as they have to be. Ascending by id.
   std::span<const NewSeries> healed() const { return healed_; }
   // Of the new series, ascending.
@@ -111,7 +129,9 @@ class SeriesMerge {
   StoredAs Compare(const StoredIdentity& row, const PlannedSeries& series);
   void Match(const PlannedSeries& series, const StoredIdentity& row, bool heals);
   void Resolve(NewSeries& series);
-  std::vector<NewSeries*> NewInOrderOfArrival();
+  struct ResolvedLabel;
+  void ResolveLabel(const model::Label& label, ResolvedLabel& resolved);
+  void WantBasicLabels(const std::array<std::string_view, 4>& columns, NewSeries& series);
   void Refuse(const PlannedSeries& series, std::string_view stored_content);
   // The dictionary that refused a text of the series, or nullptr.
   const Dictionary* ClashOf(const NewSeries& series) const;
@@ -124,13 +144,29 @@ class SeriesMerge {
   std::vector<SeenUpdate> moved_;
   std::vector<NewSeries> new_;
   std::vector<NewSeries> healed_;
-  std::vector<const NewSeries*> by_id_;  // since AssignIds
-  // The label at each place of the series that was resolved last.
+
+  // What the new and healed series have, one after the other.
+  std::string contents_;
+  std::vector<PairNumber> series_pairs_;
+  // The distinct pairs, as slots in dictionaries_.names and values.
+  struct PairSlots {
+    size_t name, value;
+  };
+  std::vector<PairSlots> pairs_;
+  std::unordered_map<uint64_t, PairNumber> pair_by_slots_;
+  // The label at each place of the series that was resolved last, without the metric's name.
   struct ResolvedLabel {
     model::Label label;
-    NewSeries::LabelSlots slots;
+    size_t column = 0;    // in metric_basic_label, or kNoColumn
+    size_t name = 0;      // slot
+    PairNumber pair = 0;  // if it has no column
+    std::string text;     // its part of the content
   };
   std::vector<ResolvedLabel> previous_;
+  // The basic labels of that series, and how long the key is without its last column.
+  std::array<std::string_view, 4> previous_basic_;
+  std::string basic_key_;
+  size_t basic_prefix_ = 0;
   std::string text_;
   ApplyResult result_;
 };

@@ -95,10 +95,10 @@ Result<uint64_t> TakeIds(MysqlConnection& connection, std::string_view table, ui
 // MySQL keeps only UTF-8 in its text columns.
 Status CheckUtf8(const ApplyPlan& plan, std::span<const NewSeries> all) {
   for (const NewSeries& series : all) {
-    for (const model::Label& label : plan.LabelsOf(*series.planned)) {
+    for (const model::Label& label : plan.LabelsOf(series.planned)) {
       if (IsValidUtf8(label.name) && IsValidUtf8(label.value)) continue;
       return Fail(Errc::kInvalid, format("a label is not UTF-8, and MySQL keeps only that: {}",
-                                         model::FormatIdentity(plan.LabelsOf(*series.planned))));
+                                         model::FormatIdentity(plan.LabelsOf(series.planned))));
     }
   }
   return {};
@@ -266,12 +266,12 @@ Status MysqlSeriesStore::AssignIds(MysqlConnection& connection, SeriesMerge& mer
 
 Status MysqlSeriesStore::InsertNew(MysqlConnection& connection, const SeriesMerge& merge, uint64_t now_ms) {
   MysqlRows series_rows("metric (id, metric_basic_label_id, fingerprint, metric)");
-  for (const NewSeries& series : merge.new_series()) {
-    series_rows.Add(series.id, merge.BasicLabelOf(series), View(series.fingerprint), series.content);
+  for (const NewSeries* series : merge.NewSeriesByFingerprint()) {
+    series_rows.Add(series->id, merge.BasicLabelOf(*series), View(series->fingerprint), merge.ContentOf(*series));
   }
   MysqlRows seen_rows("metric_seen (metric_id, first_seen, last_seen, changed)");
-  for (const NewSeries* series : merge.NewSeriesById()) {
-    seen_rows.Add(series->id, series->planned->first_seen_ms, series->planned->last_seen_ms, now_ms);
+  for (const NewSeries& series : merge.new_series()) {
+    seen_rows.Add(series.id, series.planned.first_seen_ms, series.planned.last_seen_ms, now_ms);
   }
   TRY(connection.Insert(series_rows));
   TRY(connection.Insert(seen_rows));
@@ -293,9 +293,10 @@ Status MysqlSeriesStore::HealDamaged(MysqlConnection& connection, const SeriesMe
   MysqlRows postings("metric_label (metric_label_name_id, metric_label_value_id, metric_id)");
   for (const NewSeries& series : merge.healed()) {
     TRY(connection.Query("UPDATE metric SET metric_basic_label_id = ?, metric = ? WHERE id = ?",
-                         merge.BasicLabelOf(series), std::string_view(series.content), series.id));
-    for (const auto& [name, value] : series.labels) {
-      postings.Add(dictionaries_.names.IdAt(name), dictionaries_.values.IdAt(value), series.id);
+                         merge.BasicLabelOf(series), merge.ContentOf(series), series.id));
+    for (const SeriesMerge::PairNumber pair : merge.PairsOf(series)) {
+      const auto [name, value] = merge.IdsOf(pair);
+      postings.Add(name, value, series.id);
     }
   }
   return connection.Insert(postings, "ON DUPLICATE KEY UPDATE metric_id = metric_id");

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cassert>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -65,33 +64,19 @@ Result<LabelBlocks> LabelBlocks::Open(sqlite::Database& database) {
 }
 
 // Groups the labels of all series by pair, without sorting them: the series ascend by id, so each pair gets its ids in
-// order. A series mostly has the pair of the series before it at the same place, and then needs no look-up.
-Status LabelBlocks::Insert(std::span<const NewSeries* const> series, const Dictionaries& dictionaries) {
-  struct Pair {
-    NewSeries::LabelSlots slots;
-    IdRuns ids;
-  };
-  std::vector<Pair> pairs;
-  std::unordered_map<uint64_t, size_t> place_of;  // in pairs, by both slots
-  std::vector<size_t> last;                       // in pairs, by the place of the label in its series
-  for (const NewSeries* one : series) {
-    if (last.size() < one->labels.size()) last.resize(one->labels.size(), SIZE_MAX);
-    for (size_t i = 0; i < one->labels.size(); ++i) {
-      const NewSeries::LabelSlots slots = one->labels[i];
-      if (last[i] == SIZE_MAX || pairs[last[i]].slots != slots) {
-        const uint64_t key = uint64_t{slots.name} << 32 | slots.value;
-        last[i] = place_of.try_emplace(key, pairs.size()).first->second;
-        if (last[i] == pairs.size()) pairs.push_back({slots, {}});
-      }
-      pairs[last[i]].ids.Add(one->id);
-    }
+// order.
+Status LabelBlocks::Insert(const SeriesMerge& merge) {
+  std::vector<IdRuns> ids(merge.pair_count());
+  for (const NewSeries& series : merge.new_series()) {
+    for (const SeriesMerge::PairNumber pair : merge.PairsOf(series)) ids[pair].Add(series.id);
   }
   std::vector<Row> rows;
-  rows.reserve(pairs.size());
-  for (Pair& pair : pairs) {
-    const uint64_t first = pair.ids.first();
-    rows.push_back({dictionaries.names.IdAt(pair.slots.name), dictionaries.values.IdAt(pair.slots.value), first,
-                    pair.ids.TakeJson()});
+  rows.reserve(ids.size());
+  for (SeriesMerge::PairNumber pair = 0; pair < ids.size(); ++pair) {
+    if (ids[pair].empty()) continue;  // only healed series have it
+    const auto [name, value] = merge.IdsOf(pair);
+    const uint64_t first = ids[pair].first();
+    rows.push_back({name, value, first, ids[pair].TakeJson()});
   }
   std::ranges::sort(rows, {}, [](const Row& row) { return std::tuple(row.name, row.value); });
   return Insert(rows);

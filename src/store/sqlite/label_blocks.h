@@ -48,8 +48,8 @@ class LabelBlocks {
 
   static Result<LabelBlocks> Open(sqlite::Database& database);
 
-  // Adds the labels of new series. Requires: they ascend by id, and the dictionaries are settled.
-  Status Insert(std::span<const NewSeries* const> series, const Dictionaries& dictionaries);
+  // Adds the labels of the new series. Requires: they have ids, and the dictionaries are settled.
+  Status Insert(const SeriesMerge& merge);
   Status Insert(std::span<const Row> rows);
   // Adds one series to a pair, if it is not there.
   Status InsertMissing(uint64_t name, uint64_t value, uint64_t series);

@@ -106,8 +106,8 @@ Result<ApplyResult> SqliteSeriesStore::ApplyBatches(std::span<const model::Serie
 
   // Only ids that are behind a position: see MysqlSeriesStore::TryApply.
   if (!positions.empty()) dictionaries_.Remember();
-  for (const NewSeries* series : merge.NewSeriesById()) index_.Add(series->planned->fingerprint, series->id);
-  if (!merge.NewSeriesById().empty()) indexed_through_ = static_cast<int64_t>(merge.NewSeriesById().back()->id);
+  for (const NewSeries& series : merge.new_series()) index_.Add(series.planned.fingerprint, series.id);
+  if (!merge.new_series().empty()) indexed_through_ = static_cast<int64_t>(merge.new_series().back().id);
   known_positions_.NoteCommitted(positions);
   ApplyResult result = merge.TakeResult(moved);
   inserted_since_checkpoint_ += result.inserted.size();
@@ -166,7 +166,9 @@ Result<bool> SqliteSeriesStore::FindRow(const model::Fingerprint& fingerprint) {
 }
 
 Status SqliteSeriesStore::FindKnown(const ApplyPlan& plan, SeriesMerge& merge) {
+  constexpr size_t kAhead = 8;  // of the look-ups, which wait for memory
   for (size_t run = 0; run < plan.runs().size(); ++run) {
+    if (run + kAhead < plan.runs().size()) index_.Prefetch(plan.runs()[run + kAhead].front().fingerprint);
     if (!TRY(FindRow(plan.runs()[run].front().fingerprint))) continue;
     merge.MatchStored(run, {.id = static_cast<uint64_t>(find_.Int(0)),
                             .content = find_.Text(1),
@@ -215,12 +217,13 @@ Status SqliteSeriesStore::HealDamaged(const SeriesMerge& merge) {
   for (const NewSeries& series : merge.healed()) {
     const auto id = static_cast<int64_t>(series.id);
     heal_series_.Bind(1, static_cast<int64_t>(merge.BasicLabelOf(series)));
-    heal_series_.BindBlob(2, View(series.fingerprint)).BindText(3, series.content);
+    heal_series_.BindBlob(2, View(series.fingerprint)).BindText(3, merge.ContentOf(series));
     TRY(heal_series_.Bind(4, id).Run());
-    heal_seen_.Bind(1, id).Bind(2, series.planned->first_seen_ms);
-    TRY(heal_seen_.Bind(3, series.planned->last_seen_ms).Run());
-    for (const auto& [name, value] : series.labels) {
-      TRY(label_blocks_.InsertMissing(dictionaries_.names.IdAt(name), dictionaries_.values.IdAt(value), series.id));
+    heal_seen_.Bind(1, id).Bind(2, series.planned.first_seen_ms);
+    TRY(heal_seen_.Bind(3, series.planned.last_seen_ms).Run());
+    for (const SeriesMerge::PairNumber pair : merge.PairsOf(series)) {
+      const auto [name, value] = merge.IdsOf(pair);
+      TRY(label_blocks_.InsertMissing(name, value, series.id));
     }
   }
   return {};
@@ -231,17 +234,17 @@ Status SqliteSeriesStore::InsertNew(SeriesMerge& merge) {
   const uint64_t last = static_cast<uint64_t>(next_id_) + merge.new_series().size() - 1;
   if (last > FingerprintIndex::kMaxId) return IdsAreUsedUp(last);
   merge.AssignIds(static_cast<uint64_t>(next_id_));
-  const std::span<const NewSeries* const> series = merge.NewSeriesById();
+  const std::span<const NewSeries> series = merge.new_series();
   TRY(insert_series_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
-    insert.Bind(at, static_cast<int64_t>(series[i]->id));
-    insert.Bind(at + 1, static_cast<int64_t>(merge.BasicLabelOf(*series[i])));
-    insert.BindBlob(at + 2, View(series[i]->fingerprint)).BindText(at + 3, series[i]->content);
+    insert.Bind(at, static_cast<int64_t>(series[i].id));
+    insert.Bind(at + 1, static_cast<int64_t>(merge.BasicLabelOf(series[i])));
+    insert.BindBlob(at + 2, View(series[i].fingerprint)).BindText(at + 3, merge.ContentOf(series[i]));
   }));
   TRY(insert_seen_.Insert(series.size(), [&](size_t i, sqlite::Statement& insert, int at) {
-    insert.Bind(at, static_cast<int64_t>(series[i]->id));
-    insert.Bind(at + 1, series[i]->planned->first_seen_ms).Bind(at + 2, series[i]->planned->last_seen_ms);
+    insert.Bind(at, static_cast<int64_t>(series[i].id));
+    insert.Bind(at + 1, series[i].planned.first_seen_ms).Bind(at + 2, series[i].planned.last_seen_ms);
   }));
-  return label_blocks_.Insert(series, dictionaries_);
+  return label_blocks_.Insert(merge);
 }
 
 Status SqliteSeriesStore::UpdateSeen(std::span<const SeenUpdate> moved) {
