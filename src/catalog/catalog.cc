@@ -203,8 +203,8 @@ void Catalog::Append(std::span<const model::SeriesBatch> batches, const store::A
 
 bool Catalog::AppendOne(const store::InsertedSeries& inserted, const model::SeriesBatch& batch) {
   if (storage_->series.Find(inserted.id)) return false;
-  const model::LabelsView view = batch[inserted.index].labels;
-  labels_.assign(view.begin(), view.end());
+  labels_.clear();  // not assign(), which reads the labels twice
+  for (const model::Label& label : batch[inserted.index].labels) labels_.push_back(label);
   const SeenTimes times = SeenTimes::FromMs(batch.seen_at_ms(), batch.seen_at_ms());
   const Status added = Add(inserted.id, batch.tenant().name(), labels_, times);
   if (!added) CountRefused(added.error());

@@ -56,11 +56,27 @@ std::string DescribeBadHistogram(const RequestScan& scan, const ScannedSeries& s
   return "native histogram refused";
 }
 
+// Whether the labels were sent in canonical form and are within the limits: then there is nothing to decode. Nearly all
+// series of 1.0 are so. One look at all bytes tells that each name and value is UTF-8: if all of them are, then so is
+// each part between two ASCII bytes, and a name or value stands between the last byte of its length and a tag, which
+// are ASCII.
+bool IsUsual(std::string_view labels, const SeriesLimits& limits) {
+  if (labels.empty() || labels.size() > limits.max_series_bytes || !IsValidUtf8(labels)) return false;
+  const auto shape = model::ExamineCanonical(labels);
+  return shape && shape->labels <= limits.max_labels && shape->longest_name <= limits.max_name_bytes &&
+         shape->longest_value <= limits.max_value_bytes && (shape->has_metric_name || !limits.require_metric_name);
+}
+
 }  // namespace
 
 Canonicaliser::Outcome Canonicaliser::operator()(const RequestScan& scan, const ScannedSeries& series,
                                                  const SeriesLimits& limits) {
   Outcome outcome;
+  if (scan.schema() == Schema::kV1 && series.refusal == Refusal::kNone && IsUsual(series.labels, limits)) {
+    outcome.canonical = series.labels;
+    outcome.examined_bytes = series.labels.size();
+    return outcome;
+  }
   outcome.refusal = Collect(scan, series, limits);
   outcome.examined_bytes = examined_bytes_;
   if (outcome.refusal != Refusal::kNone) return outcome;

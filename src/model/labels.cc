@@ -33,36 +33,10 @@ const char* ReadField(char tag, const char* at, const char* end, std::string_vie
   return at + size;
 }
 
-// ReadLabel for a label whose lengths take one byte each, as nearly all do; null for any other bytes. The name and the
-// value are inside of the message, which is inside of the buffer, so no byte outside is read.
-const char* ReadShortLabel(const char* at, const char* end, Label& label) {
-  constexpr size_t kEmptyLabel = 6;
-  const auto left = static_cast<size_t>(end - at);
-  if (left < kEmptyLabel || at[0] != kLabelTag || at[2] != kNameTag) return nullptr;
-  const size_t message = static_cast<unsigned char>(at[1]);
-  const size_t name = static_cast<unsigned char>(at[3]);
-  if (message >= 0x80 || message > left - 2 || name + 4 > message || at[4 + name] != kValueTag) return nullptr;
-  const size_t value = static_cast<unsigned char>(at[5 + name]);
-  if (name + 4 + value != message) return nullptr;
-  label = {{at + 4, name}, {at + 6 + name, value}};
-  return at + 2 + message;
-}
-
-// The position after the label at `at`; null if there is no canonical label.
-//
-//   0a len  0a len name  12 len value
-//   |       |------ message --------|  the value must end exactly where the message ends
-//
-// Each length is compared with the bytes that are left before the position moves, so damaged bytes are never followed
-// outside the buffer. The order of labels is not checked here; IsCanonical does that.
-const char* ReadLabel(const char* at, const char* end, Label& label) {
-  if (const char* after = ReadShortLabel(at, end, label)) return after;
-  std::string_view message;
-  const char* next = ReadField(kLabelTag, at, end, message);
-  if (next == nullptr) return nullptr;
-  const char* inside = ReadField(kNameTag, message.data(), next, label.name);
-  if (inside == nullptr || ReadField(kValueTag, inside, next, label.value) != next) return nullptr;
-  return next;
+// Most names differ in their first byte.
+bool IsLess(std::string_view a, std::string_view b) {
+  if (a.empty() || b.empty() || a.front() == b.front()) return a < b;
+  return static_cast<unsigned char>(a.front()) < static_cast<unsigned char>(b.front());
 }
 
 size_t InsideSize(const Label& label) {
@@ -71,12 +45,16 @@ size_t InsideSize(const Label& label) {
 
 }  // namespace
 
-LabelsView::iterator& LabelsView::iterator::operator++() {
-  at_ = next_;
-  if (at_ == end_) return *this;
-  next_ = ReadLabel(at_, end_, label_);
-  if (next_ == nullptr) at_ = next_ = end_;
-  return *this;
+// Each length is compared with the bytes that are left before the position moves, so damaged bytes are never followed
+// outside the buffer. The value must end exactly where the message ends. The order of labels is not checked here;
+// ExamineCanonical does that.
+const char* ReadLongLabel(const char* at, const char* end, Label& label) {
+  std::string_view message;
+  const char* next = ReadField(kLabelTag, at, end, message);
+  if (next == nullptr) return nullptr;
+  const char* inside = ReadField(kNameTag, message.data(), next, label.name);
+  if (inside == nullptr || ReadField(kValueTag, inside, next, label.value) != next) return nullptr;
+  return next;
 }
 
 std::string_view LabelsView::Get(std::string_view name) const {
@@ -123,17 +101,22 @@ Result<Labels> Labels::FromUnsorted(std::span<const Label> labels) {
   return Labels(std::move(bytes));
 }
 
-bool IsCanonical(std::string_view bytes) {
+std::optional<LabelsShape> ExamineCanonical(std::string_view bytes) {
+  LabelsShape shape;
   const char* at = bytes.data();
   const char* end = at + bytes.size();
   std::string_view before;
   while (at != end) {
     Label label;
     at = ReadLabel(at, end, label);
-    if (at == nullptr || label.value.empty() || label.name <= before) return false;
+    if (at == nullptr || label.value.empty() || !IsLess(before, label.name)) return std::nullopt;
     before = label.name;
+    ++shape.labels;
+    shape.longest_name = std::max(shape.longest_name, label.name.size());
+    shape.longest_value = std::max(shape.longest_value, label.value.size());
+    shape.has_metric_name = shape.has_metric_name || label.name == kMetricName;
   }
-  return true;
+  return shape;
 }
 
 }  // namespace mi::model

@@ -28,6 +28,29 @@ struct Label {
   friend bool operator==(const Label&, const Label&) = default;
 };
 
+// Reads the canonical label at `at`: returns the position after it; null if there is none. Never reads outside of the
+// bytes.
+const char* ReadLongLabel(const char* at, const char* end, Label& label);
+
+// The same for a label whose lengths take one byte each, as nearly all do. The name and the value are inside of the
+// message, which is inside of the bytes:
+//
+//   0a message 0a name ... 12 value ...
+inline const char* ReadLabel(const char* at, const char* end, Label& label) {
+  constexpr size_t kEmptyLabel = 6;
+  const auto left = static_cast<size_t>(end - at);
+  if (left < kEmptyLabel) return nullptr;
+  const auto byte = [at](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(at[i])); };
+  const size_t message = byte(1);
+  const size_t name = byte(3);
+  if (at[0] != 0x0a || at[2] != 0x0a || message >= 0x80 || message > left - 2 || name + 4 > message ||
+      at[4 + name] != 0x12 || name + 4 + byte(5 + name) != message) {
+    return ReadLongLabel(at, end, label);
+  }
+  label = {{at + 4, name}, {at + 6 + name, message - 4 - name}};
+  return at + 2 + message;
+}
+
 // Iterates over canonical bytes that somebody else owns. It is a value that may be copied; it is valid as long as the
 // bytes. If the bytes are not canonical, iteration ends early; it never reads outside them.
 class LabelsView {
@@ -40,7 +63,11 @@ class LabelsView {
     iterator() = default;
     const Label& operator*() const { return label_; }
     const Label* operator->() const { return &label_; }
-    iterator& operator++();
+    iterator& operator++() {
+      at_ = next_;
+      if (at_ != end_) Read();
+      return *this;
+    }
     iterator operator++(int) {
       iterator before = *this;
       ++*this;
@@ -51,6 +78,10 @@ class LabelsView {
    private:
     friend class LabelsView;
     iterator(const char* at, const char* end) : next_(at), end_(end) { ++*this; }
+    void Read() {
+      next_ = ReadLabel(at_, end_, label_);
+      if (next_ == nullptr) at_ = next_ = end_;
+    }
     const char* at_ = nullptr;    // the start of label_; end_ after the last label
     const char* next_ = nullptr;  // the byte after label_
     const char* end_ = nullptr;
@@ -103,8 +134,16 @@ void AppendCanonical(Label label, std::string& out);
 // The number of bytes that AppendCanonical appends.
 size_t CanonicalSize(Label label);
 
-// Returns true if the bytes are exactly canonical. For bytes from a disk or a peer.
-bool IsCanonical(std::string_view bytes);
+// What limits are about.
+struct LabelsShape {
+  size_t labels = 0;
+  size_t longest_name = 0;
+  size_t longest_value = 0;
+  bool has_metric_name = false;
+};
+// Returns nothing if the bytes are not exactly canonical. For bytes from a disk or a peer.
+std::optional<LabelsShape> ExamineCanonical(std::string_view bytes);
+inline bool IsCanonical(std::string_view bytes) { return ExamineCanonical(bytes).has_value(); }
 
 using mi::IsValidUtf8;  // names and values must be valid UTF-8
 

@@ -1,4 +1,6 @@
 #include <random>
+#include <string>
+#include <tuple>
 
 #include "base/format.h"
 #include "model/fingerprint.h"
@@ -37,6 +39,25 @@ TEST(Labels, RefuseEmptyAndRepeatedNames) {
   f({{"", "x"}});
   f({{"a", "x"}, {"a", "y"}});
   f({{"a", "x"}, {"a", ""}});
+}
+
+TEST(Labels, TellTheirShapeWhenTheyAreExamined) {
+  using Shape = std::tuple<size_t, size_t, size_t, bool>;
+  const auto f = [](std::string_view bytes) {
+    const auto shape = ExamineCanonical(bytes).value();
+    return Shape(shape.labels, shape.longest_name, shape.longest_value, shape.has_metric_name);
+  };
+  std::string bytes;
+  EXPECT_EQ(f(bytes), Shape(0, 0, 0, false));
+  AppendCanonical({"__name__", "up"}, bytes);
+  EXPECT_EQ(f(bytes), Shape(1, 8, 2, true));
+  AppendCanonical({"a", std::string(200, 'x')}, bytes);
+  EXPECT_EQ(f(bytes), Shape(2, 8, 200, true));
+  bytes.clear();
+  AppendCanonical({"__name_", "up"}, bytes);
+  AppendCanonical({"__name___", "up"}, bytes);
+  AppendCanonical({"\xff", "up"}, bytes);  // names ascend as unsigned bytes
+  EXPECT_EQ(f(bytes), Shape(3, 9, 2, false));
 }
 
 TEST(Labels, AreCanonicalOnlyInExactlyOneForm) {
