@@ -2,6 +2,7 @@
 
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/format.h"
@@ -87,6 +88,7 @@ class BatchReader {
     const uint64_t series = TakeVarint();
     const uint64_t metadata = TakeVarint();
     model::SeriesBatch batch(*tenant, seen_at_ms);
+    Reserve(series, batch);
     for (uint64_t i = 0; i < series && at_ != nullptr; ++i) {
       const std::string_view canonical = TakeText();
       if (fingerprints_.size() < kFingerprintBytes) return CorruptRow("fewer fingerprints than series");
@@ -103,6 +105,13 @@ class BatchReader {
     return batch;
   }
 
+  // Room for as many series as the row can have, and for their share of its bytes.
+  void Reserve(uint64_t series, model::SeriesBatch& batch) const {
+    const size_t left = fingerprints_.size() / kFingerprintBytes;
+    if (at_ == nullptr || left == 0) return;
+    const size_t count = std::min<size_t>(series, left);
+    batch.Reserve(count, static_cast<size_t>(end_ - at_) * count / left);
+  }
   uint64_t TakeVarint() {
     uint64_t value = 0;
     if (at_ != nullptr) at_ = wire::ReadVarint(at_, end_, value);
@@ -134,19 +143,23 @@ Result<std::string_view> JournalEncoder::Encode(std::span<const model::SeriesBat
                                         FormatBytes(kMaxJournalRowBytes)));
   }
   const size_t frame_at = kFingerprintsAt + series * kFingerprintBytes;
-  row_.resize(frame_at + ZSTD_compressBound(plain_.size()));
-  char* at = row_.data() + kFingerprintsAt;
-  for (const model::SeriesBatch* batch : batches) {
-    for (size_t i = 0; i < batch->size(); ++i, at += kFingerprintBytes) {
-      const auto bytes = (*batch)[i].fingerprint.ToBytes();
-      std::memcpy(at, bytes.data(), bytes.size());
+  size_t frame = 0;
+  row_.clear();
+  // Not resize(), which would write zeros first.
+  row_.resize_and_overwrite(frame_at + ZSTD_compressBound(plain_.size()), [&](char* row, size_t capacity) {
+    char* at = row + kFingerprintsAt;
+    for (const model::SeriesBatch* batch : batches) {
+      for (size_t i = 0; i < batch->size(); ++i, at += kFingerprintBytes) {
+        const auto bytes = (*batch)[i].fingerprint.ToBytes();
+        std::memcpy(at, bytes.data(), bytes.size());
+      }
     }
-  }
-  const size_t frame = ZSTD_compressCCtx(zstd_.get(), at, row_.size() - frame_at, plain_.data(), plain_.size(), kLevel);
+    frame = ZSTD_compressCCtx(zstd_.get(), at, capacity - frame_at, plain_.data(), plain_.size(), kLevel);
+    return ZSTD_isError(frame) ? 0 : frame_at + frame;
+  });
   if (ZSTD_isError(frame)) {
     return Fail(Errc::kInternal, format("compress a journal row: {}", ZSTD_getErrorName(frame)));
   }
-  row_.resize(frame_at + frame);
   row_[0] = kVersion;
   Store(static_cast<uint32_t>(series), row_.data() + kCountAt);
   Store(Checksum(row_), row_.data() + kChecksumAt);
