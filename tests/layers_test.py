@@ -26,6 +26,7 @@ LIBRARIES = {
     "ZLIB::ZLIB": ("zlib", r"zlib\.h", ""),
     "Boost::headers": ("Beast", r"boost/", ""),
     "OpenSSL::Crypto": ("OpenSSL (SHA-256)", r"openssl/sha\.h", ""),
+    "OpenSSL::SSL": ("OpenSSL (`tls/`)", r"openssl/", r"tls/"),
     "PkgConfig::curl": ("libcurl", r"curl/", ""),
     "PkgConfig::hiredis": ("hiredis (`redis/`)", r"hiredis", r"redis/"),
     "PkgConfig::rdkafka": ("librdkafka (`kafka/`)", r"librdkafka", r"kafka/"),
@@ -38,7 +39,6 @@ LIBRARIES = {
 FOR_TESTS_ONLY = {  # headers: the files that may include them
     r"protozero/": r"codec/testing/",
     r"snappy": r"codec/(testing/|snappy_decoder_test)",
-    r"openssl/(?!sha)": r"net/client_test",
 }
 
 

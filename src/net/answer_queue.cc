@@ -1,6 +1,5 @@
 #include "net/answer_queue.h"
 
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -93,7 +92,7 @@ size_t AnswerQueue::held_bytes() const {
 //                └── joined in output_, one sendmsg ──┘
 //
 // It joins up to kMaxJoinedBytes before it sends, so many small answers cost one system call.
-bool AnswerQueue::Write(int socket, bool is_finishing) {
+bool AnswerQueue::Write(Socket& socket, bool is_finishing) {
   const auto front_is_due = [this] {
     return !exchanges_.empty() && exchanges_.front().is_ready && stream_ == Stream::kNone;
   };
@@ -105,7 +104,7 @@ bool AnswerQueue::Write(int socket, bool is_finishing) {
   return true;
 }
 
-bool AnswerQueue::WriteContinue(int socket) {
+bool AnswerQueue::WriteContinue(Socket& socket) {
   assert(!awaits_answer());  // it would be taken for the answer to an earlier request
   output_.Append("HTTP/1.1 100 Continue\r\n\r\n");
   return Flush(socket);
@@ -139,15 +138,12 @@ void AnswerQueue::WriteFront(bool is_finishing) {
 // Writes until output_ is empty or the socket takes no more. While it is blocked, the peer must take kProgressBytes per
 // write_timeout, or the rest if that is less. So a slow reader keeps its connection, but one that reads a byte now and
 // then cannot hold memory for ever. blocked_since_ is the start of the present period.
-bool AnswerQueue::Flush(int socket) {
+bool AnswerQueue::Flush(Socket& socket) {
   while (!output_.empty()) {
     const auto pieces = output_.Front();
     std::array<iovec, std::tuple_size_v<decltype(pieces)>> parts{};
     for (size_t i = 0; i < pieces.size(); ++i) parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = parts.size();
-    const ssize_t written = sendmsg(socket, &message, MSG_NOSIGNAL);
+    const ssize_t written = socket.Write(parts);
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return false;

@@ -16,6 +16,7 @@
 
 #include "net/http.h"
 #include "net/output_queue.h"
+#include "net/socket.h"
 
 namespace mi::net {
 
@@ -58,9 +59,9 @@ class AnswerQueue {
 
   // Writes the answers that are ready, as far as the socket takes them. `is_finishing`: no request follows the last
   // one. Returns false if the socket fails.
-  bool Write(int socket, bool is_finishing);
+  bool Write(Socket& socket, bool is_finishing);
   // Writes "100 Continue". Returns false if the socket fails. Requires: !awaits_answer().
-  bool WriteContinue(int socket);
+  bool WriteContinue(Socket& socket);
   // The next chunk of the streamed answer in front (empty: its end), and the function that makes the one after it.
   void TakeChunk(std::string chunk, std::function<void(std::string&)> next);
 
@@ -84,7 +85,7 @@ class AnswerQueue {
   enum class Stream { kNone, kNeedsChunk, kAwaitsChunk };
 
   void WriteFront(bool is_finishing);
-  bool Flush(int socket);
+  bool Flush(Socket& socket);
   void AskForChunk();
   void PopFront();
 

@@ -1,7 +1,6 @@
 #include "net/connection.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -65,7 +64,9 @@ Connection::Connection(Loop& loop, FileDescriptor socket, uint32_t id, std::stri
       interest_(kReadable),
       input_(loop.pool()),
       answers_(loop, id) {
-  if (purpose_ == Purpose::kReject) {
+  if (purpose_ == Purpose::kServe) {
+    if (std::shared_ptr<const TlsContext> tls = *server_.tls.Get(); tls != nullptr) socket_.StartTls(std::move(tls));
+  } else {
     EnqueueLast({.status = 503,
                  .body = format("{} connections are open, limit {} (receive.max_connections)\n",
                                 server_.open_connections.load(), server_.max_connections.load()),
@@ -93,9 +94,13 @@ void Connection::Run() {
   HoldWhatWaits();
   running_ = false;
   if (state_ == State::kClosed) return;
+  const TlsSession* const tls = socket_.tls();
+  const bool waits_for_room = answers_.blocked_since() || (tls != nullptr && tls->wants_write());
   const uint32_t interest =
-      (WantsInput() ? kReadable : 0) | (answers_.blocked_since() ? kWritable : 0) | (AwaitsHangUp() ? kHangUp : 0);
-  if (interest != interest_) loop_.Watch(socket_.get(), id_, interest_ = interest);
+      (WantsInput() ? kReadable : 0) | (waits_for_room ? kWritable : 0) | (AwaitsHangUp() ? kHangUp : 0);
+  if (interest != interest_) loop_.Watch(socket_.fd(), id_, interest_ = interest);
+  // No event will announce what OpenSSL has read already.
+  if (tls != nullptr && tls->may_have_more() && WantsInput()) return loop_.RunSoon(id_);
   // The last write may have made room for a request that has arrived already, which no event will announce.
   if (arriving_ == nullptr && !input_.empty() && MayTakeRequest()) loop_.RunSoon(id_);
 }
@@ -126,7 +131,7 @@ void Connection::BeginDrain() {
 void Connection::Close() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
-  socket_.reset();
+  socket_.Close();
   answers_.Abandon();
   answers_.Clear();
   arriving_.reset();
@@ -136,12 +141,14 @@ void Connection::Close() {
   loop_.Forget(id_);
 }
 
-// A connection waits for one thing at a time, in this order: for the end of a lingering connection, for a peer that
-// does not take its answers, for a request that arrives (since its first byte, so that single bytes do not prolong it),
-// and for a request to begin. Nothing applies while it waits for a handler, which bounds its own time.
+// A connection waits for one thing at a time, in this order: for the end of a lingering connection, for the end of a
+// handshake, for a peer that does not take its answers, for a request that arrives (since its first byte, so that
+// single bytes do not prolong it), and for a request to begin. Nothing applies while it waits for a handler, which
+// bounds its own time.
 std::optional<Connection::Wait> Connection::wait() const {
   if (state_ == State::kClosed || running_) return std::nullopt;
   if (state_ == State::kLingering) return Wait{Wait::Kind::kLingering, lingering_since_};
+  if (socket_.is_in_handshake()) return Wait{Wait::Kind::kHandshake, answers_.idle_since()};
   if (const auto since = answers_.blocked_since()) return Wait{Wait::Kind::kUnread, *since};
   if (arriving_ && WantsInput()) return Wait{Wait::Kind::kArriving, arriving_->since};
   if (!answers_.awaits_answer() && state_ == State::kHead) return Wait{Wait::Kind::kIdle, answers_.idle_since()};
@@ -154,6 +161,7 @@ void Connection::CheckTimeouts(TimePoint now) {
   const auto is_over = [&](std::chrono::milliseconds timeout) { return now - waiting->since > timeout; };
   switch (waiting->kind) {
     case Wait::Kind::kLingering: return is_over(kLingerTimeout) ? Close() : void();
+    case Wait::Kind::kHandshake: return is_over(server_.options.read_timeout) ? Close() : void();
     case Wait::Kind::kUnread: return is_over(server_.options.write_timeout) ? Close() : void();
     case Wait::Kind::kIdle: return is_over(server_.idle_timeout.load()) ? Close() : void();
     case Wait::Kind::kArriving:
@@ -231,11 +239,12 @@ bool Connection::Read(bool& socket_is_empty) {
 size_t Connection::Receive(char* body, size_t room, bool& socket_is_empty) {
   const std::span<char> input_room = input_.room();
   const std::array<iovec, 2> parts = {iovec{body, room}, iovec{input_room.data(), input_room.size()}};
-  const ssize_t received = readv(socket_.get(), parts.data(), parts.size());
-  if (received < 0) {
-    if (errno != EAGAIN && errno != EINTR) Close();
-    return 0;
-  }
+  const bool was_in_handshake = socket_.is_in_handshake();
+  const ssize_t received = socket_.Read(parts);
+  const bool has_failed = received < 0 && errno != EAGAIN && errno != EINTR;
+  if (was_in_handshake) NoteHandshake(has_failed || received == 0);
+  if (has_failed) Close();
+  if (received < 0) return 0;
   if (received == 0) {
     OnEndOfInput();
     return 0;
@@ -244,6 +253,16 @@ size_t Connection::Receive(char* body, size_t room, bool& socket_is_empty) {
   if (got > room) input_.Grew(got - room);
   socket_is_empty = got < room + input_room.size();
   return got;
+}
+
+void Connection::NoteHandshake(bool has_failed) {
+  if (has_failed) {
+    ++server_.tls_failures;
+    const std::string& fault = socket_.tls()->fault();
+    server_.log.Debug("{}: TLS handshake failed: {}", peer_, fault.empty() ? "the peer has closed" : fault);
+  } else if (!socket_.is_in_handshake()) {
+    ++server_.tls_handshakes;
+  }
 }
 
 // A connection that reads learns of the end of input by reading. One that reads nothing (its last request has arrived,
@@ -271,11 +290,12 @@ void Connection::OnEndOfInput() {
   }
 }
 
-// What waits between two turns: unread input, the request that arrives, and answers that are not written. An idle
+// What waits between two turns: unread input, the request that arrives, and answers that are not written. An idle plain
 // connection holds nothing, and neither does one whose only request is with its handler.
 size_t Connection::BytesToHold() const {
   if (state_ == State::kClosed) return 0;
-  return input_.held_bytes() + (arriving_ ? sizeof(ArrivingRequest) + arriving_->parser.held_bytes() : 0) +
+  const size_t tls_bytes = socket_.tls() == nullptr ? 0 : socket_.tls()->held_bytes();
+  return tls_bytes + input_.held_bytes() + (arriving_ ? sizeof(ArrivingRequest) + arriving_->parser.held_bytes() : 0) +
          answers_.held_bytes();
 }
 
@@ -303,7 +323,7 @@ void Connection::HoldWhatWaits() {
     return;
   }
   if (Hold(wanted - held_)) return;
-  if (answers_.answer_bytes() > kShortAnswerBytes) return Close();
+  if (answers_.answer_bytes() > kShortAnswerBytes || socket_.is_in_handshake()) return Close();
   if (input_.empty() && arriving_ == nullptr) return;  // some words about requests that their handlers have
   input_.Clear();
   if (state_ != State::kFinishing && state_ != State::kLingering) EndArriving(OutOfBudget());
@@ -433,6 +453,7 @@ void Connection::OnHead() {
   Request& request = arriving.request();
   const Request::Framing& framing = request.framing();
   request.SetPeer(peer_);
+  if (socket_.tls() != nullptr) request.SetCertificateNames(socket_.tls()->certificate_names());
   arriving.is_last = !framing.keep_alive;
   arriving.body_bytes = framing.content_length.value_or(0);
 
@@ -594,11 +615,11 @@ void Connection::OnChunk(std::string chunk, std::function<void(std::string&)> ne
 // earlier request.
 void Connection::WriteAnswers() {
   if (state_ == State::kClosed) return;
-  if (!answers_.Write(socket_.get(), state_ == State::kFinishing)) return Close();
+  if (!answers_.Write(socket_, state_ == State::kFinishing)) return Close();
   if (answers_.ends_connection()) state_ = State::kFinishing;
   const bool awaits_body = state_ == State::kBody || state_ == State::kChunkedBody;
   if (awaits_body && !answers_.awaits_answer() && std::exchange(arriving_->continue_due, false)) {
-    if (!answers_.WriteContinue(socket_.get())) return Close();
+    if (!answers_.WriteContinue(socket_)) return Close();
   }
   FinishWhenDone();
 }
@@ -608,7 +629,7 @@ void Connection::WriteAnswers() {
 void Connection::FinishWhenDone() {
   if (state_ != State::kFinishing || !answers_.empty()) return;
   if (peer_is_done_) return Close();
-  shutdown(socket_.get(), SHUT_WR);
+  socket_.SayEnd();
   state_ = State::kLingering;
   lingering_since_ = std::chrono::steady_clock::now();
 }

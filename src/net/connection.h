@@ -18,6 +18,7 @@
 #include "net/http.h"
 #include "net/input_buffer.h"
 #include "net/request_parser.h"
+#include "net/socket.h"
 
 namespace mi::net {
 
@@ -63,7 +64,7 @@ class Connection {
   void CheckTimeouts(TimePoint now);
   // What waits for the peer, and since when. Nothing while the connection is at work or waits for a handler.
   struct Wait {
-    enum class Kind { kIdle, kArriving, kUnread, kLingering };
+    enum class Kind { kHandshake, kIdle, kArriving, kUnread, kLingering };
     Kind kind;
     TimePoint since;
   };
@@ -99,6 +100,7 @@ class Connection {
   void ReadAndDispatch();
   bool Read(bool& socket_is_empty);
   size_t Receive(char* body, size_t room, bool& socket_is_empty);
+  void NoteHandshake(bool has_failed);
   void OnEndOfInput();
   bool AwaitsHangUp() const;
   bool MayTakeRequest() const;
@@ -137,7 +139,7 @@ class Connection {
 
   Loop& loop_;
   ServerState& server_;
-  FileDescriptor socket_;
+  Socket socket_;
   const uint32_t id_;
   const std::string peer_;
   const Purpose purpose_;

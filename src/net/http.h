@@ -8,6 +8,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,9 +16,9 @@
 
 namespace mi::net {
 
-// A request. It owns a copy of its head and borrows the body and the peer's name. A handler must copy what it needs:
-// everything here is valid only until Handler::Head, or the `handle` that it gave, returns.
-// Threads: confined to one.
+// A request. It owns a copy of its head and borrows the body and the names of the peer. A handler must copy what it
+// needs: everything here is valid only until Handler::Head, or the `handle` that it gave, returns. Threads: confined to
+// one.
 class Request {
  public:
   std::string_view method() const { return At(method_); }  // "GET"
@@ -34,6 +35,8 @@ class Request {
   std::optional<uint64_t> content_length() const { return framing_.content_length; }
   std::string_view body() const { return body_; }  // empty in Handler::Head()
   std::string_view peer() const { return peer_; }  // the address, without the port
+  // Of the client's certificate, if it showed one that was verified: its subject ("CN=agent,O=acme"), then its SANs.
+  std::span<const std::string> certificate_names() const { return certificate_names_; }
 
   // How the connection goes on after this request.
   struct Framing {
@@ -50,6 +53,7 @@ class Request {
   void SetFraming(const Framing& framing) { framing_ = framing; }
   void SetBody(std::string_view body) { body_ = body; }
   void SetPeer(std::string_view peer) { peer_ = peer; }
+  void SetCertificateNames(std::span<const std::string> names) { certificate_names_ = names; }
   // What its copy of the head takes.
   size_t held_bytes() const { return text_.capacity() + fields_.capacity() * sizeof(Field); }
 
@@ -75,6 +79,7 @@ class Request {
   Framing framing_;
   std::string_view body_;
   std::string_view peer_;
+  std::span<const std::string> certificate_names_;
 };
 
 struct Response {

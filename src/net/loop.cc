@@ -391,7 +391,7 @@ bool Loop::AcceptAndRefuse() {
     text += busy.body;
     std::array<char, 16 << 10> dropped;
     recv(socket.get(), dropped.data(), dropped.size(), 0);
-    send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
+    if (!server_.speaks_tls()) send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
     shutdown(socket.get(), SHUT_WR);
     recv(socket.get(), dropped.data(), dropped.size(), 0);
   }
@@ -425,6 +425,7 @@ void Loop::PauseAccepting(int error) {
 void Loop::Place(FileDescriptor socket, std::string peer) {
   if (!server_.TryOpenOne() && !(MayReplace(peer) && CloseSlow(peer) && server_.TryOpenOne())) {
     ++server_.rejected_connections;
+    if (server_.speaks_tls()) return;  // an answer would cost a handshake
     return Adopt(std::move(socket), std::move(peer), Connection::Purpose::kReject);
   }
   Loop* least = this;

@@ -52,6 +52,8 @@ void Server::SetLimits(ServerLimits limits) {
   state_->idle_timeout = limits.idle_timeout;
 }
 
+void Server::SetTls(std::shared_ptr<const TlsContext> context) { state_->tls.Set(std::move(context)); }
+
 MemoryBudget& Server::memory() { return state_->budget; }
 
 bool Server::Responds(std::chrono::milliseconds patience) const {
@@ -72,7 +74,9 @@ Server::Stats Server::stats() const {
           .in_flight = state_->in_flight,
           .buffered_bytes = state_->budget.used(),
           .rejected_connections = state_->rejected_connections,
-          .given_up = state_->given_up};
+          .given_up = state_->given_up,
+          .tls_handshakes = state_->tls_handshakes,
+          .tls_failures = state_->tls_failures};
 }
 
 }  // namespace mi::net

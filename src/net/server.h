@@ -3,7 +3,7 @@
 //
 // Bodies of a declared length are read directly into buffers that a thread reuses; chunked bodies take a slower path.
 // Answers keep the order of pipelined requests. `Expect: 100-continue` is answered once Handler::Head() has accepted
-// the request.
+// the request. With TLS, a connection that is one too many is closed without an answer.
 #pragma once
 
 #include <chrono>
@@ -16,6 +16,7 @@
 #include "base/result.h"
 #include "net/http.h"
 #include "net/options.h"
+#include "net/tls/context.h"
 #include "telemetry/log.h"
 
 namespace mi::net {
@@ -39,6 +40,8 @@ class Server {
     uint64_t buffered_bytes;
     uint64_t rejected_connections;
     uint64_t given_up;  // requests, answers and connections that gave way to others
+    uint64_t tls_handshakes;
+    uint64_t tls_failures;  // handshakes that failed
   };
 
   // Binds and listens at once, so that a port in use is an error here: kUnavailable, naming address and option.
@@ -53,6 +56,8 @@ class Server {
   // Cuts what is left after `patience`. Returns once no connection is open.
   void Drain(std::chrono::milliseconds patience);
   void SetLimits(ServerLimits limits);
+  // New connections speak TLS; null: they are plain. Those that are open stay as they are.
+  void SetTls(std::shared_ptr<const TlsContext> context);
   uint16_t port() const { return port_; }
   // ServerOptions::max_buffered_bytes. Handlers charge to it what a request makes them hold.
   MemoryBudget& memory();

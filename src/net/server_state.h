@@ -12,6 +12,7 @@
 
 #include "base/available_memory.h"
 #include "base/bounded_queue.h"
+#include "base/live.h"
 #include "base/mutex.h"
 #include "net/body_buffer.h"
 #include "net/server.h"
@@ -67,6 +68,8 @@ struct ServerState {
   uint64_t comfortable_bytes() const { return budget.limit() / 4 * 3; }
   bool memory_is_short() const { return budget.used() > comfortable_bytes(); }
 
+  bool speaks_tls() const { return *tls.Get() != nullptr; }
+
   // Returns true if one more connection may be open. The caller then calls CloseOne() for it in the end.
   bool TryOpenOne() {
     if (open_connections.fetch_add(1) < max_connections) return true;
@@ -85,12 +88,15 @@ struct ServerState {
   MemoryBudget budget;
   ChunkWorkers workers;
 
+  Live<std::shared_ptr<const TlsContext>> tls{nullptr};  // of new connections; null: they are plain
   std::atomic<uint64_t> max_connections;
   std::atomic<std::chrono::milliseconds> idle_timeout;
   std::atomic<uint64_t> open_connections{0};
   std::atomic<uint64_t> in_flight{0};
   std::atomic<uint64_t> rejected_connections{0};
   std::atomic<uint64_t> given_up{0};
+  std::atomic<uint64_t> tls_handshakes{0};  // that succeeded
+  std::atomic<uint64_t> tls_failures{0};    // handshakes that failed
   std::atomic<uint64_t> room_searches{0};   // for connections that could give up memory
   std::atomic<uint64_t> place_searches{0};  // for connections that could be closed for new ones
 

@@ -77,6 +77,9 @@ struct Answer {
 class Peer {
  public:
   explicit Peer(uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) { Connect(port); }
+  virtual ~Peer() = default;
+  Peer(Peer&&) = default;
+  Peer& operator=(Peer&&) = default;
   explicit Peer(FileDescriptor unconnected) : socket_(std::move(unconnected)) {}
   // Comes from another address of this machine, such as "127.0.0.2".
   Peer(uint16_t port, const char* source) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -98,7 +101,7 @@ class Peer {
   }
 
   // Returns false if the other side has closed.
-  bool Send(std::string_view bytes) {
+  virtual bool Send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (sent <= 0) return false;
@@ -145,7 +148,7 @@ class Peer {
   // Waits for the end of the connection. Returns true if nothing came before it.
   bool Ended() { return ReadToEnd().empty(); }
   // Returns false at the end of the connection.
-  bool Receive() {
+  virtual bool Receive() {
     pollfd wait{.fd = socket_.get(), .events = POLLIN, .revents = 0};
     const int ready = poll(&wait, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count()));
     EXPECT_EQ(ready, 1) << "the server sent nothing for too long";
@@ -155,6 +158,9 @@ class Peer {
     return got > 0;
   }
   int fd() const { return socket_.get(); }
+
+ protected:
+  void Append(std::string_view bytes) { received_.append(bytes); }
 
  private:
   std::string Take(size_t size) {
