@@ -18,6 +18,7 @@ pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis)
 set_property(TARGET PkgConfig::hiredis PROPERTY INTERFACE_COMPILE_OPTIONS "")  # drops -D_FILE_OFFSET_BITS=64, which a shared precompiled header would not have
 pkg_check_modules(mariadb REQUIRED IMPORTED_TARGET libmariadb)
 pkg_check_modules(rdkafka REQUIRED IMPORTED_TARGET rdkafka)
+pkg_check_modules(xcrypt REQUIRED IMPORTED_TARGET libxcrypt)
 pkg_check_modules(systemd REQUIRED IMPORTED_TARGET libsystemd)
 find_package(simdjson REQUIRED)
 find_package(ZLIB REQUIRED)

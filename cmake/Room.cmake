@@ -14,7 +14,7 @@
 set(MI_PCH_HEADERS <algorithm> <array> <atomic> <chrono> <cstdint> <cstring> <expected> <functional> <map> <memory>
     <mutex> <optional> <span> <string> <string_view> <unordered_map> <utility> <variant> <vector>)
 
-set(MI_THREADED_ROOMS base dedupe stream index catalog net receive telemetry config web forward)
+set(MI_THREADED_ROOMS base access dedupe stream index catalog net receive telemetry config web forward)
 
 add_custom_target(benches)
 

@@ -27,6 +27,7 @@ LIBRARIES = {
     "Boost::headers": ("Beast", r"boost/", ""),
     "OpenSSL::Crypto": ("OpenSSL (SHA-256)", r"openssl/sha\.h", ""),
     "OpenSSL::SSL": ("OpenSSL (`tls/`)", r"openssl/", r"tls/"),
+    "PkgConfig::xcrypt": ("libxcrypt", r"crypt\.h", ""),
     "PkgConfig::curl": ("libcurl", r"curl/", ""),
     "PkgConfig::hiredis": ("hiredis (`redis/`)", r"hiredis", r"redis/"),
     "PkgConfig::rdkafka": ("librdkafka (`kafka/`)", r"librdkafka", r"kafka/"),

@@ -41,6 +41,7 @@ class Fleet final : public Service {
   Status Reconfigure(const config::Config& config) override;
   void Stop() override;
   uint16_t port() const override { return listener_->port(); }
+  bool speaks_tls() const override { return listener_->speaks_tls(); }
   bool Responds(milliseconds patience) const override { return listener_->Responds(patience); }
   std::string Readiness() const override { return listener_->health().Describe(); }
 
@@ -137,7 +138,7 @@ void Fleet::CheckDatabase() {
 }
 
 Status Fleet::Start() {
-  listener_ = TRY(HttpListener::Bind(config_, deps_.log, deps_.metrics));
+  listener_ = TRY(HttpListener::Bind(config_, deps_.clock, deps_.log, deps_.metrics));
   if (Is(config::Role::kProducer)) TRY(OpenProducer());
   if (Is(config::Role::kConsumer) || Is(config::Role::kQuery)) OpenDatabase();
   if (Is(config::Role::kConsumer)) TRY(OpenConsumer());

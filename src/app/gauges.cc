@@ -22,6 +22,8 @@ std::shared_ptr<void> ShowServer(net::Server& server, telemetry::Metrics& metric
                                  "Memory of requests, queries and unread answers (receive.max_buffered_bytes).");
   auto& limit = metrics.GetGauge("http_max_buffered_bytes", "Its limit.");
   auto& rejected = metrics.GetGauge("http_rejected_connections", "Connections that were answered 503 and closed.");
+  auto& handshakes = metrics.GetGauge("http_tls_handshakes", "TLS handshakes that succeeded.");
+  auto& failures = metrics.GetGauge("http_tls_failures", "TLS handshakes that failed.");
   auto& given_up = metrics.GetGauge("http_given_up", "Slow requests, answers and connections that gave way to others.");
   return metrics.RefreshWhileHeld([&] {
     const net::Server::Stats stats = server.stats();
@@ -30,6 +32,8 @@ std::shared_ptr<void> ShowServer(net::Server& server, telemetry::Metrics& metric
     limit.Set(static_cast<double>(server.memory().limit()));
     rejected.Set(static_cast<double>(stats.rejected_connections));
     given_up.Set(static_cast<double>(stats.given_up));
+    handshakes.Set(static_cast<double>(stats.tls_handshakes));
+    failures.Set(static_cast<double>(stats.tls_failures));
   });
 }
 

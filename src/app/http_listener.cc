@@ -11,15 +11,31 @@ namespace mi::app {
 
 using std::chrono::milliseconds;
 
-Result<std::unique_ptr<HttpListener>> HttpListener::Bind(const config::Config& config, telemetry::Logger& log,
-                                                         telemetry::Metrics& metrics) {
+Result<std::unique_ptr<HttpListener>> HttpListener::Bind(const config::Config& config, const Clock& clock,
+                                                         telemetry::Logger& log, telemetry::Metrics& metrics) {
   std::unique_ptr<HttpListener> listener(new HttpListener(metrics));
+  if (const std::string& file = config.web.config_file; !file.empty()) {
+    listener->web_ = TRY_WITHIN(WebAccess::Create(file, clock, log, metrics), "web.config_file");
+  }
   net::ServerOptions options = config.server;
   options.max_connections = ConnectionsThatFit(options.max_connections);
-  listener->server_ = TRY(net::Server::Create(std::move(options), listener->router_, log));
+  listener->server_ = TRY(listener->MakeServer(std::move(options), listener->router_, log));
   listener->gauges_ = ShowServer(*listener->server_, metrics);
   TRY(listener->ServeProfiles(config.pprof, log));
   return listener;
+}
+
+// The file is watched until here: its watcher uses the servers.
+HttpListener::~HttpListener() {
+  if (web_ != nullptr) web_->Stop();
+}
+
+Result<std::unique_ptr<net::Server>> HttpListener::MakeServer(net::ServerOptions options, const net::Router& router,
+                                                              telemetry::Logger& log) {
+  net::Gate* const gate = web_ == nullptr ? nullptr : &web_->gate();
+  std::unique_ptr<net::Server> server = TRY(net::Server::Create(std::move(options), router, log, gate));
+  if (web_ != nullptr) web_->Add(*server);
+  return server;
 }
 
 Status HttpListener::ServeProfiles(const config::PprofOptions& options, telemetry::Logger& log) {
@@ -27,15 +43,20 @@ Status HttpListener::ServeProfiles(const config::PprofOptions& options, telemetr
   profiles_.emplace();
   profiles_->RegisterRoutes(options.listen.empty() ? router_ : profiles_router_);
   if (options.listen.empty()) return {};
-  profiles_server_ = TRY(net::Server::Create({.listen = options.listen,
-                                              .threads = 1,
-                                              .max_connections = 100,
-                                              .max_buffered_bytes = 64 << 20,
-                                              .option = "pprof.listen"},
-                                             profiles_router_, log));
+  profiles_server_ = TRY(MakeServer({.listen = options.listen,
+                                     .threads = 1,
+                                     .max_connections = 100,
+                                     .max_buffered_bytes = 64 << 20,
+                                     .option = "pprof.listen"},
+                                    profiles_router_, log));
   profiles_server_->Start();
   log.Info("profiles are at {}/debug/pprof/ (port {})", options.listen, profiles_server_->port());
   return {};
+}
+
+void HttpListener::Start() {
+  server_->Start();
+  if (web_ != nullptr) web_->Watch();
 }
 
 void HttpListener::Reconfigure(const config::Config& config) {

@@ -1,5 +1,5 @@
-// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles. Memory that its clients
-// made the process allocate goes back to the system.
+// The HTTP listener of every role, with /, /health, /ready, /metrics and profiles, with TLS and logins if they are
+// configured. Memory that its clients made the process allocate goes back to the system.
 //
 // Ownership: borrows config, log and metrics. Handlers that others register must live until Drain() has returned.
 // Threads: Start, Reconfigure and Drain from one thread; Responds from any, after Start.
@@ -11,6 +11,8 @@
 #include <memory>
 #include <optional>
 
+#include "app/web_access.h"
+#include "base/clock.h"
 #include "base/result.h"
 #include "config/config.h"
 #include "net/server.h"
@@ -26,16 +28,19 @@ namespace mi::app {
 class HttpListener {
  public:
   // Binds the port at once, so that a port in use is reported before any work begins. Answers nothing before Start().
-  static Result<std::unique_ptr<HttpListener>> Bind(const config::Config& config, telemetry::Logger& log,
-                                                    telemetry::Metrics& metrics);
+  static Result<std::unique_ptr<HttpListener>> Bind(const config::Config& config, const Clock& clock,
+                                                    telemetry::Logger& log, telemetry::Metrics& metrics);
+  ~HttpListener();
 
   net::Router& router() { return router_; }
   telemetry::Health& health() { return health_; }
   uint16_t port() const { return server_->port(); }
+  // Whether it spoke TLS when it was bound.
+  bool speaks_tls() const { return web_ != nullptr && web_->speaks_tls(); }
   bool Responds(std::chrono::milliseconds patience) const { return server_->Responds(patience); }
   MemoryBudget& memory() { return server_->memory(); }
 
-  void Start() { server_->Start(); }
+  void Start();
   void Reconfigure(const config::Config& config);
 
   // /ready answers 503, no new connections, requests in flight are answered. Takes at most `shutdown_timeout` less
@@ -48,11 +53,14 @@ class HttpListener {
   explicit HttpListener(telemetry::Metrics& metrics) : status_(health_, metrics) { status_.RegisterRoutes(router_); }
   // On this listener, on one of its own (pprof.listen), which answers from now on, or nowhere.
   Status ServeProfiles(const config::PprofOptions& options, telemetry::Logger& log);
+  Result<std::unique_ptr<net::Server>> MakeServer(net::ServerOptions options, const net::Router& router,
+                                                  telemetry::Logger& log);
 
   telemetry::FreeMemory free_memory_;
   telemetry::Health health_;
   web::StatusHandlers status_;
   net::Router router_;
+  std::unique_ptr<WebAccess> web_;  // null: neither TLS nor logins
   std::optional<web::PprofHandlers> profiles_;
   net::Router profiles_router_;
   std::unique_ptr<net::Server> profiles_server_;

@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "app/web_access.h"
 #include "base/format.h"
 #include "net/client.h"
 #include "stream/kafka/client.h"
@@ -51,6 +52,11 @@ Status CheckOptions(const config::Loaded& loaded) {
   CheckUrl("remote.send.url", config.remote_send.url, faults);
   if (const auto cors = web::Cors::Create(config.web.cors_origin); !cors) {
     faults.Add("web.cors_origin", format("web.cors_origin: {}", cors.error().message()));
+  }
+  if (const std::string& file = config.web.config_file; !file.empty()) {
+    if (const Status usable = WebAccess::Check(file); !usable) {
+      faults.Add("web.config_file", format("web.config_file: {}", usable.error().message()));
+    }
   }
   return faults.ToStatus();
 }

@@ -60,7 +60,7 @@ Receiver::Receiver(const config::Config& config, Deps deps, std::unique_ptr<forw
 void Receiver::RegisterRoutes(net::Router& router) {
   write_->RegisterRoutes(router);
   send_->RegisterRoutes(router);
-  router.Add("/api/v1/metrics/cache", cache_);
+  router.Add("/api/v1/metrics/cache", net::Role::kRead, cache_);
 }
 
 Status Receiver::Reconfigure(const config::Config& config) {

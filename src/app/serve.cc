@@ -28,8 +28,9 @@ std::string HostToAsk(const std::string& listen) {
 }
 
 // For the person who started it: what to put into a sender's configuration and what to ask next.
-std::string Banner(const config::Config& config, uint16_t port) {
-  const std::string url = format("http://{}:{}", HostToAsk(config.server.listen), port);
+std::string Banner(const config::Config& config, const Service& service) {
+  const std::string_view scheme = service.speaks_tls() ? "https" : "http";
+  const std::string url = format("{}://{}:{}", scheme, HostToAsk(config.server.listen), service.port());
   const config::Role role = config.app.role_type;
   std::string text = format("metric-index is listening on {}", url);
   text += role == config::Role::kStandalone
@@ -129,7 +130,7 @@ int Serve(const Command& command) {
     if (!config.log.filename.empty()) Complain(code, service.error().message());
     return code;
   }
-  Print(Banner(config, (*service)->port()));
+  Print(Banner(config, **service));
   auto watcher = WatchConfig(command, *loaded, **service, **log, *metrics);
   auto manager = std::make_unique<ServiceManager>(**service);
   signals.WaitForStop([&] { watcher->Reload(); });

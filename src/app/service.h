@@ -34,6 +34,7 @@ class Service {
   // app.shutdown_timeout. Idempotent.
   virtual void Stop() = 0;
   virtual uint16_t port() const = 0;
+  virtual bool speaks_tls() const = 0;
   // Whether every thread that serves requests handles an event within `patience`.
   virtual bool Responds(std::chrono::milliseconds patience) const = 0;
   // What /ready says.

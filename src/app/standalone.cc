@@ -71,6 +71,7 @@ class Standalone final : public Service {
   Status Reconfigure(const config::Config& config) override;
   void Stop() override;
   uint16_t port() const override { return listener_->port(); }
+  bool speaks_tls() const override { return listener_->speaks_tls(); }
   bool Responds(milliseconds patience) const override { return listener_->Responds(patience); }
   std::string Readiness() const override { return listener_->health().Describe(); }
 
@@ -235,7 +236,7 @@ void Standalone::SaveSeen() {
 // when its routes are complete. started_ is set before the loader and the periodic tasks start,
 // so Stop() ends them; an error before that leaves the parts to their destructors.
 Status Standalone::Start() {
-  listener_ = TRY(HttpListener::Bind(config_, deps_.log, deps_.metrics));
+  listener_ = TRY(HttpListener::Bind(config_, deps_.clock, deps_.log, deps_.metrics));
   listener_->health().SetWaiting("catalog", "the catalogue to be loaded");
   TRY(OpenFiles());
   TRY(OpenReceiver());

@@ -45,6 +45,7 @@ struct AppOptions {
 };
 
 struct WebOptions {
+  std::string config_file;  // TLS and logins (web_file.h); '' = neither
   std::string cors_origin;  // a regular expression; '' = no page of another origin may read answers
 
   bool operator==(const WebOptions&) const = default;

@@ -276,7 +276,7 @@ void Draft::ApplyEnvironment(const std::map<std::string, std::string>& environme
 
 void Draft::ApplyVariable(const std::map<std::string, std::string>& environment, const std::string& name,
                           const std::string& value, bool misspelled) {
-  const bool names_file = name.ends_with(kFileSuffix);
+  const bool names_file = name.ends_with(kFileSuffix) && !FindVariable(name);  // web.config_file is an option itself
   const std::string stem = names_file ? name.substr(0, name.size() - kFileSuffix.size()) : name;
   const auto variable = FindVariable(stem);
   if (!variable) {

@@ -36,6 +36,12 @@ TEST_F(LoaderTest, WithoutSourcesAllOptionsHaveTheirDefaults) {
   EXPECT_EQ(loaded->file, std::nullopt);
 }
 
+TEST_F(LoaderTest, AnOptionMayBeCalledAFile) {
+  const auto loaded = Load({.environment = {{"METRIC_INDEX_WEB_CONFIG_FILE", "/nowhere/web.yml"}}});
+  ASSERT_TRUE(loaded) << Message(loaded);
+  EXPECT_EQ(loaded->config.web.config_file, "/nowhere/web.yml");
+}
+
 TEST_F(LoaderTest, CommandLineWinsOverEnvironmentOverFileOverDefault) {
   const auto file = Write("a.yml", "app: {port: 1}\nlog: {level: warn, format: json, max_age: 1}\n");
   const auto loaded = Load({.file = file,

@@ -189,6 +189,8 @@ constexpr Row kRows[] = {
     {.path = "remote.send.content_type", .member = AT(remote_send.content_type), .check = NotEmpty, .reload = kLive,
      .prose = "Content-Type of those puts."},
 
+    {.path = "web.config_file", .member = AT(web.config_file), .flag = "--web.config.file",
+     .prose = "TLS, logins, roles and tenants: the file that all components of Prometheus share, with our extensions (docs/security.md). Empty is neither TLS nor logins. The file itself is read again when it changes."},
     {.path = "web.cors_origin", .member = AT(web.cors_origin),
      .prose = "Origins whose pages may read answers of the query API: a regular expression for the whole origin, .* is all; empty is none."},
 
@@ -220,7 +222,7 @@ constexpr std::pair<std::string_view, std::string_view> kSections[] = {
     {"identity", "How series are told apart."},
     {"remote.write", "Requests passed on to a TSDB: one section, or a list of them. The request's own headers are kept, except credentials."},
     {"remote.send", "OpenTSDB puts passed on."},
-    {"web", "The query API."},
+    {"web", "Who may connect, and what browsers may do."},
     {"pprof", "Profiles of the running process."},
 };
 // clang-format on

@@ -63,8 +63,6 @@ std::string Joined(const std::vector<std::string>& keys) {
   return text;
 }
 
-int64_t Nanoseconds(const struct timespec& time) { return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; }
-
 }  // namespace
 
 std::string ReloadReport::Describe() const {
@@ -77,12 +75,6 @@ std::string ReloadReport::Describe() const {
   std::string text = "configuration reloaded: " + (changed.empty() ? std::string("nothing changed") : Joined(changed));
   if (!restart_needed.empty()) text += "; restart needed for: " + Joined(restart_needed);
   return text;
-}
-
-Watcher::FileState Watcher::FileState::Of(const std::string& path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return {};
-  return {status.st_dev, status.st_ino, status.st_size, Nanoseconds(status.st_mtim), Nanoseconds(status.st_ctim)};
 }
 
 Watcher::Watcher(Loaded started, Sources sources, Callbacks callbacks, std::chrono::milliseconds poll_interval)

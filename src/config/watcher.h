@@ -6,8 +6,6 @@
 // nothing. Options that need a restart keep the values that the process was started with.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -19,6 +17,7 @@
 #include "base/mutex.h"
 #include "base/periodic.h"
 #include "base/result.h"
+#include "config/file_state.h"
 #include "config/loader.h"
 
 namespace mi::config {
@@ -57,17 +56,6 @@ class Watcher {
   std::shared_ptr<const Config> Current() const EXCLUDES(mutex_);
 
  private:
-  // Tells one state of a file from another without reading it. All zero if there is no file.
-  struct FileState {
-    dev_t device = 0;
-    ino_t inode = 0;
-    off_t size = 0;
-    int64_t modified_ns = 0;
-    int64_t changed_ns = 0;
-
-    static FileState Of(const std::string& path);
-    bool operator==(const FileState&) const = default;
-  };
   enum class Why { kStart, kChanged, kAsked };
 
   void Look();

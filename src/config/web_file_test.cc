@@ -144,8 +144,9 @@ TEST_F(WebFileTest, OldMinimumVersionsMeanTheLowestThatIsSpoken) {
 
 TEST_F(WebFileTest, PathsAreRelativeToTheFileOrAbsolute) {
   Write("deep/server.crt", "DEEP");
-  const auto file = LoadWebFile(
-      Write("deep/web.yml", "tls_server_config:\n  cert_file: server.crt\n  key_file: " + Path("server.key") + "\n"));
+  const auto file =
+      LoadWebFile(Write("deep/web.yml", "tls_server_config:\n  cert_file: server.crt\n  key_file: " +
+                                            std::filesystem::absolute(Path("server.key")).string() + "\n"));
   ASSERT_TRUE(file) << file.error().message();
   EXPECT_EQ(file->tls->certificate, "DEEP");
   EXPECT_EQ(file->tls->key, "KEY");

@@ -79,7 +79,7 @@ class FakeTsdb {
 
  private:
   void Start(const std::string& address) {
-    if (!routed_) router_.Add("/*", handler_);
+    if (!routed_) router_.Add("/*", net::Role::kAnybody, handler_);
     routed_ = true;
     auto server = net::Server::Create({.listen = address, .threads = 1}, router_, log_);
     ASSERT_TRUE(server.has_value()) << server.error().message();

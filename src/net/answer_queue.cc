@@ -123,7 +123,7 @@ void AnswerQueue::WriteFront(bool is_finishing) {
   AppendResponseHead(response,
                      {.http10 = exchange.is_http10,
                       .persistence = is_last ? Persistence::kClose : Persistence::kKeepAlive,
-                      .date = loop_.HttpDate()},
+                      .common = loop_.Headers()},
                      head);
   output_.Append(head);
   waiting_bytes_ -= response.body.capacity();

@@ -24,9 +24,9 @@
 //      ┌────────────────── dispatch ───────────────────┐
 //      ▼                                               │
 //    kHead ──► head accepted ──► kBody, kChunkedBody ──┤
-//      │                              │ too large,     │
-//      │                              ▼ no memory      │
-//      └─► head refused ──► kSkippedBody, kSkippedChunks (the answer is queued already)
+//      │ ▲                            │ too large,     │
+//      ▼ │ the gate's verdict         ▼ no memory      │
+//    kAtGate ─► head refused ──► kSkippedBody, kSkippedChunks (the answer is queued already)
 //      │
 //      ▼ last request, malformed request, drain, end of input
 //    kFinishing ──► all answers are written ──► kLingering ──► the peer closes, or time is up ──► kClosed
@@ -50,6 +50,19 @@ constexpr std::chrono::seconds kLingerTimeout{2};
 Response PlainError(int status, std::string text) {
   text.push_back('\n');
   return {.status = status, .body = std::move(text)};
+}
+
+// Whether a page of another site made a browser send this request, with the credentials that the browser keeps for us.
+// Only what changes something matters. Older browsers say only where the page came from. Programs say neither.
+bool IsForgery(const Request& request, Role role) {
+  if (role != Role::kWrite && role != Role::kAdmin) return false;
+  const std::string_view method = request.method();
+  if (method == "GET" || method == "HEAD" || method == "OPTIONS") return false;
+  if (const auto site = request.Header("Sec-Fetch-Site")) return *site != "same-origin" && *site != "none";
+  const auto origin = request.Header("Origin");
+  if (!origin) return false;
+  const size_t host = origin->find("://");
+  return host == std::string_view::npos || origin->substr(host + 3) != request.Header("Host");
 }
 
 }  // namespace
@@ -196,7 +209,8 @@ void Connection::EndArriving(Response response) {
 bool Connection::MayTakeRequest() const { return state_ == State::kHead && answers_.has_room(); }
 
 bool Connection::WantsInput() const {
-  if (state_ == State::kClosed || state_ == State::kFinishing || peer_is_done_) return false;
+  if (state_ == State::kClosed || state_ == State::kFinishing || state_ == State::kAtGate || peer_is_done_)
+    return false;
   return state_ != State::kHead || arriving_ != nullptr || MayTakeRequest();
 }
 
@@ -276,6 +290,7 @@ void Connection::OnEndOfInput() {
   answers_.Abandon();
   switch (state_) {
     case State::kLingering: return Close();
+    case State::kAtGate:
     case State::kFinishing:
     case State::kClosed: return;
     case State::kSkippedBody:
@@ -340,6 +355,7 @@ Connection::Step Connection::Consume() {
       case State::kSkippedBody: step = ConsumeSkippedBody(); break;
       case State::kSkippedChunks: step = ConsumeSkippedChunks(); break;
       case State::kLingering: step = DropLingering(); break;
+      case State::kAtGate:
       case State::kFinishing:
       case State::kClosed: step = Step::kBlocked; break;
     }
@@ -462,9 +478,44 @@ void Connection::OnHead() {
   arriving.continue_due = expects_continue && (framing.chunked || arriving.body_bytes > 0);
   if (expect && !expects_continue) return Refuse(PlainError(417, "the only expectation known is 100-continue"));
 
-  Handler* const handler = server_.router.Find(request.path());
-  if (handler == nullptr) return Refuse(PlainError(404, "not found"));
-  if (!CallHandler([&] { arriving.decision = handler->Head(request); })) {
+  arriving.endpoint = server_.router.Find(request.path());
+  if (arriving.endpoint == nullptr) return Refuse(PlainError(404, "not found"));
+  if (IsForgery(request, arriving.endpoint->role)) {
+    return Refuse(PlainError(403, "pages of other sites must not send this request"));
+  }
+  server_.gate == nullptr ? TakeVerdict(std::shared_ptr<const Caller>()) : PassGate();
+}
+
+void Connection::PassGate() {
+  auto later = [mailbox = loop_.mailbox(), connection = id_](Gate::Verdict verdict) {
+    mailbox->Post([connection, verdict = std::move(verdict)](Loop& loop) mutable {
+      loop.OnVerdict(connection, std::move(verdict));
+    });
+  };
+  std::optional<Gate::Verdict> verdict =
+      server_.gate->Check(arriving_->request(), arriving_->endpoint->role, std::move(later));
+  if (verdict) return TakeVerdict(*std::move(verdict));
+  state_ = State::kAtGate;
+}
+
+// At most one verdict is outstanding. A connection leaves kAtGate without it only to end, so no verdict meets another
+// request.
+void Connection::OnVerdict(Gate::Verdict verdict) {
+  if (state_ != State::kAtGate) return;
+  state_ = State::kHead;
+  running_ = true;
+  TakeVerdict(std::move(verdict));
+  running_ = false;
+  Run();
+}
+
+void Connection::TakeVerdict(Gate::Verdict verdict) {
+  if (!verdict) return Refuse(std::move(verdict.error()));
+  ArrivingRequest& arriving = *arriving_;
+  arriving.caller = *std::move(verdict);
+  Request& request = arriving.request();
+  request.SetCaller(arriving.caller.get());
+  if (!CallHandler([&] { arriving.decision = arriving.endpoint->handler->Head(request); })) {
     return Refuse(PlainError(500, "internal error"));
   }
   if (arriving.decision.answer) return Refuse(*std::move(arriving.decision.answer));

@@ -15,6 +15,7 @@
 #include "base/file_descriptor.h"
 #include "net/answer_queue.h"
 #include "net/body_buffer.h"
+#include "net/gate.h"
 #include "net/http.h"
 #include "net/input_buffer.h"
 #include "net/request_parser.h"
@@ -34,6 +35,8 @@ struct ArrivingRequest {
 
   RequestParser parser;
   BodyBuffer body;
+  const Router::Endpoint* endpoint = nullptr;
+  std::shared_ptr<const Caller> caller;  // what request().caller() points to
   HeadDecision decision;
   uint64_t body_bytes = 0;    // the declared length, or what has arrived of a chunked body
   uint64_t skipped = 0;       // bytes of the body that were dropped
@@ -61,6 +64,8 @@ class Connection {
   void Answer(uint32_t number, Response response);
   // The next chunk of the streamed answer (empty: its end), and the function that makes the one after it.
   void OnChunk(std::string chunk, std::function<void(std::string&)> next, bool failed);
+  // Of the gate, about the request that arrives. Ignored if that has been given up.
+  void OnVerdict(Gate::Verdict verdict);
   void CheckTimeouts(TimePoint now);
   // What waits for the peer, and since when. Nothing while the connection is at work or waits for a handler.
   struct Wait {
@@ -87,6 +92,7 @@ class Connection {
   // Drawn in connection.cc.
   enum class State {
     kHead,           // the next bytes are a head
+    kAtGate,         // a head has arrived, and the gate thinks about it; nothing is read
     kBody,           // … a body of a declared length
     kChunkedBody,    // … a chunked body
     kSkippedBody,    // … a refused body of a declared length
@@ -118,6 +124,8 @@ class Connection {
   Step DropLingering();
 
   void OnHead();
+  void PassGate();
+  void TakeVerdict(Gate::Verdict verdict);
   void ExpectBody();
   bool GrowBody();
   bool GrowBody(size_t wanted, size_t least);

@@ -103,8 +103,8 @@ void Request::AddHeader(std::string_view name, std::string_view value) {
 // Keeps routes_ in the order in which Find() must try them: all patterns without "*" first, and the more specific
 // before the less specific. So Find() returns the first that matches. It costs one comparison per route; there are a
 // few dozen.
-void Router::Add(std::string_view pattern, Handler& handler) {
-  Route route{.segments = {}, .any_rest = pattern.ends_with("/*"), .handler = &handler};
+void Router::Add(std::string_view pattern, Role role, Handler& handler) {
+  Route route{.segments = {}, .any_rest = pattern.ends_with("/*"), .endpoint = {std::string(pattern), role, &handler}};
   if (route.any_rest) pattern.remove_suffix(2);
   if (!route.any_rest || !pattern.empty()) {
     for (const std::string_view segment : SplitSegments(pattern)) route.segments.emplace_back(segment);
@@ -116,7 +116,7 @@ void Router::Add(std::string_view pattern, Handler& handler) {
   routes_.insert(at, std::move(route));
 }
 
-Handler* Router::Find(std::string_view path) const {
+const Router::Endpoint* Router::Find(std::string_view path) const {
   const std::vector<std::string_view> segments = SplitSegments(path);
   for (const Route& route : routes_) {
     const size_t wanted = route.segments.size();
@@ -125,9 +125,15 @@ Handler* Router::Find(std::string_view path) const {
                                     [](std::string_view pattern, std::string_view segment) {
                                       return IsPlaceholder(pattern) ? !segment.empty() : pattern == segment;
                                     });
-    if (matches) return route.handler;
+    if (matches) return &route.endpoint;
   }
   return nullptr;
+}
+
+std::vector<Router::Endpoint> Router::endpoints() const {
+  std::vector<Endpoint> all;
+  for (const Route& route : routes_) all.push_back(route.endpoint);
+  return all;
 }
 
 std::optional<std::string> SegmentBehind(std::string_view prefix, std::string_view path) {

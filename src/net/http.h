@@ -1,6 +1,7 @@
 // HTTP as handlers see it: requests, answers, and which handler answers which path. Names no library.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cassert>
 #include <cstdint>
@@ -15,6 +16,25 @@
 #include <vector>
 
 namespace mi::net {
+
+// What a sender must be allowed to do, for an endpoint to handle its requests.
+enum class Role : uint8_t {
+  kAnybody,  // no login is needed
+  kWrite,    // send series
+  kRead,     // query
+  kAdmin,    // see and change how the process runs
+};
+
+// Who sends a request, after a login (gate.h). Never changes.
+struct Caller {
+  std::string name;
+  bool all_tenants = false;
+  std::vector<std::string> tenants = {};  // in their normal form (model::Tenant), sorted; '' is the default tenant
+
+  bool MayUse(const std::string& tenant) const {
+    return all_tenants || std::binary_search(tenants.begin(), tenants.end(), tenant);
+  }
+};
 
 // A request. It owns a copy of its head and borrows the body and the names of the peer. A handler must copy what it
 // needs: everything here is valid only until Handler::Head, or the `handle` that it gave, returns. Threads: confined to
@@ -37,6 +57,8 @@ class Request {
   std::string_view peer() const { return peer_; }  // the address, without the port
   // Of the client's certificate, if it showed one that was verified: its subject ("CN=agent,O=acme"), then its SANs.
   std::span<const std::string> certificate_names() const { return certificate_names_; }
+  // Null: no login is needed, and everything is allowed. Otherwise the handler must keep to the caller's tenants.
+  const Caller* caller() const { return caller_; }
 
   // How the connection goes on after this request.
   struct Framing {
@@ -54,6 +76,7 @@ class Request {
   void SetBody(std::string_view body) { body_ = body; }
   void SetPeer(std::string_view peer) { peer_ = peer; }
   void SetCertificateNames(std::span<const std::string> names) { certificate_names_ = names; }
+  void SetCaller(const Caller* caller) { caller_ = caller; }
   // What its copy of the head takes.
   size_t held_bytes() const { return text_.capacity() + fields_.capacity() * sizeof(Field); }
 
@@ -80,6 +103,7 @@ class Request {
   std::string_view body_;
   std::string_view peer_;
   std::span<const std::string> certificate_names_;
+  const Caller* caller_ = nullptr;
 };
 
 struct Response {
@@ -146,24 +170,31 @@ class Handler {
   virtual HeadDecision Head(const Request& request) = 0;
 };
 
-// Which handler answers which path. Built before the server starts, then constant.
+// Which handler answers which path, and for whom. Built before the server starts, then constant.
 class Router {
  public:
+  struct Endpoint {
+    std::string pattern;
+    Role role = Role::kAdmin;
+    Handler* handler = nullptr;
+  };
+
   // A pattern is a path. It may end in "/*" (any rest) and contain "{name}" for one segment, as in
   // "/select/{tenant}/prometheus/*". The most specific pattern wins: exact before {name} before *. Handlers outlive the
   // router.
   //
   // The path is compared as it came: "%2F" is no separator, and "/%64ebug" is not "/debug". So a proxy in front that
   // allows or denies paths and this router cannot read the same path differently.
-  void Add(std::string_view pattern, Handler& handler);
-  // Null if no pattern matches.
-  Handler* Find(std::string_view path) const;
+  void Add(std::string_view pattern, Role role, Handler& handler);
+  // Null if no pattern matches. Valid as long as the router.
+  const Endpoint* Find(std::string_view path) const;
+  std::vector<Endpoint> endpoints() const;
 
  private:
   struct Route {
     std::vector<std::string> segments;
     bool any_rest = false;
-    Handler* handler = nullptr;
+    Endpoint endpoint;
   };
   std::vector<Route> routes_;
 };

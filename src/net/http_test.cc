@@ -19,13 +19,12 @@ class Nothing final : public Handler {
 
 class RouterTest : public ::testing::Test {
  protected:
-  void Add(std::string_view pattern) { router_.Add(pattern, handlers_[std::string(pattern)]); }
+  void Add(std::string_view pattern) { router_.Add(pattern, Role::kRead, handlers_[std::string(pattern)]); }
   std::string Found(std::string_view path) {
-    const Handler* const found = router_.Find(path);
-    for (const auto& [pattern, handler] : handlers_) {
-      if (&handler == found) return pattern;
-    }
-    return "nothing";
+    const Router::Endpoint* const found = router_.Find(path);
+    if (found == nullptr) return "nothing";
+    EXPECT_EQ(found->handler, &handlers_[found->pattern]);
+    return found->pattern;
   }
   std::map<std::string, Nothing> handlers_;
   Router router_;

@@ -387,7 +387,7 @@ bool Loop::AcceptAndRefuse() {
                         .body = "no file descriptor is free (ulimit -n); try again\n",
                         .headers = {{"Retry-After", "5"}}};
     std::string text;
-    AppendResponseHead(busy, {.persistence = Persistence::kClose, .date = HttpDate()}, text);
+    AppendResponseHead(busy, {.persistence = Persistence::kClose, .common = Headers()}, text);
     text += busy.body;
     std::array<char, 16 << 10> dropped;
     recv(socket.get(), dropped.data(), dropped.size(), 0);
@@ -471,13 +471,18 @@ void Loop::OnChunk(uint32_t connection, std::string chunk, std::function<void(st
   if (next) server_.workers.Run([unused = std::move(next)] {});
 }
 
-std::string_view Loop::HttpDate() {
+void Loop::OnVerdict(uint32_t connection, Gate::Verdict verdict) {
+  if (Connection* const found = Find(connection)) found->OnVerdict(std::move(verdict));
+}
+
+CommonHeaders Loop::Headers() {
   const int64_t now = std::time(nullptr);
   if (now != date_second_) {
     date_second_ = now;
     date_ = FormatHttpDate(now);
+    added_headers_ = server_.headers.Get();
   }
-  return date_;
+  return {.date = date_, .added = *added_headers_};
 }
 
 }  // namespace mi::net

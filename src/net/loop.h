@@ -23,7 +23,9 @@
 #include "base/mutex.h"
 #include "net/body_buffer.h"
 #include "net/connection.h"
+#include "net/gate.h"
 #include "net/http.h"
+#include "net/response_text.h"
 
 namespace mi::net {
 
@@ -73,12 +75,13 @@ class Loop {
   const std::shared_ptr<Mailbox>& mailbox() { return mailbox_; }
   void Answer(uint32_t connection, uint32_t number, Response response);
   void OnChunk(uint32_t connection, std::string chunk, std::function<void(std::string&)> next, bool failed);
+  void OnVerdict(uint32_t connection, Gate::Verdict verdict);
 
   // For connections.
   ServerState& server() { return server_; }
   BlockPool& pool() { return pool_; }
   std::string& scratch() { return scratch_; }  // for one step of a connection
-  std::string_view HttpDate();
+  CommonHeaders Headers();                     // valid until the next call
   void Watch(int socket, uint32_t connection, uint32_t events);
   // Makes connections give up what waits for a peer, the longest wait first, if memory is short or has no `bytes` left
   // for a connection of this address. Does nothing if `bytes` never fit.
@@ -156,6 +159,7 @@ class Loop {
   bool stopping_ = false;
   int64_t date_second_ = 0;
   std::string date_;
+  std::shared_ptr<const std::string> added_headers_;
   std::thread thread_;
 };
 

@@ -3,7 +3,6 @@
 #include "base/format.h"
 
 namespace mi::net {
-namespace {
 
 void AppendHeader(std::string_view name, std::string_view value, std::string& out) {
   out.append(name).append(": ");
@@ -11,13 +10,13 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
   out.append("\r\n");
 }
 
-}  // namespace
-
 std::string_view ReasonPhrase(int status) {
   switch (status) {
     case 200: return "OK";
     case 204: return "No Content";
     case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
@@ -39,9 +38,11 @@ bool HasBody(int status) { return status >= 200 && status != 204 && status != 30
 
 void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out) {
   AppendFormat(out, "HTTP/1.1 {} {}\r\n", response.status, ReasonPhrase(response.status));
-  AppendHeader("Date", form.date, out);
+  AppendHeader("Date", form.common.date, out);
+  out.append(form.common.added);
   for (const auto& [name, value] : response.headers) AppendHeader(name, value, out);
   if (HasBody(response.status)) {
+    out.append("X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n");
     if (!response.content_type.empty()) AppendHeader("Content-Type", response.content_type, out);
     if (!response.next_chunk) {
       AppendFormat(out, "Content-Length: {}\r\n", response.body.size());

@@ -13,17 +13,27 @@ std::string_view ReasonPhrase(int status);
 
 enum class Persistence { kKeepAlive, kClose };
 
+// What the answers of a server have in common.
+struct CommonHeaders {
+  std::string_view date;   // IMF-fixdate
+  std::string_view added;  // further headers, as AppendHeader writes them
+};
+
 // What the head depends on besides the answer.
 struct AnswerForm {
   bool http10 = false;
   Persistence persistence = Persistence::kKeepAlive;
-  std::string_view date;  // IMF-fixdate
+  CommonHeaders common;
 };
+
+// Line breaks in the value become blanks.
+void AppendHeader(std::string_view name, std::string_view value, std::string& out);
 
 // Whether answers of this status carry a body at all (RFC 9110: 1xx, 204 and 304 do not).
 bool HasBody(int status);
 
-// Appends the status line, the headers and the empty line. Line breaks in header values become blanks.
+// Appends the status line, the headers and the empty line. An answer with a body says that browsers must not guess its
+// type, nor tell other sites where a link was.
 void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out);
 
 }  // namespace mi::net

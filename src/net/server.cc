@@ -6,21 +6,23 @@
 
 #include "net/listener.h"
 #include "net/loop.h"
+#include "net/response_text.h"
 #include "net/server_state.h"
 
 namespace mi::net {
 
-Server::Server(ServerOptions options, const Router& router, telemetry::Logger& log, Listeners listeners)
-    : port_(listeners.port), state_(std::make_unique<ServerState>(std::move(options), router, log)) {
+Server::Server(ServerOptions options, const Router& router, telemetry::Logger& log, Gate* gate, Listeners listeners)
+    : port_(listeners.port), state_(std::make_unique<ServerState>(std::move(options), router, log, gate)) {
   for (FileDescriptor& socket : listeners.sockets) {
     loops_.push_back(std::make_unique<Loop>(*state_, std::move(socket)));
   }
 }
 
-Result<std::unique_ptr<Server>> Server::Create(ServerOptions options, const Router& router, telemetry::Logger& log) {
+Result<std::unique_ptr<Server>> Server::Create(ServerOptions options, const Router& router, telemetry::Logger& log,
+                                               Gate* gate) {
   if (options.threads == 0) options.threads = std::max(1U, std::thread::hardware_concurrency());
   Listeners listeners = TRY(Listen(options.Address(), static_cast<unsigned>(options.threads), options.option));
-  return std::unique_ptr<Server>(new Server(std::move(options), router, log, std::move(listeners)));
+  return std::unique_ptr<Server>(new Server(std::move(options), router, log, gate, std::move(listeners)));
 }
 
 // All loops end before one of them is destroyed: each may still hand a connection to another.
@@ -53,6 +55,12 @@ void Server::SetLimits(ServerLimits limits) {
 }
 
 void Server::SetTls(std::shared_ptr<const TlsContext> context) { state_->tls.Set(std::move(context)); }
+
+void Server::SetHeaders(const std::vector<std::pair<std::string, std::string>>& headers) {
+  std::string text;
+  for (const auto& [name, value] : headers) AppendHeader(name, value, text);
+  state_->headers.Set(std::move(text));
+}
 
 MemoryBudget& Server::memory() { return state_->budget; }
 

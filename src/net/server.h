@@ -10,10 +10,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/memory_budget.h"
 #include "base/result.h"
+#include "net/gate.h"
 #include "net/http.h"
 #include "net/options.h"
 #include "net/tls/context.h"
@@ -46,7 +48,9 @@ class Server {
 
   // Binds and listens at once, so that a port in use is an error here: kUnavailable, naming address and option.
   // Answers nothing before Start(). The router outlives the server.
-  static Result<std::unique_ptr<Server>> Create(ServerOptions options, const Router& router, telemetry::Logger& log);
+  // `gate`: null lets every request in.
+  static Result<std::unique_ptr<Server>> Create(ServerOptions options, const Router& router, telemetry::Logger& log,
+                                                Gate* gate = nullptr);
   ~Server();  // stops; connections are cut
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -58,6 +62,8 @@ class Server {
   void SetLimits(ServerLimits limits);
   // New connections speak TLS; null: they are plain. Those that are open stay as they are.
   void SetTls(std::shared_ptr<const TlsContext> context);
+  // Adds these headers, as they are, to every answer from about a second later on.
+  void SetHeaders(const std::vector<std::pair<std::string, std::string>>& headers);
   uint16_t port() const { return port_; }
   // ServerOptions::max_buffered_bytes. Handlers charge to it what a request makes them hold.
   MemoryBudget& memory();
@@ -66,7 +72,7 @@ class Server {
   bool Responds(std::chrono::milliseconds patience) const;
 
  private:
-  Server(ServerOptions options, const Router& router, telemetry::Logger& log, Listeners listeners);
+  Server(ServerOptions options, const Router& router, telemetry::Logger& log, Gate* gate, Listeners listeners);
 
   const uint16_t port_;
   const std::unique_ptr<ServerState> state_;

@@ -55,10 +55,12 @@ inline uint64_t DefaultBudget() { return std::clamp(AvailableMemory() / 4, uint6
 
 // Threads: safe.
 struct ServerState {
-  ServerState(ServerOptions server_options, const Router& server_router, telemetry::Logger& logger)
+  ServerState(ServerOptions server_options, const Router& server_router, telemetry::Logger& logger,
+              Gate* server_gate = nullptr)
       : options(std::move(server_options)),
         router(server_router),
         log(logger),
+        gate(server_gate),
         budget(options.max_buffered_bytes > 0 ? options.max_buffered_bytes : DefaultBudget()),
         workers(std::max(options.chunk_threads, 1U)),
         max_connections(options.max_connections),
@@ -85,10 +87,12 @@ struct ServerState {
   const ServerOptions options;
   const Router& router;
   telemetry::Logger& log;
+  Gate* const gate;  // null: every request is let in
   MemoryBudget budget;
   ChunkWorkers workers;
 
   Live<std::shared_ptr<const TlsContext>> tls{nullptr};  // of new connections; null: they are plain
+  Live<std::string> headers{std::string()};              // of every answer, as text
   std::atomic<uint64_t> max_connections;
   std::atomic<std::chrono::milliseconds> idle_timeout;
   std::atomic<uint64_t> open_connections{0};

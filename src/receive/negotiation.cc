@@ -71,6 +71,14 @@ std::string_view ToString(codec::Schema schema) {
   return "?";
 }
 
+// The tenant of a request that names none.
+Result<model::Tenant> TenantOf(const net::Caller* caller) {
+  if (caller == nullptr || caller->MayUse("")) return model::Tenant();
+  if (caller->tenants.size() == 1) return model::Tenant::Parse(caller->tenants.front());
+  return Fail(Errc::kInvalid,
+              format("{} has grants for {} tenants: say which in X-Scope-OrgID", caller->name, caller->tenants.size()));
+}
+
 }  // namespace
 
 Status Negotiate(const net::Request& request, Form& form) {
@@ -87,7 +95,7 @@ Status Negotiate(const net::Request& request, Form& form) {
 Result<model::Tenant> TenantOf(const net::Request& request) {
   const auto in_path = net::SegmentBehind("/insert/", request.path());
   const auto in_header = request.Header("x-scope-orgid");
-  if (!in_header || in_header->empty()) return model::Tenant::Parse(in_path.value_or(""));
+  if (!in_header || in_header->empty()) return in_path ? model::Tenant::Parse(*in_path) : TenantOf(request.caller());
   model::Tenant from_header = TRY(model::Tenant::Parse(*in_header));
   if (!in_path) return from_header;
   model::Tenant from_path = TRY(model::Tenant::Parse(*in_path));

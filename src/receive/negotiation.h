@@ -27,8 +27,9 @@ struct Form {
 // schema, if only the compression is unknown.
 Status Negotiate(const net::Request& request, Form& form);
 
-// The tenant from the path, /insert/<tenant>/…, or from the header X-Scope-OrgID. kInvalid: not a tenant, or path and
-// header name different ones; answer 400.
+// The tenant from the path, /insert/<tenant>/…, or from the header X-Scope-OrgID; otherwise the default tenant, or the
+// only one of the caller. kInvalid: not a tenant, path and header name different ones, or the caller must choose;
+// answer 400.
 Result<model::Tenant> TenantOf(const net::Request& request);
 
 }  // namespace mi::receive

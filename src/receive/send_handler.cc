@@ -127,7 +127,7 @@ SendHandler::Verbosity SendHandler::VerbosityOf(const net::Request& request) {
 
 SendHandler::SendHandler(SendHandlerDeps deps) : deps_(std::move(deps)) {}
 
-void SendHandler::RegisterRoutes(net::Router& router) { router.Add("/api/v1/metrics/send", *this); }
+void SendHandler::RegisterRoutes(net::Router& router) { router.Add("/api/v1/metrics/send", net::Role::kWrite, *this); }
 
 net::HeadDecision SendHandler::Head(const net::Request& request) {
   net::HeadDecision decision;

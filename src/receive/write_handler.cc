@@ -47,7 +47,7 @@ WriteHandler::~WriteHandler() = default;
 void WriteHandler::RegisterRoutes(net::Router& router) {
   for (const char* path : {"/api/v1/metrics/write", "/api/v1/write", "/api/v1/push", "/api/v1/receive",
                            "/insert/{tenant}/prometheus", "/insert/{tenant}/prometheus/api/v1/write"}) {
-    router.Add(path, *this);
+    router.Add(path, net::Role::kWrite, *this);
   }
 }
 

@@ -631,6 +631,23 @@ TEST_F(WriteHandlerTest, ReadsTheTenantFromPathOrHeaderAndRefusesTwoDifferentOne
   EXPECT_EQ(SendNow(Body({Up("a")}), {}, "/insert/a$b/prometheus").status, 400);
 }
 
+TEST_F(WriteHandlerTest, WritesToTheTenantOfTheCallerIfNoneIsNamed) {
+  auto f = [this](const net::Caller& caller, int status, std::string_view tenant) {
+    publisher_.batches.clear();
+    net::FakeRequest request("POST", "/api/v1/write", Body({Up(caller.name)}));
+    request.SetCaller(&caller);
+    EXPECT_EQ(net::Ask(handler_, request).Take().status, status) << caller.name;
+    ASSERT_EQ(publisher_.batches.size(), status == 204 ? 1U : 0U) << caller.name;
+    if (!publisher_.batches.empty()) {
+      EXPECT_EQ(publisher_.batches[0]->tenant().name(), tenant) << caller.name;
+    }
+  };
+  f({.name = "one", .tenants = {"eu"}}, 204, "eu");
+  f({.name = "default", .tenants = {"", "eu"}}, 204, "");
+  f({.name = "all", .all_tenants = true}, 204, "");
+  f({.name = "two", .tenants = {"eu", "us"}}, 400, "");
+}
+
 TEST_F(WriteHandlerTest, KeepsTenantsApart) {
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "one"}}).status, 204);
   EXPECT_EQ(SendNow(Body({Up("a")}), {{"X-Scope-OrgID", "two"}}).status, 204);

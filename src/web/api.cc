@@ -54,11 +54,15 @@ std::optional<std::string> LabelOf(std::string_view path) {
   return net::DecodePath(path.substr(0, path.size() - kValues.size()));
 }
 
-// The tenants of the path, or else of the header. Both may name the same.
+// The tenants of the path, or else of the header, or else those that the caller may read; empty: all. Path and header
+// may name the same.
 ApiResult<std::vector<std::string>> ReadTenants(const net::Request& request) {
   const std::optional<std::string> in_path = net::SegmentBehind("/select/", request.path());
   const std::string_view in_header = request.Header("X-Scope-OrgID").value_or("");
-  if (!in_path && in_header.empty()) return {};
+  if (!in_path && in_header.empty()) {
+    const net::Caller* const caller = request.caller();
+    return caller == nullptr || caller->all_tenants ? std::vector<std::string>() : caller->tenants;
+  }
   std::vector<std::string> tenants = TRY(ParseTenants(in_path ? *in_path : in_header));
   if (in_path && !in_header.empty() && ParseTenants(in_header) != tenants) {
     return BadData(format("the path asks for tenant \"{}\", X-Scope-OrgID for \"{}\"", *in_path, in_header));
@@ -364,7 +368,7 @@ void Api::Add(std::string_view path, std::unique_ptr<net::Handler> handler) {
 void Api::RegisterRoutes(net::Router& router) {
   for (const auto& [path, handler] : handlers_) {
     for (const std::string_view prefix : {"", "/prometheus", "/select/{tenant}/prometheus"}) {
-      router.Add(std::string(prefix) + path, *handler);
+      router.Add(std::string(prefix) + path, net::Role::kRead, *handler);
     }
   }
 }

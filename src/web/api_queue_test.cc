@@ -48,7 +48,7 @@ class Queue : public QueryApi {
   net::FakeAnswer Ask(std::string_view target, std::string_view peer = "127.0.0.1") {
     FakeRequest request("GET", target);
     request.SetPeer(peer);
-    return net::Ask(*router_.Find(request.path()), request);
+    return net::Ask(*router_.Find(request.path())->handler, request);
   }
 
   Held held_;
@@ -179,7 +179,7 @@ class EndlessQuery : public QueryApi {
   net::HeadDecision Begin(net::FakeAnswer& answer, std::string_view peer = "127.0.0.1") {
     FakeRequest request("GET", "/api/v1/labels?match[]={i=~'1.*2'}");
     request.SetPeer(peer);
-    net::HeadDecision head = Router().Find(request.path())->Head(request);
+    net::HeadDecision head = Router().Find(request.path())->handler->Head(request);
     head.handle(request, answer.reply());
     return head;
   }

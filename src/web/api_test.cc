@@ -44,6 +44,29 @@ TEST_F(QueryApi, AnswersForTheRequestedTenantsOnly) {
   EXPECT_THAT(differ.body, HasSubstr(R"(the path asks for tenant \"team-b\", X-Scope-OrgID for \"team-c\")"));
 }
 
+TEST_F(QueryApi, AnswersForTheTenantsOfTheCallerIfNoneIsNamed) {
+  const net::Caller of_b{.name = "b", .tenants = {"team-b"}};
+  const net::Caller of_two{.name = "two", .tenants = {"", "team-b"}};
+  const net::Caller of_none{.name = "none", .tenants = {"team-c"}};
+  const net::Caller of_all{.name = "all", .all_tenants = true};
+  auto f = [&](std::string_view target, const net::Caller& caller, std::string_view data) {
+    FakeRequest request("GET", target);
+    request.SetCaller(&caller);
+    EXPECT_EQ(Send(Router(), request).body, format(R"({{"status":"success","data":{}}})", data))
+        << target << caller.name;
+  };
+  for (const std::string_view prefix : {"", "/prometheus"}) {
+    const std::string names = format("{}/api/v1/label/__name__/values", prefix);
+    f(names, of_b, R"(["batch.runs","up"])");
+    f(names, of_two, R"(["batch.runs","http_requests_total","up"])");
+    f(names, of_none, "[]");
+    f(names, of_all, R"(["batch.runs","http_requests_total","up"])");
+    f(format("{}/api/v1/labels", prefix), of_b, R"(["__name__","cluster.name","instance","job"])");
+    f(format("{}/api/v1/series?match[]=up", prefix), of_b, format("[{}]", kUpA));
+    f(format("{}/api/v1/metadata", prefix), of_b, "{}");
+  }
+}
+
 TEST_F(QueryApi, AnswersUnderEachPrefixToGetAndPost) {
   const std::string want = format(R"({{"status":"success","data":[{}]}})", kUpB);
   for (const std::string prefix : {"", "/prometheus", "/select/0/prometheus"}) {
@@ -202,7 +225,7 @@ TEST_F(QueryApi, BoundsTheNumberOfConcurrentStreams) {
   for (int i = 0; i < 200; ++i)
     AddSeries("", {{"__name__", "many"}, {"i", std::to_string(i)}, {"pad", std::string(1000, 'x')}});
   const FakeRequest request("GET", "/api/v1/series?match[]=many");
-  const auto ask = [&] { return net::Ask(*Router().Find(request.path()), request).Take(); };
+  const auto ask = [&] { return net::Ask(*Router().Find(request.path())->handler, request).Take(); };
   std::vector<net::Response> streams;
   for (int i = 0; i < 64; ++i) {
     streams.push_back(ask());
@@ -213,7 +236,7 @@ TEST_F(QueryApi, BoundsTheNumberOfConcurrentStreams) {
   EXPECT_THAT(refused.body, HasSubstr("128 long answers are being sent already, or 64 to this client"));
   EXPECT_EQ(Get("/api/v1/labels").status, 200);
   const FakeRequest of_tenant("GET", "/select/0/prometheus/api/v1/series?match[]=many");
-  EXPECT_EQ(net::Ask(*Router().Find(of_tenant.path()), of_tenant).Take().status, 503);
+  EXPECT_EQ(net::Ask(*Router().Find(of_tenant.path())->handler, of_tenant).Take().status, 503);
   streams.pop_back();  // its reader has gone away
   EXPECT_EQ(Receive(ask()).status, 200);
 }
@@ -269,7 +292,7 @@ TEST_F(QueryApi, HoldsMemoryAsLongAsALongAnswerLastsAndRefusesWithoutIt) {
   for (int i = 0; i < 5000; ++i) AddSeries(i % 2 == 0 ? "a" : "b", {{"__name__", "many"}, {"i", std::to_string(i)}});
   {
     const FakeRequest request("GET", "/api/v1/series?match[]=many");
-    const net::Response stream = net::Ask(*Router().Find(request.path()), request).Take();
+    const net::Response stream = net::Ask(*Router().Find(request.path())->handler, request).Take();
     ASSERT_TRUE(stream.next_chunk);
     EXPECT_GT(memory_.used(), 5000 * 48 + (1 << 20));  // it merges tenants
   }

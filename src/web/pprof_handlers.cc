@@ -273,8 +273,8 @@ PprofHandlers::~PprofHandlers() = default;
 void PprofHandlers::Stop() { profiler_->Stop(); }
 
 void PprofHandlers::RegisterRoutes(net::Router& router) {
-  router.Add("/debug/pprof", *handler_);
-  router.Add("/debug/pprof/*", *handler_);
+  router.Add("/debug/pprof", net::Role::kAdmin, *handler_);
+  router.Add("/debug/pprof/*", net::Role::kAdmin, *handler_);
 }
 
 }  // namespace mi::web

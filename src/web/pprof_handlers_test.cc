@@ -16,9 +16,9 @@ class PprofHandlersTest : public testing::Test {
   PprofHandlersTest() { handlers_.RegisterRoutes(router_); }
 
   net::FakeAnswer Send(const FakeRequest& request) {
-    net::Handler* handler = router_.Find(request.path());
-    EXPECT_NE(handler, nullptr) << request.path();
-    return net::Ask(*handler, request);
+    const net::Router::Endpoint* const endpoint = router_.Find(request.path());
+    EXPECT_NE(endpoint, nullptr) << request.path();
+    return net::Ask(*endpoint->handler, request);
   }
   net::Response Get(std::string_view target) { return Send(FakeRequest("GET", target)).Take(); }
 

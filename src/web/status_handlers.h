@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "net/http.h"
@@ -20,7 +19,12 @@ class StatusHandlers {
   void RegisterRoutes(net::Router& router);
 
  private:
-  std::vector<std::pair<std::string_view, Page>> pages_;  // by path
+  struct Entry {
+    std::string_view path;
+    net::Role role;
+    Page page;
+  };
+  std::vector<Entry> pages_;
 };
 
 }  // namespace mi::web

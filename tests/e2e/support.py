@@ -80,10 +80,10 @@ def write(url, body, headers=None, path="/api/v1/write"):
     return request(url + path, data=body, headers={"Content-Type": "application/x-protobuf", **(headers or {})}, method="POST")
 
 
-def get_json(url, **parameters):
+def get_json(url, headers=None, **parameters):
     """The decoded JSON answer of a GET. A list becomes a repeated parameter."""
     query = urllib.parse.urlencode(parameters, doseq=True)
-    status, _, body = request(f"{url}?{query}" if query else url)
+    status, _, body = request(f"{url}?{query}" if query else url, headers=headers)
     if status != 200:
         raise AssertionError(f"GET {url}: {status}: {body[:500]!r}")
     return json.loads(body)
@@ -145,9 +145,12 @@ class Process:
 
 
 class MetricIndex(Process):
-    """The service on a free port. Several processes may use the same directory one after another."""
+    """The service on a free port. Several processes may use the same directory one after another.
 
-    def __init__(self, directory, *arguments, env=None, wait=True, port=0, data=None, prefix=()):
+    `scheme`: https if the arguments make it speak TLS. `headers`: the login of somebody who may read everything."""
+
+    def __init__(self, directory, *arguments, env=None, wait=True, port=0, data=None, prefix=(), scheme="http", headers=None):
+        self.scheme, self.headers = scheme, headers
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         log = self.directory / "metric-index.log"
@@ -166,7 +169,7 @@ class MetricIndex(Process):
     def url(self):
         if not self.port:
             self.port = wait_for(self._find_port, what="the port in the log")
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def connect(self, timeout=30, source=None):
         """A bare connection, for requests that no client library would send. `source`: the client's address."""
@@ -176,7 +179,7 @@ class MetricIndex(Process):
     def _find_port(self):
         if not self.alive():
             raise Gone(f"metric-index ended with {self.popen.returncode}:\n{self.output()[-2000:]}")
-        found = re.search(r"listening on http://[^ ]*:(\d+)", self.output())
+        found = re.search(r"listening on https?://[^ ]*:(\d+)", self.output())
         return found and int(found.group(1))
 
     def wait_until_ready(self, timeout=60):
@@ -184,7 +187,7 @@ class MetricIndex(Process):
 
     def metric(self, name, /, **labels):
         """The sum over all series of a metric (without its prefix) that have these labels."""
-        _, _, text = request(f"{self.url}/metrics")
+        _, _, text = request(f"{self.url}/metrics", headers=self.headers)
         total = 0.0
         for line in text.decode().splitlines():
             match = re.match(r"metric_index_" + re.escape(name) + r"(\{[^}]*\})? (\S+)", line)
@@ -197,7 +200,7 @@ class MetricIndex(Process):
 
     def series(self, *match, **parameters):
         """The matching label sets, as a set of sorted tuples of (name, value) pairs."""
-        data = get_json(f"{self.url}/api/v1/series", **{"match[]": list(match), **parameters})["data"]
+        data = get_json(f"{self.url}/api/v1/series", headers=self.headers, **{"match[]": list(match), **parameters})["data"]
         return {tuple(sorted(labels.items())) for labels in data}
 
 

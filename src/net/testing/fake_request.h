@@ -98,9 +98,9 @@ inline Received Receive(Response response) {
 
 // Passes the request to the handler that the router finds, and waits for the answer.
 inline Received Send(const Router& router, const FakeRequest& request) {
-  Handler* handler = router.Find(request.path());
-  if (handler == nullptr) return {.status = 404};
-  return Receive(Ask(*handler, request).Take());
+  const Router::Endpoint* const endpoint = router.Find(request.path());
+  if (endpoint == nullptr) return {.status = 404};
+  return Receive(Ask(*endpoint->handler, request).Take());
 }
 
 // The value of a response's header; '' when it has none of that name.

@@ -205,12 +205,13 @@ class ServerTest : public ::testing::Test {
     });
   }
 
-  void Serve(std::string_view pattern, LambdaHandler::HandleFunction handle, LambdaHandler::HeadFunction head = {}) {
+  void Serve(std::string_view pattern, LambdaHandler::HandleFunction handle, LambdaHandler::HeadFunction head = {},
+             Role role = Role::kAnybody) {
     handlers_.push_back(std::make_unique<LambdaHandler>(std::move(handle), std::move(head)));
-    router_.Add(pattern, *handlers_.back());
+    router_.Add(pattern, role, *handlers_.back());
   }
   void Start() {
-    Result<std::unique_ptr<Server>> server = Server::Create(options_, router_, log_);
+    Result<std::unique_ptr<Server>> server = Server::Create(options_, router_, log_, gate_);
     ASSERT_TRUE(server.has_value()) << server.error().message();
     server_ = std::move(*server);
     server_->Start();
@@ -247,6 +248,7 @@ class ServerTest : public ::testing::Test {
   BoundedQueue<Parked> parked_{1000};
   std::vector<std::unique_ptr<LambdaHandler>> handlers_;
   Router router_;
+  Gate* gate_ = nullptr;
   std::unique_ptr<Server> server_;
 };
 

@@ -1,0 +1,1 @@
+mi_fuzz(web_file base config)
