@@ -125,7 +125,8 @@ class TlsEcho {
       received.append(bytes, static_cast<size_t>(got));
       const size_t end = received.find("\r\n\r\n");
       const size_t length = received.find("Content-Length: ");
-      if (end == std::string::npos || received.size() < end + 4 + std::stoul(received.substr(length + 16))) continue;
+      if (end == std::string::npos || received.size() < end + 4 + std::stoul(received.substr(length + 16, 20)))
+        continue;
       const std::string body = received.substr(end + 4);
       const std::string answer = format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{}", body.size(), body);
       SSL_write(ssl, answer.data(), static_cast<int>(answer.size()));
