@@ -1,5 +1,7 @@
 #include "codec/remote_write.h"
 
+#include <random>
+
 #include "base/format.h"
 #include "codec/testing/plain_remote_write.h"
 #include "codec/testing/request_encoder.h"
@@ -579,6 +581,57 @@ TEST(RemoteWriteV2, FilesMetadataUnderTheFamilyThatItsTypeAndNameTell) {
   f("counter", "x_count", "x_count");
   f("gauge", "x_sum", "x_sum");
   f("unknown", "x_bucket", "x_bucket");
+}
+
+// Series in the usual form, and with one thing that is not: in the references, in the sample, in the metadata, in
+// between.
+std::string RandomV2Request(std::mt19937& random) {
+  const auto one_in = [&](uint32_t n) { return random() % n == 0; };
+  const size_t symbols = one_in(20) ? 17'000 : one_in(3) ? 300 : 40;
+  std::string request = BytesField(4, "");
+  for (const char* symbol : {"__name__", "m", "m_bucket", "help"}) request += BytesField(4, symbol);
+  for (size_t i = 5; i < symbols; ++i) request += BytesField(4, std::string(i % 19, static_cast<char>('a' + i % 26)));
+  const auto reference = [&] { return static_cast<uint32_t>(random() % (one_in(200) ? 2 * symbols : symbols)); };
+  const auto metadata = [&] {
+    std::string fields = VarintField(1, random() % 8);
+    if (one_in(2)) fields += VarintField(3, one_in(9) ? reference() : 4);
+    if (one_in(4)) fields += VarintField(4, reference());
+    return BytesField(5, one_in(9) ? "" : one_in(50) ? fields + "\x18" : fields);
+  };
+  const std::vector<std::string> between = {VarintField(6, 1700000000000),         // created timestamp
+                                            BytesField(4, BytesField(1, "\1\2")),  // an exemplar
+                                            BytesField(3, ""),
+                                            BytesField(2, ""),
+                                            BytesField(1, "\1\2"),
+                                            VarintField(1, 1),
+                                            SampleField(kStale)};
+  for (int i = 0; i < 12; ++i) {
+    std::string references = one_in(9) ? "" : Varint(1) + Varint(2 + random() % 2);
+    for (size_t pairs = random() % 14; pairs > 0; --pairs) references += Varint(reference()) + Varint(reference());
+    if (one_in(20)) references += one_in(2) ? "\x01" : one_in(2) ? "\x80" : std::string("\x81\0\x02", 3);
+    std::string series = BytesField(1, references);
+    if (one_in(9)) series += between[random() % between.size()];
+    series += one_in(9) ? SampleField(one_in(2) ? 0 : kStale) : SampleField(2);
+    if (one_in(9)) series += between[random() % between.size()];
+    if (!one_in(3)) series += metadata();
+    if (one_in(20)) series += between[random() % between.size()];
+    if (one_in(100)) series.resize(random() % series.size());
+    request += BytesField(5, series);
+  }
+  return request;
+}
+
+TEST(RemoteWriteV2, RandomRequestsAreReadAsByThePlainPath) {
+  std::mt19937 random(12);
+  FastPath path;
+  size_t accepted = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const std::string request = RandomV2Request(random);
+    ASSERT_EQ(FirstDisagreement(Schema::kV2, request, {}, path), "") << i;
+    accepted += RequestScan().Scan(Schema::kV2, request, kHasher) ? 1 : 0;
+  }
+  EXPECT_GT(accepted, 300U);
+  EXPECT_LT(accepted, 1000U);
 }
 
 // 300 series of 60 bytes refer to 15 labels of 4 KiB each: without a limit, any number of megabytes to copy and hash.

@@ -46,19 +46,6 @@ const char* SkipLabels(const char* at, const char* end) {
   }
 }
 
-// A sample field as nearly every sender writes it:
-//
-//   12 10 | 09 value (8 bytes) | 10 time (6 bytes)
-//
-// with the time in milliseconds, from 1971 to 2109. A value of 0 is absent, and read the general way.
-constexpr size_t kUsualSampleBytes = 18;
-bool IsUsualSample(const char* at) {
-  constexpr uint32_t kHead = 0x091012;
-  constexpr uint64_t kMore = 0x8080808080;  // another byte follows, in each byte of a varint but the last
-  return (wire::Load<uint32_t>(at) & 0xffffff) == kHead && at[11] == 0x10 &&
-         (wire::Load<uint64_t>(at + 10) >> 16 & (kMore | uint64_t{0x80} << 40)) == kMore;
-}
-
 }  // namespace
 
 Status V1Walk::Run() {
@@ -136,7 +123,7 @@ void V1Walk::TakeUsual(ScannedSeries& series, model::Fingerprint& key, const cha
   const char* const at = series.message.data();
   series.labels = {at, static_cast<size_t>(sample - at)};
   series.samples = 1;
-  series.stale_only = wire::Load<uint64_t>(sample + 3) == kStaleMarker;
+  series.stale_only = IsUsualSampleStale(sample);
   key = hasher_(series.labels);
 }
 

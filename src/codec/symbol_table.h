@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -26,7 +27,7 @@ class SymbolTable {
   bool empty() const { return texts_.empty(); }
   std::string_view text(uint32_t i) const { return texts_[i]; }
   bool IsMetricName(uint32_t i) const { return texts_[i] == model::kMetricName; }
-  const model::LocalHasher::Part* parts() const { return parts_.data(); }
+  std::span<const model::LocalHasher::Part> parts() const { return parts_; }
 
  private:
   std::vector<std::string_view> texts_;

@@ -19,6 +19,20 @@ class Walk {
         hasher_(hasher),
         max_series_(std::min(MaxSeries(decoded.size()), bounds.series)) {}
 
+  // A sample field as nearly every sender writes it:
+  //
+  //   12 10 | 09 value (8 bytes) | 10 time (6 bytes)
+  //
+  // with the time in milliseconds, from 1971 to 2109. A value of 0 is absent, and read the general way.
+  static constexpr size_t kUsualSampleBytes = 18;
+  [[gnu::always_inline]] static bool IsUsualSample(const char* at) {
+    constexpr uint32_t kHead = 0x091012;
+    constexpr uint64_t kMore = 0x8080808080;  // another byte follows, in each byte of a varint but the last
+    return (wire::Load<uint32_t>(at) & 0xffffff) == kHead && at[11] == 0x10 &&
+           (wire::Load<uint64_t>(at + 10) >> 16 & (kMore | uint64_t{0x80} << 40)) == kMore;
+  }
+  static bool IsUsualSampleStale(const char* at) { return wire::Load<uint64_t>(at + 3) == kStaleMarker; }
+
   // Each reads one message of the current series. False: the message, and so the request, is broken.
   [[gnu::always_inline]] bool TakeSample(std::string_view message, ScannedSeries& series) {
     uint64_t bits = 0;
@@ -112,6 +126,7 @@ class V2Walk : Walk {
   };
 
   Status CollectTopLevel();
+  bool TakeUsual(ScannedSeries& series, model::Fingerprint& key);
   bool WalkSeries(ScannedSeries& series);
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool TakeExemplar(std::string_view message, ScannedSeries& series);
@@ -122,13 +137,13 @@ class V2Walk : Walk {
   // (then series.refusal or broken_ is set).
   model::Fingerprint MakeKey(ScannedSeries& series);
   void TakeReferences(ScannedSeries& series);
+  void CountLabelBytes(uint64_t bytes) { label_bytes_ += std::min(bytes, kMaxCountedBytes); }
   uint32_t MetricNameOf(const ScannedSeries& series) const;
 
   const uint64_t max_label_bytes_;
   bool looks_like_v1_ = false;
   bool broken_ = false;
   bool references_good_ = true;  // of the current series
-  size_t reference_count_ = 0;   // of the current series, in references_; 0 if they are not in one piece
   std::array<uint32_t, model::LocalHasher::kMaxSequence> references_;
   uint64_t label_bytes_ = 0;  // of the request so far, with the references resolved
   Metadata metadata_;         // of the current series

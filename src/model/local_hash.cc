@@ -18,6 +18,7 @@
 // is permuted too, and goes on with the first block of the key.
 #include "model/local_hash.h"
 
+#include <bit>
 #include <cassert>
 #include <cstring>
 #include <random>
@@ -137,6 +138,107 @@ MI_CARRYLESS Fingerprint SequenceCarryless(const LocalHashKey& key, const Block&
   bytes += size;
   return Finish(sum, indices.size(), kSequence, tenant, key.rounds());
 }
+
+// Reads varints of one and two bytes without a branch, eight bytes in each step. The upper bits of the bytes say where
+// each begins. They choose a shuffle that gives every varint a lane of 16 bits:
+//
+//   bytes     05  81 02  07  93 01  08  99        99: its second byte is in the next step
+//   upper bits 0   1  0   0   1  0   0   1
+//   lanes   05 00|81 02|07 00|93 01|08 00|00 00|00 00|00 00
+//
+// A varint of three bytes leaves an upper bit set in the second byte of a lane, which is looked at once at the end.
+constexpr size_t kStep = 8;
+using Shuffle = std::array<uint8_t, 2 * kStep>;
+
+consteval std::array<Shuffle, 1 << kStep> MakeShuffles() {
+  std::array<Shuffle, 1 << kStep> shuffles;
+  for (size_t upper_bits = 0; upper_bits < shuffles.size(); ++upper_bits) {
+    Shuffle& shuffle = shuffles[upper_bits];
+    shuffle.fill(0x80);  // gives 0
+    size_t byte = 0;
+    for (size_t lane = 0; byte < kStep; ++lane) {
+      const bool has_two = (upper_bits >> byte & 1) != 0;
+      if (has_two && byte + 1 == kStep) break;
+      shuffle[2 * lane] = static_cast<uint8_t>(byte++);
+      if (has_two) shuffle[2 * lane + 1] = static_cast<uint8_t>(byte++);
+    }
+  }
+  return shuffles;
+}
+alignas(64) constexpr std::array<Shuffle, 1 << kStep> kShuffles = MakeShuffles();
+
+// An index is written as the offset of its part, in units of kOffsetUnit: the addressing mode of amd64 multiplies by
+// it.
+constexpr size_t kOffsetUnit = 8;
+constexpr int kOffsetShift = std::countr_zero(sizeof(LocalHasher::Part) / kOffsetUnit);
+static_assert(sizeof(LocalHasher::Part) == kOffsetUnit << kOffsetShift && 0x3fff << kOffsetShift <= UINT16_MAX);
+
+struct PackedReader {
+  uint16_t* out;                          // for kStep more than there are
+  __m128i lanes = _mm_setzero_si128();    // all, or-ed
+  __m128i highest = _mm_setzero_si128();  // index
+};
+
+// Returns the upper bits. If the bytes are varints of at most two bytes, there are kStep - popcount of them.
+[[gnu::always_inline]] MI_CARRYLESS inline unsigned ReadStep(__m128i bytes, PackedReader& to) {
+  const auto upper_bits = static_cast<unsigned>(_mm_movemask_epi8(bytes)) & 0xff;
+  const __m128i lanes = _mm_shuffle_epi8(bytes, LoadBlock(kShuffles[upper_bits].data()));
+  to.lanes = _mm_or_si128(to.lanes, lanes);
+  // The lower byte of a lane, and 128 times the upper one.
+  const __m128i indices =
+      _mm_maddubs_epi16(_mm_set1_epi16(0x8001 - 0x10000), _mm_and_si128(lanes, _mm_set1_epi8(0x7f)));
+  to.highest = _mm_max_epu16(to.highest, indices);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to.out), _mm_slli_epi16(indices, kOffsetShift));
+  return upper_bits;
+}
+
+// False: not all are varints of at most two bytes.
+[[gnu::always_inline]] MI_CARRYLESS inline bool ReadPacked(std::string_view packed, PackedReader& to) {
+  constexpr std::array<uint8_t, 2 * kStep> kOnes = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+  const char* at = packed.data();
+  const char* const end = at + packed.size();
+  if (static_cast<unsigned char>(end[-1]) >= 0x80) return false;  // cut short
+  while (end - at >= ptrdiff_t{kStep}) {
+    const unsigned upper_bits = ReadStep(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)), to);
+    to.out += kStep - static_cast<unsigned>(__builtin_popcount(upper_bits));
+    at += kStep - (upper_bits >> (kStep - 1));
+  }
+  if (const auto left = static_cast<size_t>(end - at); left != 0) {
+    const __m128i ones = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(kOnes.data() + kStep - left));
+    const __m128i bytes = _mm_and_si128(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(at)), ones);
+    to.out += left - static_cast<unsigned>(__builtin_popcount(ReadStep(bytes, to)));
+  }
+  return (_mm_movemask_epi8(to.lanes) & 0xaaaa) == 0;
+}
+
+MI_CARRYLESS Fingerprint PackedCarryless(const LocalHashKey& key, const Block& tenant,
+                                         std::span<const LocalHasher::Part> parts, std::string_view packed,
+                                         uint64_t& bytes) {
+  std::array<uint16_t, LocalHasher::kMaxSequence + kStep> offsets;
+  PackedReader reader{.out = offsets.data()};
+  if (!ReadPacked(packed, reader)) return {};
+  const auto count = static_cast<size_t>(reader.out - offsets.data());
+  if (count % 2 != 0) return {};
+  const __m128i lowest = _mm_minpos_epu16(_mm_xor_si128(reader.highest, _mm_set1_epi8(-1)));
+  if (static_cast<uint16_t>(~_mm_cvtsi128_si32(lowest)) >= parts.size()) return {};
+  const char* const base = reinterpret_cast<const char*>(parts.data());
+  const auto part = [base](uint16_t offset) {
+    return reinterpret_cast<const LocalHasher::Part*>(base + offset * kOffsetUnit);
+  };
+  const Block* k = key.blocks();
+  __m128i even = _mm_setzero_si128();
+  __m128i odd = _mm_setzero_si128();
+  uint64_t size = 0;
+  for (const uint16_t* at = offsets.data(); at != reader.out; at += 2, k += 2) {
+    const LocalHasher::Part* const name = part(at[0]);
+    const LocalHasher::Part* const value = part(at[1]);
+    even = _mm_xor_si128(even, Product(LoadBlock(&name->hash), k[0]));
+    odd = _mm_xor_si128(odd, Product(LoadBlock(&value->hash), k[1]));
+    size += name->bytes + value->bytes;
+  }
+  bytes += size;
+  return Finish(_mm_xor_si128(even, odd), count, kSequence, tenant, key.rounds());
+}
 // NOLINTEND(portability-simd-intrinsics)
 
 #endif
@@ -198,6 +300,16 @@ void LocalHasher::OfParts(std::span<const std::string_view> texts, std::vector<P
   if (key_.engine() == Engine::kCarryless) return PartsCarryless(key_, texts, parts.data());
 #endif
   for (size_t i = 0; i < texts.size(); ++i) parts[i] = OfPart(texts[i]);
+}
+
+Fingerprint LocalHasher::OfPacked([[maybe_unused]] std::span<const Part> parts, std::string_view packed,
+                                  [[maybe_unused]] uint64_t& bytes) const {
+  if (packed.empty() || packed.size() > kMaxSequence || key_.engine() != Engine::kCarryless) return {};
+#ifdef __x86_64__
+  return PackedCarryless(key_, tenant_, parts, packed, bytes);
+#else
+  return {};
+#endif
 }
 
 Fingerprint LocalHasher::OfSequence(const Part* parts, std::span<const uint32_t> indices, uint64_t& bytes) const {

@@ -65,6 +65,12 @@ class LocalHasher {
   static constexpr size_t kMaxSequence = LocalHashKey::kChunkBlocks;
   Fingerprint OfSequence(const Part* parts, std::span<const uint32_t> indices, uint64_t& bytes) const;
 
+  // The same for indices that stand one behind the other as varints. All zeros, and `bytes` as it was: use OfSequence,
+  // because the engine is kPortable, or there are none, an odd number, too many, one that is not that of a part, or one
+  // that has more than two bytes. Requires: kPackedSlack bytes behind `packed` may be read.
+  static constexpr size_t kPackedSlack = 8;
+  Fingerprint OfPacked(std::span<const Part> parts, std::string_view packed, uint64_t& bytes) const;
+
  private:
   const LocalHashKey& key_;
   LocalHashKey::Block tenant_;

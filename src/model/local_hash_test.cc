@@ -105,6 +105,82 @@ TEST_P(LocalHash, AddsTheSizesOfAllParts) {
   EXPECT_EQ(bytes, 107U);
 }
 
+std::string Packed(const std::vector<uint32_t>& indices) {
+  std::string packed;
+  for (uint32_t index : indices) {
+    for (; index >= 0x80; index >>= 7) packed += static_cast<char>(index | 0x80);
+    packed += static_cast<char>(index);
+  }
+  return packed;
+}
+
+class LocalHashPacked : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (LocalHashKey::BestEngine() != Engine::kCarryless) GTEST_SKIP() << "this processor has no fast path";
+    texts_.resize(20'000);
+    for (size_t i = 0; i < texts_.size(); ++i) texts_[i] = RandomText(i % 40, i);
+    hasher_.OfParts(std::vector<std::string_view>(texts_.begin(), texts_.end()), parts_);
+  }
+  // In memory of exactly the size that may be read. `behind` stands there.
+  Fingerprint HashOf(const std::string& packed, char behind, uint64_t& bytes, size_t parts = 20'000) {
+    const size_t size = packed.size() + LocalHasher::kPackedSlack;
+    const auto copy = std::make_unique_for_overwrite<char[]>(size);
+    std::ranges::fill_n(std::ranges::copy(packed, copy.get()).out, LocalHasher::kPackedSlack, behind);
+    return hasher_.OfPacked(std::span(parts_).first(parts), {copy.get(), packed.size()}, bytes);
+  }
+
+  const LocalHashKey key_{LocalHashKey::BestEngine(), 1};
+  const LocalHasher hasher_{key_, kTenant};
+  std::vector<std::string> texts_;
+  std::vector<LocalHasher::Part> parts_;
+};
+
+TEST_F(LocalHashPacked, IsThatOfTheSequence) {
+  std::mt19937 random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    const uint32_t below = i % 2 == 0 ? 200 : 0x4000;
+    std::vector<uint32_t> indices(2 + random() % 30 / 2 * 2);
+    for (uint32_t& index : indices) index = random() % (random() % 3 == 0 ? 0x80 : below);
+    uint64_t bytes = 7;
+    uint64_t expected_bytes = 7;
+    EXPECT_EQ(HashOf(Packed(indices), static_cast<char>(i % 3 * 0x7f), bytes),
+              hasher_.OfSequence(parts_.data(), indices, expected_bytes))
+        << testing::PrintToString(indices);
+    EXPECT_EQ(bytes, expected_bytes);
+  }
+}
+
+TEST_F(LocalHashPacked, IsLeftToTheOtherPathIfTheIndicesAreUnusual) {
+  const auto f = [&](const std::string& packed, bool taken, size_t parts = 20'000) {
+    for (size_t before = 0; before < 18; before += 2) {  // at each place of a step
+      for (const char behind : {'\0', '\x01', '\x80', '\xff'}) {
+        uint64_t bytes = 7;
+        const Fingerprint hash = HashOf(std::string(before, '\x03') + packed, behind, bytes, parts);
+        EXPECT_EQ(hash != Fingerprint(), taken) << testing::PrintToString(packed) << " after " << before;
+        EXPECT_EQ(bytes != 7, taken);
+      }
+    }
+  };
+  f(Packed({5, 200}), true);
+  f(Packed({5, 0x3fff}), true);
+  f(Packed({5, 0x4000}), false);
+  f(Packed({0x4000, 5}), false);
+  f(Packed({0x4000, 0x4000}), false);
+  f(std::string("\x85\x80\x00\x05", 4), false);
+  f(Packed({5, 200}), true, 201);
+  f(Packed({5, 200}), false, 200);
+  f(Packed({200, 5}), false, 200);
+  f(Packed({5, 6, 7}), false);
+  f(Packed({200, 201, 202}), false);
+  f("\x05\x80", false);
+  f("\x05\x06\x07\xff", false);
+  uint64_t bytes = 0;
+  EXPECT_EQ(HashOf("", 1, bytes), Fingerprint());
+  EXPECT_NE(HashOf(std::string(LocalHasher::kMaxSequence, '\1'), 1, bytes), Fingerprint());
+  EXPECT_EQ(HashOf(std::string(LocalHasher::kMaxSequence + 2, '\1'), 1, bytes), Fingerprint());
+}
+
 // The upper bits choose a shard and a line.
 TEST_P(LocalHash, SpreadsOverTheUpperBitsOfBothHalves) {
   std::array<size_t, 64> shards{};
