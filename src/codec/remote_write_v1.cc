@@ -100,6 +100,9 @@ Status V1Walk::Examine(std::span<const uint32_t> indices) {
   for (const uint32_t i : indices) {
     ScannedSeries& series = scan_.series_[i];
     if (series.examined) continue;
+    series.examined = true;
+    const std::string_view labels = series.labels;
+    if (SkipLabels(labels.data(), labels.data() + labels.size()) == labels.data() + labels.size()) continue;
     series = {.message = series.message};
     scan_.keys_[i] = {};
     if (!ExamineSeries(series, scan_.keys_[i])) return Broken(series.message.data());
