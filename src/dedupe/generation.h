@@ -126,10 +126,8 @@ class alignas(64) Generation {
     return lines_ + static_cast<size_t>((static_cast<unsigned __int128>(key) * line_count_) >> 64);
   }
 
-  Entry Find(uint64_t key) { return FindFrom(Home(key), key); }
-  // Requires: home == Home(key).
-  Entry FindFrom(Line* home, uint64_t key) {
-    assert(home == Home(key));
+  Entry Find(uint64_t key) {
+    Line* const home = Home(key);
     for (size_t step = 0; step < kPageLines; ++step) {
       Line* const line = ProbeOf(home, step);
       if (const unsigned slot = line->SlotOf(key); slot < Line::kSlots) return {this, line, slot, key};

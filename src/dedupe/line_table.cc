@@ -46,12 +46,13 @@ Entry LineTable::FindLocked(Shard& shard, uint64_t key) {
   return entry || shard.next == nullptr ? entry : shard.next->Find(key);
 }
 
-Entry LineTable::Find(const Probe& probe, uint64_t key) {
-  Entry entry = probe.generation->FindFrom(probe.home, key);
-  for (Generation* generation = probe.generation; !entry;) {
-    generation = generation->next.load(std::memory_order_seq_cst);
-    if (generation == nullptr) break;
+Entry LineTable::Find(model::Fingerprint fingerprint) const {
+  const uint64_t key = KeyOf(fingerprint);
+  Generation* generation = directory_[ShardOf(fingerprint)].load(std::memory_order_seq_cst);
+  Entry entry;
+  while (!entry && generation != nullptr) {
     entry = generation->Find(key);
+    generation = generation->next.load(std::memory_order_seq_cst);
   }
   return entry;
 }
