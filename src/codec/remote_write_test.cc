@@ -553,6 +553,43 @@ TEST(RemoteWriteV2, MetadataHasTheSameHashInEveryRequest) {
   EXPECT_NE(scan.metadata()[0].hash, hash_of_b);
 }
 
+// Senders go from target to target, each with the same families.
+TEST(RemoteWriteV2, ListsTheMetadataOfANameOncePerRequest) {
+  const auto scan_of = [](const std::vector<std::pair<std::string, std::string>>& names_and_helps) {
+    RequestEncoder encoder(Schema::kV2);
+    for (const auto& [name, help] : names_and_helps) {
+      WireSeries series = Series({{"__name__", name}});
+      series.metadata = model::MetricMetadata{"", "gauge", help, ""};
+      encoder.Add(series);
+    }
+    const std::string request = encoder.Finish();
+    EXPECT_EQ(FirstDisagreement(Schema::kV2, request, {}), "");
+    RequestScan scan;
+    EXPECT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
+    return scan.metadata().size();
+  };
+  EXPECT_EQ(scan_of({{"a", "x"}, {"b", "x"}, {"a", "x"}, {"b", "x"}, {"a", "x"}}), 2U);
+  EXPECT_EQ(scan_of({{"a", "x"}, {"a", "y"}, {"b", "x"}}), 3U);
+}
+
+// Two families: a native histogram has the name of its family, and `_count` belongs to a classic one.
+TEST(RemoteWriteV2, ListsTheMetadataOfNativeAndClassicHistogramsWithOneName) {
+  RequestEncoder encoder(Schema::kV2);
+  for (const bool is_native : {true, false}) {
+    WireSeries series = Series({{"__name__", "x_count"}});
+    if (is_native) series.histograms.resize(1);
+    series.metadata = model::MetricMetadata{"", "histogram", "Help.", ""};
+    encoder.Add(series);
+  }
+  const std::string request = encoder.Finish();
+  EXPECT_EQ(FirstDisagreement(Schema::kV2, request, {}), "");
+  RequestScan scan;
+  ASSERT_TRUE(scan.Scan(Schema::kV2, request, kHasher));
+  ASSERT_EQ(scan.metadata().size(), 2U);
+  EXPECT_EQ(Decode(scan, 0)->family, "x_count");
+  EXPECT_EQ(Decode(scan, 1)->family, "x");
+}
+
 TEST(RemoteWriteV2, FilesMetadataUnderTheFamilyThatItsTypeAndNameTell) {
   std::map<std::pair<std::string, std::string>, uint64_t> hashes;  // so known metadata of a family is not decoded again
   auto f = [&](const char* type, const char* name, const char* family, bool is_native = false) {

@@ -245,8 +245,8 @@ bool V2Walk::ReadMetadata(std::string_view message) {
   return reader.ok();
 }
 
-// Neighbouring series mostly belong to one family: metadata that repeats the previous one is ignored.
-void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
+// Most series repeat the metadata of a series with the same name. Once per name and request is enough.
+void V2Walk::TakeMetadata(const Metadata& metadata, const ScannedSeries& series) {
   if ((metadata.type | metadata.help | metadata.unit) == 0) return;  // senders write this if they have no metadata
   if (std::max(metadata.help, metadata.unit) >= scan_.symbols_.size()) {
     return RefuseItem([&] {
@@ -254,13 +254,18 @@ void V2Walk::TakeMetadata(Metadata metadata, const ScannedSeries& series) {
                     scan_.symbols_.size());
     });
   }
-  metadata.name = MetricNameOf(series);
-  if (metadata.name == 0 || metadata.SameAs(last_metadata_)) return;
-  last_metadata_ = metadata;
-  const std::string_view name = scan_.symbols_.text(metadata.name);
+  const uint32_t name_symbol = MetricNameOf(series);
+  if (name_symbol == 0) return;
+  // As one number, never 0. Types beyond the known ones mean the same. FamilyOf() asks for histograms.
+  constexpr int kSymbolBits = 21;
+  static_assert(kMaxSymbolsPerRequest < 1 << kSymbolBits);
+  const uint64_t type = std::min<uint64_t>(metadata.type, UINT16_MAX) << 1 | (series.histograms != 0 ? 1 : 0);
+  const uint64_t whole = (type << kSymbolBits | metadata.help) << kSymbolBits | metadata.unit;
+  if (!scan_.symbols_.Tell(name_symbol, whole)) return;
+  const std::string_view name = scan_.symbols_.text(name_symbol);
   const std::string_view family = scan_.FamilyOf(series, name, metadata.type);
   const auto parts = scan_.symbols_.parts();
-  const auto family_hash = family.size() == name.size() ? parts[metadata.name].hash : hasher_.OfPart(family).hash;
+  const auto family_hash = family.size() == name.size() ? parts[name_symbol].hash : hasher_.OfPart(family).hash;
   const std::array<LocalHash, 4> content = {LocalHash{metadata.type, 0}, family_hash, parts[metadata.help].hash,
                                             parts[metadata.unit].hash};
   const std::string_view bytes(reinterpret_cast<const char*>(content.data()), sizeof content);

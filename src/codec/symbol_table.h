@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/restart.h"
@@ -18,6 +19,7 @@ class SymbolTable {
   void Clear() {
     Restart(texts_);
     Restart(parts_);
+    Restart(told_);
   }
   void Add(std::string_view text) { texts_.push_back(text); }
   // Hashes each symbol once. Call it when all were added.
@@ -29,9 +31,17 @@ class SymbolTable {
   bool IsMetricName(uint32_t i) const { return texts_[i] == model::kMetricName; }
   std::span<const model::LocalHasher::Part> parts() const { return parts_; }
 
+  // Notes that metadata was told for a metric name: false if the same was the last that was told for it. Neighbouring
+  // series mostly belong to one family, but a sender may also go from target to target. Requires: name < size().
+  bool Tell(uint32_t name, uint64_t metadata) {
+    if (told_.empty()) told_.resize(texts_.size());
+    return std::exchange(told_[name], metadata) != metadata;
+  }
+
  private:
   std::vector<std::string_view> texts_;
   std::vector<model::LocalHasher::Part> parts_;  // the hash of each
+  std::vector<uint64_t> told_;                   // of each, if series have metadata
 };
 
 }  // namespace mi::codec

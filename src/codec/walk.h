@@ -116,13 +116,9 @@ class V2Walk : Walk {
  private:
   struct Metadata {
     std::string_view message;
-    uint32_t name = 0;  // of the series
     uint32_t type = 0;
     uint32_t help = 0;
     uint32_t unit = 0;
-    bool SameAs(const Metadata& other) const {
-      return name == other.name && type == other.type && help == other.help && unit == other.unit;
-    }
   };
 
   Status CollectTopLevel();
@@ -131,7 +127,7 @@ class V2Walk : Walk {
   bool TakeItem(uint32_t number, std::string_view message, ScannedSeries& series);
   bool TakeExemplar(std::string_view message, ScannedSeries& series);
   bool ReadMetadata(std::string_view message);
-  void TakeMetadata(Metadata metadata, const ScannedSeries& series);
+  void TakeMetadata(const Metadata& metadata, const ScannedSeries& series);
 
   // The key of a series whose references are in one piece. All zeros if there is none, or if the references are invalid
   // (then series.refusal or broken_ is set).
@@ -148,7 +144,6 @@ class V2Walk : Walk {
   uint64_t label_bytes_ = 0;  // of the request so far, with the references resolved
   Metadata metadata_;         // of the current series
   Metadata metadata_read_;    // the last message that was decoded
-  Metadata last_metadata_;    // the last metadata that was kept
 };
 
 }  // namespace mi::codec
