@@ -61,7 +61,10 @@ Intake::Sorted Intake::Sort(codec::RequestScan& scan, const model::Tenant& tenan
   if (!unknown_.empty()) {
     if (scan.schema() == codec::Schema::kV1) LookUpSent(context);
     ResolveUnknown(context);
-    if (context.sorted.status) LookUpResolved(context);
+    if (context.sorted.status) {
+      LookUpResolved(context);
+      CollectNew(context);
+    }
     deps_.seen.RememberAliases(aliases_);
   }
   if (!due_.empty()) ResolveDue(context);
@@ -84,7 +87,8 @@ void Intake::Restart() {
   mi::Restart(answers_);
   mi::Restart(aliases_);
   mi::Restart(canonical_);
-  mi::Restart(canonical_ends_);
+  mi::Restart(unknown_sent_);
+  mi::Restart(resolved_);
   mi::Restart(metadata_taken_);
   mi::Restart(active_);
   mi::Restart(due_);
@@ -123,26 +127,26 @@ void Intake::LookUpSent(Context& context) {
   }
   answers_.resize(keys_.size());
   deps_.seen.Lookup(keys_, touches_, answers_);
-  unknown_.resize(left);
   for (size_t k = 0; k < keys_.size(); ++k) {
     if (answers_[k] == Seen::kUnknown) {
-      unknown_.push_back(looked_up_[k]);
+      unknown_sent_.push_back({looked_up_[k], keys_[k]});
     } else {
       NoteKnown(context, looked_up_[k], keys_[k], answers_[k]);
     }
   }
-  std::ranges::sort(unknown_);
+  // Both parts ascend.
+  unknown_.resize(left);
+  for (const Sent& sent : unknown_sent_) unknown_.push_back(sent.series);
+  std::ranges::inplace_merge(unknown_, unknown_.begin() + static_cast<ptrdiff_t>(left));
 }
 
-// The slow path, several times as expensive as a known series. It ends once max_decoded_bytes of labels were examined,
-// or what is in proportion to the request; the other series are refused. The canonical bytes are copied to one string,
-// because the canonicaliser reuses its buffer; the batch gets them only if the look-up does not find the fingerprint
-// either.
+// The slow path. It ends once max_decoded_bytes of labels were examined, or what is in proportion to the request; the
+// other series are refused. Labels that were sent in canonical form have been looked up by now, and stay where they are
+// in the request. Others are copied to one string, because the canonicaliser reuses its buffer.
 void Intake::ResolveUnknown(Context& context) {
-  looked_up_.clear();
-  keys_.clear();
   const uint64_t limit = std::min(context.options.max_decoded_bytes, context.scan.max_label_bytes());
   uint64_t examined = 0;
+  auto sent = unknown_sent_.begin();
   for (const uint32_t i : unknown_) {
     const ScannedSeries& series = context.scan.series()[i];
     if (series.refusal != Refusal::kNone) continue;
@@ -159,29 +163,59 @@ void Intake::ResolveUnknown(Context& context) {
     }
     if (!IsActive(series)) continue;
     if (!Take(context, outcome.canonical.size() * kCopies)) return;
-    looked_up_.push_back(i);
-    keys_.push_back(context.fingerprinter(outcome.canonical));
-    canonical_.append(outcome.canonical);
-    canonical_ends_.push_back(canonical_.size());
+    while (sent != unknown_sent_.end() && sent->series < i) ++sent;
+    const bool was_looked_up = sent != unknown_sent_.end() && sent->series == i;
+    if (was_looked_up && outcome.canonical.data() == series.labels.data()) {
+      resolved_.push_back({.series = i, .is_new = true, .fingerprint = sent->fingerprint, .sent = outcome.canonical});
+    } else {
+      resolved_.push_back({.series = i,
+                           .is_new = false,
+                           .fingerprint = context.fingerprinter(outcome.canonical),
+                           .sent = {},
+                           .canonical_size = outcome.canonical.size()});
+      canonical_.append(outcome.canonical);
+    }
   }
 }
 
 void Intake::LookUpResolved(Context& context) {
+  keys_.clear();
+  for (const Resolved& resolved : resolved_) {
+    if (!resolved.is_new) keys_.push_back(resolved.fingerprint);
+  }
   touches_.assign(keys_.size(), Touch::kActive);
   answers_.resize(keys_.size());
   deps_.seen.Lookup(keys_, touches_, answers_);
-  NewSeries& fresh = context.sorted.fresh;
-  for (size_t k = 0; k < keys_.size(); ++k) {
-    if (answers_[k] != Seen::kUnknown) {
-      NoteKnown(context, looked_up_[k], keys_[k], answers_[k]);
-      continue;
-    }
-    CreateBatch(fresh, context);
-    const size_t begin = k == 0 ? 0 : canonical_ends_[k - 1];
-    const std::string_view canonical = std::string_view(canonical_).substr(begin, canonical_ends_[k] - begin);
-    fresh.Add(keys_[k], canonical, ItemsOf(context.scan.series()[looked_up_[k]]));
-    ++context.sorted.counts.fresh;
+  size_t k = 0;
+  for (Resolved& resolved : resolved_) {
+    if (resolved.is_new) continue;
+    resolved.is_new = answers_[k] == Seen::kUnknown;
+    if (!resolved.is_new) NoteKnown(context, resolved.series, resolved.fingerprint, answers_[k]);
+    ++k;
   }
+}
+
+void Intake::CollectNew(Context& context) {
+  NewSeries& fresh = context.sorted.fresh;
+  size_t count = 0;
+  size_t bytes = 0;
+  for (const Resolved& resolved : resolved_) {
+    if (!resolved.is_new) continue;
+    ++count;
+    bytes += resolved.sent.size() + resolved.canonical_size;
+  }
+  if (count == 0) return;
+  CreateBatch(fresh, context);
+  fresh.Reserve(count, bytes);
+  size_t at = 0;
+  for (const Resolved& resolved : resolved_) {
+    const std::string_view canonical =
+        resolved.sent.empty() ? std::string_view(canonical_).substr(at, resolved.canonical_size) : resolved.sent;
+    at += resolved.canonical_size;
+    if (!resolved.is_new) continue;
+    fresh.Add(resolved.fingerprint, canonical, ItemsOf(context.scan.series()[resolved.series]));
+  }
+  context.sorted.counts.fresh += count;
 }
 
 // Few known series are due, and only now and then. Their labels are needed in case they must be published again.

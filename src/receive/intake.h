@@ -77,6 +77,7 @@ class Intake {
   void LookUpSent(Context& context);
   void ResolveUnknown(Context& context);
   void LookUpResolved(Context& context);
+  void CollectNew(Context& context);
   void ResolveDue(Context& context);
   void SortMetadata(Context& context);
   bool Take(Context& context, uint64_t bytes) const;
@@ -89,14 +90,28 @@ class Intake {
   IntakeDeps deps_;
   codec::Canonicaliser canonicaliser_;
 
-  std::vector<uint32_t> unknown_;                          // series that are not known so far
-  std::vector<uint32_t> looked_up_;                        // series whose fingerprints are looked up,
-  std::vector<model::Fingerprint> keys_;                   // these, or the keys of metadata,
-  std::vector<dedupe::Touch> touches_;                     // what they are,
-  std::vector<dedupe::Seen> answers_;                      // and the answers
-  std::vector<dedupe::SeenSet::Alias> aliases_;            // to be remembered
-  std::string canonical_;                                  // labels of the series that were resolved, concatenated
-  std::vector<size_t> canonical_ends_;                     // the end of each
+  std::vector<uint32_t> unknown_;                // series that are not known so far
+  std::vector<uint32_t> looked_up_;              // series whose fingerprints are looked up,
+  std::vector<model::Fingerprint> keys_;         // these, or the keys of metadata,
+  std::vector<dedupe::Touch> touches_;           // what they are,
+  std::vector<dedupe::Seen> answers_;            // and the answers
+  std::vector<dedupe::SeenSet::Alias> aliases_;  // to be remembered
+  // A series whose labels as they were sent have a fingerprint that is not known.
+  struct Sent {
+    uint32_t series;
+    model::Fingerprint fingerprint;
+  };
+  std::vector<Sent> unknown_sent_;  // ascending
+  // A series with its canonical labels.
+  struct Resolved {
+    uint32_t series;
+    bool is_new;  // its fingerprint was looked up
+    model::Fingerprint fingerprint;
+    std::string_view sent;      // the labels, if they were sent in canonical form
+    size_t canonical_size = 0;  // otherwise: so many bytes of canonical_, behind those of the series before
+  };
+  std::vector<Resolved> resolved_;
+  std::string canonical_;
   std::unordered_set<model::Fingerprint> metadata_taken_;  // 2.0 repeats the metadata of a family on each series
   std::vector<model::Fingerprint> active_;                 // the first activity in their window
   std::vector<uint32_t> due_;                              // known series to be confirmed

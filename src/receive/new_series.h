@@ -52,6 +52,12 @@ struct NewSeries {
     return 2 * batch->byte_size() + fingerprints.size() * kBytesPerEntry + metadata;
   }
 
+  // Makes room for so many more series, with so many bytes of labels. Requires: batch != nullptr.
+  void Reserve(size_t series, size_t bytes) {
+    batch->Reserve(series, bytes);
+    fingerprints.reserve(fingerprints.size() + series);
+    items.reserve(items.size() + series);
+  }
   // Requires: batch != nullptr.
   void Add(const model::Fingerprint& fingerprint, std::string_view canonical, const Items& its_items = {}) {
     assert(batch != nullptr);
