@@ -209,7 +209,7 @@ TEST_F(SqliteDamageTest, TwoSeriesWithOneFingerprintAreStillRefused) {
 
 TEST_F(SqliteDamageTest, APageThatCannotBeReadIsFatal) {
   std::string content = ReadFile();
-  constexpr size_t kPageBytes = 4096;
+  constexpr size_t kPageBytes = 16384;
   const size_t page = FingerprintIn(content, pods_[40]) / kPageBytes * kPageBytes;
   content.replace(page, 8, 8, '\xa5');
   WriteFile(content);
