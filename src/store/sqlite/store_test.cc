@@ -55,7 +55,7 @@ TEST_F(SqliteStoreTest, MakesCheckpointsByItselfSoThatTheWalStaysSmall) {
   OpenStore({.checkpoint_wal_bytes = 1 << 20});
   for (size_t i = 0; i < 30; ++i) ASSERT_TRUE(Apply(MakePodBatch("", 1000, 500, i), 1));
   EXPECT_LT(WalFileBytes(), 4u << 20);
-  EXPECT_GT(std::filesystem::file_size(directory_.catalog()), 5u << 20);
+  EXPECT_GT(std::filesystem::file_size(directory_.catalog()), 4u << 20);
 }
 
 TEST_F(SqliteStoreTest, BoundsTheWalWhileAReaderNeedsItAndShrinksItAfterwards) {
@@ -154,7 +154,7 @@ TEST_F(SqliteStoreTest, ReportsADamagedFileAsCorrupt) {
     std::FILE* file = std::fopen(directory_.catalog().c_str(), "r+");
     ASSERT_NE(file, nullptr);
     const std::string garbage(200'000, '\xa5');
-    std::fseek(file, 4096 * 20, SEEK_SET);
+    std::fseek(file, 16384 * 20, SEEK_SET);
     std::fwrite(garbage.data(), 1, garbage.size(), file);
     std::fclose(file);
   }
