@@ -134,10 +134,9 @@ void Intake::LookUpSent(Context& context) {
       NoteKnown(context, looked_up_[k], keys_[k], answers_[k]);
     }
   }
-  // Both parts ascend.
   unknown_.resize(left);
   for (const Sent& sent : unknown_sent_) unknown_.push_back(sent.series);
-  std::ranges::inplace_merge(unknown_, unknown_.begin() + static_cast<ptrdiff_t>(left));
+  if (left > 0) std::ranges::sort(unknown_);
 }
 
 // The slow path. It ends once max_decoded_bytes of labels were examined, or what is in proportion to the request; the
