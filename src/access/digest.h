@@ -17,6 +17,7 @@ struct DigestHash {
   size_t operator()(const Digest& digest) const;
 };
 
+// FIPS 180-4.
 Digest Sha256(std::string_view text);
 
 // Digests that nobody outside of the process can compute. Threads: safe.

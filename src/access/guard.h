@@ -1,4 +1,4 @@
-// Lets requests in: finds out who sends them, and whether they may (docs/security.md).
+// Lets requests in: finds out who sends them, and whether the sender may do that (docs/security.md).
 //
 //   Check ─► login: bearer token, password or client certificate ─► role of the endpoint ─► tenants that are named
 //              │ a password that is new

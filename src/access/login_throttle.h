@@ -1,8 +1,8 @@
 // Slows down addresses from which logins fail again and again, so that nobody tries passwords at full speed.
 //
-// An address may fail a few times, and then once in a while. Until then its logins are refused unseen, right or wrong:
-// otherwise the difference would tell which guess was right. What has logged in from this address before still may, so
-// one wrong sender behind a proxy does not lock out the others.
+// An address may fail a few times, and then once in a while. In the meantime its logins are refused without a check,
+// right or wrong: otherwise the difference would tell which guess was right. Credentials that have logged in from this
+// address before still may, so one wrong sender behind a proxy does not lock out the others.
 #pragma once
 
 #include <chrono>

@@ -9,8 +9,8 @@
 
 namespace mi {
 
-// Gives out the object that was used last: its memory is likely to be in a cache still. Keeps as many as were ever in
-// use at once. Threads: safe.
+// Gives out the object that was used last: its memory is likely to be in a cache still. Keeps as many objects as were
+// ever in use at once. Threads: safe. Ownership: owns the free objects.
 template <typename T>
 class FreeList {
  public:

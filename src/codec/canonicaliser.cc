@@ -59,7 +59,7 @@ std::string DescribeBadHistogram(const RequestScan& scan, const ScannedSeries& s
 // Whether the labels were sent in canonical form and are within the limits: then there is nothing to decode. Nearly all
 // series of 1.0 are so. One look at all bytes tells that each name and value is UTF-8: if all of them are, then so is
 // each part between two ASCII bytes, and a name or value stands between the last byte of its length and a tag, which
-// are ASCII.
+// are ASCII. Lengths of several bytes are hardly ever UTF-8, so series with long names or values go to Collect().
 bool IsUsual(std::string_view labels, const SeriesLimits& limits) {
   if (labels.empty() || labels.size() > limits.max_series_bytes || !IsValidUtf8(labels)) return false;
   const auto shape = model::ExamineCanonical(labels);

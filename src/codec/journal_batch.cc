@@ -105,7 +105,7 @@ class BatchReader {
     return batch;
   }
 
-  // Room for as many series as the row can have, and for their share of its bytes.
+  // Makes room for as many series as the row can have, and for their share of its bytes.
   void Reserve(uint64_t series, model::SeriesBatch& batch) const {
     const size_t left = fingerprints_.size() / kFingerprintBytes;
     if (at_ == nullptr || left == 0) return;

@@ -45,7 +45,7 @@ void StartKey(const model::Tenant& tenant, std::string& key) {
 }
 
 // Whether JSON shows `text` as it is, except for quotes: ASCII without '\\' and control characters. Eight bytes at a
-// time. Of the high bits only whether there is one counts: a borrow may set bits above the first that is right.
+// time. Only whether a high bit is set counts: a borrow may also set bits above the lowest one that is right.
 bool IsPlain(std::string_view text) {
   constexpr uint64_t kOnes = 0x0101010101010101;
   const auto special = [](uint64_t word) {
@@ -63,7 +63,7 @@ bool IsPlain(std::string_view text) {
   return ((found | special(rest)) & (kOnes << 7)) == 0;
 }
 
-// Writes behind `to` and returns the position after it.
+// Writes at `to` and returns the position after what it wrote.
 char* Write(std::string_view text, char* to) {
   std::memcpy(to, text.data(), text.size());
   return to + text.size();
@@ -71,8 +71,9 @@ char* Write(std::string_view text, char* to) {
 
 // Nearly all series consist of texts that need no escapes. The identity shows that: it contains all of them, and has a
 // backslash if one of them has a quote or a backslash. Then only its own quotes are escaped. The size of the value is
-// bounded before it is written: so no piece is checked for room, which halves the time. The bound: each label has 6
-// bytes around its two texts in canonical form, and 23 here. Returns false, and writes nothing, for other series.
+// bounded before it is written, so no piece is checked for room, which halves the time. The bound: in canonical form
+// each label has at least 6 bytes around its two texts, and here fewer than 4 times as many. Returns false, and writes
+// nothing, for other series.
 bool WritePlainSeries(model::LabelsView labels, std::string_view content, std::string& value) {
   constexpr std::string_view kBegin = R"({"labels":[)";
   constexpr std::string_view kName = R"({"name":")";

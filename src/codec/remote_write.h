@@ -56,7 +56,7 @@ struct ScannedSeries {
   uint32_t exemplars = 0;            // without refused ones
   Refusal refusal = Refusal::kNone;  // found by the walk; applies to known series too
   bool stale_only = false;           // all samples and histograms are stale markers: neither active nor new
-  bool examined = true;              // false: only by its end (Depth)
+  bool examined = true;              // false: only its end was read (Depth::kKeysFirst)
 
   // A series without samples, histograms and exemplars is not catalogued; it only carries metadata.
   bool has_items() const { return (samples | histograms | exemplars) != 0; }
@@ -79,9 +79,9 @@ struct MetadataBudget {
 // How far Scan reads.
 //
 // kKeysFirst is for callers that know most series by their keys. A series of 1.0 that ends like nearly all, with one
-// sample in the usual form, gets the hash of what comes before as its key, and its labels are not read. If the key is
-// that of labels which were accepted before, those bytes are these labels, and nothing else is to be known about the
-// series. Otherwise Examine() must be called before the series is used: it may be anything.
+// sample in the usual form, gets the hash of the bytes before that sample as its key, and its labels are not read. If
+// labels with this key were accepted before, those bytes are these labels, and nothing else of the series has to be
+// read. Otherwise Examine() must be called before the series is used: its bytes may be anything.
 enum class Depth : uint8_t { kWhole, kKeysFirst };
 
 // What a caller does not want to read, although it could be. The defaults exclude nothing.
@@ -102,8 +102,8 @@ class RequestScan {
   // kInvalid, kTooLarge: the whole request is refused; the result must not be used. kTooLarge also if it exceeds the
   // bounds; the walk ends where that shows.
   Status Scan(Schema schema, std::string_view decoded, const model::LocalHasher& hasher, const ScanBounds& bounds = {});
-  // Reads those of these series that Scan has not examined. May change their keys. Errors as those of Scan. `hasher` as
-  // in Scan.
+  // Reads those of `series`, which are indices into series(), that Scan has not examined. May change their keys.
+  // Errors: as Scan. Requires: the same hasher as in Scan.
   Status Examine(std::span<const uint32_t> series, const model::LocalHasher& hasher);
 
   // Room for the series of one Scan(), so that it allocates once.

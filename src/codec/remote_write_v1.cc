@@ -1,7 +1,7 @@
 // WriteRequest{1 timeseries, 3 metadata}, TimeSeries{1 labels, 2 samples, 3 exemplars, 4 histograms}.
 //
-// One pass, front to back; nothing is copied. Usual senders write the labels of a
-// series as one run of fields, which has the form of the canonical bytes:
+// One pass, front to back; nothing is copied. Usual senders write the labels of a series as one run of fields, which
+// has the form of the canonical bytes:
 //
 //   TimeSeries:  0a len label  0a len label  ...  12 len sample  ...
 //                |---- hashed in place ----|
@@ -79,8 +79,9 @@ bool V1Walk::TakeTopLevel(const Field& field) {
   return true;
 }
 
-// Nearly every series is one run of labels, then one sample. By its end alone it cannot be told from other series, such
-// as one with a histogram before the sample. With several samples it mostly can, and then the labels alone are hashed.
+// Nearly every series is one run of labels, then one sample. Its end alone does not tell it from other series, such as
+// one with a histogram before the sample. It mostly does tell series with several samples: those are examined at once,
+// so that their labels alone are hashed.
 bool V1Walk::WalkSeries(std::string_view message) {
   ScannedSeries& series = scan_.series_.emplace_back();
   model::Fingerprint& key = scan_.keys_.emplace_back();
@@ -96,6 +97,7 @@ bool V1Walk::WalkSeries(std::string_view message) {
   return true;
 }
 
+// If the labels of a series end where its usual sample begins, its key is right already.
 Status V1Walk::Examine(std::span<const uint32_t> indices) {
   for (const uint32_t i : indices) {
     ScannedSeries& series = scan_.series_[i];

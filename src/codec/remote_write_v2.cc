@@ -16,8 +16,9 @@ using wire::Tag;
 using wire::Type;
 using LocalHash = model::LocalHashKey::Block;
 
-// Reads a reference; null if there is none. It branches on the length on purpose: all series of a sender have the same
-// shape, so a predicted branch lets the next label begin early, whereas a computed length would make it wait.
+// Reads one reference; null if there is none. For series that take the general path, and for metric names. It branches
+// on the length on purpose: all series of a sender have the same shape, so a predicted branch lets the next label begin
+// early, whereas a computed length would make it wait.
 inline const char* ReadReference(const char* at, const char* end, uint32_t& reference) {
   if (end - at >= 2) {
     const auto low = static_cast<unsigned char>(at[0]);

@@ -31,8 +31,9 @@ class SymbolTable {
   bool IsMetricName(uint32_t i) const { return texts_[i] == model::kMetricName; }
   std::span<const model::LocalHasher::Part> parts() const { return parts_; }
 
-  // Notes that metadata was told for a metric name: false if the same was the last that was told for it. Neighbouring
-  // series mostly belong to one family, but a sender may also go from target to target. Requires: name < size().
+  // Remembers the last metadata of each metric name. Returns false if it was `metadata` already. Neighbouring series
+  // mostly belong to one family, but a sender may also go from target to target. Requires: name < size(), and metadata
+  // is not 0.
   bool Tell(uint32_t name, uint64_t metadata) {
     if (told_.empty()) told_.resize(texts_.size());
     return std::exchange(told_[name], metadata) != metadata;

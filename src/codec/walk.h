@@ -23,7 +23,8 @@ class Walk {
   //
   //   12 10 | 09 value (8 bytes) | 10 time (6 bytes)
   //
-  // with the time in milliseconds, from 1971 to 2109. A value of 0 is absent, and read the general way.
+  // with the time in milliseconds, from 1971 to 2109. A value of 0 is absent, and read the general way. Requires:
+  // kUsualSampleBytes may be read at `at`.
   static constexpr size_t kUsualSampleBytes = 18;
   [[gnu::always_inline]] static bool IsUsualSample(const char* at) {
     constexpr uint32_t kHead = 0x091012;

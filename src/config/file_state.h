@@ -8,8 +8,8 @@
 
 namespace mi::config {
 
-// All zero if there is no file. Works on network file systems too, for editors that rename a new file over the old one,
-// and for ConfigMaps, which swap a link.
+// All zero if there is no file. Also works on network file systems, for editors that rename a new file over the old
+// one, and for ConfigMaps, which swap a link.
 struct FileState {
   dev_t device = 0;
   ino_t inode = 0;

@@ -30,7 +30,7 @@ struct WebFile {
 // Errors: kInvalid, with one line per fault ("web.yml:7: tls_server_config.min_version …"), all of them. No message
 //         holds a secret.
 Result<WebFile> LoadWebFile(const std::string& path);
-// As LoadWebFile, if the file had the content `text` (any bytes).
+// As LoadWebFile, for a file `path` with the content `text` (any bytes). Reads the certificates and keys from disk.
 Result<WebFile> ParseWebFile(std::string_view text, const std::string& path);
 
 }  // namespace mi::config

@@ -55,7 +55,7 @@ const char* FindSpecial(const char* at, const char* end) {
   return at;
 }
 
-// Both write behind `to` and return the position after what they wrote.
+// Writes at `to` and returns the position after what it wrote. So do WriteQuoted() and the others.
 char* Write(std::string_view text, char* to) {
   std::memcpy(to, text.data(), text.size());
   return to + text.size();

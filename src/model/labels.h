@@ -28,12 +28,12 @@ struct Label {
   friend bool operator==(const Label&, const Label&) = default;
 };
 
-// Reads the canonical label at `at`: returns the position after it; null if there is none. Never reads outside of the
-// bytes.
+// Reads the canonical label at `at`. Returns the position after the label, or null if there is none. Never reads beyond
+// `end`.
 const char* ReadLongLabel(const char* at, const char* end, Label& label);
 
-// The same for a label whose lengths take one byte each, as nearly all do. The name and the value are inside of the
-// message, which is inside of the bytes:
+// The same, inline for a label whose lengths take one byte each, as nearly all do. It checks that the name and the
+// value are inside the message, and the message inside the bytes:
 //
 //   0a message 0a name ... 12 value ...
 inline const char* ReadLabel(const char* at, const char* end, Label& label) {
@@ -134,11 +134,11 @@ void AppendCanonical(Label label, std::string& out);
 // The number of bytes that AppendCanonical appends.
 size_t CanonicalSize(Label label);
 
-// What limits are about.
+// What limits apply to.
 struct LabelsShape {
-  size_t labels = 0;
-  size_t longest_name = 0;
-  size_t longest_value = 0;
+  size_t labels = 0;         // how many
+  size_t longest_name = 0;   // bytes
+  size_t longest_value = 0;  // bytes
   bool has_metric_name = false;
 };
 // Returns nothing if the bytes are not exactly canonical. For bytes from a disk or a peer.

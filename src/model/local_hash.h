@@ -1,5 +1,5 @@
-// The keyed hash by which a process recognises bytes that it has seen before, in a fifth of the instructions of a
-// fingerprint. Its values depend on a random key, so they mean nothing to any other process and are never stored.
+// The keyed hash by which a process recognises bytes that it has seen before, in less than half of the instructions of
+// a fingerprint. Its values depend on a random key, so they mean nothing to any other process and are never stored.
 //
 // Whoever does not know the key cannot choose two texts that collide: for any two different texts, at most one key in
 // 2^63 makes their hashes equal (local_hash.cc says why). Two engines compute different values; a key belongs to one.
@@ -55,7 +55,7 @@ class LocalHasher {
   struct Part {
     LocalHashKey::Block hash;
     uint64_t bytes;
-    uint64_t unused = 0;
+    uint64_t unused = 0;  // so that OfPacked finds a part by a shift
   };
   Part OfPart(std::string_view text) const;
   void OfParts(std::span<const std::string_view> texts, std::vector<Part>& parts) const;  // replaces `parts`
@@ -65,9 +65,10 @@ class LocalHasher {
   static constexpr size_t kMaxSequence = LocalHashKey::kChunkBlocks;
   Fingerprint OfSequence(const Part* parts, std::span<const uint32_t> indices, uint64_t& bytes) const;
 
-  // The same for indices that stand one behind the other as varints. All zeros, and `bytes` as it was: use OfSequence,
-  // because the engine is kPortable, or there are none, an odd number, too many, one that is not that of a part, or one
-  // that has more than two bytes. Requires: kPackedSlack bytes behind `packed` may be read.
+  // The same for usual indices, as varints one after another. Returns all zeros, and leaves `bytes` as it was, if the
+  // caller must use OfSequence instead: the engine is kPortable; there are no indices, an odd number of them, or more
+  // than kMaxSequence bytes; an index has more than two bytes, or is not one of a part. Requires: kPackedSlack bytes
+  // behind `packed` may be read.
   static constexpr size_t kPackedSlack = 8;
   Fingerprint OfPacked(std::span<const Part> parts, std::string_view packed, uint64_t& bytes) const;
 

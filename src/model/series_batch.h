@@ -51,7 +51,7 @@ class SeriesBatch {
   // `seen_at_ms`: when the receiver got the series, in ms since the epoch.
   SeriesBatch(Tenant tenant, int64_t seen_at_ms) : tenant_(std::move(tenant)), seen_at_ms_(seen_at_ms) {}
 
-  // Makes room for so many more series, and bytes of canonical labels in all.
+  // Makes room for `series` more series, which have `bytes` bytes of canonical labels in all.
   void Reserve(size_t series, size_t bytes) {
     entries_.reserve(entries_.size() + series);
     bytes_.reserve(bytes_.size() + bytes);

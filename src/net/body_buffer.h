@@ -25,7 +25,7 @@ class BlockPool {
 
   // Rounded(capacity) bytes.
   Block Take(size_t capacity);
-  // Makes room for the block by Trim() if there is none.
+  // Keeps the block if there is room for it, if need be after a Trim(). Otherwise frees it.
   void Return(Block block);
   // Frees the blocks that nobody has needed since the last call.
   void Trim();

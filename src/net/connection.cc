@@ -24,9 +24,11 @@
 //      ┌────────────────── dispatch ───────────────────┐
 //      ▼                                               │
 //    kHead ──► head accepted ──► kBody, kChunkedBody ──┤
-//      │ ▲                            │ too large,     │
-//      ▼ │ the gate's verdict         ▼ no memory      │
-//    kAtGate ─► head refused ──► kSkippedBody, kSkippedChunks (the answer is queued already)
+//      │                              │ too large,     │
+//      │                              ▼ no memory      │
+//      ├─► head refused ──► kSkippedBody, kSkippedChunks (the answer is queued already)
+//      │
+//      ├─► the gate decides later ──► kAtGate ──► its verdict: kHead, where the head is accepted or refused
 //      │
 //      ▼ last request, malformed request, drain, end of input
 //    kFinishing ──► all answers are written ──► kLingering ──► the peer closes, or time is up ──► kClosed
@@ -95,8 +97,8 @@ Connection::~Connection() { Close(); }
 // one connection's work nor another's nests in a handler, and every function below may assume that it is the only one.
 //
 // Something must end each wait. A connection waits for bytes (EPOLLIN, if WantsInput()), for room in the socket
-// (EPOLLOUT, if the answers are blocked), for an answer or a chunk (the mailbox), or for a time-out (the sweep). A turn
-// costs one system call for epoll only if the interest changes.
+// (EPOLLOUT, if the answers or TLS are blocked), for an answer, a chunk or the gate's verdict (the mailbox), or for a
+// time-out (the sweep). A turn costs one system call for epoll only if the interest changes.
 void Connection::Run() {
   if (state_ == State::kClosed) return;
   assert(!running_);

@@ -1,6 +1,7 @@
 // One connection: reads requests, passes them to handlers, and writes the answers in the order of the requests.
 //
-// While idle it holds nothing but this object: buffers belong to its thread and are shared by all connections.
+// While idle it holds nothing but this object, and its session if it speaks TLS: buffers belong to its thread and are
+// shared by all connections.
 // Threads: confined to its loop's thread. Ownership: the loop owns it, and destroys it once it is closed.
 #pragma once
 
@@ -92,7 +93,7 @@ class Connection {
   // Drawn in connection.cc.
   enum class State {
     kHead,           // the next bytes are a head
-    kAtGate,         // a head has arrived, and the gate thinks about it; nothing is read
+    kAtGate,         // a head has arrived, and the gate's verdict comes later; nothing is read
     kBody,           // … a body of a declared length
     kChunkedBody,    // … a chunked body
     kSkippedBody,    // … a refused body of a declared length

@@ -32,8 +32,8 @@ void AppendHeader(std::string_view name, std::string_view value, std::string& ou
 // Whether answers of this status carry a body at all (RFC 9110: 1xx, 204 and 304 do not).
 bool HasBody(int status);
 
-// Appends the status line, the headers and the empty line. An answer with a body says that browsers must not guess its
-// type, nor tell other sites where a link was.
+// Appends the status line, the headers and the empty line. An answer with a body says that browsers must neither guess
+// its type nor name its URL to other sites.
 void AppendResponseHead(const Response& response, const AnswerForm& form, std::string& out);
 
 }  // namespace mi::net

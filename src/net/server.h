@@ -47,8 +47,7 @@ class Server {
   };
 
   // Binds and listens at once, so that a port in use is an error here: kUnavailable, naming address and option.
-  // Answers nothing before Start(). The router outlives the server.
-  // `gate`: null lets every request in.
+  // Answers nothing before Start(). The router and the gate outlive the server. `gate`: null lets every request in.
   static Result<std::unique_ptr<Server>> Create(ServerOptions options, const Router& router, telemetry::Logger& log,
                                                 Gate* gate = nullptr);
   ~Server();  // stops; connections are cut
@@ -62,7 +61,7 @@ class Server {
   void SetLimits(ServerLimits limits);
   // New connections speak TLS; null: they are plain. Those that are open stay as they are.
   void SetTls(std::shared_ptr<const TlsContext> context);
-  // Adds these headers, as they are, to every answer from about a second later on.
+  // Adds these headers to every answer. Takes effect within about a second.
   void SetHeaders(const std::vector<std::pair<std::string, std::string>>& headers);
   uint16_t port() const { return port_; }
   // ServerOptions::max_buffered_bytes. Handlers charge to it what a request makes them hold.

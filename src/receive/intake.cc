@@ -18,7 +18,7 @@ using model::Fingerprint;
 
 // Memory for new series is taken in steps of this size, so that short requests cost no access to the budget here.
 constexpr uint64_t kStepBytes = 1 << 20;
-// Of memory per byte of labels: in canonical_ and in the batch, both of which double when they grow.
+// At most so many bytes of memory per byte of labels: in canonical_, which doubles when it grows, and in the batch.
 constexpr uint64_t kCopies = 4;
 
 // The metadata table is a seen table too. Its keys need 128 bits, and the upper 64 must be well distributed.
@@ -38,9 +38,11 @@ Items ItemsOf(const ScannedSeries& series) { return {series.samples, series.hist
 //   key, the local hash of the labels as they were sent -> aliases      known: done, nothing decoded; the others are
 //                                                                       examined, which may show a broken request
 //   fingerprint, of the labels as they were sent        -> seen table   known: they are canonical; remember the key
+//                                                                       unknown, but canonical: new
 //   fingerprint, of the canonical labels                -> seen table   known: remember the key
 //                                                                       unknown: new
-// The second step is for 1.0, where most senders sort their labels: it saves decoding them.
+// The second step is for 1.0, where most senders sort their labels: it saves decoding them, and new series are not
+// looked up again.
 Intake::Sorted Intake::Sort(codec::RequestScan& scan, const model::Tenant& tenant,
                             const model::Fingerprinter& fingerprinter, const ReceiveOptions& options,
                             MemoryHold& memory) {
@@ -111,7 +113,7 @@ void Intake::CountItems(Context& context) {
 }
 
 // The answer of a look-up changes the table: kKnownNewWindow and kKnownConfirm are given to one caller only. So a
-// series is looked up again only if it was not found, and such an answer must not be dropped: NoteKnown keeps it.
+// series is looked up again only if it was not found. Such an answer must not be dropped: NoteKnown keeps it.
 void Intake::LookUpSent(Context& context) {
   const auto all = context.scan.series();
   size_t left = 0;
@@ -257,7 +259,7 @@ void Intake::SortMetadata(Context& context) {
   }
 }
 
-// Returns false if the budget has no room. What the look-ups so far have noted is published all the same.
+// Returns false if the budget has no room. The activity that the look-ups have noted so far is published all the same.
 bool Intake::Take(Context& context, uint64_t bytes) const {
   context.not_taken += bytes;
   if (context.not_taken < kStepBytes) return true;

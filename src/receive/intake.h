@@ -52,8 +52,8 @@ class Intake {
     RequestCounts counts;
     NewSeries fresh;
     NewSeries to_confirm;  // known, but due to be looked up in the shared tier again
-    // kInvalid: the request is broken (RequestScan::Examine). Otherwise of TakeMemory(). If it failed, `counts` and
-    // `fresh` are incomplete.
+    // kInvalid: the request is broken (RequestScan::Examine). kOverloaded, kTooLarge: TakeMemory() failed. After an
+    // error, `counts` and `fresh` are incomplete.
     Status status = {};
   };
   // `scan` must have been made with LocalHasher(seen.alias_key(), fingerprinter), at any depth: what is unknown is
@@ -108,7 +108,7 @@ class Intake {
     bool is_new;  // its fingerprint was looked up
     model::Fingerprint fingerprint;
     std::string_view sent;      // the labels, if they were sent in canonical form
-    size_t canonical_size = 0;  // otherwise: so many bytes of canonical_, behind those of the series before
+    size_t canonical_size = 0;  // otherwise: their bytes in canonical_, after those of the series before
   };
   std::vector<Resolved> resolved_;
   std::string canonical_;

@@ -52,7 +52,7 @@ struct NewSeries {
     return 2 * batch->byte_size() + fingerprints.size() * kBytesPerEntry + metadata;
   }
 
-  // Makes room for so many more series, with so many bytes of labels. Requires: batch != nullptr.
+  // Makes room for `series` more series, which have `bytes` bytes of labels in all. Requires: batch != nullptr.
   void Reserve(size_t series, size_t bytes) {
     batch->Reserve(series, bytes);
     fingerprints.reserve(fingerprints.size() + series);

@@ -36,8 +36,8 @@ struct WriteHandler::Workspace {
   Intake intake;
 };
 
-// Large requests come one after the other (vmagent sends 10,000 series in each). Memory from the kernel for each of
-// them would cost as much as reading them.
+// Large requests come one after the other (vmagent sends 10,000 series in each). Taking memory from the kernel for each
+// of them would cost as much as reading them.
 WriteHandler::WriteHandler(WriteHandlerDeps deps)
     : deps_(std::move(deps)),
       max_idle_large_(deps_.memory.limit() / 4 / deps_.long_work.threads()),

@@ -76,7 +76,7 @@ class WriteHandler final : public net::Handler {
     MemoryHold memory;                     // then: that copy, and the workspace
   };
   std::unique_ptr<Workspace> Borrow(FreeList<Workspace>& idle);
-  // Of a request that was sorted or refused: its buffers are kept for the next one.
+  // Keeps the buffers of a request that was sorted or refused for the next one.
   void GiveBack(Unsorted& request);
 
   std::optional<net::Response> CheckForm(const net::Request& request, Form& form) const;
@@ -95,11 +95,11 @@ class WriteHandler final : public net::Handler {
 
   WriteHandlerDeps deps_;
   std::atomic<bool> refusing_ = false;
-  // No budget counts what is kept here for the next requests. After a deferred request, of which a copy was read, only
-  // a share of the budget is kept: a quarter over all workspaces, and a sixteenth in copies.
+  // What is kept here for the next requests counts towards no budget. Of deferred requests, at most a share of the
+  // budget is kept: a quarter in all workspaces together, and a sixteenth in copies of bodies.
   FreeList<Workspace> idle_;
   FreeList<Workspace> idle_large_;
-  const uint64_t max_idle_large_;  // what a request may have needed whose workspace is kept
+  const uint64_t max_idle_large_;  // bytes: a workspace is kept if its last request needed no more
   Mutex mutex_;
   net::BlockPool copies_ GUARDED_BY(mutex_);
 };

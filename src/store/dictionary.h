@@ -83,7 +83,7 @@ class Dictionary {
     return wanted_[slot].id;
   }
 
-  // Whether a text was refused. Requires: all are settled.
+  // Whether any wanted text was refused. Requires: all are settled.
   bool HasRefused() const;
 
   // Keeps the ids in memory. Requires: their rows are committed.

@@ -62,7 +62,7 @@ struct NewSeries {
   Hash16 fingerprint = {};
   uint64_t id = 0;
   size_t basic_label = 0;  // slot in dictionaries.basic_labels
-  // Places in what the series of a call share, see SeriesMerge.
+  // Its parts of SeriesMerge::contents_ and series_pairs_.
   size_t content_begin = 0, content_end = 0;
   size_t pairs_begin = 0, pairs_end = 0;
 };
@@ -101,7 +101,7 @@ class SeriesMerge {
   std::string_view ContentOf(const NewSeries& series) const {
     return std::string_view(contents_).substr(series.content_begin, series.content_end - series.content_begin);
   }
-  // The labels without those of metric_basic_label, as numbers of label pairs. A pair that many series have is one.
+  // The labels without those of metric_basic_label, as numbers of label pairs. Each distinct pair has one number.
   using PairNumber = uint32_t;
   std::span<const PairNumber> PairsOf(const NewSeries& series) const {
     return std::span(series_pairs_).subspan(series.pairs_begin, series.pairs_end - series.pairs_begin);
@@ -145,7 +145,7 @@ class SeriesMerge {
   std::vector<NewSeries> new_;
   std::vector<NewSeries> healed_;
 
-  // What the new and healed series have, one after the other.
+  // The texts and the pairs of the new and healed series, one series after the other.
   std::string contents_;
   std::vector<PairNumber> series_pairs_;
   // The distinct pairs, as slots in dictionaries_.names and values.

@@ -13,7 +13,7 @@ namespace mi::telemetry {
 
 namespace {
 
-constexpr size_t kAlwaysKept = 4 << 20;
+constexpr size_t kAlwaysKept = 4 << 20;  // bytes of free pages
 constexpr std::chrono::milliseconds kBetweenLooks{250};
 constexpr int kLooksPerReturn = 8;
 // The allocator's lock is held while pages are returned, and whoever needs pages waits meanwhile.

@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::string_view kDefaultSuites = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr std::string_view kSessionContext = "metric-index";
-constexpr long kTicketSeconds = 3600;  // for as long a client certificate is not looked at again
+constexpr long kTicketSeconds = 3600;  // the client's certificate is not verified again for so long
 
 // Go's names of the suites that it calls secure, and OpenSSL's. TLS 1.3 always offers its three.
 constexpr std::string_view kTls13 = "";

@@ -43,7 +43,7 @@ class TlsSession {
   std::span<const std::string> certificate_names() const { return certificate_names_; }
   // Why the connection failed; '' if it has not.
   const std::string& fault() const { return fault_; }
-  // Of memory.
+  // About how many bytes of memory it holds.
   size_t held_bytes() const;
 
  private:

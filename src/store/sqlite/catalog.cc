@@ -16,13 +16,14 @@ Result<sqlite::Database> OpenDatabase(const SqliteCatalogOptions& options, bool 
                                                                         .busy_timeout_ms = options.busy_timeout_ms}));
   if (!read_only) {
     TRY(RefuseForeignSqlite(database));  // before anything is written, and WAL mode is written into the file
-    // Of a new file. Rows are added at the end of the tables, so larger pages mean fewer of them in the WAL, in a
-    // checkpoint and in the kernel: a fifth less CPU per new series than with SQLite's 4 KiB.
+    // For a new file only. Rows are added at the end of the tables, so larger pages mean fewer of them in the WAL, in a
+    // checkpoint and in the kernel: a fifth less CPU in the index thread than with SQLite's 4 KiB (docs/measured.md).
     TRY(database.Exec("PRAGMA page_size=16384"));
     TRY(database.Exec("PRAGMA journal_mode=WAL"));
   }
-  // A negative cache size is in KiB. The log's file shrinks to the limit when SQLite starts it anew. Debian's SQLite
-  // would fill each page with zeros before it is used: nothing in a catalogue is secret after it was deleted.
+  // A negative cache size is in KiB. The log's file shrinks to the limit when SQLite starts it anew. With
+  // secure_delete, Debian's default, each page is filled with zeros before it is used; deleted rows of a catalogue are
+  // no secret.
   TRY(
       database.Exec(format("PRAGMA secure_delete=OFF; PRAGMA cache_size=-{}; PRAGMA temp_store=MEMORY; PRAGMA "
                            "cell_size_check=ON; PRAGMA journal_size_limit={}",
