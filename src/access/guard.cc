@@ -1,6 +1,5 @@
 #include "access/guard.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "access/base64.h"

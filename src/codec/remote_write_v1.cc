@@ -10,8 +10,6 @@
 // gets no key and takes the slow path. Cost: linear in the bytes. With Depth::kKeysFirst the labels of usual series are
 // found from the end of the message, without reading them: label after label is a chain of loads, each of which waits
 // for the one before.
-#include <algorithm>
-
 #include "base/format.h"
 #include "codec/walk.h"
 

@@ -11,6 +11,7 @@
 //          freed without holding a shard's lock, once no reader can see it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>

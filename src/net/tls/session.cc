@@ -4,7 +4,6 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
-#include <cassert>
 #include <cerrno>
 #include <new>
 #include <utility>

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <utility>
 
 #include "base/fatal.h"
 #include "store/mysql/connection.h"

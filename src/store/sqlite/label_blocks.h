@@ -10,7 +10,6 @@
 
 #include "base/result.h"
 #include "sqlite/database.h"
-#include "store/dictionary.h"
 #include "store/series_merge.h"
 #include "store/sqlite/bulk_insert.h"
 
