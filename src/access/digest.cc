@@ -1,11 +1,9 @@
 #include "access/digest.h"
 
 #include <openssl/sha.h>
-#include <sys/random.h>
 
-#include <cerrno>
 #include <cstring>
-#include <system_error>
+#include <random>
 
 namespace mi::access {
 
@@ -22,9 +20,8 @@ Digest Sha256(std::string_view text) {
 }
 
 KeyedDigest::KeyedDigest() : key_(64, '\0') {
-  if (getrandom(key_.data(), key_.size(), 0) != static_cast<ssize_t>(key_.size())) {
-    throw std::system_error(errno, std::generic_category(), "getrandom");
-  }
+  std::random_device device;
+  for (char& byte : key_) byte = static_cast<char>(device());
 }
 
 // The key fills the first block of SHA-256. The results never leave the process, so nobody can extend a message.

@@ -271,6 +271,9 @@ TEST_F(GuardTest, BoundsRequestsOverall) {
   clock_.Advance(std::chrono::seconds(1));
   EXPECT_EQ(Ask(From("Bearer token-eu"), Role::kWrite), "prometheus-eu");
   EXPECT_EQ(Ask(From("Bearer token-eu"), Role::kWrite), "429");
+  options_.request_burst = UINT64_MAX;
+  Configure();
+  EXPECT_EQ(Ask(From(""), Role::kAnybody), "open") << "a product with the interval would overflow";
 }
 
 TEST_F(GuardTest, AStopAnswersThePasswordsThatWait) {

@@ -27,7 +27,8 @@ class RateLimit {
     if (interval_ == std::chrono::nanoseconds(0)) return true;
     const auto now = clock_.Steady();
     const auto next = std::max<std::chrono::steady_clock::time_point>(full_at_, now) + interval_;
-    if (next - now > interval_ * static_cast<int64_t>(burst_)) return false;
+    const auto ahead = next - now - std::chrono::nanoseconds(1);
+    if (static_cast<uint64_t>(ahead / interval_) >= burst_) return false;  // a product could overflow
     full_at_ = next;
     return true;
   }
