@@ -68,7 +68,8 @@ class Reader {
       CheckGrants();
     }
     if (faults_.empty()) return std::move(file_);
-    std::ranges::stable_sort(faults_, {}, &config::Fault::line);
+    std::ranges::sort(faults_, {},
+                      [](const config::Fault& fault) { return std::pair(fault.line, std::string_view(fault.text)); });
     std::string message;
     for (const config::Fault& fault : faults_) {
       if (!message.empty()) message += '\n';

@@ -8,7 +8,7 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::string_view kHash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
+constexpr std::string_view kPasswordHash = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG";
 
 class WebFileWatcherTest : public TestFolder {
  protected:
@@ -37,7 +37,7 @@ class WebFileWatcherTest : public TestFolder {
   }
   void WriteUsers(const std::string& user) const {
     Replace("web.yml", "tls_server_config: {cert_file: server.crt, key_file: server.key}\nbasic_auth_users: {" + user +
-                           ": " + std::string(kHash) + "}\n");
+                           ": " + std::string(kPasswordHash) + "}\n");
   }
   template <typename T>
   static T Next(BoundedQueue<T>& queue) {
