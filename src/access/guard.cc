@@ -71,7 +71,7 @@ std::optional<Guard::Verdict> Guard::Check(const net::Request& request, net::Rol
   if (const auto encoded = After("Basic", *authorization)) {
     return CheckBasic(std::move(rules), *encoded, std::move(question), std::move(later));
   }
-  return FailLogin(*rules, "an unknown scheme", question);
+  return AskForLogin(*rules);
 }
 
 // The tenants of the path and of the header: both must be the caller's, if they differ.
@@ -100,16 +100,21 @@ std::optional<Guard::Verdict> Guard::CheckBasic(std::shared_ptr<const Rules> rul
                                                 Question question, Later later) {
   const std::optional<std::string> login = DecodeBase64(encoded);
   const size_t colon = login ? login->find(':') : std::string::npos;
-  if (colon == std::string::npos) return FailLogin(*rules, "a malformed user", question);
+  if (colon == std::string::npos) return AskForLogin(*rules);
   const auto wait = throttle_.Wait(question.peer, *login);
   if (wait) return TryLater(Reason::kSlowedDown, "too many logins from this address have failed", *wait);
   const User* const user = rules->FindUser(login->substr(0, colon));
   std::string client = question.peer;
-  Password password{.hash = user == nullptr ? kNobodysHash : user->hash, .text = login->substr(colon + 1)};
+  Password password{.user = login->substr(0, colon),
+                    .hash = user == nullptr ? kNobodysHash : user->hash,
+                    .text = login->substr(colon + 1)};
 
   auto finish = [this, rules = std::move(rules), user, login = *login, colon,
                  question = std::move(question)](std::optional<bool> is_right) -> Verdict {
     if (!is_right) return TryLater(Reason::kBusy, "the service is stopping", std::chrono::seconds(1));
+    // Others of this address may have failed meanwhile: guesses that come at once tell no more than those in a row.
+    const auto late = throttle_.Wait(question.peer, login);
+    if (late) return TryLater(Reason::kSlowedDown, "too many logins from this address have failed", *late);
     if (user == nullptr || !*is_right) return FailLogin(*rules, "user " + Quoted(login.substr(0, colon)), question);
     throttle_.NoteSuccess(question.peer, login);
     return Decide(user->principal, question);
@@ -144,7 +149,7 @@ Guard::Verdict Guard::FailLogin(const Rules& rules, std::string_view who, const 
                 {.status = 401, .body = "wrong login\n", .headers = {{"WWW-Authenticate", rules.challenge()}}});
 }
 
-// Not a failure: clients such as browsers try without a login first.
+// Not a failure: clients such as browsers try without a login first, and a header without a credential is no guess.
 Guard::Verdict Guard::AskForLogin(const Rules& rules) {
   return Refuse(Reason::kNoLogin,
                 {.status = 401, .body = "a login is needed\n", .headers = {{"WWW-Authenticate", rules.challenge()}}});

@@ -251,6 +251,28 @@ TEST_F(GuardTest, SlowsDownAnAddressThatFailsAgainAndAgain) {
   EXPECT_EQ(Ask(Login("alice:secret"), Role::kRead), "alice");
 }
 
+TEST_F(GuardTest, AHeaderWithoutACredentialIsNoGuess) {
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(Ask(From("X"), Role::kWrite), "401");
+    EXPECT_EQ(Ask(From("Basic ?"), Role::kWrite), "401");
+  }
+  EXPECT_EQ(Ask(From("Bearer token-eu"), Role::kWrite), "prometheus-eu");
+}
+
+TEST_F(GuardTest, GuessesThatComeAtOnceTellNoMoreThanThoseInARow) {
+  std::vector<std::future<int>> answers;
+  for (int i = 0; i < 40; ++i) {
+    auto answer = std::make_shared<std::promise<int>>();
+    answers.push_back(answer->get_future());
+    auto now = guard_.Check(Login(format("alice:guess{}", i)), Role::kRead,
+                            [answer](const net::Gate::Verdict& given) { answer->set_value(given.error().status); });
+    if (now) answer->set_value(now->error().status);
+  }
+  int told = 0;
+  for (std::future<int>& answer : answers) told += answer.get() == 401 ? 1 : 0;
+  EXPECT_EQ(told, LoginThrottle::kFreeFailures);
+}
+
 TEST_F(GuardTest, WhatHasLoggedInFromAnAddressIsNotSlowedDown) {
   EXPECT_EQ(Ask(Login("alice:secret"), Role::kRead), "alice");
   EXPECT_EQ(Ask(From("Bearer token-eu"), Role::kWrite), "prometheus-eu");

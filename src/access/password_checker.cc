@@ -28,7 +28,7 @@ PasswordChecker::PasswordChecker()
     : jobs_({.capacity = kMaxWaiting, .share = kMaxWaitingPerClient, .running_share = 1}), thread_([this] { Run(); }) {}
 
 std::optional<bool> PasswordChecker::Remembered(const Password& password) const {
-  const Digest digest = digest_({password.hash, password.text});
+  const Digest digest = digest_({password.user, password.hash, password.text});
   MutexLock lock(mutex_);
   if (right_.Contains(digest)) return true;
   if (wrong_.Contains(digest)) return false;
@@ -60,7 +60,7 @@ void PasswordChecker::Run() {
     if (!is_right) {
       is_right = MatchesBcrypt(password.hash, password.text);
       MutexLock lock(mutex_);
-      (*is_right ? right_ : wrong_).Insert(digest_({password.hash, password.text}));
+      (*is_right ? right_ : wrong_).Insert(digest_({password.user, password.hash, password.text}));
     }
     turn->item.done(is_right);
   }

@@ -17,6 +17,7 @@
 namespace mi::access {
 
 struct Password {
+  std::string user;  // may be one that does not exist
   std::string hash;  // bcrypt
   std::string text;
 };

@@ -37,12 +37,20 @@ void WebFileWatcher::Look() {
   last_fault_ = std::move(fault);
 }
 
-// A file without a key would open the service to everybody: somebody has probably just begun to write it.
+// A file that has lost its logins or its certificate would open the service to everybody: somebody has probably just
+// begun to write it, or deleted the last user.
 Status WebFileWatcher::Attempt() {
   Result<WebFile> next = LoadWebFile(path_);
   if (!next) return Fail(next.error());
   const bool is_empty = !next->tls && next->headers.empty() && next->access == access::AccessOptions();
   if (is_empty && current_ != *next) return Fail(Errc::kInvalid, mi::format("{}: asks for nothing any more", path_));
+  if (current_.access.needs_login() && !next->access.needs_login()) {
+    return Fail(Errc::kInvalid, mi::format("{}: has no logins any more; restart the service to open it", path_));
+  }
+  if (current_.tls && !next->tls) {
+    return Fail(Errc::kInvalid,
+                mi::format("{}: has no tls_server_config any more; restart the service to do without TLS", path_));
+  }
   watched_ = next->files;
   if (*next == current_ && last_fault_.empty()) return {};
   TRY(callbacks_.on_change(*next));

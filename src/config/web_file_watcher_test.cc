@@ -35,9 +35,10 @@ class WebFileWatcherTest : public TestFolder {
   void Replace(std::string_view name, std::string_view text) const {
     std::filesystem::rename(Write(std::string(name) + ".new", text), Path(name));
   }
-  void WriteUsers(const std::string& user) const {
-    Replace("web.yml", "tls_server_config: {cert_file: server.crt, key_file: server.key}\nbasic_auth_users: {" + user +
-                           ": " + std::string(kPasswordHash) + "}\n");
+  void WriteUsers(const std::string& user, const std::string& certificate = "server.crt") const {
+    Replace("web.yml", "tls_server_config: {cert_file: " + certificate +
+                           ", key_file: server.key}\nbasic_auth_users: {" + user + ": " + std::string(kPasswordHash) +
+                           "}\n");
   }
   template <typename T>
   static T Next(BoundedQueue<T>& queue) {
@@ -77,6 +78,15 @@ TEST_F(WebFileWatcherTest, AFileThatAsksForNothingIsNotTaken) {
   }
 }
 
+TEST_F(WebFileWatcherTest, AFileThatLosesAllLoginsOrTheCertificateIsNotTaken) {
+  Replace("web.yml", "tls_server_config: {cert_file: server.crt, key_file: server.key}\nbasic_auth_users:\n");
+  EXPECT_THAT(Next(reports_), HasSubstr("has no logins any more"));
+  Replace("web.yml", "basic_auth_users: {alice: " + std::string(kPasswordHash) + "}\n");
+  EXPECT_THAT(Next(reports_), HasSubstr("has no tls_server_config any more"));
+  WriteUsers("alice");
+  EXPECT_EQ(Next(reports_), "taken");
+}
+
 TEST_F(WebFileWatcherTest, TriesAgainWhatCouldNotBeUsed) {
   refuse_ = true;
   WriteUsers("bob");
@@ -87,7 +97,7 @@ TEST_F(WebFileWatcherTest, TriesAgainWhatCouldNotBeUsed) {
 }
 
 TEST_F(WebFileWatcherTest, WaitsForACertificateThatIsNotThereYet) {
-  Replace("web.yml", "tls_server_config: {cert_file: other.crt, key_file: server.key}\n");
+  WriteUsers("alice", "other.crt");
   EXPECT_THAT(Next(reports_), HasSubstr("other.crt: cannot be read"));
   Replace("other.crt", "OTHER");
   EXPECT_EQ(Next(reports_), "taken");

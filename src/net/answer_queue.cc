@@ -144,6 +144,7 @@ bool AnswerQueue::Flush(Socket& socket) {
     std::array<iovec, std::tuple_size_v<decltype(pieces)>> parts{};
     for (size_t i = 0; i < pieces.size(); ++i) parts[i] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
     const ssize_t written = socket.Write(parts);
+    if (written == 0) return false;  // never of a socket that takes bytes
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) return false;

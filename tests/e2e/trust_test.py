@@ -2,11 +2,13 @@
 """TLS and logins: a real Prometheus and a real vmagent write with passwords, tokens and certificates; curl, promtool and openssl read;
 certificates and logins are replaced under load."""
 import base64
+import contextlib
 import ctypes
 import hashlib
 import http.client
 import json
 import os
+import socket
 import ssl
 import subprocess
 import threading
@@ -259,6 +261,17 @@ grants:
         self.assertEqual(request(labels, headers=bob)[0], 401)
 
     # ---- certificates of clients, and the start
+
+    def test_clients_that_leave_before_their_answer_stop_nothing(self):
+        service = self.secure_service()
+        context = ssl.create_default_context(cafile=self.directory / "ca.crt")
+        for text in (b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /health HT") * 10:
+            with context.wrap_socket(socket.create_connection(("127.0.0.1", service.port), timeout=30), server_hostname="localhost") as s:
+                s.sendall(text)
+                s.settimeout(0)
+                with contextlib.suppress(OSError):
+                    s.unwrap()  # close_notify, without a wait for the peer's
+        self.assertEqual(request(f"{service.url}/health")[0], 200)
 
     def test_a_certificate_may_be_needed(self):
         self.write_web_file(client_auth="RequireAndVerifyClientCert")

@@ -39,7 +39,10 @@ ssize_t TlsSession::Read(std::span<const iovec> parts) {
       if (result != 1) {
         may_have_more_ = false;
         const ssize_t blocked = Blocked(result);
-        return total > 0 ? total : blocked;
+        if (total > 0) return total;
+        if (blocked != 0) return blocked;
+        errno = EPIPE;  // the peer has ended the session, and takes nothing more
+        return -1;
       }
       at += got;
       total += static_cast<ssize_t>(got);
@@ -60,7 +63,10 @@ ssize_t TlsSession::Write(std::span<const iovec> parts) {
           SSL_write_ex(session_.get(), static_cast<const char*>(part.iov_base) + at, part.iov_len - at, &written);
       if (result != 1) {
         const ssize_t blocked = Blocked(result);
-        return total > 0 ? total : blocked;
+        if (total > 0) return total;
+        if (blocked != 0) return blocked;
+        errno = EPIPE;  // the peer has ended the session, and takes nothing more
+        return -1;
       }
       at += written;
       total += static_cast<ssize_t>(written);
