@@ -131,7 +131,8 @@ TEST_F(GuardTest, KnowsUsersAndTheirPasswords) {
   }
   EXPECT_EQ(Ask(Login(std::string_view("alice:secret\0", 13)), Role::kRead), "401");
   EXPECT_EQ(Ask(From("Basic !!!"), Role::kRead), "401");
-  EXPECT_EQ(Refused("wrong_login"), 10);
+  EXPECT_EQ(Refused("wrong_login"), 7);
+  EXPECT_EQ(Refused("no_login"), 3) << "without a colon there is no login";
 }
 
 TEST_F(GuardTest, TwoHeadersAreNoLogin) {
