@@ -159,6 +159,7 @@ class PointReader {
 }  // namespace
 
 Result<std::vector<OpenTsdbPoint>> ReadOpenTsdb(std::string_view body, const SeriesLimits& limits) {
+  if (body.empty()) return Fail(Errc::kInvalid, "the body is not JSON: it is empty");
   simdjson::dom::parser parser;
   element root;
   if (const auto error = parser.parse(body.data(), body.size()).get(root); error != simdjson::SUCCESS) {

@@ -124,7 +124,8 @@ TEST(OpenTsdb, KeepsThePointUnchanged) {
 }
 
 TEST(OpenTsdb, RefusesABodyWithoutPoints) {
-  for (const std::string_view body : {"", " ", "7", "\"x\"", "null", "{", "[1,", "{\"metric\":\"\xff\"}", "[] []"}) {
+  for (const std::string_view body : std::initializer_list<std::string_view>{
+           {}, "", " ", "7", "\"x\"", "null", "{", "[1,", "{\"metric\":\"\xff\"}", "[] []"}) {
     const auto points = ReadOpenTsdb(body, {});
     ASSERT_FALSE(points) << body;
     EXPECT_EQ(points.error().code(), Errc::kInvalid);
