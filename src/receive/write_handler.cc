@@ -41,7 +41,8 @@ struct WriteHandler::Workspace {
 WriteHandler::WriteHandler(WriteHandlerDeps deps)
     : deps_(std::move(deps)),
       max_idle_large_(deps_.memory.limit() / 4 / deps_.long_work.threads()),
-      copies_(deps_.memory.limit() / 16) {}
+      max_kept_copies_(deps_.memory.limit() / 16),
+      copies_(max_kept_copies_) {}
 WriteHandler::~WriteHandler() = default;
 
 void WriteHandler::RegisterRoutes(net::Router& router) {
@@ -126,13 +127,18 @@ Status WriteHandler::Scan(std::string_view decoded, const codec::ScanBounds& bou
 }
 
 void WriteHandler::Defer(const net::Request& request, Unsorted unsorted) {
+  // The pool keeps only powers of two up to its share. A larger copy takes no more than it needs.
   const std::string_view body = request.body();
-  if (const Status taken = TakeMemory(unsorted.memory, net::BlockPool::Rounded(body.size()), body.size()); !taken) {
+  const bool is_kept = net::BlockPool::Rounded(body.size()) <= max_kept_copies_;
+  const size_t bytes = is_kept ? net::BlockPool::Rounded(body.size()) : body.size();
+  if (const Status taken = TakeMemory(unsorted.memory, bytes, body.size()); !taken) {
     return AnswerError(unsorted.pending, taken.error());
   }
-  {
+  if (is_kept) {
     const MutexLock lock(mutex_);
-    unsorted.copy = copies_.Take(body.size());
+    unsorted.copy = copies_.Take(bytes);
+  } else {
+    unsorted.copy = Block(bytes);
   }
   std::ranges::copy(body, unsorted.copy.data());
   unsorted.body = {unsorted.copy.data(), body.size()};
@@ -223,8 +229,9 @@ void WriteHandler::GiveBack(Unsorted& request) {
   } else {
     if (request.workspace && request.memory.bytes() <= max_idle_large_) idle_large_.Put(std::move(request.workspace));
     request.workspace.reset();
+    Block copy = std::exchange(request.copy, {});
     const MutexLock lock(mutex_);
-    copies_.Return(std::exchange(request.copy, {}));
+    if (net::BlockPool::Rounded(copy.capacity()) == copy.capacity()) copies_.Return(std::move(copy));
   }
   request.memory.Clear();
 }

@@ -100,6 +100,7 @@ class WriteHandler final : public net::Handler {
   FreeList<Workspace> idle_;
   FreeList<Workspace> idle_large_;
   const uint64_t max_idle_large_;  // bytes: a workspace is kept if its last request needed no more
+  const uint64_t max_kept_copies_;
   Mutex mutex_;
   net::BlockPool copies_ GUARDED_BY(mutex_);
 };

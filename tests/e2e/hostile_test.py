@@ -186,7 +186,9 @@ class Hostile(support.TestCase):
         print(f"grew by {grown // MIB} MiB; answers: "
               f"{dict(collections.Counter(answered))}, to the good sender: {dict(collections.Counter(sender.statuses))}")
         self.assertLess(grown, 180 * MIB)
-        self.assertEqual(set(sender.statuses), {204})
+        # While the budget is full to the last byte, a request may have to be repeated.
+        self.assertLessEqual(set(sender.statuses), {204, 503})
+        self.assertLessEqual(sender.statuses.count(503), len(sender.statuses) // 20)
 
     def test_slow_readers_of_long_answers_do_not_lock_out_others(self):
         service = self.service()
