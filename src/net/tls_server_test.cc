@@ -151,6 +151,17 @@ TEST_F(TlsServerTest, EndsAConnectionProperly) {
   EXPECT_TRUE(peer.was_told_of_the_end());
 }
 
+TEST_F(TlsServerTest, AnswersAPeerThatSendsNoMore) {
+  StartTls();
+  TlsPeer peer(port());
+  ASSERT_TRUE(peer.Shake());
+  ASSERT_TRUE(peer.Send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"));
+  SSL_shutdown(peer.get());
+  const Answer answer = peer.Read();
+  EXPECT_EQ(answer.status, 400);
+  EXPECT_THAT(answer.body, HasSubstr("the body ended after 3 bytes"));
+}
+
 // ---- versions, suites, protocols
 
 TEST_F(TlsServerTest, RefusesOldVersionsAndWeakSuites) {

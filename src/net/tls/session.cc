@@ -37,12 +37,9 @@ ssize_t TlsSession::Read(std::span<const iovec> parts) {
       const int result = SSL_read_ex(session_.get(), static_cast<char*>(part.iov_base) + at, part.iov_len - at, &got);
       if (!is_established_ && SSL_is_init_finished(session_.get()) == 1) OnEstablished();
       if (result != 1) {
-        may_have_more_ = false;
         const ssize_t blocked = Blocked(result);
-        if (total > 0) return total;
-        if (blocked != 0) return blocked;
-        errno = EPIPE;  // the peer has ended the session, and takes nothing more
-        return -1;
+        may_have_more_ = blocked == 0;  // the end, which the socket does not announce
+        return total > 0 ? total : blocked;
       }
       at += got;
       total += static_cast<ssize_t>(got);

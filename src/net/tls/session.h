@@ -37,7 +37,7 @@ class TlsSession {
   bool is_established() const { return is_established_; }
   // The last call waits for room in the socket.
   bool wants_write() const { return wants_write_; }
-  // Bytes may have arrived here that the socket will not announce.
+  // Bytes, or the end of input, may have arrived here that the socket will not announce.
   bool may_have_more() const { return may_have_more_; }
   // Of the client's certificate, if it showed one that was verified (NamesOf).
   std::span<const std::string> certificate_names() const { return certificate_names_; }
